@@ -1,0 +1,44 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+struct Batch;
+
+/// A named set of parameters that freezes and thaws as one. Patterns are globs over the module's
+/// own parameter and buffer names (`*` matches dots too).
+struct ParameterGroup {
+  std::string name;
+  std::vector<std::string> patterns;
+};
+
+/// A network that runs group by group from input to output, so that everything before the
+/// backward cut can run without autograd.
+///
+/// Rows of the result are samples: logits, [n, classes].
+class Model : public torch::nn::Module {
+ public:
+  /// From input to output; every parameter belongs to exactly one.
+  virtual const std::vector<ParameterGroup>& groups() const = 0;
+
+  /// Runs groups [first, last). `input` is what group `first - 1` returned, undefined for
+  /// first == 0; the result of the last group is the logits.
+  virtual at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
+                         const Batch& batch) = 0;
+
+  at::Tensor forward(const Batch& batch) {
+    return run(0, groups().size(), at::Tensor(), batch);
+  }
+
+  /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
+  /// it derives from frozen weights (bfloat16 copies, packed weights).
+  virtual void weights_changed() {}
+};
+
+}  // namespace thaw

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace at {
+class Tensor;
+}
+
+namespace thaw {
+
+/// What the ranks of one job say to each other. Implemented in dist/communicator.
+///
+/// Every call but `rank` and `size` is a collective: all ranks make the same calls in the same
+/// order with the same sizes. Not thread-safe: one instance belongs to one thread at a time; what
+/// must run beside it gets an instance of its own through `split`.
+/// A collective that breaks throws `RunError`.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+
+  /// Replaces `tensor` (contiguous; float32, float64, bfloat16 or int64) by its sum over ranks.
+  /// Every rank gets the same bits. The host blocks until the sum is there.
+  virtual void sum(at::Tensor& tensor) = 0;
+  virtual void sum(std::span<double> values) = 0;
+
+  /// Overwrites `tensor` (contiguous, any dtype) with rank `root`'s.
+  virtual void broadcast(at::Tensor& tensor, int root) = 0;
+  /// Returns rank `root`'s bytes on every rank.
+  virtual std::string broadcast(std::string bytes, int root) = 0;
+
+  /// Every rank's bytes (small; may differ in length), indexed by rank, on every rank.
+  virtual std::vector<std::string> all_gather(std::string_view bytes) = 0;
+
+  virtual void barrier() = 0;
+
+  /// A new communicator over the ranks that give the same `color`, ordered by rank here.
+  virtual std::unique_ptr<Communicator> split(int color) = 0;
+};
+
+}  // namespace thaw

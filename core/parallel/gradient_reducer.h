@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+namespace thaw {
+
+/// The part of a global batch that this rank computes in one optimizer step.
+struct SampleShare {
+  std::int64_t samples = 0;  ///< of this rank; may be 0
+  std::int64_t total = 0;    ///< of all ranks; > 0
+};
+
+/// What one step's reduction moved and cost.
+struct ReductionCounters {
+  std::int64_t payload_bytes = 0;   ///< gradients of active parameters, once
+  std::int64_t padding_bytes = 0;   ///< alignment between them
+  std::int64_t collectives = 0;     ///< calls
+  double exposed_seconds = 0;       ///< time in which backward had ended and reduction had not
+};
+
+/// Averages the gradients of a stage's active parameters over all ranks.
+///
+/// One instance serves one stage plan; a transition destroys it and builds the next.
+/// All ranks must build it from plans with equal hashes. Not thread-safe: build, use and destroy
+/// it on the thread that runs backward.
+///
+/// The gradient contract: the loss that `backward()` is called on is the mean over the samples of
+/// one micro-batch times `micro_batch_samples / share.total`, that is the rank's part of the mean
+/// over the global batch. So the reducer sums over ranks, and sums over micro-batches, and scales
+/// nothing: weights are by samples, never by ranks.
+class GradientReducer {
+ public:
+  virtual ~GradientReducer() = default;
+
+  /// Gets ready for one optimizer step. Gradients of active parameters are undefined afterwards.
+  virtual void begin(SampleShare share) = 0;
+
+  /// Says that the next backward is this rank's last of the step: what it completes may be sent.
+  virtual void last_backward() = 0;
+
+  /// Returns when every active parameter's `.grad` holds the mean over the global batch (CPU), or
+  /// when that is ordered on the current stream (CUDA). A parameter that got a gradient on no
+  /// rank keeps an undefined `.grad`; one that got it on some ranks counts as zero on the others.
+  /// A rank with an empty share calls begin and finish like the others, without a backward.
+  /// Throws `ReductionMismatch` on all ranks if what was reduced is not the active set.
+  virtual void finish() = 0;
+
+  /// Of the last finished step.
+  virtual ReductionCounters counters() const = 0;
+};
+
+}  // namespace thaw

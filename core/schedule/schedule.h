@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+/// When a stage ends. A tree: issue 5's triggers join as further kinds.
+struct EndCondition {
+  enum class Kind { kEpochs, kSteps, kAny, kAll };
+  Kind kind = Kind::kEpochs;
+  double amount = 1;                    ///< epochs (may be a fraction) or steps
+  std::vector<EndCondition> conditions; ///< of kAny and kAll
+};
+
+/// How a learning rate moves over a stage, as a factor on each group's own rate.
+struct Curve {
+  enum class Shape { kConstant, kLinear, kCosine, kSlantedTriangular };
+  Shape shape = Shape::kConstant;
+  std::int64_t warmup_steps = 0;
+  double warmup_fraction = 0;  ///< of the length; used where warmup_steps is 0
+  double final_factor = 0;     ///< where linear and cosine end
+  double cut_fraction = 0.1;   ///< slanted triangular: share of steps that rise (ULMFiT)
+  double ratio = 32;           ///< slanted triangular: peak over lowest rate (ULMFiT)
+  std::int64_t steps = 0;      ///< length; 0: from the stage's end condition
+};
+
+/// Optimizer settings that a stage overrides; unset: as `[train]` says.
+struct StageOverrides {
+  std::optional<double> weight_decay, beta1, beta2, epsilon, momentum, clip_norm, label_smoothing;
+};
+
+/// A set of active groups, their learning rates, and the condition that ends it.
+struct Stage {
+  std::string name;
+  std::vector<std::string> groups;     ///< active; names of the model's groups, in its order
+  std::vector<double> learning_rates;  ///< one for each of `groups`
+  Curve curve;
+  EndCondition until;
+  StageOverrides overrides;
+};
+
+/// The ordered stages of a run. All names are resolved against the model.
+struct Schedule {
+  std::vector<Stage> stages;
+};
+
+}  // namespace thaw

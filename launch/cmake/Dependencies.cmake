@@ -1,0 +1,22 @@
+# Everything that Thaw is built on. Each can be pointed at with -D<Name>_ROOT=...
+include(ImportTorch)
+
+find_package(Threads REQUIRED)
+find_package(MPI 3.0 REQUIRED COMPONENTS CXX)
+set(HDF5_PREFER_PARALLEL OFF)
+find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+find_package(Boost 1.71 REQUIRED COMPONENTS program_options)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json 3.9 REQUIRED)
+find_path(tomlplusplus_INCLUDE toml++/toml.h REQUIRED)
+find_path(xxHash_INCLUDE xxhash.h REQUIRED)
+
+add_library(thaw_hdf5 INTERFACE)
+target_include_directories(thaw_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(thaw_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+add_library(thaw_toml INTERFACE)
+target_include_directories(thaw_toml SYSTEM INTERFACE ${tomlplusplus_INCLUDE})
+add_library(thaw_xxhash INTERFACE)
+target_include_directories(thaw_xxhash SYSTEM INTERFACE ${xxHash_INCLUDE})
+target_compile_definitions(thaw_xxhash INTERFACE XXH_INLINE_ALL)
