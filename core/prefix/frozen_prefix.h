@@ -1,0 +1,19 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+
+namespace thaw {
+
+class Model;
+struct Batch;
+
+/// Runs a model whose first `cut` groups are frozen: those without recording anything for
+/// backward, the rest as autograd says. Returns the logits, [n, classes].
+///
+/// The prefix runs under a no-grad guard, not in inference mode, whose tensors autograd could not
+/// save for the active layers' backward.
+at::Tensor forward_past_prefix(Model& model, std::size_t cut, const Batch& batch);
+
+}  // namespace thaw

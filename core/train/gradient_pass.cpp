@@ -1,0 +1,91 @@
+#include "core/train/gradient_pass.h"
+
+#include <ATen/ops/cross_entropy_loss.h>
+
+#include <algorithm>
+#include <span>
+
+#include "core/data/batch.h"
+#include "core/kernels/draw_scope.h"
+#include "core/models/model.h"
+#include "core/prefix/frozen_prefix.h"
+
+namespace thaw {
+namespace {
+
+std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// Losses are computed in float32 at least, whatever the precision of the model.
+at::Tensor loss_precision(const at::Tensor& logits) {
+  return logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
+}
+
+std::span<const std::int64_t> offsets_of(const Batch& batch) {
+  if (!batch.offsets.defined()) {
+    return {};
+  }
+  return {batch.offsets.const_data_ptr<std::int64_t>(),
+          static_cast<std::size_t>(batch.offsets.numel())};
+}
+
+}  // namespace
+
+std::int64_t GradientPass::passes(SampleShare share) const {
+  const std::int64_t samples =
+      settings_.lockstep ? divide_up(share.total, settings_.ranks) : share.samples;
+  const std::int64_t micro = settings_.micro_batch > 0 ? settings_.micro_batch : samples;
+  return micro > 0 ? divide_up(samples, micro) : 0;
+}
+
+at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t cut,
+                             GradientReducer& reducer) {
+  const std::int64_t count = passes(share);
+  const std::int64_t micro = settings_.micro_batch > 0 ? settings_.micro_batch : share.samples;
+  at::Tensor loss_sum;
+  for (std::int64_t pass = 0; pass < count; ++pass) {
+    const std::int64_t first = std::min(pass * micro, share.samples);
+    const std::int64_t last = std::min(first + micro, share.samples);
+    if (pass + 1 == count) {
+      reducer.last_backward();
+    }
+    const bool whole = first == 0 && last == share.samples;
+    at::Tensor loss = run_micro_batch(whole ? batch : batch.slice(first, last), share.total, cut);
+    loss_sum = loss_sum.defined() ? loss_sum.add_(loss) : loss;
+  }
+  return loss_sum;
+}
+
+at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total,
+                                         std::size_t cut) {
+  const DrawScope scope({.seed = settings_.seed,
+                         .epoch = static_cast<std::uint64_t>(batch.epoch),
+                         .samples = batch.samples,
+                         .offsets = offsets_of(batch)});
+  const Batch placed = to_model(batch, model_);
+  const at::Tensor logits = forward_past_prefix(model_, cut, placed);
+  const at::Tensor loss =
+      at::cross_entropy_loss(loss_precision(logits), placed.labels, {}, at::Reduction::Sum,
+                             /*ignore_index=*/-100, settings_.label_smoothing);
+  if (loss.requires_grad()) {
+    (loss / static_cast<double>(total)).backward();
+  }
+  return loss.detach();
+}
+
+Batch to_model(Batch batch, const Model& model) {
+  const std::vector<at::Tensor> parameters = model.parameters(/*recurse=*/true);
+  if (parameters.empty()) {
+    return batch;
+  }
+  const at::TensorOptions wanted = parameters.front().options();
+  if (batch.inputs.is_floating_point()) {
+    batch.inputs = batch.inputs.to(wanted.device(), wanted.dtype().toScalarType(),
+                                   /*non_blocking=*/true);
+  } else {
+    batch.inputs = batch.inputs.to(wanted.device(), batch.inputs.scalar_type(), true);
+  }
+  batch.labels = batch.labels.to(wanted.device(), at::kLong, true);
+  return batch;
+}
+
+}  // namespace thaw

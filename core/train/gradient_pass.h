@@ -1,0 +1,52 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/parallel/gradient_reducer.h"
+
+namespace thaw {
+
+class Model;
+struct Batch;
+
+/// Forward and backward of this rank's share of one global batch, in micro-batches.
+///
+/// The loss is the cross entropy's mean over the global batch: each micro-batch contributes its
+/// sum divided by the global batch's samples, so that summing gradients over micro-batches and
+/// ranks gives the gradient of that mean whatever the sharding.
+class GradientPass {
+ public:
+  struct Settings {
+    std::int64_t micro_batch = 0;  ///< samples of one forward; 0: the whole share
+    double label_smoothing = 0;
+    std::uint64_t seed = 0;        ///< of dropout
+    /// Every rank runs the same number of micro-batches, with empty ones where it has too few
+    /// samples: for layers whose forward is a collective (synchronised BatchNorm).
+    bool lockstep = false;
+    int ranks = 1;
+  };
+
+  GradientPass(Model& model, Settings settings) : model_(model), settings_(settings) {}
+
+  /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
+  /// `cut`: first group that backward reaches. Returns the sum of the samples' losses, a scalar
+  /// on the model's device without a gradient; undefined where the rank ran nothing.
+  at::Tensor run(const Batch& batch, SampleShare share, std::size_t cut,
+                 GradientReducer& reducer);
+
+ private:
+  std::int64_t passes(SampleShare share) const;
+  at::Tensor run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut);
+
+  Model& model_;
+  Settings settings_;
+};
+
+/// `batch` as `model` wants it: on the model's device, images in its floating-point type.
+Batch to_model(Batch batch, const Model& model);
+
+}  // namespace thaw

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "core/train/observer.h"
+#include "core/train/run_folder.h"
+
+namespace thaw {
+
+/// Writes `metrics.jsonl`, an object a line, and `summary.json` at the end.
+class MetricsLog final : public TrainingObserver {
+ public:
+  /// Opens the log of a run folder that exists. `log_every`: steps between `step` lines.
+  MetricsLog(const RunFolder& folder, std::int64_t log_every);
+
+  void transition(const TransitionReport& report) override;
+  void step(const StepReport& report) override;
+  void evaluation(const EvaluationReport& report) override;
+  void end(const RunSummary& summary) override;
+
+ private:
+  void write_line(const std::string& json);
+
+  RunFolder folder_;
+  std::int64_t log_every_;
+  std::ofstream log_;
+};
+
+}  // namespace thaw

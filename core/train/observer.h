@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace thaw {
+
+/// One committed optimizer step.
+struct StepReport {
+  std::int64_t step = 0;  ///< committed steps of the run, this one included
+  double epoch = 0;       ///< samples consumed / N
+  std::string stage;
+  std::int64_t stage_step = 0;    ///< committed steps of the stage, this one included
+  std::int64_t stage_steps = 0;   ///< of the whole stage; 0 where nobody knows yet
+  double loss = 0;                ///< mean over the global batch
+  double learning_rate = 0;       ///< the highest of the active groups
+  std::vector<std::pair<std::string, double>> learning_rates;  ///< of each active group
+  double gradient_norm = 0;       ///< before clipping; 0 where nothing asks for it
+  std::int64_t samples = 0;       ///< of the global batch
+  std::int64_t bytes_reduced = 0; ///< payload of this rank's gradients
+  double seconds = 0;             ///< of the whole step on rank 0, split into:
+  double data_seconds = 0;        ///< waiting for the loader
+  double compute_seconds = 0;     ///< forward, backward, optimizer
+  double communication_seconds = 0;  ///< exposed: nothing else went on
+};
+
+/// Means over one split, each sample counted once.
+struct EvaluationReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;
+  std::string split;
+  double loss = 0;
+  double accuracy = 0;
+  double macro_f1 = 0;
+  std::int64_t samples = 0;
+  double seconds = 0;
+  bool best = false;  ///< the best of the run so far: its weights are kept
+};
+
+/// A stage begins.
+struct TransitionReport {
+  struct Group {
+    std::string name;
+    std::int64_t parameters = 0;
+    bool active = false;
+    double learning_rate = 0;
+  };
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;
+  std::size_t index = 0;   ///< of the stage
+  std::size_t stages = 0;  ///< of the schedule
+  std::vector<Group> groups;
+  std::int64_t active_parameters = 0;
+  std::int64_t parameters = 0;
+  std::string backward_cut;       ///< first group that backward reaches
+  std::int64_t stage_steps = 0;   ///< 0 where nobody knows yet
+  double seconds = 0;
+  std::string plan;               ///< the stage plan's fingerprint
+};
+
+/// A stage has ended; a row of `summary.json`.
+struct StageSummary {
+  std::string name;
+  std::int64_t steps = 0;
+  double seconds = 0;  ///< with evaluations and saving
+  double step_seconds_median = 0;
+  std::int64_t active_parameters = 0;
+  std::int64_t bytes_reduced_per_step = 0;  ///< payload
+  std::int64_t padding_bytes_per_step = 0;
+  std::int64_t peak_memory_bytes = 0;  ///< resident, of this process, within the stage
+  double transition_seconds = 0;
+};
+
+/// What a whole run came to.
+struct RunSummary {
+  std::int64_t steps = 0;
+  double epochs = 0;
+  double seconds = 0;
+  double train_loss = 0;  ///< of the last step
+  bool evaluated = false;
+  EvaluationReport last_evaluation, best_evaluation;
+  std::vector<StageSummary> stages;
+  int ranks = 1;
+};
+
+/// Hears what happens in training. Called on rank 0 alone, on the training thread: be quick.
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  virtual void transition(const TransitionReport&) {}
+  virtual void step(const StepReport&) {}
+  virtual void evaluation(const EvaluationReport&) {}
+  virtual void end(const RunSummary&) {}
+};
+
+}  // namespace thaw

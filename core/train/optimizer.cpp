@@ -1,0 +1,124 @@
+#include "core/train/optimizer.h"
+
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace thaw {
+namespace {
+
+class FusedAdamW final : public Optimizer {
+ private:
+  ParameterState new_state(const at::Tensor& parameter) const override {
+    return {at::zeros({}, parameter.options().dtype(at::kFloat)), at::zeros_like(parameter),
+            at::zeros_like(parameter)};
+  }
+
+  void update(const OptimizerClass& group, Lists& lists, double learning_rate,
+              const at::Tensor& gradient_scale) override {
+    // The kernel divides by 1 - beta^step and does not advance the counts itself: with a count of
+    // zero it would turn parameters into NaN.
+    at::_foreach_add_(lists.steps, 1);
+    at::_fused_adamw_(lists.parameters, lists.gradients, lists.first, lists.second, {},
+                      lists.steps, learning_rate, settings_.beta1, settings_.beta2,
+                      group.weight_decay, settings_.epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false, optional_scale(gradient_scale));
+  }
+
+  static std::optional<at::Tensor> optional_scale(const at::Tensor& scale) {
+    return scale.defined() ? std::optional<at::Tensor>(scale) : std::nullopt;
+  }
+};
+
+class FusedSgd final : public Optimizer {
+ private:
+  ParameterState new_state(const at::Tensor& parameter) const override {
+    return {at::zeros({}, parameter.options().dtype(at::kFloat)), at::zeros_like(parameter), {}};
+  }
+
+  void update(const OptimizerClass& group, Lists& lists, double learning_rate,
+              const at::Tensor& gradient_scale) override {
+    at::_foreach_add_(lists.steps, 1);
+    // A momentum that starts at zero, without dampening, gives the gradient itself in the first
+    // step: no parameter needs the kernel's special first step, whenever it thaws.
+    at::_fused_sgd_(lists.parameters, lists.gradients, lists.first, group.weight_decay,
+                    settings_.momentum, learning_rate, /*dampening=*/0.0, settings_.nesterov,
+                    /*maximize=*/false, /*is_first_step=*/false,
+                    gradient_scale.defined() ? std::optional<at::Tensor>(gradient_scale)
+                                             : std::nullopt);
+  }
+};
+
+}  // namespace
+
+void Optimizer::enter_stage(std::vector<OptimizerClass> classes, OptimizerSettings settings) {
+  classes_ = std::move(classes);
+  settings_ = settings;
+  const c10::AutoGradMode no_grad(false);
+  for (const OptimizerClass& group : classes_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      if (!states_.contains(group.names[i])) {
+        states_.emplace(group.names[i], new_state(group.parameters[i]));
+      }
+    }
+  }
+}
+
+Optimizer::Lists Optimizer::lists_with_gradients(const OptimizerClass& group) const {
+  Lists lists;
+  for (std::size_t i = 0; i < group.names.size(); ++i) {
+    const at::Tensor& parameter = group.parameters[i];
+    if (!parameter.grad().defined()) {
+      continue;
+    }
+    const ParameterState& state = states_.at(group.names[i]);
+    lists.parameters.push_back(parameter);
+    lists.gradients.push_back(parameter.grad());
+    lists.first.push_back(state.first);
+    lists.second.push_back(state.second);
+    lists.steps.push_back(state.step);
+  }
+  return lists;
+}
+
+void Optimizer::step(double rate_factor, double gradient_factor) {
+  const c10::AutoGradMode no_grad(false);
+  for (const OptimizerClass& group : classes_) {
+    Lists lists = lists_with_gradients(group);
+    if (lists.parameters.empty()) {
+      continue;
+    }
+    at::Tensor scale;
+    if (gradient_factor != 1.0) {
+      const at::Tensor& like = lists.parameters.front();
+      if (like.scalar_type() == at::kDouble) {
+        // The kernel takes its scale as float32, too coarse for proofs in float64.
+        at::_foreach_mul_(lists.gradients, gradient_factor);
+      } else {
+        scale = at::full({}, 1.0 / gradient_factor, like.options().dtype(at::kFloat));
+      }
+    }
+    update(group, lists, group.learning_rate * rate_factor, scale);
+  }
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const std::string& name) {
+  if (name == "adamw") {
+    return std::make_unique<FusedAdamW>();
+  }
+  if (name == "sgd") {
+    return std::make_unique<FusedSgd>();
+  }
+  throw InputError("train.optimizer: \"" + name + "\" is not an optimizer (adamw, sgd)");
+}
+
+}  // namespace thaw

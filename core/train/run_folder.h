@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace thaw {
+
+/// Where a run keeps what it writes. Only rank 0 writes.
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path resolved_configuration() const { return path_ / "config.resolved.toml"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path summary() const { return path_ / "summary.json"; }
+  std::filesystem::path last_weights() const { return path_ / "weights.safetensors"; }
+  std::filesystem::path best_weights() const { return path_ / "weights.best.safetensors"; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+
+  /// True if anything of a run is there.
+  bool holds_a_run() const;
+
+  /// Throws `InputError`, saying what to do, if a run is there or the folder could not be written;
+  /// leaves nothing behind.
+  void check_usable() const;
+
+  /// Creates the folder. Call after everything else was checked.
+  void create() const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// Writes `text` so that `path` holds either its old content or all of the new one.
+/// Throws `RunError`, naming the file and the system's reason.
+void write_file_atomically(const std::filesystem::path& path, const std::string& text);
+
+}  // namespace thaw
