@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace thaw {
+
+/// Positions [first, last) of something ordered.
+struct Range {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+
+  std::int64_t size() const { return last - first; }
+  bool empty() const { return first == last; }
+  friend bool operator==(const Range&, const Range&) = default;
+};
+
+/// The samples of one optimizer step over all ranks: positions in one epoch's order.
+struct GlobalBatch {
+  std::int64_t epoch = 0;
+  Range positions;
+
+  std::int64_t size() const { return positions.size(); }
+  friend bool operator==(const GlobalBatch&, const GlobalBatch&) = default;
+};
+
+/// The global batch that follows `cursor` consumed samples, in a split of `samples` > 0 samples:
+/// at most `batch` > 0 of them, never across the end of an epoch, so an epoch's last batch may be
+/// short. The cursor after it is `cursor + size()`.
+GlobalBatch next_global_batch(std::int64_t cursor, std::int64_t samples, std::int64_t batch);
+
+/// Global batches from `cursor` to the end of its epoch.
+std::int64_t batches_left_in_epoch(std::int64_t cursor, std::int64_t samples, std::int64_t batch);
+
+/// Piece `index` of `whole` cut into `pieces`, in order, sizes differing by at most 1 (the longer
+/// ones first). May be empty. A rank's slice of a global batch is piece `rank` of `ranks`.
+Range balanced_piece(Range whole, std::int64_t index, std::int64_t pieces);
+
+/// The micro-batches of a rank's share of `samples`: as few as `limit` allows, balanced. No limit
+/// (0) means one; no samples mean none.
+std::vector<Range> micro_batches(std::int64_t samples, std::int64_t limit);
+
+}  // namespace thaw

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/hash.h"
+#include "core/data/split.h"
+
+namespace thaw {
+
+/// Data for training and evaluation: one or several HDF5 files read as one dataset.
+///
+/// The format: one HDF5 group a split. Text: `tokens` int32 [total], `offsets` int64 [N + 1],
+/// `labels` int64 [N]. Images: `inputs` uint8 or float32 [N, C, H, W], `labels` int64 [N].
+/// Attributes of the file, all optional: `classes` (names), `mean` and `std` (a number a channel,
+/// in units of pixels scaled to [0, 1] for uint8).
+///
+/// Opening validates everything but the values of samples, and takes no memory for a size before
+/// it is checked against the file. Throws `InputError` naming file, HDF5 dataset and remedy.
+class Dataset {
+ public:
+  /// `files`: names as `expand_files` returns them; a split is the files' splits of that name, one
+  /// after another.
+  explicit Dataset(std::vector<std::string> files);
+  ~Dataset();
+  Dataset(Dataset&&) noexcept;
+  Dataset& operator=(Dataset&&) noexcept;
+
+  const std::vector<std::string>& files() const { return files_; }
+  const SampleFormat& format() const { return format_; }
+
+  /// Names of the classes; a label is an index here. Without the attribute: "0" to the largest
+  /// label of any split.
+  const std::vector<std::string>& classes() const { return classes_; }
+  /// A number a channel, or empty.
+  const std::vector<double>& mean() const { return mean_; }
+  const std::vector<double>& std_deviation() const { return std_; }
+
+  /// Those present, in the order train, validation, test, then others by name.
+  std::vector<std::string> split_names() const;
+  bool has_split(const std::string& name) const;
+  /// Throws `InputError` that lists the splits present.
+  Split& split(const std::string& name);
+  const Split& split(const std::string& name) const;
+
+  /// Equal for equal format, classes, labels and sample lengths in all splits, wherever the files
+  /// lie: tells a resumed run, or another rank, that it holds other data.
+  Fingerprint fingerprint() const;
+
+  /// Several lines for people (`thaw inspect`).
+  std::string describe() const;
+
+ private:
+  std::vector<std::string> files_;
+  SampleFormat format_;
+  std::vector<std::string> classes_;
+  std::vector<double> mean_;
+  std::vector<double> std_;
+  std::vector<std::pair<std::string, std::string>> remarks_;  // other attributes, for describe
+  std::vector<std::unique_ptr<Split>> splits_;
+};
+
+}  // namespace thaw

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/data/batch.h"
+
+namespace thaw {
+
+class Dataset;
+
+struct EvaluationLoaderOptions {
+  std::int64_t batch = 64;      ///< global
+  std::int64_t read_ahead = 4;  ///< batches prepared in advance; 0: none, and no thread
+  int rank = 0;
+  int ranks = 1;
+};
+
+/// Yields every sample of a split once, in order, without augmentation: of each global batch this
+/// rank's share. All ranks get the same number of batches; a share may be empty.
+/// Rules of use as for `TrainingLoader`.
+class EvaluationLoader {
+ public:
+  EvaluationLoader(const Dataset& dataset, const std::string& split,
+                   const EvaluationLoaderOptions& options);
+  ~EvaluationLoader();
+  EvaluationLoader(const EvaluationLoader&) = delete;
+  EvaluationLoader& operator=(const EvaluationLoader&) = delete;
+
+  /// The next share, or nothing after the last. Rethrows what went wrong while reading it.
+  std::optional<Batch> next();
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace thaw
