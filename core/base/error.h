@@ -21,8 +21,14 @@ class Error : public std::runtime_error {
       : std::runtime_error(message), status_(status) {}
   ExitStatus status() const noexcept { return status_; }
 
+  /// True where every rank throws this same error together, so that one of them prints it and all
+  /// can end in order. Otherwise the others do not know of it yet.
+  bool agreed() const noexcept { return agreed_; }
+  void mark_agreed() noexcept { agreed_ = true; }
+
  private:
   ExitStatus status_;
+  bool agreed_ = false;
 };
 
 /// Bad input: configuration, data file, weights, environment. Nothing has been written yet.

@@ -13,6 +13,18 @@ class Tensor;
 
 namespace thaw {
 
+/// A sum that was started and may still be under way.
+///
+/// It belongs to the thread that started it. Destroying it before it is done waits for it.
+class PendingSum {
+ public:
+  virtual ~PendingSum() = default;
+  /// Makes progress without blocking; true once the sum is there. Throws RunError if it broke.
+  virtual bool poll() = 0;
+  /// Blocks the host until the sum is there.
+  virtual void wait() = 0;
+};
+
 /// What the ranks of one job say to each other. Implemented in dist/communicator.
 ///
 /// Every call but `rank` and `size` is a collective: all ranks make the same calls in the same
@@ -30,6 +42,11 @@ class Communicator {
   /// Every rank gets the same bits. The host blocks until the sum is there.
   virtual void sum(at::Tensor& tensor) = 0;
   virtual void sum(std::span<double> values) = 0;
+
+  /// Starts the same sum and returns at once where the implementation can; `tensor` is not to be
+  /// touched until it is done. Sums are started in the same order on all ranks. Its bits may
+  /// differ from those of `sum` (another algorithm), never from rank to rank.
+  virtual std::unique_ptr<PendingSum> start_sum(at::Tensor tensor);
 
   /// Overwrites `tensor` (contiguous, any dtype) with rank `root`'s.
   virtual void broadcast(at::Tensor& tensor, int root) = 0;

@@ -2,7 +2,15 @@
 
 #include <cstdint>
 
+#include "core/base/error.h"
+
 namespace thaw {
+
+/// What was reduced in a step is not the set of active parameters: the ranks would part silently.
+class ReductionMismatch : public DisagreementError {
+ public:
+  using DisagreementError::DisagreementError;
+};
 
 /// The part of a global batch that this rank computes in one optimizer step.
 struct SampleShare {
@@ -12,10 +20,10 @@ struct SampleShare {
 
 /// What one step's reduction moved and cost.
 struct ReductionCounters {
-  std::int64_t payload_bytes = 0;   ///< gradients of active parameters, once
-  std::int64_t padding_bytes = 0;   ///< alignment between them
-  std::int64_t collectives = 0;     ///< calls
-  double exposed_seconds = 0;       ///< time in which backward had ended and reduction had not
+  std::int64_t payload_bytes = 0;  ///< gradients of active parameters, once
+  std::int64_t padding_bytes = 0;  ///< alignment between them
+  std::int64_t collectives = 0;    ///< calls
+  double exposed_seconds = 0;      ///< time in which backward had ended and reduction had not
 };
 
 /// Averages the gradients of a stage's active parameters over all ranks.

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/parallel/communicator.h"
+
+namespace thaw {
+
+/// A failure of one rank, in words that can travel.
+struct LocalFailure {
+  ExitStatus status = ExitStatus::kFailed;
+  std::string message;
+};
+
+/// The failure that `error` is: its own status, or kFailed for what is no thaw::Error.
+LocalFailure failure_of(const std::exception& error);
+
+/// A collective: each rank says whether it failed. Returns where none did; else every rank throws
+/// the same Error (InputError, RunError, DisagreementError by the status; `agreed()` is true),
+/// whose message holds each different failure once with the ranks and hosts it happened on. Where
+/// all ranks failed alike, it is the message alone.
+/// The status is that of the lowest failing rank.
+void agree(Communicator& communicator, const std::optional<LocalFailure>& failure);
+
+/// As above, with this rank's host named by the caller.
+void agree(Communicator& communicator, const std::optional<LocalFailure>& failure,
+           const std::string& host);
+
+/// Calls `body` on every rank, then agrees: returns its result where all succeeded, else throws
+/// the one Error on every rank. `body` must make no collective of its own: a rank that fails
+/// inside would leave the others waiting.
+///
+///     Dataset data = agreed(communicator, [&] { return Dataset(path); });
+template <typename Body>
+std::invoke_result_t<Body> agreed(Communicator& communicator, Body&& body) {
+  using Result = std::invoke_result_t<Body>;
+  std::optional<LocalFailure> failure;
+  if constexpr (std::is_void_v<Result>) {
+    try {
+      std::forward<Body>(body)();
+    } catch (const std::exception& error) {
+      failure = failure_of(error);
+    }
+    agree(communicator, failure);
+  } else {
+    std::optional<Result> result;
+    try {
+      result.emplace(std::forward<Body>(body)());
+    } catch (const std::exception& error) {
+      failure = failure_of(error);
+    }
+    agree(communicator, failure);
+    return std::move(*result);
+  }
+}
+
+}  // namespace thaw

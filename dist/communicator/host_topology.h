@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/parallel/communicator.h"
+
+namespace thaw {
+
+/// Which ranks share a host, and what this rank may use of its own.
+struct HostTopology {
+  std::vector<std::string> hosts;  ///< host name of each rank
+  int local_rank = 0;              ///< this rank's number among those of its host: its GPU's index
+  int local_size = 1;              ///< ranks on this host
+  std::vector<int> cores;          ///< logical CPUs that this process may run on, ascending
+  /// Cores that are this rank's part when those that several local ranks may run on are shared
+  /// evenly; also bounded by a cgroup's CPU quota. At least 1: the intra-op threads to use.
+  int threads = 1;
+
+  const std::string& host(int rank) const { return hosts[static_cast<std::size_t>(rank)]; }
+};
+
+/// A collective. The local rank is what the launcher says (OMPI_COMM_WORLD_LOCAL_RANK,
+/// SLURM_LOCALID, MPI_LOCALRANKID), or else counted from the host names.
+HostTopology discover_topology(Communicator& communicator);
+
+/// This machine's name, as gethostname has it.
+std::string host_name();
+
+}  // namespace thaw

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/base/hash.h"
+#include "core/schedule/stage_plan.h"
+
+namespace thaw {
+
+/// Where one parameter's gradient lies in its bucket, in elements.
+struct BucketSlot {
+  std::size_t parameter = 0;  ///< index among the active parameters
+  std::int64_t offset = 0;    ///< a multiple of 64 bytes
+  std::int64_t length = 0;
+};
+
+/// Gradients that travel in one collective: one element type, one kind of device.
+struct Bucket {
+  ElementType type = ElementType::kFloat32;
+  std::string device;             ///< "cpu", "cuda": the kind, without an index
+  std::vector<BucketSlot> slots;  ///< in the order in which they become ready
+  std::int64_t length = 0;        ///< elements, padding included
+};
+
+/// Which active parameter's gradient lies where: equal on all ranks, in the order in which buckets
+/// are launched. Immutable; made by `plan_buckets` alone.
+class BucketMap {
+ public:
+  const std::vector<Bucket>& buckets() const { return buckets_; }
+  /// Number of active parameters; each has exactly one slot.
+  std::size_t parameters() const { return bucket_of_.size(); }
+  std::size_t bucket_of(std::size_t parameter) const { return bucket_of_[parameter]; }
+  const BucketSlot& slot_of(std::size_t parameter) const {
+    return buckets_[bucket_of_[parameter]].slots[slot_of_[parameter]];
+  }
+  /// 0: reverse order of declaration. 1: the order observed in the stage's first backward.
+  int generation() const { return generation_; }
+  std::int64_t payload_bytes() const { return payload_bytes_; }
+  std::int64_t padding_bytes() const { return padding_bytes_; }
+  /// Over everything that must be equal on all ranks, names and memory layouts included.
+  const Fingerprint& fingerprint() const { return fingerprint_; }
+
+ private:
+  BucketMap() = default;
+  friend class BucketMapBuilder;
+
+  std::vector<Bucket> buckets_;
+  std::vector<std::size_t> bucket_of_;
+  std::vector<std::size_t> slot_of_;
+  int generation_ = 0;
+  std::int64_t payload_bytes_ = 0;
+  std::int64_t padding_bytes_ = 0;
+  Fingerprint fingerprint_;
+};
+
+}  // namespace thaw

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "core/parallel/communicator.h"
+#include "core/parallel/gradient_reducer.h"
+#include "core/parallel/stage_coordinator.h"
+#include "dist/reduction/bucket_planner.h"
+
+namespace thaw {
+
+/// Whether buckets travel while backward goes on.
+enum class Overlap { kAuto, kOn, kOff };
+
+struct ReducerOptions {
+  BucketOptions buckets;
+  Overlap overlap = Overlap::kAuto;
+};
+
+/// A collective: the reducer that sums the gradients of `active` over the ranks of `communicator`
+/// in buckets, as gradient_reducer.h says. `communicator` is its own (from `split`) and outlives
+/// it. `active` and `frozen` together are the model's parameters; a frozen one that gets a
+/// gradient is a ReductionMismatch.
+///
+/// Throws InputError where an active parameter is of another element type than the buckets hold or
+/// no dense leaf that requires a gradient; DisagreementError on all ranks where their bucket maps
+/// differ (a parameter's memory layout, the bucket options).
+std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
+                                                     std::span<const NamedParameter> active,
+                                                     std::span<const NamedParameter> frozen,
+                                                     const ReducerOptions& options);
+
+}  // namespace thaw
