@@ -18,6 +18,8 @@ struct ModelOptions {
   double dropout = -1;            ///< overrides config.json's; < 0: as there
   double attention_dropout = -1;  ///< likewise
   double head_dropout = -1;       ///< likewise, before the head
+
+  friend bool operator==(const ModelOptions&, const ModelOptions&) = default;
 };
 
 /// `[data]`
@@ -30,6 +32,8 @@ struct DataOptions {
   std::int64_t crop_padding = 0;   ///< random crop with so many pixels of padding; 0: none
   bool horizontal_flip = false;
   std::int64_t evaluation_batch = 0;  ///< global; 0: as batch
+
+  friend bool operator==(const DataOptions&, const DataOptions&) = default;
 };
 
 /// `[train]`
@@ -52,18 +56,24 @@ struct TrainOptions {
   std::string frozen_dropout = "off";      ///< off | on
   std::int64_t evaluate_every = 0;         ///< steps; 0: at each epoch's end and each stage's end
   std::int64_t threads = 0;                ///< intra-op, of a rank; 0: the cores it was given
+
+  friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
 };
 
 /// `[checkpoint]`
 struct CheckpointOptions {
   std::int64_t every_steps = 500;  ///< 0: only at transitions and at the end
   std::int64_t keep = 3;
+
+  friend bool operator==(const CheckpointOptions&, const CheckpointOptions&) = default;
 };
 
 /// `[distributed]`
 struct DistributedOptions {
   std::int64_t bucket_bytes = 0;   ///< cap of a bucket; 0: follows the active bytes
   std::string overlap = "auto";    ///< auto | on | off
+
+  friend bool operator==(const DistributedOptions&, const DistributedOptions&) = default;
 };
 
 /// `[output]`
@@ -71,6 +81,8 @@ struct OutputOptions {
   std::string run_dir;             ///< "": runs/<name of the configuration file>
   std::int64_t log_every = 1;      ///< steps between `step` lines of metrics.jsonl
   std::string progress = "auto";   ///< auto | line | log | off
+
+  friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
 
 /// What a configuration file says, but for its schedule (core/schedule/schedule.h).
@@ -82,6 +94,32 @@ struct Configuration {
   CheckpointOptions checkpoint;
   DistributedOptions distributed;
   OutputOptions output;
+
+  friend bool operator==(const Configuration&, const Configuration&) = default;
+};
+
+/// `[schedule]` but for its stages: a preset and its options. What a preset makes of them is
+/// described in core/schedule/presets.h.
+struct ScheduleOptions {
+  std::string preset;                ///< full | head-only | top-down | bottom-up; "": own stages
+  std::int64_t groups_per_stage = 1; ///< that each stage thaws
+  double stage_epochs = 0;           ///< length of a stage; 0: follows the total, else 1
+  std::int64_t stage_steps = 0;      ///< likewise, in steps
+  double total_epochs = 0;           ///< length of all stages; 0: their sum
+  std::int64_t total_steps = 0;      ///< likewise, in steps
+  std::string embeddings = "auto";   ///< the input group's turn: auto | first | last | never
+  std::string head = "first";        ///< the head's turn in bottom-up: first | last
+  double learning_rate = 0;          ///< must be given with a preset
+  double head_learning_rate = 0;     ///< 0: as learning_rate
+  double discriminative = 1;         ///< a group's rate is that of the group above, over this
+  std::string curve = "constant";    ///< of each stage: constant | linear | cosine | ...
+  std::int64_t warmup_steps = 0;
+  double warmup_fraction = 0;        ///< of a stage
+  double final_factor = 0;           ///< where linear and cosine end
+  double cut_fraction = 0.1;         ///< of slanted-triangular
+  double ratio = 32;                 ///< of slanted-triangular
+
+  friend bool operator==(const ScheduleOptions&, const ScheduleOptions&) = default;
 };
 
 }  // namespace thaw

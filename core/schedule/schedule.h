@@ -13,6 +13,8 @@ struct EndCondition {
   Kind kind = Kind::kEpochs;
   double amount = 1;                    ///< epochs (may be a fraction) or steps
   std::vector<EndCondition> conditions; ///< of kAny and kAll
+
+  friend bool operator==(const EndCondition&, const EndCondition&) = default;
 };
 
 /// How a learning rate moves over a stage, as a factor on each group's own rate.
@@ -25,11 +27,15 @@ struct Curve {
   double cut_fraction = 0.1;   ///< slanted triangular: share of steps that rise (ULMFiT)
   double ratio = 32;           ///< slanted triangular: peak over lowest rate (ULMFiT)
   std::int64_t steps = 0;      ///< length; 0: from the stage's end condition
+
+  friend bool operator==(const Curve&, const Curve&) = default;
 };
 
 /// Optimizer settings that a stage overrides; unset: as `[train]` says.
 struct StageOverrides {
   std::optional<double> weight_decay, beta1, beta2, epsilon, momentum, clip_norm, label_smoothing;
+
+  friend bool operator==(const StageOverrides&, const StageOverrides&) = default;
 };
 
 /// A set of active groups, their learning rates, and the condition that ends it.
@@ -40,11 +46,15 @@ struct Stage {
   Curve curve;
   EndCondition until;
   StageOverrides overrides;
+
+  friend bool operator==(const Stage&, const Stage&) = default;
 };
 
 /// The ordered stages of a run. All names are resolved against the model.
 struct Schedule {
   std::vector<Stage> stages;
+
+  friend bool operator==(const Schedule&, const Schedule&) = default;
 };
 
 }  // namespace thaw

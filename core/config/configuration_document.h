@@ -1,0 +1,41 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/config/configuration.h"
+#include "core/config/flags.h"
+#include "core/config/setting.h"
+
+namespace thaw {
+
+/// A configuration file as read, with the command line's flags laid over it. Its schedule is not
+/// resolved yet, since that takes the model's groups: see core/schedule/resolve_schedule.h.
+struct ConfigurationDocument {
+  std::string path;  ///< of the file, as it was given
+  Configuration configuration;
+  ScheduleOptions schedule;               ///< `[schedule]` but for its stages
+  std::vector<Setting> stages;            ///< `[[schedule.stage]]` as written
+  std::vector<Override> stage_overrides;  ///< the flags `schedule.stage.NAME.KEY`, in order
+  std::map<std::string, Location, std::less<>> given;  ///< each option set, as "section.key"
+
+  /// Start of a message about an option whose value turns out to be wrong later:
+  /// "configs/a.toml:3: model.depth", "command line: --model.depth", or, where the option was left
+  /// at its default, "configs/a.toml: model.depth".
+  std::string where(std::string_view option) const;
+};
+
+/// Reads the configuration file at `path` and lays `overrides` over it.
+///
+/// Throws InputError that lists everything wrong with file and flags, a line each:
+/// `configs/a.toml:14: train.bathc: unknown key; did you mean "batch"?`.
+ConfigurationDocument read_configuration(const std::string& path,
+                                         const std::vector<Override>& overrides = {});
+
+/// The same for text that is already in memory; messages call it `path`.
+ConfigurationDocument parse_configuration(std::string_view text, const std::string& path,
+                                          const std::vector<Override>& overrides = {});
+
+}  // namespace thaw

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+/// One `--section.key VALUE` of a command line.
+struct Override {
+  std::string key;  ///< "train.batch", "schedule.stage.head.learning-rate"
+  std::string value;
+
+  friend bool operator==(const Override&, const Override&) = default;
+};
+
+/// Takes every `--section.key VALUE` and `--section.key=VALUE` out of a command line's arguments
+/// and leaves the others in order: options of the subcommand have no dot in their names.
+///
+/// A boolean option may stand without a value, which means true. What follows `--` is left alone.
+/// Whether the keys exist is found by `read_configuration`. Throws InputError where a value is
+/// missing.
+std::vector<Override> take_overrides(std::vector<std::string>& arguments);
+
+/// Text for `--help`: each option of the configuration with type, unit and default, by section.
+std::string configuration_help();
+
+}  // namespace thaw

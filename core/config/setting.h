@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace thaw {
+
+/// Where a setting was written: a line of a file, or a flag of the command line.
+struct Location {
+  std::string file;
+  std::int64_t line = 0;  ///< 0: the file as a whole
+  std::string flag;       ///< "train.batch"; where not empty, the setting came from this flag
+
+  friend bool operator==(const Location&, const Location&) = default;
+};
+
+/// A value of a configuration as it was written, before anything is known about its meaning.
+///
+/// Independent of the TOML parser, and in the file's order, which toml++ does not keep.
+struct Setting {
+  struct Entry;
+  using Array = std::vector<Setting>;
+  using Table = std::vector<Entry>;  ///< in the order of the file
+
+  /// What a flag gave: its type is whatever the option asks for.
+  struct Text {
+    std::string text;
+  };
+  /// A date or time, which no option takes.
+  struct Moment {};
+
+  std::variant<bool, std::int64_t, double, std::string, Text, Moment, Array, Table> value;
+  Location where;
+
+  const Table* table() const { return std::get_if<Table>(&value); }
+  const Array* array() const { return std::get_if<Array>(&value); }
+  /// The entry `key` of a table; null where there is none, or this is no table.
+  const Setting* find(std::string_view key) const;
+};
+
+/// One `key = value` of a table.
+struct Setting::Entry {
+  std::string key;
+  Location where;  ///< of the key
+  Setting setting;
+};
+
+}  // namespace thaw

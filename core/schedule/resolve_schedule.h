@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config/configuration_document.h"
+#include "core/schedule/schedule.h"
+
+namespace thaw {
+
+/// The stages that a configuration describes, for a model with the groups `model_groups` (from
+/// input to output; the last is the head) and a training split of `train_samples` samples.
+///
+/// A preset is written out as explicit stages first and then read like them, so both ways give the
+/// identical schedule. Flags `--schedule.stage.NAME.KEY` are laid over either.
+///
+/// Throws InputError that lists everything wrong with the schedule, a line each:
+/// `configs/a.toml:14: schedule.stage[1].groups: "encoder.7" matches no group of this model
+/// (embeddings, encoder.0 … encoder.5, head)`.
+Schedule resolve_schedule(const ConfigurationDocument& document,
+                          const std::vector<std::string>& model_groups,
+                          std::int64_t train_samples);
+
+}  // namespace thaw
