@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/models/weight_naming.h"
+
 namespace thaw {
 
 struct Batch;
@@ -35,6 +37,9 @@ class Model : public torch::nn::Module {
   at::Tensor forward(const Batch& batch) {
     return run(0, groups().size(), at::Tensor(), batch);
   }
+
+  /// How weight files by others name this model's tensors (core/models/weights.h).
+  virtual WeightNaming weight_naming() const { return {}; }
 
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
   /// it derives from frozen weights (bfloat16 copies, packed weights).
