@@ -1,0 +1,222 @@
+#include "core/schedule/stage_plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <unordered_set>
+
+#include "core/base/error.h"
+
+namespace thaw {
+
+// Note [Plan hashes]
+// A rank whose plan differs (another configuration file on its host, a model built another way)
+// would reduce other gradients than the rest: at best a hang, at worst silent divergence. So all
+// that must be equal is first written down as plain facts, (what, value), and the fingerprint is
+// taken over that text alone: whatever the fingerprint covers can be named when it differs, and
+// nothing that differs harmlessly (pointers, device indices) gets into it. Ranks exchange the 16
+// bytes at each transition and the facts only where those differ.
+
+std::string_view name_of(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+      return "float32";
+    case ElementType::kFloat64:
+      return "float64";
+    case ElementType::kBFloat16:
+      return "bfloat16";
+  }
+  return "unknown";
+}
+
+std::size_t size_of(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+      return 4;
+    case ElementType::kFloat64:
+      return 8;
+    case ElementType::kBFloat16:
+      return 2;
+  }
+  return 0;
+}
+
+std::int64_t ParameterFacts::elements() const {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+std::int64_t StagePlan::elements() const {
+  std::int64_t sum = 0;
+  for (const ParameterFacts& parameter : parameters_) sum += parameter.elements();
+  return sum;
+}
+
+namespace {
+
+using Facts = std::vector<std::pair<std::string, std::string>>;
+
+std::string text_of(const EndCondition& condition) {
+  const auto nested = [&](std::string_view name) {
+    std::vector<std::string> parts;
+    for (const EndCondition& part : condition.conditions) parts.push_back(text_of(part));
+    return fmt::format("{}({})", name, fmt::join(parts, ", "));
+  };
+  switch (condition.kind) {
+    case EndCondition::Kind::kEpochs:
+      return fmt::format("{} epochs", condition.amount);
+    case EndCondition::Kind::kSteps:
+      return fmt::format("{} steps", condition.amount);
+    case EndCondition::Kind::kAny:
+      return nested("any");
+    case EndCondition::Kind::kAll:
+      return nested("all");
+  }
+  return "unknown";
+}
+
+std::string text_of(const Curve& curve) {
+  const char* shape = "unknown";
+  switch (curve.shape) {
+    case Curve::Shape::kConstant:
+      shape = "constant";
+      break;
+    case Curve::Shape::kLinear:
+      shape = "linear";
+      break;
+    case Curve::Shape::kCosine:
+      shape = "cosine";
+      break;
+    case Curve::Shape::kSlantedTriangular:
+      shape = "slanted-triangular";
+      break;
+  }
+  return fmt::format("{}, warm-up {} steps or {}, final {}, cut {}, ratio {}, {} steps", shape,
+                     curve.warmup_steps, curve.warmup_fraction, curve.final_factor,
+                     curve.cut_fraction, curve.ratio, curve.steps);
+}
+
+std::string text_of(const StageOverrides& overrides) {
+  const std::pair<const char*, const std::optional<double>&> values[] = {
+      {"weight decay", overrides.weight_decay},
+      {"beta1", overrides.beta1},
+      {"beta2", overrides.beta2},
+      {"epsilon", overrides.epsilon},
+      {"momentum", overrides.momentum},
+      {"clip norm", overrides.clip_norm},
+      {"label smoothing", overrides.label_smoothing}};
+  std::vector<std::string> parts;
+  for (const auto& [name, value] : values) {
+    if (value) parts.push_back(fmt::format("{} {}", name, *value));
+  }
+  return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string text_of(const std::vector<std::int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+/// One hash for the whole model: frozen parameters must be equal too, but are not named singly.
+std::string model_digest(std::span<const std::string> groups,
+                         std::span<const ParameterFacts> parameters) {
+  std::string text;
+  for (const ParameterFacts& parameter : parameters) {
+    text += fmt::format("{}\n{}\n{}\n{}\n{}\n", parameter.name, text_of(parameter.shape),
+                        name_of(parameter.type), groups[parameter.group], parameter.decays);
+  }
+  return fmt::format("{} ({})", parameters.size(), fingerprint(text).hex());
+}
+
+/// The learning rate of each of the model's groups, for those that `stage` names.
+std::vector<std::optional<double>> rates_of_groups(std::span<const std::string> groups,
+                                                   const Stage& stage) {
+  if (stage.learning_rates.size() != stage.groups.size()) {
+    throw InputError(fmt::format("stage \"{}\": {} learning rates for {} groups; give one for each",
+                                 stage.name, stage.learning_rates.size(), stage.groups.size()));
+  }
+  std::vector<std::optional<double>> rates(groups.size());
+  for (std::size_t i = 0; i < stage.groups.size(); ++i) {
+    const auto found = std::find(groups.begin(), groups.end(), stage.groups[i]);
+    if (found == groups.end()) {
+      throw InputError(fmt::format("stage \"{}\": this model has no group \"{}\" (it has {})",
+                                   stage.name, stage.groups[i], fmt::join(groups, ", ")));
+    }
+    std::optional<double>& rate = rates[static_cast<std::size_t>(found - groups.begin())];
+    if (rate) {
+      throw InputError(
+          fmt::format("stage \"{}\": group \"{}\" is named twice", stage.name, stage.groups[i]));
+    }
+    rate = stage.learning_rates[i];
+  }
+  return rates;
+}
+
+void check_parameters(std::span<const std::string> groups,
+                      std::span<const ParameterFacts> parameters) {
+  std::unordered_set<std::string_view> names;
+  for (const ParameterFacts& parameter : parameters) {
+    if (parameter.group >= groups.size()) {
+      throw InputError(fmt::format("parameter \"{}\" belongs to no group of the model ({})",
+                                   parameter.name, fmt::join(groups, ", ")));
+    }
+    if (!names.insert(parameter.name).second) {
+      throw InputError(fmt::format("two parameters of the model are named \"{}\"", parameter.name));
+    }
+  }
+}
+
+}  // namespace
+
+StagePlan make_stage_plan(std::span<const std::string> groups,
+                          std::span<const ParameterFacts> parameters, const Stage& stage) {
+  check_parameters(groups, parameters);
+  const auto rates = rates_of_groups(groups, stage);
+
+  StagePlan plan;
+  plan.stage_ = stage.name;
+  const auto first_active =
+      std::find_if(rates.begin(), rates.end(), [](const auto& rate) { return rate.has_value(); });
+  plan.cut_ = static_cast<std::size_t>(first_active - rates.begin());
+
+  Facts& facts = plan.facts_;
+  facts.emplace_back("stage", stage.name);
+  facts.emplace_back("groups of the model", fmt::format("{}", fmt::join(groups, ", ")));
+  facts.emplace_back("active groups", fmt::format("{}", fmt::join(stage.groups, ", ")));
+  facts.emplace_back("curve", text_of(stage.curve));
+  facts.emplace_back("end of the stage", text_of(stage.until));
+  facts.emplace_back("overrides", text_of(stage.overrides));
+
+  std::map<std::pair<double, bool>, std::size_t> class_of;
+  std::string before = "none";
+  for (const ParameterFacts& parameter : parameters) {
+    const std::optional<double>& rate = rates[parameter.group];
+    if (!rate) continue;
+    const auto [entry, is_new] =
+        class_of.try_emplace({*rate, parameter.decays}, plan.rate_classes_.size());
+    if (is_new) plan.rate_classes_.push_back({*rate, parameter.decays, {}});
+    plan.rate_classes_[entry->second].parameters.push_back(plan.parameters_.size());
+    plan.parameters_.push_back(parameter);
+
+    const std::string& name = parameter.name;
+    facts.emplace_back("shape of " + name, text_of(parameter.shape));
+    facts.emplace_back("type of " + name, name_of(parameter.type));
+    facts.emplace_back("group of " + name, groups[parameter.group]);
+    facts.emplace_back("learning rate of " + name, fmt::format("{}", *rate));
+    facts.emplace_back("weight decay of " + name, parameter.decays ? "applies" : "spared");
+    // The order, told by neighbours: one parameter that is missing changes one such fact, not all.
+    facts.emplace_back("active parameter before " + name, before);
+    before = name;
+  }
+  facts.emplace_back("parameters of the model", model_digest(groups, parameters));
+
+  std::string text;
+  for (const auto& [what, value] : facts) text.append(what).append("\t").append(value).append("\n");
+  plan.fingerprint_ = fingerprint(text);
+  return plan;
+}
+
+}  // namespace thaw
