@@ -5,9 +5,7 @@
 
 namespace thaw {
 
-void reset_peak_resident() {
-  std::ofstream("/proc/self/clear_refs") << "5";
-}
+void reset_peak_resident() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 std::int64_t peak_resident_bytes() {
   std::ifstream status("/proc/self/status");

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <set>
 #include <string>
-#include <vector>
 
 namespace torch::nn {
 class Module;
@@ -14,33 +14,43 @@ class ParameterTable;
 
 /// How the layers of frozen groups behave.
 struct FrozenLayers {
-  bool dropout = false;               ///< dropout of frozen layers stays on
-  bool batch_norm_statistics = false; ///< running statistics of frozen layers keep moving
+  bool dropout = false;                ///< their dropout stays on
+  bool batch_norm_statistics = false;  ///< their running statistics keep moving
 };
 
 /// Makes a module's parameters trainable or not, group by group: the only code that writes
 /// `requires_grad`, and that switches layers between training and evaluation mode.
 ///
-/// A layer is in training mode if it holds an active parameter; one without parameters (dropout)
-/// follows the nearest enclosing module that has some.
+/// A layer that holds parameters itself is in training mode if one of them is active; any other
+/// module (dropout, a container) if one below it, or else below its nearest enclosing module that
+/// has some, is active.
 class Freezer {
  public:
   Freezer(torch::nn::Module& module, const ParameterTable& parameters, FrozenLayers frozen);
 
-  /// Freezes everything but the given groups (indexes into the table's groups). Gradients of what
-  /// is frozen are dropped, so that no optimizer can use a stale one.
-  void apply(const std::vector<std::size_t>& active_groups);
+  /// Freezes everything but the parameters named. Gradients of what is frozen are dropped, so that
+  /// no optimizer can use a stale one.
+  void apply(const std::set<std::string>& active);
 
-  /// All layers to evaluation mode, parameters as they are; `restore` undoes it.
-  void evaluation_mode();
-  void restore();
+  /// All layers in evaluation mode for as long as an instance lives; parameters stay as they are.
+  class EvaluationMode {
+   public:
+    explicit EvaluationMode(Freezer& freezer);
+    ~EvaluationMode();
+    EvaluationMode(const EvaluationMode&) = delete;
+    EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+   private:
+    Freezer& freezer_;
+  };
 
  private:
-  void set_modes();
+  void set_training_modes();
 
   torch::nn::Module& module_;
   const ParameterTable& parameters_;
   FrozenLayers frozen_;
+  std::set<std::string> active_;
 };
 
 }  // namespace thaw

@@ -2,18 +2,16 @@
 
 #include <ATen/ops/cross_entropy_loss.h>
 
-#include <algorithm>
 #include <span>
 
 #include "core/data/batch.h"
+#include "core/data/batch_plan.h"
 #include "core/kernels/draw_scope.h"
 #include "core/models/model.h"
 #include "core/prefix/frozen_prefix.h"
 
 namespace thaw {
 namespace {
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Losses are computed in float32 at least, whatever the precision of the model.
 at::Tensor loss_precision(const at::Tensor& logits) {
@@ -31,32 +29,29 @@ std::span<const std::int64_t> offsets_of(const Batch& batch) {
 }  // namespace
 
 std::int64_t GradientPass::passes(SampleShare share) const {
-  const std::int64_t samples =
-      settings_.lockstep ? divide_up(share.total, settings_.ranks) : share.samples;
-  const std::int64_t micro = settings_.micro_batch > 0 ? settings_.micro_batch : samples;
-  return micro > 0 ? divide_up(samples, micro) : 0;
+  const std::int64_t longest_share =
+      settings_.lockstep ? balanced_piece({0, share.total}, 0, settings_.ranks).size()
+                         : share.samples;
+  return static_cast<std::int64_t>(micro_batches(longest_share, settings_.micro_batch).size());
 }
 
 at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t cut,
                              GradientReducer& reducer) {
   const std::int64_t count = passes(share);
-  const std::int64_t micro = settings_.micro_batch > 0 ? settings_.micro_batch : share.samples;
   at::Tensor loss_sum;
   for (std::int64_t pass = 0; pass < count; ++pass) {
-    const std::int64_t first = std::min(pass * micro, share.samples);
-    const std::int64_t last = std::min(first + micro, share.samples);
+    const Range piece = balanced_piece({0, share.samples}, pass, count);
     if (pass + 1 == count) {
       reducer.last_backward();
     }
-    const bool whole = first == 0 && last == share.samples;
-    at::Tensor loss = run_micro_batch(whole ? batch : batch.slice(first, last), share.total, cut);
+    const at::Tensor loss = run_micro_batch(
+        count == 1 ? batch : batch.slice(piece.first, piece.last), share.total, cut);
     loss_sum = loss_sum.defined() ? loss_sum.add_(loss) : loss;
   }
   return loss_sum;
 }
 
-at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total,
-                                         std::size_t cut) {
+at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut) {
   const DrawScope scope({.seed = settings_.seed,
                          .epoch = static_cast<std::uint64_t>(batch.epoch),
                          .samples = batch.samples,

@@ -23,7 +23,7 @@ class GradientPass {
   struct Settings {
     std::int64_t micro_batch = 0;  ///< samples of one forward; 0: the whole share
     double label_smoothing = 0;
-    std::uint64_t seed = 0;        ///< of dropout
+    std::uint64_t seed = 0;  ///< of dropout
     /// Every rank runs the same number of micro-batches, with empty ones where it has too few
     /// samples: for layers whose forward is a collective (synchronised BatchNorm).
     bool lockstep = false;
@@ -35,8 +35,7 @@ class GradientPass {
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
   /// `cut`: first group that backward reaches. Returns the sum of the samples' losses, a scalar
   /// on the model's device without a gradient; undefined where the rank ran nothing.
-  at::Tensor run(const Batch& batch, SampleShare share, std::size_t cut,
-                 GradientReducer& reducer);
+  at::Tensor run(const Batch& batch, SampleShare share, std::size_t cut, GradientReducer& reducer);
 
  private:
   std::int64_t passes(SampleShare share) const;

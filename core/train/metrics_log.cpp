@@ -47,8 +47,8 @@ void MetricsLog::write_line(const std::string& json) {
   // Flushed line by line: whoever follows the file sees each step, and a killed run keeps them.
   log_ << json << std::endl;
   if (!log_) {
-    throw RunError(fmt::format("{}: cannot be written; is the disk full?",
-                               folder_.metrics().string()));
+    throw RunError(
+        fmt::format("{}: cannot be written; is the disk full?", folder_.metrics().string()));
   }
 }
 
@@ -118,8 +118,10 @@ void MetricsLog::end(const RunSummary& summary) {
                   {"loss", number(summary.train_loss)},
                   {"seconds", summary.seconds}}
                  .dump());
-  Json json{{"steps", summary.steps},     {"epochs", number(summary.epochs)},
-            {"seconds", summary.seconds}, {"ranks", summary.ranks},
+  Json json{{"steps", summary.steps},
+            {"epochs", number(summary.epochs)},
+            {"seconds", summary.seconds},
+            {"ranks", summary.ranks},
             {"train_loss", number(summary.train_loss)}};
   if (summary.evaluated) {
     json["validation"] = evaluation_json(summary.last_evaluation);

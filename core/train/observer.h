@@ -12,17 +12,17 @@ struct StepReport {
   std::int64_t step = 0;  ///< committed steps of the run, this one included
   double epoch = 0;       ///< samples consumed / N
   std::string stage;
-  std::int64_t stage_step = 0;    ///< committed steps of the stage, this one included
-  std::int64_t stage_steps = 0;   ///< of the whole stage; 0 where nobody knows yet
-  double loss = 0;                ///< mean over the global batch
-  double learning_rate = 0;       ///< the highest of the active groups
+  std::int64_t stage_step = 0;   ///< committed steps of the stage, this one included
+  std::int64_t stage_steps = 0;  ///< of the whole stage; 0 where nobody knows yet
+  double loss = 0;               ///< mean over the global batch
+  double learning_rate = 0;      ///< the highest of the active groups
   std::vector<std::pair<std::string, double>> learning_rates;  ///< of each active group
-  double gradient_norm = 0;       ///< before clipping; 0 where nothing asks for it
-  std::int64_t samples = 0;       ///< of the global batch
-  std::int64_t bytes_reduced = 0; ///< payload of this rank's gradients
-  double seconds = 0;             ///< of the whole step on rank 0, split into:
-  double data_seconds = 0;        ///< waiting for the loader
-  double compute_seconds = 0;     ///< forward, backward, optimizer
+  double gradient_norm = 0;          ///< before clipping; 0 where nothing asks for it
+  std::int64_t samples = 0;          ///< of the global batch
+  std::int64_t bytes_reduced = 0;    ///< payload of this rank's gradients
+  double seconds = 0;                ///< of the whole step on rank 0, split into:
+  double data_seconds = 0;           ///< waiting for the loader
+  double compute_seconds = 0;        ///< forward, backward, optimizer
   double communication_seconds = 0;  ///< exposed: nothing else went on
 };
 
@@ -56,10 +56,10 @@ struct TransitionReport {
   std::vector<Group> groups;
   std::int64_t active_parameters = 0;
   std::int64_t parameters = 0;
-  std::string backward_cut;       ///< first group that backward reaches
-  std::int64_t stage_steps = 0;   ///< 0 where nobody knows yet
+  std::string backward_cut;      ///< first group that backward reaches
+  std::int64_t stage_steps = 0;  ///< 0 where nobody knows yet
   double seconds = 0;
-  std::string plan;               ///< the stage plan's fingerprint
+  std::string plan;  ///< the stage plan's fingerprint
 };
 
 /// A stage has ended; a row of `summary.json`.

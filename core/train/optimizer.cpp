@@ -24,18 +24,14 @@ class FusedAdamW final : public Optimizer {
   }
 
   void update(const OptimizerClass& group, Lists& lists, double learning_rate,
-              const at::Tensor& gradient_scale) override {
+              const std::optional<at::Tensor>& gradient_scale) override {
     // The kernel divides by 1 - beta^step and does not advance the counts itself: with a count of
     // zero it would turn parameters into NaN.
     at::_foreach_add_(lists.steps, 1);
-    at::_fused_adamw_(lists.parameters, lists.gradients, lists.first, lists.second, {},
-                      lists.steps, learning_rate, settings_.beta1, settings_.beta2,
-                      group.weight_decay, settings_.epsilon, /*amsgrad=*/false,
-                      /*maximize=*/false, optional_scale(gradient_scale));
-  }
-
-  static std::optional<at::Tensor> optional_scale(const at::Tensor& scale) {
-    return scale.defined() ? std::optional<at::Tensor>(scale) : std::nullopt;
+    at::_fused_adamw_(lists.parameters, lists.gradients, lists.first, lists.second, {}, lists.steps,
+                      learning_rate, settings_.beta1, settings_.beta2, group.weight_decay,
+                      settings_.epsilon, /*amsgrad=*/false,
+                      /*maximize=*/false, gradient_scale);
   }
 };
 
@@ -46,15 +42,13 @@ class FusedSgd final : public Optimizer {
   }
 
   void update(const OptimizerClass& group, Lists& lists, double learning_rate,
-              const at::Tensor& gradient_scale) override {
+              const std::optional<at::Tensor>& gradient_scale) override {
     at::_foreach_add_(lists.steps, 1);
     // A momentum that starts at zero, without dampening, gives the gradient itself in the first
     // step: no parameter needs the kernel's special first step, whenever it thaws.
     at::_fused_sgd_(lists.parameters, lists.gradients, lists.first, group.weight_decay,
                     settings_.momentum, learning_rate, /*dampening=*/0.0, settings_.nesterov,
-                    /*maximize=*/false, /*is_first_step=*/false,
-                    gradient_scale.defined() ? std::optional<at::Tensor>(gradient_scale)
-                                             : std::nullopt);
+                    /*maximize=*/false, /*is_first_step=*/false, gradient_scale);
   }
 };
 
@@ -97,7 +91,7 @@ void Optimizer::step(double rate_factor, double gradient_factor) {
     if (lists.parameters.empty()) {
       continue;
     }
-    at::Tensor scale;
+    std::optional<at::Tensor> scale;
     if (gradient_factor != 1.0) {
       const at::Tensor& like = lists.parameters.front();
       if (like.scalar_type() == at::kDouble) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,7 +62,7 @@ class Optimizer {
 
   virtual ParameterState new_state(const at::Tensor& parameter) const = 0;
   virtual void update(const OptimizerClass& group, Lists& lists, double learning_rate,
-                      const at::Tensor& gradient_scale) = 0;
+                      const std::optional<at::Tensor>& gradient_scale) = 0;
 
   OptimizerSettings settings_;
 

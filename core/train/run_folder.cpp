@@ -60,8 +60,8 @@ void RunFolder::create() const {
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) {
-    throw RunError(fmt::format("{}: cannot create the run folder: {}", path_.string(),
-                               error.message()));
+    throw RunError(
+        fmt::format("{}: cannot create the run folder: {}", path_.string(), error.message()));
   }
 }
 

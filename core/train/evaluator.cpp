@@ -1,0 +1,53 @@
+#include "core/train/evaluator.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <c10/core/GradMode.h>
+
+#include "core/data/dataset.h"
+#include "core/data/evaluation_loader.h"
+#include "core/models/model.h"
+#include "core/parallel/communicator.h"
+#include "core/train/gradient_pass.h"
+
+namespace thaw {
+
+void for_each_prediction(Model& model, const Dataset& dataset, const std::string& split,
+                         const EvaluationSettings& settings, int rank, int ranks,
+                         const std::function<void(const Batch&, const at::Tensor&)>& consume) {
+  const c10::AutoGradMode no_grad(false);
+  EvaluationLoader loader(
+      dataset, split,
+      {.batch = settings.batch, .read_ahead = settings.read_ahead, .rank = rank, .ranks = ranks});
+  while (const std::optional<Batch> batch = loader.next()) {
+    if (batch->size() == 0) {
+      continue;
+    }
+    const at::Tensor logits = model.forward(to_model(*batch, model));
+    const at::ScalarType type = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    consume(*batch, logits.to(at::kCPU, type));
+  }
+}
+
+ClassCounts evaluate(Model& model, const Dataset& dataset, const std::string& split,
+                     const EvaluationSettings& settings, Communicator& communicator) {
+  ClassCounts counts(static_cast<std::int64_t>(dataset.classes().size()));
+  const auto count = [&counts](const Batch& batch, const at::Tensor& logits) {
+    const at::Tensor losses =
+        at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble);
+    const at::Tensor predicted = at::argmax(logits, 1);
+    const double* loss = losses.const_data_ptr<double>();
+    const std::int64_t* label = batch.labels.const_data_ptr<std::int64_t>();
+    const std::int64_t* prediction = predicted.const_data_ptr<std::int64_t>();
+    for (std::int64_t i = 0; i < batch.size(); ++i) {
+      counts.add(label[i], prediction[i], loss[i]);
+    }
+  };
+  for_each_prediction(model, dataset, split, settings, communicator.rank(), communicator.size(),
+                      count);
+  communicator.sum(counts.sums());
+  return counts;
+}
+
+}  // namespace thaw

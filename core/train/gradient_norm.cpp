@@ -1,0 +1,45 @@
+#include "core/train/gradient_norm.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+#include <c10/core/GradMode.h>
+
+#include <cstring>
+
+#include "core/parallel/communicator.h"
+
+namespace thaw {
+namespace {
+
+double local_norm(const std::vector<at::Tensor>& parameters) {
+  const c10::AutoGradMode no_grad(false);
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& parameter : parameters) {
+    if (parameter.grad().defined()) {
+      gradients.push_back(parameter.grad());
+    }
+  }
+  if (gradients.empty()) {
+    return 0;
+  }
+  const at::Tensor norms = at::stack(at::_foreach_norm(gradients, 2));
+  return at::linalg_vector_norm(norms, 2).item().toDouble();
+}
+
+}  // namespace
+
+double global_gradient_norm(const std::vector<at::Tensor>& parameters, Communicator& communicator) {
+  double norm = communicator.rank() == 0 ? local_norm(parameters) : 0;
+  if (communicator.size() > 1) {
+    const std::string told = communicator.broadcast(
+        std::string(reinterpret_cast<const char*>(&norm), sizeof norm), /*root=*/0);
+    std::memcpy(&norm, told.data(), sizeof norm);
+  }
+  return norm;
+}
+
+double clip_factor(double norm, double limit) { return norm > limit ? limit / (norm + 1e-6) : 1.0; }
+
+}  // namespace thaw

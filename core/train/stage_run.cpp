@@ -1,0 +1,141 @@
+#include "core/train/stage_run.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/process_memory.h"
+#include "core/base/stopwatch.h"
+#include "core/models/model.h"
+#include "core/parallel/stage_coordinator.h"
+#include "core/schedule/curve.h"
+#include "core/train/freezer.h"
+#include "core/train/optimizer.h"
+#include "core/train/parameter_table.h"
+
+namespace thaw {
+namespace {
+
+GradientPass::Settings pass_settings(const StageRun::Context& context, const Stage& stage) {
+  GradientPass::Settings settings = context.pass;
+  settings.label_smoothing =
+      stage.overrides.label_smoothing.value_or(context.train.label_smoothing);
+  return settings;
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) {
+    return 0;
+  }
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+}  // namespace
+
+StageRun::StageRun(const Stage& stage, const Context& context)
+    : stage_(stage),
+      parameters_(context.parameters),
+      plan_(make_stage_plan(context.parameters.groups(), context.parameters.facts(), stage)),
+      pass_(context.model, pass_settings(context, stage)),
+      clip_norm_(stage.overrides.clip_norm.value_or(context.train.clip_norm)),
+      stage_steps_(context.stage_steps) {
+  const Stopwatch watch;
+  std::set<std::string> active;
+  for (const ParameterFacts& parameter : plan_.parameters()) {
+    active.insert(parameter.name);
+    active_tensors_.push_back(parameters_.tensors()[parameters_.index_of(parameter.name)]);
+  }
+  context.freezer.apply(active);
+  context.model.weights_changed();
+
+  std::vector<NamedParameter> named;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    named.push_back({parameters_.facts()[i].name, parameters_.tensors()[i]});
+  }
+  reducer_ = context.coordinator.enter(plan_, named);
+  enter_optimizer(context);
+  transition_seconds_ = watch.seconds();
+  reset_peak_resident();
+}
+
+void StageRun::enter_optimizer(const Context& context) {
+  const StageOverrides& own = stage_.overrides;
+  const TrainOptions& train = context.train;
+  const double weight_decay = own.weight_decay.value_or(train.weight_decay);
+  std::vector<OptimizerClass> classes;
+  for (const RateClass& rate_class : plan_.rate_classes()) {
+    OptimizerClass members{rate_class.rate, rate_class.decays ? weight_decay : 0.0, {}, {}};
+    for (const std::size_t index : rate_class.parameters) {
+      members.names.push_back(plan_.parameters()[index].name);
+      members.parameters.push_back(active_tensors_[index]);
+    }
+    classes.push_back(std::move(members));
+  }
+  context.optimizer.enter_stage(std::move(classes),
+                                {.beta1 = own.beta1.value_or(train.beta1),
+                                 .beta2 = own.beta2.value_or(train.beta2),
+                                 .epsilon = own.epsilon.value_or(train.epsilon),
+                                 .momentum = own.momentum.value_or(train.momentum),
+                                 .nesterov = train.nesterov});
+}
+
+double StageRun::rate_factor() const {
+  return curve_factor(stage_.curve, progress_.steps, stage_steps_);
+}
+
+void StageRun::commit(std::int64_t samples, double seconds) {
+  ++progress_.steps;
+  progress_.samples += samples;
+  step_seconds_.push_back(seconds);
+  last_counters_ = reducer_->counters();
+}
+
+std::vector<double> StageRun::rates_by_group() const {
+  std::vector<double> rates(parameters_.groups().size(), 0.0);
+  for (std::size_t i = 0; i < stage_.groups.size(); ++i) {
+    const auto group =
+        std::find(parameters_.groups().begin(), parameters_.groups().end(), stage_.groups[i]);
+    rates[static_cast<std::size_t>(group - parameters_.groups().begin())] =
+        stage_.learning_rates[i];
+  }
+  return rates;
+}
+
+TransitionReport StageRun::transition_report() const {
+  TransitionReport report;
+  report.stage = stage_.name;
+  report.active_parameters = plan_.elements();
+  report.stage_steps = stage_steps_;
+  report.seconds = transition_seconds_;
+  report.plan = plan_.fingerprint().hex();
+  report.backward_cut =
+      plan_.cut() < parameters_.groups().size() ? parameters_.groups()[plan_.cut()] : "";
+  const std::vector<std::int64_t> elements = parameters_.elements_by_group();
+  const std::vector<double> rates = rates_by_group();
+  for (std::size_t g = 0; g < elements.size(); ++g) {
+    const std::string& name = parameters_.groups()[g];
+    const bool active =
+        std::find(stage_.groups.begin(), stage_.groups.end(), name) != stage_.groups.end();
+    report.groups.push_back({name, elements[g], active, rates[g]});
+    report.parameters += elements[g];
+  }
+  return report;
+}
+
+StageSummary StageRun::summary() const {
+  StageSummary summary;
+  summary.name = stage_.name;
+  summary.steps = progress_.steps;
+  summary.step_seconds_median = median(step_seconds_);
+  summary.active_parameters = plan_.elements();
+  summary.bytes_reduced_per_step = last_counters_.payload_bytes;
+  summary.padding_bytes_per_step = last_counters_.padding_bytes;
+  summary.peak_memory_bytes = peak_resident_bytes();
+  summary.transition_seconds = transition_seconds_;
+  return summary;
+}
+
+}  // namespace thaw

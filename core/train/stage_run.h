@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/config/configuration.h"
+#include "core/parallel/gradient_reducer.h"
+#include "core/schedule/schedule.h"
+#include "core/schedule/stage_length.h"
+#include "core/schedule/stage_plan.h"
+#include "core/train/gradient_pass.h"
+#include "core/train/observer.h"
+
+namespace thaw {
+
+class Freezer;
+class Model;
+class Optimizer;
+class ParameterTable;
+class StageCoordinator;
+
+/// One stage while it lasts: its plan, its reducer, how far it has come and what it has cost.
+/// Building one is the transition into the stage, destroying it the first half of the next.
+class StageRun {
+ public:
+  struct Context {
+    Model& model;
+    const ParameterTable& parameters;
+    Freezer& freezer;
+    Optimizer& optimizer;
+    StageCoordinator& coordinator;
+    const TrainOptions& train;
+    GradientPass::Settings pass;
+    std::int64_t stage_steps = 0;  ///< its length
+  };
+
+  /// A collective: freezes and thaws, agrees with the other ranks on the plan, rebuilds the
+  /// reduction, and gives the optimizer what is active.
+  StageRun(const Stage& stage, const Context& context);
+
+  const Stage& stage() const { return stage_; }
+  const StagePlan& plan() const { return plan_; }
+  GradientReducer& reducer() { return *reducer_; }
+  GradientPass& pass() { return pass_; }
+  const StageProgress& progress() const { return progress_; }
+  std::int64_t steps() const { return stage_steps_; }
+  double transition_seconds() const { return transition_seconds_; }
+  double clip_norm() const { return clip_norm_; }
+
+  /// Factor on every learning rate in the step to come.
+  double rate_factor() const;
+  const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
+
+  /// A step of `samples` global samples was committed.
+  void commit(std::int64_t samples, double seconds);
+
+  TransitionReport transition_report() const;
+  /// With times up to now.
+  StageSummary summary() const;
+
+ private:
+  std::vector<double> rates_by_group() const;
+  void enter_optimizer(const Context& context);
+
+  const Stage& stage_;
+  const ParameterTable& parameters_;
+  StagePlan plan_;
+  GradientPass pass_;
+  std::unique_ptr<GradientReducer> reducer_;
+  std::vector<at::Tensor> active_tensors_;
+  double clip_norm_;
+  std::int64_t stage_steps_;
+  StageProgress progress_;
+  double transition_seconds_ = 0;
+  std::vector<double> step_seconds_;
+  ReductionCounters last_counters_;
+};
+
+}  // namespace thaw

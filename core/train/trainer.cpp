@@ -1,0 +1,222 @@
+#include "core/train/trainer.h"
+
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/base/stopwatch.h"
+#include "core/data/dataset.h"
+#include "core/data/training_loader.h"
+#include "core/models/model.h"
+#include "core/parallel/communicator.h"
+#include "core/train/gradient_norm.h"
+#include "core/train/stage_run.h"
+
+namespace thaw {
+namespace {
+
+constexpr const char* kValidation = "validation";
+
+std::vector<std::pair<std::string, double>> rates_of(const Stage& stage, double factor) {
+  std::vector<std::pair<std::string, double>> rates;
+  for (std::size_t i = 0; i < stage.groups.size(); ++i) {
+    rates.emplace_back(stage.groups[i], stage.learning_rates[i] * factor);
+  }
+  return rates;
+}
+
+/// The mean loss over the global batch, equal on all ranks. Blocks the host.
+double agreed_loss(const at::Tensor& local_sum, std::int64_t total, Communicator& communicator) {
+  double sum = local_sum.defined() ? local_sum.item().toDouble() : 0.0;
+  communicator.sum(std::span<double>(&sum, 1));
+  return sum / static_cast<double>(total);
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainerParts parts)
+    : parts_(std::move(parts)),
+      parameters_(parts_.model, parts_.train.decay_norms_and_biases),
+      freezer_(parts_.model, parameters_,
+               {.dropout = parts_.train.frozen_dropout == "on",
+                .batch_norm_statistics = parts_.train.frozen_batch_norm == "update"}),
+      optimizer_(make_optimizer(parts_.train.optimizer)),
+      train_samples_(parts_.dataset.split("train").size()) {}
+
+Trainer::~Trainer() = default;
+
+double Trainer::epoch() const {
+  return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
+}
+
+RunSummary Trainer::run() {
+  const Stopwatch watch;
+  for (std::size_t index = 0; index < parts_.schedule.stages.size(); ++index) {
+    run_stage(index);
+  }
+  RunSummary summary;
+  summary.steps = step_;
+  summary.epochs = epoch();
+  summary.seconds = watch.seconds();
+  summary.train_loss = last_loss_;
+  summary.ranks = parts_.communicator.size();
+  summary.stages = stages_;
+  summary.evaluated = last_evaluation_.has_value();
+  if (summary.evaluated) {
+    summary.last_evaluation = *last_evaluation_;
+    summary.best_evaluation = *best_evaluation_;
+  }
+  tell(&TrainingObserver::end, summary);
+  return summary;
+}
+
+void Trainer::run_stage(std::size_t index) {
+  const Stopwatch watch;
+  const Stage& stage = parts_.schedule.stages[index];
+  const Communicator& communicator = parts_.communicator;
+  StageRun run(stage, {.model = parts_.model,
+                       .parameters = parameters_,
+                       .freezer = freezer_,
+                       .optimizer = *optimizer_,
+                       .coordinator = parts_.coordinator,
+                       .train = parts_.train,
+                       .pass = {.micro_batch = parts_.train.micro_batch,
+                                .label_smoothing = 0,
+                                .seed = static_cast<std::uint64_t>(parts_.train.seed),
+                                .lockstep = parts_.lockstep,
+                                .ranks = communicator.size()},
+                       .stage_steps = steps_of_stage(stage.until, cursor_, train_samples_,
+                                                     parts_.data.batch)});
+  TransitionReport report = run.transition_report();
+  report.step = step_;
+  report.epoch = epoch();
+  report.index = index;
+  report.stages = parts_.schedule.stages.size();
+  tell(&TrainingObserver::transition, report);
+
+  TrainingLoader loader(parts_.dataset,
+                        {.batch = parts_.data.batch,
+                         .seed = static_cast<std::uint64_t>(parts_.data.seed),
+                         .read_ahead = parts_.data.read_ahead,
+                         .crop_padding = parts_.data.crop_padding,
+                         .horizontal_flip = parts_.data.horizontal_flip,
+                         .rank = communicator.rank(),
+                         .ranks = communicator.size()},
+                        cursor_);
+  bool ended = false;
+  while (!ended) {
+    train_step(run, loader);
+    ended = stage_ended(stage.until, run.progress(), train_samples_);
+    if (evaluation_due(run, ended)) {
+      evaluate_now(run);
+    }
+  }
+  StageSummary summary = run.summary();
+  summary.seconds = watch.seconds();
+  stages_.push_back(summary);
+}
+
+void Trainer::train_step(StageRun& stage, TrainingLoader& loader) {
+  Stopwatch watch;
+  const TrainingBatch batch = loader.next();
+  const double data_seconds = watch.seconds();
+
+  const SampleShare share{batch.batch.size(), batch.global.size()};
+  stage.reducer().begin(share);
+  const at::Tensor loss_sum =
+      stage.pass().run(batch.batch, share, stage.plan().cut(), stage.reducer());
+  stage.reducer().finish();
+
+  double norm = 0;
+  double gradient_factor = 1;
+  if (stage.clip_norm() > 0) {
+    norm = global_gradient_norm(stage.active_tensors(), parts_.communicator);
+    gradient_factor = clip_factor(norm, stage.clip_norm());
+  }
+  const double rate_factor = stage.rate_factor();
+  // Before the update, so that a step that went wrong leaves the weights as they were.
+  const bool reported = (step_ + 1) % parts_.log_every == 0;
+  if (reported) {
+    last_loss_ = agreed_loss(loss_sum, share.total, parts_.communicator);
+    if (!std::isfinite(last_loss_)) {
+      RunError error(
+          fmt::format("step {} of stage \"{}\": the loss is {}; lower the learning rate, or set "
+                      "train.clip-norm",
+                      step_ + 1, stage.stage().name, last_loss_));
+      error.mark_agreed();
+      throw error;
+    }
+  }
+  optimizer_->step(rate_factor, gradient_factor);
+
+  cursor_ += share.total;
+  ++step_;
+  const double seconds = watch.seconds();
+  stage.commit(share.total, seconds);
+  if (!reported || parts_.observers.empty()) {
+    return;
+  }
+  const ReductionCounters counters = stage.reducer().counters();
+  StepReport report;
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage.stage().name;
+  report.stage_step = stage.progress().steps;
+  report.stage_steps = stage.steps();
+  report.loss = last_loss_;
+  report.learning_rates = rates_of(stage.stage(), rate_factor);
+  for (const auto& [group, rate] : report.learning_rates) {
+    report.learning_rate = std::max(report.learning_rate, rate);
+  }
+  report.gradient_norm = norm;
+  report.samples = share.total;
+  report.bytes_reduced = counters.payload_bytes;
+  report.seconds = seconds;
+  report.data_seconds = data_seconds;
+  report.communication_seconds = counters.exposed_seconds;
+  report.compute_seconds = seconds - data_seconds - counters.exposed_seconds;
+  tell(&TrainingObserver::step, report);
+}
+
+bool Trainer::evaluation_due(const StageRun& stage, bool ended) const {
+  if (!parts_.dataset.has_split(kValidation)) {
+    return false;
+  }
+  const std::int64_t every = parts_.train.evaluate_every;
+  const bool epoch_ended = cursor_ % train_samples_ == 0;
+  return ended || (every > 0 ? stage.progress().steps % every == 0 : epoch_ended);
+}
+
+void Trainer::evaluate_now(const StageRun& stage) {
+  const Stopwatch watch;
+  const Freezer::EvaluationMode evaluation_mode(freezer_);
+  const std::int64_t batch =
+      parts_.data.evaluation_batch > 0 ? parts_.data.evaluation_batch : parts_.data.batch;
+  const ClassCounts counts =
+      evaluate(parts_.model, parts_.dataset, kValidation,
+               {.batch = batch, .read_ahead = parts_.data.read_ahead}, parts_.communicator);
+  EvaluationReport report;
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage.stage().name;
+  report.split = kValidation;
+  report.loss = counts.mean_loss();
+  report.accuracy = counts.accuracy();
+  report.macro_f1 = counts.macro_f1();
+  report.samples = counts.samples();
+  report.seconds = watch.seconds();
+  report.best = !best_evaluation_ || report.loss < best_evaluation_->loss;
+  last_evaluation_ = report;
+  if (report.best) {
+    best_evaluation_ = report;
+    if (parts_.save_best && parts_.communicator.rank() == 0) {
+      parts_.save_best();
+    }
+  }
+  tell(&TrainingObserver::evaluation, report);
+}
+
+}  // namespace thaw

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/config/configuration.h"
+#include "core/schedule/schedule.h"
+#include "core/train/evaluator.h"
+#include "core/train/freezer.h"
+#include "core/train/observer.h"
+#include "core/train/optimizer.h"
+#include "core/train/parameter_table.h"
+
+namespace thaw {
+
+class Communicator;
+class Dataset;
+class Model;
+class StageCoordinator;
+class StageRun;
+class TrainingLoader;
+
+/// What a run consists of. Everything is borrowed and must outlive the trainer.
+struct TrainerParts {
+  Model& model;              ///< weights loaded and equal on all ranks, on its device
+  const Dataset& dataset;    ///< splits prepared
+  const Schedule& schedule;  ///< resolved against the model
+  const DataOptions& data;
+  const TrainOptions& train;
+  Communicator& communicator;
+  StageCoordinator& coordinator;
+  std::vector<TrainingObserver*> observers;  ///< called on rank 0 alone
+  /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
+  std::function<void()> save_best;
+  /// The model has layers whose forward is a collective: see GradientPass::Settings::lockstep.
+  bool lockstep = false;
+  std::int64_t log_every = 1;  ///< steps between two `step` reports
+};
+
+/// Trains a model stage by stage, together with the trainers of the other ranks.
+///
+/// The ranks make the same decisions at the same steps because every decision is a pure function
+/// of the schedule, the cursor and values that were agreed on. One instance, one run, one thread.
+class Trainer {
+ public:
+  explicit Trainer(TrainerParts parts);
+  ~Trainer();
+
+  /// Runs all stages. A collective. Throws `RunError` where training cannot go on.
+  RunSummary run();
+
+ private:
+  void run_stage(std::size_t index);
+  void train_step(StageRun& stage, TrainingLoader& loader);
+  bool evaluation_due(const StageRun& stage, bool ended) const;
+  void evaluate_now(const StageRun& stage);
+  double epoch() const;
+
+  template <typename Report>
+  void tell(void (TrainingObserver::*event)(const Report&), const Report& report) {
+    for (TrainingObserver* observer : parts_.observers) {
+      (observer->*event)(report);
+    }
+  }
+
+  TrainerParts parts_;
+  ParameterTable parameters_;
+  Freezer freezer_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::int64_t train_samples_;
+  std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps
+  std::int64_t step_ = 0;    ///< committed steps
+  std::optional<EvaluationReport> last_evaluation_, best_evaluation_;
+  double last_loss_ = 0;
+  std::vector<StageSummary> stages_;
+};
+
+}  // namespace thaw
