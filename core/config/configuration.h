@@ -24,12 +24,12 @@ struct ModelOptions {
 
 /// `[data]`
 struct DataOptions {
-  std::vector<std::string> file;   ///< one, several, or globs: read as one dataset, in this order
-  std::int64_t batch = 64;         ///< global
+  std::vector<std::string> file;  ///< one, several, or globs: read as one dataset, in this order
+  std::int64_t batch = 64;        ///< global
   std::int64_t seed = 0;
-  std::string cache = "auto";      ///< of chunked files: auto | memory | off | a folder
-  std::int64_t read_ahead = 4;     ///< batches prepared in advance
-  std::int64_t crop_padding = 0;   ///< random crop with so many pixels of padding; 0: none
+  std::string cache = "auto";     ///< of chunked files: auto | memory | off | a folder
+  std::int64_t read_ahead = 4;    ///< batches prepared in advance
+  std::int64_t crop_padding = 0;  ///< random crop with so many pixels of padding; 0: none
   bool horizontal_flip = false;
   std::int64_t evaluation_batch = 0;  ///< global; 0: as batch
 
@@ -38,24 +38,24 @@ struct DataOptions {
 
 /// `[train]`
 struct TrainOptions {
-  std::string precision = "float32";       ///< float32 | bfloat16 | float64
-  std::int64_t micro_batch = 0;            ///< samples a forward a rank; 0: the whole share
-  std::int64_t seed = 0;                   ///< of the new head and of dropout
-  std::string optimizer = "adamw";         ///< adamw | sgd
+  std::string precision = "float32";  ///< float32 | bfloat16 | float64
+  std::int64_t micro_batch = 0;       ///< samples a forward a rank; 0: the whole share
+  std::int64_t seed = 0;              ///< of the new head and of dropout
+  std::string optimizer = "adamw";    ///< adamw | sgd
   double weight_decay = 0.01;
   bool decay_norms_and_biases = false;
   double beta1 = 0.9;
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double momentum = 0.9;                   ///< sgd
-  bool nesterov = false;                   ///< sgd
-  double clip_norm = 0;                    ///< global norm of active gradients; 0: no clipping
+  double momentum = 0.9;  ///< sgd
+  bool nesterov = false;  ///< sgd
+  double clip_norm = 0;   ///< global norm of active gradients; 0: no clipping
   double label_smoothing = 0;
-  std::string batch_norm = "synchronized"; ///< of active layers: synchronized | local
-  std::string frozen_batch_norm = "keep";  ///< running statistics of frozen layers: keep | update
-  std::string frozen_dropout = "off";      ///< off | on
-  std::int64_t evaluate_every = 0;         ///< steps; 0: at each epoch's end and each stage's end
-  std::int64_t threads = 0;                ///< intra-op, of a rank; 0: the cores it was given
+  std::string batch_norm = "synchronized";  ///< of active layers: synchronized | local
+  std::string frozen_batch_norm = "keep";   ///< running statistics of frozen layers: keep | update
+  std::string frozen_dropout = "off";       ///< off | on
+  std::int64_t evaluate_every = 0;          ///< steps; 0: at each epoch's end and each stage's end
+  std::int64_t threads = 0;                 ///< intra-op, of a rank; 0: the cores it was given
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
 };
@@ -70,17 +70,17 @@ struct CheckpointOptions {
 
 /// `[distributed]`
 struct DistributedOptions {
-  std::int64_t bucket_bytes = 0;   ///< cap of a bucket; 0: follows the active bytes
-  std::string overlap = "auto";    ///< auto | on | off
+  std::int64_t bucket_bytes = 0;  ///< cap of a bucket; 0: follows the active bytes
+  std::string overlap = "auto";   ///< auto | on | off
 
   friend bool operator==(const DistributedOptions&, const DistributedOptions&) = default;
 };
 
 /// `[output]`
 struct OutputOptions {
-  std::string run_dir;             ///< "": runs/<name of the configuration file>
-  std::int64_t log_every = 1;      ///< steps between `step` lines of metrics.jsonl
-  std::string progress = "auto";   ///< auto | line | log | off
+  std::string run_dir;            ///< "": runs/<name of the configuration file>
+  std::int64_t log_every = 1;     ///< steps between `step` lines of metrics.jsonl
+  std::string progress = "auto";  ///< auto | line | log | off
 
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
@@ -101,23 +101,23 @@ struct Configuration {
 /// `[schedule]` but for its stages: a preset and its options. What a preset makes of them is
 /// described in core/schedule/presets.h.
 struct ScheduleOptions {
-  std::string preset;                ///< full | head-only | top-down | bottom-up; "": own stages
-  std::int64_t groups_per_stage = 1; ///< that each stage thaws
-  double stage_epochs = 0;           ///< length of a stage; 0: follows the total, else 1
-  std::int64_t stage_steps = 0;      ///< likewise, in steps
-  double total_epochs = 0;           ///< length of all stages; 0: their sum
-  std::int64_t total_steps = 0;      ///< likewise, in steps
-  std::string embeddings = "auto";   ///< the input group's turn: auto | first | last | never
-  std::string head = "first";        ///< the head's turn in bottom-up: first | last
-  double learning_rate = 0;          ///< must be given with a preset
-  double head_learning_rate = 0;     ///< 0: as learning_rate
-  double discriminative = 1;         ///< a group's rate is that of the group above, over this
-  std::string curve = "constant";    ///< of each stage: constant | linear | cosine | ...
+  std::string preset;                 ///< full | head-only | top-down | bottom-up; "": own stages
+  std::int64_t groups_per_stage = 1;  ///< that each stage thaws
+  double stage_epochs = 0;            ///< length of a stage; 0: follows the total, else 1
+  std::int64_t stage_steps = 0;       ///< likewise, in steps
+  double total_epochs = 0;            ///< length of all stages; 0: their sum
+  std::int64_t total_steps = 0;       ///< likewise, in steps
+  std::string embeddings = "auto";    ///< the input group's turn: auto | first | last | never
+  std::string head = "first";         ///< the head's turn in bottom-up: first | last
+  double learning_rate = 0;           ///< must be given with a preset
+  double head_learning_rate = 0;      ///< 0: as learning_rate
+  double discriminative = 1;          ///< a group's rate is that of the group above, over this
+  std::string curve = "constant";     ///< of each stage: constant | linear | cosine | ...
   std::int64_t warmup_steps = 0;
-  double warmup_fraction = 0;        ///< of a stage
-  double final_factor = 0;           ///< where linear and cosine end
-  double cut_fraction = 0.1;         ///< of slanted-triangular
-  double ratio = 32;                 ///< of slanted-triangular
+  double warmup_fraction = 0;  ///< of a stage
+  double final_factor = 0;     ///< where linear and cosine end
+  double cut_fraction = 0.1;   ///< of slanted-triangular
+  double ratio = 32;           ///< of slanted-triangular
 
   friend bool operator==(const ScheduleOptions&, const ScheduleOptions&) = default;
 };

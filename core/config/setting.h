@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -47,5 +48,17 @@ struct Setting::Entry {
   Location where;  ///< of the key
   Setting setting;
 };
+
+/// For messages: `the integer 64`, `the string "a"`, `an array`.
+std::string describe(const Setting& setting);
+
+/// The setting as a value of the wanted type; nothing where it is of another. A flag's text is
+/// parsed; an integer serves as a number; a string serves as a list of one; a flag's list is
+/// separated by commas.
+std::optional<bool> as_boolean(const Setting& setting);
+std::optional<std::int64_t> as_integer(const Setting& setting);
+std::optional<double> as_number(const Setting& setting);
+std::optional<std::string> as_string(const Setting& setting);
+std::optional<std::vector<std::string>> as_strings(const Setting& setting);
 
 }  // namespace thaw

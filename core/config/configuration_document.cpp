@@ -1,0 +1,195 @@
+#include "core/config/configuration_document.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/suggest.h"
+#include "core/config/option_table.h"
+#include "core/config/problems.h"
+#include "core/config/toml_reader.h"
+
+namespace thaw {
+namespace {
+
+constexpr std::string_view kStagePrefix = "schedule.stage.";
+constexpr std::int64_t kLargestFile = 16 << 20;
+
+std::vector<std::string> keys_of(std::string_view section) {
+  std::vector<std::string> keys;
+  for (const Option& option : option_table()) {
+    if (option.section == section) keys.push_back(option.key);
+  }
+  return keys;
+}
+
+/// "; did you mean ...?" for a key that its section does not have, or "".
+std::string suggestion(const std::string& section, const std::string& key, bool as_flag) {
+  std::vector<std::string> in_section = keys_of(section);
+  if (section == "schedule" && !as_flag) in_section.push_back("stage");
+  std::string elsewhere;
+  std::vector<std::string> names;
+  for (const Option& option : option_table()) {
+    if (option.key == key && elsewhere.empty()) elsewhere = option.name();
+    names.push_back(option.name());
+  }
+  std::string best = elsewhere;  // the right key in the wrong section
+  if (best.empty()) {
+    const std::string near = nearest_name(key, in_section);
+    if (!near.empty()) best = as_flag ? section + "." + near : near;
+  }
+  if (best.empty()) best = nearest_name(section + "." + key, names);
+  if (best.empty()) return "";
+  return as_flag ? fmt::format("; did you mean --{}?", best)
+                 : fmt::format("; did you mean \"{}\"?", best);
+}
+
+/// Lays settings over a document, whose defaults stand until then.
+class DocumentReader {
+ public:
+  explicit DocumentReader(const std::string& path) { document_.path = path; }
+
+  void read_file(const Setting& root) {
+    for (const auto& [section, where, setting] : *root.table()) {
+      if (keys_of(section).empty()) {
+        report_unknown_section(section, where, setting);
+      } else if (!setting.table()) {
+        problems_.add(where, section,
+                      fmt::format("expected a section [{}], got {}", section, describe(setting)));
+      } else {
+        for (const Setting::Entry& entry : *setting.table()) read_entry(section, entry);
+      }
+    }
+  }
+
+  void read_flag(const Override& flag) {
+    if (flag.key.starts_with(kStagePrefix)) {
+      document_.stage_overrides.push_back(flag);
+      return;
+    }
+    const Location where{document_.path, 0, flag.key};
+    const std::size_t dot = flag.key.find('.');
+    const std::string section = flag.key.substr(0, dot);
+    const std::string key = dot == std::string::npos ? "" : flag.key.substr(dot + 1);
+    const Option* option = find_option(section, key);
+    if (!option) {
+      problems_.add(where, flag.key, "unknown option" + suggestion(section, key, true));
+      return;
+    }
+    const auto before = document_.given.find(flag.key);
+    const bool repeated = before != document_.given.end() && !before->second.flag.empty();
+    const OptionValue earlier = option->get(document_);
+    read_option(*option, {Setting::Text{flag.value}, where});
+    // A list may be spread over several flags; of any other option, the last flag counts.
+    if (const auto* list = std::get_if<std::vector<std::string>>(&earlier); list && repeated) {
+      std::vector<std::string> all = *list;
+      const auto added = std::get<std::vector<std::string>>(option->get(document_));
+      all.insert(all.end(), added.begin(), added.end());
+      option->set(document_, all);
+    }
+  }
+
+  ConfigurationDocument finish() {
+    for (const Option& option : option_table()) {
+      if (option.required && !attempted_.contains(option.name())) {
+        problems_.add({document_.path, 0, {}}, option.name(),
+                      fmt::format("missing; the configuration must say it ({})", option.help));
+      }
+    }
+    problems_.throw_if_any();
+    return std::move(document_);
+  }
+
+ private:
+  void report_unknown_section(const std::string& section, const Location& where,
+                              const Setting& setting) {
+    if (setting.table()) {
+      const std::string near = nearest_name(section, section_names());
+      problems_.add(where, fmt::format("[{}]", section),
+                    near.empty() ? fmt::format("unknown section; there are {}",
+                                               fmt::join(section_names(), ", "))
+                                 : fmt::format("unknown section; did you mean [{}]?", near));
+    } else {
+      problems_.add(where, section,
+                    "unknown key outside of all sections" + suggestion("", section, false));
+    }
+  }
+
+  void read_entry(const std::string& section, const Setting::Entry& entry) {
+    const std::string name = section + "." + entry.key;
+    if (name == "schedule.stage") {
+      read_stages(entry);
+    } else if (const Option* option = find_option(section, entry.key)) {
+      read_option(*option, entry.setting);
+    } else {
+      problems_.add(entry.where, name, "unknown key" + suggestion(section, entry.key, false));
+    }
+  }
+
+  void read_stages(const Setting::Entry& entry) {
+    bool tables = entry.setting.array() != nullptr;
+    if (tables) {
+      for (const Setting& stage : *entry.setting.array()) tables = tables && stage.table();
+    }
+    if (tables) {
+      document_.stages = *entry.setting.array();
+    } else {
+      problems_.add(entry.where, "schedule.stage",
+                    "stages are written as [[schedule.stage]], once for each");
+    }
+  }
+
+  void read_option(const Option& option, const Setting& setting) {
+    attempted_.insert(option.name());
+    const auto value = read_value(option, setting, option.name(), problems_);
+    if (!value) return;
+    option.set(document_, *value);
+    document_.given[option.name()] = setting.where;
+  }
+
+  ConfigurationDocument document_;
+  std::set<std::string> attempted_;  // given, well or badly: not missing
+  Problems problems_;
+};
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const auto fail = [&](const char* reason) {
+    throw InputError(fmt::format("{}: cannot read the configuration: {}", path, reason));
+  };
+  if (!file) fail(std::strerror(errno));
+  std::string text;
+  char block[1 << 16];
+  while (file.read(block, sizeof block) || file.gcount() > 0) {
+    text.append(block, static_cast<std::size_t>(file.gcount()));
+    if (static_cast<std::int64_t>(text.size()) > kLargestFile) fail("it is larger than 16 MiB");
+  }
+  if (file.bad()) fail(std::strerror(errno));
+  return text;
+}
+
+}  // namespace
+
+std::string ConfigurationDocument::where(std::string_view option) const {
+  const auto found = given.find(option);
+  return prefix_of(found == given.end() ? Location{path, 0, {}} : found->second, option);
+}
+
+ConfigurationDocument parse_configuration(std::string_view text, const std::string& path,
+                                          const std::vector<Override>& overrides) {
+  DocumentReader reader(path);
+  reader.read_file(read_toml(text, path));
+  for (const Override& flag : overrides) reader.read_flag(flag);
+  return reader.finish();
+}
+
+ConfigurationDocument read_configuration(const std::string& path,
+                                         const std::vector<Override>& overrides) {
+  return parse_configuration(read_text(path), path, overrides);
+}
+
+}  // namespace thaw

@@ -1,0 +1,98 @@
+#include "core/config/flags.h"
+
+#include <fmt/format.h>
+
+#include <boost/program_options/options_description.hpp>
+#include <boost/program_options/value_semantic.hpp>
+#include <sstream>
+#include <variant>
+
+#include "core/base/error.h"
+#include "core/config/option_table.h"
+
+namespace thaw {
+namespace {
+
+constexpr unsigned kHelpWidth = 100;
+
+bool is_boolean(const std::string& name) {
+  const std::size_t dot = name.find('.');
+  const Option* option = find_option(name.substr(0, dot), name.substr(dot + 1));
+  return option && std::holds_alternative<bool>(option->default_value());
+}
+
+/// The default as it would be typed: text without quotes.
+std::string typed_default(const Option& option) {
+  const OptionValue value = option.default_value();
+  if (const auto* string = std::get_if<std::string>(&value)) return *string;
+  if (std::holds_alternative<std::vector<std::string>>(value)) return "";
+  return toml_text(value);
+}
+
+std::string help_of(const Option& option) {
+  std::string help =
+      option.unit.empty() ? option.help : fmt::format("[{}] {}", option.unit, option.help);
+  return option.required ? help + " (required)" : help;
+}
+
+}  // namespace
+
+std::vector<Override> take_overrides(std::vector<std::string>& arguments) {
+  std::vector<Override> overrides;
+  std::vector<std::string> others;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--") {
+      others.insert(others.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i),
+                    arguments.end());
+      break;
+    }
+    const std::size_t equals = argument.find('=');
+    const std::string name = argument.starts_with("--")
+                                 ? argument.substr(2, equals - std::min<std::size_t>(equals, 2))
+                                 : "";
+    if (name.find('.') == std::string::npos) {
+      others.push_back(argument);
+      continue;
+    }
+    if (equals != std::string::npos) {
+      overrides.push_back({name, argument.substr(equals + 1)});
+      continue;
+    }
+    const std::string* next = i + 1 < arguments.size() ? &arguments[i + 1] : nullptr;
+    if (is_boolean(name) && (!next || (*next != "true" && *next != "false"))) {
+      overrides.push_back({name, "true"});
+      continue;
+    }
+    if (!next || next->starts_with("--")) {
+      throw InputError(fmt::format("command line: --{}: a value is missing", name));
+    }
+    overrides.push_back({name, *next});
+    ++i;
+  }
+  arguments = std::move(others);
+  return overrides;
+}
+
+std::string configuration_help() {
+  namespace po = boost::program_options;
+  std::ostringstream text;
+  for (const std::string& section : section_names()) {
+    po::options_description description(fmt::format("[{}]", section), kHelpWidth);
+    for (const Option& option : option_table()) {
+      if (option.section != section) continue;
+      auto* value =
+          po::value<std::string>()->value_name(std::string(type_name(option.default_value())));
+      const std::string standard = typed_default(option);
+      if (!standard.empty()) value->default_value(standard);
+      description.add_options()(option.name().c_str(), value, help_of(option).c_str());
+    }
+    text << description << '\n';
+  }
+  text << "A stage's options are flags too: --schedule.stage.NAME.KEY VALUE, where NAME is the\n"
+          "stage's name and KEY one of its scalars: learning-rate, until.epochs, until.steps,\n"
+          "curve, curve.warmup-steps, weight-decay, clip-norm, ...\n";
+  return text.str();
+}
+
+}  // namespace thaw

@@ -1,0 +1,104 @@
+#include "core/config/setting.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/config/toml_text.h"
+
+namespace thaw {
+namespace {
+
+template <class Number>
+std::optional<Number> parse_whole(const std::string& text) {
+  Number number{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return number;
+}
+
+const std::string* text_of(const Setting& setting) {
+  const auto* flag = std::get_if<Setting::Text>(&setting.value);
+  return flag ? &flag->text : nullptr;
+}
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t comma = text.find(',', begin);
+    parts.push_back(text.substr(begin, comma - begin));
+    if (comma == std::string::npos) return parts;
+    begin = comma + 1;
+  }
+}
+
+struct Describer {
+  std::string operator()(bool value) const { return fmt::format("the boolean {}", value); }
+  std::string operator()(std::int64_t value) const { return fmt::format("the integer {}", value); }
+  std::string operator()(double value) const { return "the number " + toml_text(value); }
+  std::string operator()(const std::string& value) const {
+    return "the string " + toml_text(value);
+  }
+  std::string operator()(const Setting::Text& value) const { return toml_text(value.text); }
+  std::string operator()(const Setting::Moment&) const { return "a date or time"; }
+  std::string operator()(const Setting::Array&) const { return "an array"; }
+  std::string operator()(const Setting::Table&) const { return "a table"; }
+};
+
+}  // namespace
+
+const Setting* Setting::find(std::string_view key) const {
+  if (!table()) return nullptr;
+  const auto entry = std::find_if(table()->begin(), table()->end(),
+                                  [&](const Entry& candidate) { return candidate.key == key; });
+  return entry == table()->end() ? nullptr : &entry->setting;
+}
+
+std::string describe(const Setting& setting) { return std::visit(Describer(), setting.value); }
+
+std::optional<bool> as_boolean(const Setting& setting) {
+  if (const auto* boolean = std::get_if<bool>(&setting.value)) return *boolean;
+  const std::string* text = text_of(setting);
+  if (text && *text == "true") return true;
+  if (text && *text == "false") return false;
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> as_integer(const Setting& setting) {
+  if (const auto* integer = std::get_if<std::int64_t>(&setting.value)) return *integer;
+  if (const std::string* text = text_of(setting)) return parse_whole<std::int64_t>(*text);
+  return std::nullopt;
+}
+
+std::optional<double> as_number(const Setting& setting) {
+  if (const auto* number = std::get_if<double>(&setting.value)) return *number;
+  if (const auto* integer = std::get_if<std::int64_t>(&setting.value)) {
+    return static_cast<double>(*integer);
+  }
+  if (const std::string* text = text_of(setting)) return parse_whole<double>(*text);
+  return std::nullopt;
+}
+
+std::optional<std::string> as_string(const Setting& setting) {
+  if (const auto* string = std::get_if<std::string>(&setting.value)) return *string;
+  if (const std::string* text = text_of(setting)) return *text;
+  return std::nullopt;
+}
+
+std::optional<std::vector<std::string>> as_strings(const Setting& setting) {
+  if (const std::string* text = text_of(setting)) return split_at_commas(*text);
+  if (const auto single = as_string(setting)) return std::vector<std::string>{*single};
+  if (!setting.array()) return std::nullopt;
+  std::vector<std::string> strings;
+  for (const Setting& element : *setting.array()) {
+    const auto string = as_string(element);
+    if (!string) return std::nullopt;
+    strings.push_back(*string);
+  }
+  return strings;
+}
+
+}  // namespace thaw
