@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
 #include <torch/nn/module.h>
 
 #include <cstddef>
@@ -40,6 +41,12 @@ class Model : public torch::nn::Module {
 
   /// How weight files by others name this model's tensors (core/models/weights.h).
   virtual WeightNaming weight_naming() const { return {}; }
+
+  /// The type that matrix products and convolutions run in: `at::kFloat` over float32 weights, or
+  /// `at::kBFloat16` over float32 weights (train.precision = "bfloat16"; norms, softmax and loss stay
+  /// float32). A model in float64 is converted by `to(at::kDouble)` instead.
+  /// Throws InputError where the model does not have it.
+  virtual void set_precision(at::ScalarType compute);
 
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
   /// it derives from frozen weights (bfloat16 copies, packed weights).
