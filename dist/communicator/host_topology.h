@@ -24,7 +24,4 @@ struct HostTopology {
 /// SLURM_LOCALID, MPI_LOCALRANKID), or else counted from the host names.
 HostTopology discover_topology(Communicator& communicator);
 
-/// This machine's name, as gethostname has it.
-std::string host_name();
-
 }  // namespace thaw

@@ -1,0 +1,280 @@
+#include "core/parallel/in_process.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/BFloat16.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "core/base/error.h"
+#include "core/parallel/tensor_checks.h"
+
+namespace thaw {
+
+namespace {
+
+// Note [Ranks as threads]
+// A collective is a meeting: each rank lays down a pointer to its data and waits; the last to
+// arrive does the work for all while the others stand still, then wakes them. So sums have one
+// order, and no rank reads what another still writes. One lock and one condition variable serve
+// all meetings of a `run_ranks`, splits included, because whatever ends one rank must end the
+// waits of all: a failure is seen by every waiter at once, and a rank that has gone (returned or
+// thrown) by those that would have met it.
+
+/// State that all ranks of one `run_ranks` share.
+struct Hub {
+  explicit Hub(int ranks) : gone(static_cast<std::size_t>(ranks), false) {}
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<bool> gone;      ///< by rank of the outermost communicator
+  std::string broken;          ///< why nothing works any more
+  std::exception_ptr failure;  ///< of the first rank that failed
+};
+
+/// What one rank brings to a meeting.
+struct Contribution {
+  std::string call;  ///< the collective and its sizes: must be equal on all ranks
+  void* data = nullptr;
+};
+
+/// Where the ranks of one communicator meet.
+class Meeting {
+ public:
+  Meeting(std::shared_ptr<Hub> hub, std::vector<int> members)
+      : hub_(std::move(hub)), members_(std::move(members)), contributions_(members_.size()) {}
+
+  int size() const { return static_cast<int>(members_.size()); }
+  const std::vector<int>& members() const { return members_; }
+  const std::shared_ptr<Hub>& hub() const { return hub_; }
+
+  /// Returns when all ranks have called it and the last has run `combine` on their contributions.
+  void meet(int rank, Contribution contribution,
+            const std::function<void(std::vector<Contribution>&)>& combine) {
+    std::unique_lock lock(hub_->mutex);
+    throw_if_broken(rank, contribution.call);
+    const std::string call = contribution.call;
+    contributions_[static_cast<std::size_t>(rank)] = std::move(contribution);
+    if (++arrived_ == size()) {
+      check_equal_calls();
+      combine(contributions_);
+      arrived_ = 0;
+      ++meetings_;
+      hub_->changed.notify_all();
+      return;
+    }
+    const std::uint64_t this_meeting = meetings_;
+    while (meetings_ == this_meeting) {
+      throw_if_broken(rank, call);
+      hub_->changed.wait(lock);
+    }
+  }
+
+ private:
+  void throw_if_broken(int rank, const std::string& call) {
+    if (hub_->broken.empty()) {
+      const auto gone = std::find_if(members_.begin(), members_.end(), [&](int member) {
+        return hub_->gone[static_cast<std::size_t>(member)];
+      });
+      if (gone == members_.end()) return;
+      break_with(fmt::format("rank {} has ended while rank {} waits for it in {}",
+                             gone - members_.begin(), rank, call));
+    }
+    throw RunError(hub_->broken);
+  }
+
+  void check_equal_calls() {
+    const bool equal =
+        std::all_of(contributions_.begin(), contributions_.end(),
+                    [&](const auto& c) { return c.call == contributions_.front().call; });
+    if (equal) return;
+    std::vector<std::string> calls;
+    for (std::size_t rank = 0; rank < contributions_.size(); ++rank) {
+      calls.push_back(fmt::format("rank {}: {}", rank, contributions_[rank].call));
+    }
+    break_with(fmt::format("ranks make different calls ({})", fmt::join(calls, "; ")));
+    throw RunError(hub_->broken);
+  }
+
+  void break_with(std::string why) {
+    hub_->broken = std::move(why);
+    hub_->changed.notify_all();
+  }
+
+  std::shared_ptr<Hub> hub_;
+  std::vector<int> members_;  ///< ranks of the outermost communicator
+  std::vector<Contribution> contributions_;
+  int arrived_ = 0;
+  std::uint64_t meetings_ = 0;
+};
+
+/// Adds all arrays in the order of ranks and gives every rank the sum. `Wide` holds partial sums.
+template <typename Element, typename Wide>
+void add_up(std::vector<Contribution>& contributions, std::int64_t length) {
+  for (std::int64_t i = 0; i < length; ++i) {
+    Wide sum = 0;
+    for (const Contribution& one : contributions) {
+      sum += static_cast<Wide>(static_cast<Element*>(one.data)[i]);
+    }
+    for (const Contribution& one : contributions) {
+      static_cast<Element*>(one.data)[i] = static_cast<Element>(sum);
+    }
+  }
+}
+
+class InProcessCommunicator final : public Communicator {
+ public:
+  InProcessCommunicator(std::shared_ptr<Meeting> meeting, int rank)
+      : meeting_(std::move(meeting)), rank_(rank) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return meeting_->size(); }
+
+  void sum(at::Tensor& tensor) override {
+    check_summable(tensor, "sum");
+    const std::int64_t length = tensor.numel();
+    const at::ScalarType type = tensor.scalar_type();
+    meeting_->meet(rank_, {"sum of " + describe(tensor), tensor.mutable_data_ptr()},
+                   [&](auto& all) {
+                     if (type == at::kFloat) add_up<float, float>(all, length);
+                     if (type == at::kDouble) add_up<double, double>(all, length);
+                     if (type == at::kBFloat16) add_up<c10::BFloat16, float>(all, length);
+                     if (type == at::kLong) add_up<std::int64_t, std::int64_t>(all, length);
+                   });
+  }
+
+  void sum(std::span<double> values) override {
+    const auto length = static_cast<std::int64_t>(values.size());
+    meeting_->meet(rank_, {fmt::format("sum of {} doubles", length), values.data()},
+                   [&](auto& all) { add_up<double, double>(all, length); });
+  }
+
+  void broadcast(at::Tensor& tensor, int root) override {
+    check_host_tensor(tensor, "broadcast");
+    const std::string call = fmt::format("broadcast from rank {} of {}", root, describe(tensor));
+    check_root(root, call);
+    const std::size_t bytes = tensor.nbytes();
+    meeting_->meet(rank_, {call, tensor.mutable_data_ptr()}, [&](auto& all) {
+      const void* source = all[static_cast<std::size_t>(root)].data;
+      for (Contribution& one : all) {
+        if (one.data != source && bytes > 0) std::memcpy(one.data, source, bytes);
+      }
+    });
+  }
+
+  std::string broadcast(std::string bytes, int root) override {
+    const std::string call = fmt::format("broadcast from rank {} of bytes", root);
+    check_root(root, call);
+    meeting_->meet(rank_, {call, &bytes}, [&](auto& all) {
+      const auto& source = *static_cast<std::string*>(all[static_cast<std::size_t>(root)].data);
+      for (Contribution& one : all) {
+        auto& target = *static_cast<std::string*>(one.data);
+        if (&target != &source) target = source;
+      }
+    });
+    return bytes;
+  }
+
+  std::vector<std::string> all_gather(std::string_view bytes) override {
+    struct Exchange {
+      std::string_view mine;
+      std::vector<std::string> all;
+    } exchange{bytes, {}};
+    meeting_->meet(rank_, {"gather", &exchange}, [](auto& all) {
+      for (Contribution& target : all) {
+        for (const Contribution& source : all) {
+          static_cast<Exchange*>(target.data)
+              ->all.emplace_back(static_cast<Exchange*>(source.data)->mine);
+        }
+      }
+    });
+    return std::move(exchange.all);
+  }
+
+  void barrier() override {
+    meeting_->meet(rank_, {"barrier", nullptr}, [](auto&) {});
+  }
+
+  std::unique_ptr<Communicator> split(int color) override {
+    struct Place {
+      int color;
+      std::shared_ptr<Meeting> meeting;
+      int rank = 0;
+    } place{color, nullptr};
+    meeting_->meet(rank_, {"split", &place}, [this](auto& all) {
+      std::map<int, std::vector<std::size_t>> ranks_of;
+      for (std::size_t rank = 0; rank < all.size(); ++rank) {
+        ranks_of[static_cast<Place*>(all[rank].data)->color].push_back(rank);
+      }
+      for (const auto& [_, ranks] : ranks_of) {
+        std::vector<int> members;
+        for (const std::size_t rank : ranks) members.push_back(meeting_->members()[rank]);
+        const auto meeting = std::make_shared<Meeting>(meeting_->hub(), std::move(members));
+        for (std::size_t i = 0; i < ranks.size(); ++i) {
+          static_cast<Place*>(all[ranks[i]].data)->meeting = meeting;
+          static_cast<Place*>(all[ranks[i]].data)->rank = static_cast<int>(i);
+        }
+      }
+    });
+    return std::make_unique<InProcessCommunicator>(std::move(place.meeting), place.rank);
+  }
+
+ private:
+  void check_root(int root, const std::string& call) const {
+    if (root < 0 || root >= size()) throw RunError(call + ": there is no such rank");
+  }
+
+  std::shared_ptr<Meeting> meeting_;
+  int rank_;
+};
+
+/// One rank's life: whatever ends it is told to the others.
+void run_rank(const std::shared_ptr<Meeting>& meeting, int rank,
+              const std::function<void(Communicator&)>& body) {
+  std::exception_ptr failure;
+  std::string what;
+  try {
+    InProcessCommunicator communicator(meeting, rank);
+    body(communicator);
+  } catch (const std::exception& error) {
+    failure = std::current_exception();
+    what = error.what();
+  } catch (...) {
+    failure = std::current_exception();
+    what = "unknown error";
+  }
+  Hub& hub = *meeting->hub();
+  const std::lock_guard lock(hub.mutex);
+  hub.gone[static_cast<std::size_t>(rank)] = true;
+  if (failure && !hub.failure) {
+    hub.failure = failure;
+    if (hub.broken.empty()) hub.broken = fmt::format("rank {} failed: {}", rank, what);
+  }
+  hub.changed.notify_all();
+}
+
+}  // namespace
+
+void run_ranks(int ranks, const std::function<void(Communicator&)>& body) {
+  if (ranks < 1) throw InputError(fmt::format("run_ranks: {} ranks; at least one", ranks));
+  const auto hub = std::make_shared<Hub>(ranks);
+  std::vector<int> members(static_cast<std::size_t>(ranks));
+  for (int rank = 0; rank < ranks; ++rank) members[static_cast<std::size_t>(rank)] = rank;
+  const auto meeting = std::make_shared<Meeting>(hub, std::move(members));
+  {
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < ranks; ++rank) {
+      threads.emplace_back([&, rank] { run_rank(meeting, rank, body); });
+    }
+  }
+  if (hub->failure) std::rethrow_exception(hub->failure);
+}
+
+}  // namespace thaw
