@@ -1,9 +1,13 @@
 # Warnings, ccache and sanitizers, for Thaw's own targets alone.
 
 find_program(THAW_CCACHE ccache)
+mark_as_advanced(THAW_CCACHE)
 if(THAW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${THAW_CCACHE}")
-  set(CMAKE_CUDA_COMPILER_LAUNCHER "${THAW_CCACHE}")
+  # Paths below the source folder count as relative, so that one clone's results serve the next.
+  set(_launcher "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
+      "${THAW_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${_launcher}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${_launcher}")
 endif()
 
 add_library(thaw_compile_options INTERFACE)
@@ -11,6 +15,10 @@ target_compile_options(thaw_compile_options INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual>)
 if(THAW_WARNINGS_AS_ERRORS)
   target_compile_options(thaw_compile_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # False alarms on std::string's operator+ (GCC bug 105651).
+  target_compile_options(thaw_compile_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
 
 set(THAW_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize= (address,undefined or thread)")

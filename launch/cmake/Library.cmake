@@ -1,7 +1,20 @@
-# thaw_library(NAME [DEPENDS libs...]): one static library from the .cpp files of this folder.
+# thaw_library(NAME FOLDER dir [DEPENDS libs...] [EXCLUDE files...]): one static library from the
+# .cpp files of a folder; a header-only one where there are none.
+#
+# Its *.cu, *_cuda.cpp and nccl_*.cpp become a library NAME_cuda, compiled where there is a CUDA
+# toolkit and linked into NAME where it can run: see Note [Compiled is not linked].
 function(thaw_library name)
-  cmake_parse_arguments(ARG "" "FOLDER" "DEPENDS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FOLDER}/*.cpp")
+  cmake_parse_arguments(ARG "" "FOLDER" "DEPENDS;EXCLUDE" ${ARGN})
+  set(folder "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FOLDER}")
+  file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.cu")
+  foreach(excluded IN LISTS ARG_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "/${excluded}$")
+  endforeach()
+  set(cuda_sources "${sources}")
+  set(cuda_pattern "(\\.cu|_cuda\\.cpp|/nccl_[^/]*\\.cpp)$")
+  list(FILTER sources EXCLUDE REGEX "${cuda_pattern}")
+  list(FILTER cuda_sources INCLUDE REGEX "${cuda_pattern}")
+
   if(sources)
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}")
@@ -10,5 +23,16 @@ function(thaw_library name)
     add_library(${name} INTERFACE)
     target_include_directories(${name} INTERFACE "${PROJECT_SOURCE_DIR}")
     target_link_libraries(${name} INTERFACE ${ARG_DEPENDS})
+  endif()
+
+  if(cuda_sources AND THAW_CUDA_COMPILE)
+    add_library(${name}_cuda STATIC ${cuda_sources})
+    target_include_directories(${name}_cuda PUBLIC "${PROJECT_SOURCE_DIR}")
+    target_compile_definitions(${name}_cuda PRIVATE THAW_HAVE_CUDA)
+    target_link_libraries(${name}_cuda PUBLIC ${ARG_DEPENDS} thaw_torch_cuda thaw_nccl
+                                       PRIVATE thaw_compile_options)
+    if(THAW_CUDA_LINK)
+      target_link_libraries(${name} INTERFACE ${name}_cuda)
+    endif()
   endif()
 endfunction()
