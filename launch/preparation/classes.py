@@ -1,0 +1,205 @@
+"""Classes: their order, labels as indices into it, and a split that keeps each class's share."""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from preparation.errors import InputError, listing, note, suggestion
+from preparation.inputs import open_input
+
+
+class Labels:
+    """The labels of one input as they were read: small numbers in the order of first appearance.
+
+    `names[id]` is the class, `rows[i]` the id of sample i, `first[id]` where the class was first
+    seen, to be named in an error.
+    """
+
+    def __init__(self):
+        self.names: list[str] = []
+        self.first: list[str] = []
+        self.rows: array | np.ndarray = array("i")
+        self._ids: dict[str, int] = {}
+
+    def add(self, name: str, where: Callable[[], str]) -> None:
+        """Adds the next sample's label."""
+        number = self._ids.get(name)
+        if number is None:
+            number = self._ids[name] = len(self.names)
+            self.names.append(name)
+            self.first.append(where())
+        self.rows.append(number)
+
+    @classmethod
+    def of_array(cls, values: np.ndarray, where: Callable[[int], str]) -> Labels:
+        """The labels of an array of integers or text; `where` says where the sample is."""
+        labels = cls()
+        names, first, rows = np.unique(values, return_index=True, return_inverse=True)
+        labels.names = [str(name) for name in names]
+        labels.first = [where(int(row)) for row in first]
+        labels.rows = rows.reshape(-1).astype(np.int32)
+        return labels
+
+    def counts(self) -> np.ndarray:
+        """Samples of each name."""
+        return np.bincount(np.asarray(self.rows), minlength=len(self.names))
+
+
+def read_class_list(path: str) -> list[str]:
+    """A file with one class name a line, in the order of their indices."""
+    try:
+        with open_input(path) as stream:
+            names = [line.strip() for line in stream.read().decode("utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8: {error}") from error
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise InputError(f"{path}: is empty; one class name a line is needed")
+    lines: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise InputError(f"{path}:{number}: is empty; one class name a line is needed")
+        if name in lines:
+            raise InputError(
+                f'{path}:{number}: "{name}" is already the class of line {lines[name]}'
+            )
+        lines[name] = number
+    return names
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Numbers numerically, where all are numbers; else by code points."""
+    names = list(names)
+    for number in (int, float):
+        try:
+            values = {name: number(name) for name in names}
+        except ValueError:
+            continue
+        if all(math.isfinite(value) for value in values.values()):
+            return sorted(names, key=lambda name: (values[name], name))
+    return sorted(names)
+
+
+def resolve(
+    splits: dict[str, Labels], listed: list[str] | None = None, indices: bool = False
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The class names, and each split's labels as indices into them (int64).
+
+    Where `listed` is given (--classes), its order counts, and labels that are integers and not
+    among the names are indices. Else classes are those of train (of all splits without a train),
+    in order. `indices`: labels are indices in any case, as in an array of integers.
+    """
+    if not listed:
+        _refuse_untrained(splits)
+    names = {name for labels in splits.values() for name in labels.names}
+    if indices or (listed and not names.intersection(listed) and all(map(_is_integer, names))):
+        classes, index = _as_indices(splits, names, listed)
+    else:
+        classes = listed or in_order(names)
+        index = {name: number for number, name in enumerate(classes)}
+        for labels in splits.values():
+            for name, first in zip(labels.names, labels.first):
+                if name not in index:
+                    raise InputError(
+                        f'{first}: class "{name}" is not in the list given with --classes'
+                        + suggestion(name, classes)
+                    )
+    for name in classes:
+        if "\0" in name:
+            raise InputError(f"class {name!r}: a class name cannot hold a zero byte")
+    if "train" in splits:
+        _tell_untrained(classes, index, splits["train"])
+    elif not listed:
+        note(
+            f"no train split: its {len(classes)} classes are those that occur in "
+            f"{' and '.join(splits)}; --classes FILE fixes names and order"
+        )
+    resolved = {}
+    for split, labels in splits.items():
+        table = np.array([index[name] for name in labels.names], dtype=np.int64)
+        resolved[split] = table[np.asarray(labels.rows)]
+    return classes, resolved
+
+
+def _is_integer(name: str) -> bool:
+    try:
+        int(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_indices(
+    splits: dict[str, Labels], names: set[str], listed: list[str] | None
+) -> tuple[list[str], dict[str, int]]:
+    index = {name: int(name) for name in names}
+    end = len(listed) if listed else max(index.values()) + 1
+    for labels in splits.values():
+        for name, first in zip(labels.names, labels.first):
+            if not 0 <= index[name] < end:
+                known = f"--classes lists {end} (0 to {end - 1})" if listed else "they count from 0"
+                raise InputError(f"{first}: label {name} is no index of a class: {known}")
+    if end > (1 << 20):
+        raise InputError(f"labels go up to {end - 1:,}: these are not the indices of classes")
+    return listed or [str(number) for number in range(end)], index
+
+
+def _refuse_untrained(splits: dict[str, Labels]) -> None:
+    """A class that train lacks cannot be learned, and would silently be counted as errors."""
+    if "train" not in splits:
+        return
+    known = set(splits["train"].names)
+    for split, labels in splits.items():
+        unknown = [number for number, name in enumerate(labels.names) if name not in known]
+        if unknown:
+            samples = int(labels.counts()[unknown].sum())
+            quoted = listing((f'"{labels.names[number]}"' for number in unknown), 3)
+            raise InputError(
+                f"{labels.first[unknown[0]]}: class{'es' * (len(unknown) > 1)} {quoted} "
+                f"({samples:,} sample{'s' * (samples > 1)}) in {split} but not in train: leave "
+                "them out or move some to train, or list all classes with --classes FILE"
+            )
+
+
+def _tell_untrained(classes: list[str], index: dict[str, int], train: Labels) -> None:
+    trained = {index[name] for name in train.names}
+    missing = [name for number, name in enumerate(classes) if number not in trained]
+    if missing:
+        note(
+            f"{len(missing)} of {len(classes)} classes have no sample in train: {listing(missing)}"
+        )
+
+
+def validation_rows(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Which samples to take from train for validation: a mask with round(fraction · N) true.
+
+    Stratified: within each class samples are in random order at equal distances, and those within
+    the first `fraction` are taken; one sample of each class always stays in train. A function of
+    the labels' order and the seed alone, on any machine: Python promises that `random()` never
+    changes for a seed, numpy does not.
+    """
+    count = len(rows)
+    wanted = int(fraction * count + 0.5)
+    source = random.Random(seed)
+    order = np.argsort(np.fromiter((source.random() for _ in range(count)), float, count))
+    order = order[np.argsort(rows[order], kind="stable")]  # by class, at random within
+    sizes = np.bincount(rows)
+    if not 0 < wanted <= count - np.count_nonzero(sizes):
+        raise InputError(
+            f"--validation-fraction {fraction:g} of {count:,} samples would take {wanted:,}: at "
+            "least 1 must go and one of each class stay"
+        )
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(count) - starts.repeat(sizes)
+    shift = np.array([source.random() for _ in sizes]).repeat(sizes)
+    size = sizes.repeat(sizes)
+    depth = np.where(rank == size - 1, np.inf, (rank + shift) / size)
+    mask = np.zeros(count, dtype=bool)
+    mask[order[np.argsort(depth, kind="stable")[:wanted]]] = True
+    return mask
