@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+
 namespace thaw {
 
 /// A weight as autocast wants it, without casting a frozen one again in every forward.
@@ -20,6 +22,7 @@ class CastCache {
  private:
   at::Tensor source_;  ///< the weight that the copy was made from
   at::Tensor copy_;
+  const void* storage_ = nullptr;
   std::int64_t version_ = -1;
 };
 

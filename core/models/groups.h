@@ -18,7 +18,7 @@ struct GroupTensors {
 /// Assigns every parameter and buffer of `module` to exactly one of `groups`; the result has their
 /// order.
 ///
-/// A parameter belongs to the group that has a pattern matching its name. One tensor under several
+/// A parameter belongs to the group that has a pattern (core/base/glob.h) matching its name. One tensor under several
 /// names (tied weights) is listed once, under its first name, in the first of the groups that its
 /// names match: backward must reach the earliest place where an active weight is used. A buffer
 /// that no pattern matches goes with the parameters of its module, or of the nearest enclosing
@@ -31,9 +31,5 @@ std::vector<GroupTensors> resolve_groups(const torch::nn::Module& module,
 inline std::vector<GroupTensors> resolve_groups(const Model& model) {
   return resolve_groups(model, model.groups());
 }
-
-/// True if `name` matches the glob `pattern`: `*` and `?` match any characters, dots too;
-/// `[a-c]` and `[!a]` are sets.
-bool matches_glob(const std::string& pattern, const std::string& name);
 
 }  // namespace thaw

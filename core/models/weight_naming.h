@@ -6,7 +6,7 @@
 
 namespace thaw {
 
-/// How weight files made by others name a model's tensors. Globs as in core/models/groups.h.
+/// How weight files made by others name a model's tensors. Globs as in core/base/glob.h.
 struct WeightNaming {
   /// What a file may put before any of the model's names: "bert.".
   std::vector<std::string> prefixes;

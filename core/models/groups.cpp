@@ -1,0 +1,167 @@
+#include "core/models/groups.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <unordered_map>
+
+#include "core/base/error.h"
+#include "core/base/glob.h"
+
+namespace thaw {
+namespace {
+
+/// Which group's pattern a name matches, and which patterns have matched anything so far.
+class Matcher {
+ public:
+  explicit Matcher(const std::vector<ParameterGroup>& groups) : groups_(groups) {
+    std::set<std::string> names;
+    for (const ParameterGroup& group : groups) {
+      if (!names.insert(group.name).second) {
+        throw InputError(fmt::format("group \"{}\" is named twice", group.name));
+      }
+      used_.emplace_back(group.patterns.size(), false);
+    }
+  }
+
+  /// Throws if two groups claim the name.
+  std::optional<std::size_t> group_of(const std::string& name, const char* kind) {
+    std::optional<std::size_t> found;
+    for (std::size_t group = 0; group < groups_.size(); ++group) {
+      for (std::size_t i = 0; i < groups_[group].patterns.size(); ++i) {
+        if (!glob_match(groups_[group].patterns[i], name)) {
+          continue;
+        }
+        used_[group][i] = true;
+        if (found && *found != group) {
+          throw InputError(fmt::format("{} \"{}\" is in two groups, \"{}\" and \"{}\"", kind, name,
+                                       groups_[*found].name, groups_[group].name));
+        }
+        found = group;
+      }
+    }
+    return found;
+  }
+
+  void require_all_used() const {
+    for (std::size_t group = 0; group < groups_.size(); ++group) {
+      for (std::size_t i = 0; i < used_[group].size(); ++i) {
+        if (!used_[group][i]) {
+          throw InputError(fmt::format(
+              "group \"{}\": pattern \"{}\" matches no parameter or buffer of the model",
+              groups_[group].name, groups_[group].patterns[i]));
+        }
+      }
+    }
+  }
+
+ private:
+  const std::vector<ParameterGroup>& groups_;
+  std::vector<std::vector<bool>> used_;
+};
+
+std::string names_of(const std::vector<ParameterGroup>& groups) {
+  std::vector<std::string> names;
+  for (const ParameterGroup& group : groups) {
+    names.push_back(group.name);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+struct TensorNames {
+  at::Tensor tensor;
+  std::vector<std::string> names;  ///< several where weights are tied
+};
+
+std::vector<TensorNames> distinct_parameters(const torch::nn::Module& module) {
+  std::vector<TensorNames> result;
+  std::unordered_map<const at::TensorImpl*, std::size_t> known;
+  for (const auto& item : module.named_parameters()) {
+    const auto [at, is_new] = known.try_emplace(item.value().unsafeGetTensorImpl(), result.size());
+    if (is_new) {
+      result.push_back({item.value(), {}});
+    }
+    result[at->second].names.push_back(item.key());
+  }
+  return result;
+}
+
+/// The module that holds a tensor: "layer1.0.bn1" of "layer1.0.bn1.weight".
+std::string enclosing(const std::string& name) {
+  const std::size_t dot = name.rfind('.');
+  return dot == std::string::npos ? "" : name.substr(0, dot);
+}
+
+bool lies_in(const std::string& name, const std::string& module) {
+  return module.empty() || name.starts_with(module + ".");
+}
+
+/// The group of the parameters beside a buffer, or else of those below the nearest enclosing
+/// module that has any; nothing where these are of several groups.
+std::optional<std::size_t> group_beside(const std::string& buffer,
+                                        const std::vector<GroupTensors>& groups) {
+  for (std::string module = enclosing(buffer);; module = enclosing(module)) {
+    std::set<std::size_t> found;
+    for (std::size_t group = 0; group < groups.size(); ++group) {
+      for (const NamedTensor& parameter : groups[group].parameters) {
+        if (lies_in(parameter.name, module)) {
+          found.insert(group);
+        }
+      }
+    }
+    if (found.size() == 1) {
+      return *found.begin();
+    }
+    if (found.size() > 1 || module.empty()) {
+      return std::nullopt;
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<GroupTensors> resolve_groups(const torch::nn::Module& module,
+                                         const std::vector<ParameterGroup>& groups) {
+  Matcher matcher(groups);
+  std::vector<GroupTensors> result;
+  for (const ParameterGroup& group : groups) {
+    result.push_back({group.name, {}, {}});
+  }
+  for (const TensorNames& parameter : distinct_parameters(module)) {
+    std::optional<std::size_t> first;
+    for (const std::string& name : parameter.names) {
+      if (const auto group = matcher.group_of(name, "parameter")) {
+        first = first ? std::min(*first, *group) : *group;
+      }
+    }
+    if (!first) {
+      throw InputError(fmt::format("parameter \"{}\" is in no group (groups: {})",
+                                   parameter.names.front(), names_of(groups)));
+    }
+    result[*first].parameters.push_back({parameter.names.front(), parameter.tensor});
+  }
+  for (const auto& item : module.named_buffers()) {
+    auto group = matcher.group_of(item.key(), "buffer");
+    if (!group) {
+      group = group_beside(item.key(), result);
+    }
+    if (!group) {
+      throw InputError(fmt::format(
+          "buffer \"{}\" is in no group and stands beside no group's parameters (groups: {})",
+          item.key(), names_of(groups)));
+    }
+    result[*group].buffers.push_back({item.key(), item.value()});
+  }
+  matcher.require_all_used();
+  for (const GroupTensors& group : result) {
+    if (group.parameters.empty()) {
+      throw InputError(fmt::format("group \"{}\" holds no parameter", group.name));
+    }
+  }
+  return result;
+}
+
+}  // namespace thaw

@@ -1,0 +1,139 @@
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/error.h"
+#include "core/models/safetensors.h"
+#include "core/models/safetensors_header.h"
+
+namespace thaw {
+
+static_assert(std::endian::native == std::endian::little,
+              "safetensors stores little-endian numbers, which are mapped as they are");
+
+/// A whole file in memory, read-only.
+class SafetensorsFile::Mapping {
+ public:
+  explicit Mapping(const std::string& path) {
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+      throw InputError(fmt::format("{}: cannot open: {}", path, std::strerror(errno)));
+    }
+    struct stat status {};
+    int error = ::fstat(file, &status) == 0 ? 0 : errno;
+    if (error == 0 && !S_ISREG(status.st_mode)) {
+      error = S_ISDIR(status.st_mode) ? EISDIR : EINVAL;
+    }
+    if (error == 0 && status.st_size > 0) {
+      size_ = static_cast<std::size_t>(status.st_size);
+      bytes_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+      error = bytes_ == MAP_FAILED ? errno : 0;
+    }
+    ::close(file);
+    if (error != 0) {
+      bytes_ = MAP_FAILED;
+      throw InputError(fmt::format("{}: cannot read: {}", path, std::strerror(error)));
+    }
+  }
+  ~Mapping() {
+    if (bytes_ != MAP_FAILED) {
+      ::munmap(bytes_, size_);
+    }
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+
+  const char* bytes() const { return static_cast<const char*>(bytes_); }
+  std::size_t size() const { return size_; }
+
+ private:
+  void* bytes_ = MAP_FAILED;
+  std::size_t size_ = 0;
+};
+
+namespace {
+
+/// What a file that is no safetensors probably is, as a clause for the message.
+std::string guess_kind(std::string_view bytes) {
+  if (bytes.starts_with("version https://git-lfs")) {
+    return "; it is a Git LFS pointer: fetch the file itself with `git lfs pull`";
+  }
+  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("\x80\x02")) {
+    return "; it looks like a PyTorch pickle (.bin, .pt): convert it with Python's "
+           "safetensors.torch.save_file";
+  }
+  return "";
+}
+
+/// The header's JSON; checks its length against the file.
+std::string_view header_text(std::string_view file, const std::string& path) {
+  constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
+  std::uint64_t length = 0;
+  if (file.size() < kLengthBytes) {
+    throw InputError(fmt::format("{}: not a safetensors file: it has {} bytes", path, file.size()));
+  }
+  std::memcpy(&length, file.data(), kLengthBytes);
+  if (length > kLongestSafetensorsHeader || length > file.size() - kLengthBytes) {
+    throw InputError(
+        fmt::format("{}: not a safetensors file, or cut short: a header of {} bytes in a file of "
+                    "{}{}",
+                    path, length, file.size(), guess_kind(file)));
+  }
+  const std::string_view text = file.substr(kLengthBytes, length);
+  if (!text.starts_with('{')) {
+    throw InputError(fmt::format("{}: not a safetensors file: its header does not begin with "
+                                 "\"{{\"{}",
+                                 path, guess_kind(file)));
+  }
+  return text;
+}
+
+}  // namespace
+
+SafetensorsFile::SafetensorsFile(const std::string& path)
+    : path_(path), mapping_(std::make_shared<const Mapping>(path)) {
+  const std::string_view file(mapping_->size() > 0 ? mapping_->bytes() : "", mapping_->size());
+  const std::string_view text = header_text(file, path);
+  data_ = text.data() + text.size();
+  const auto data_bytes = static_cast<std::uint64_t>(file.data() + file.size() - data_);
+  SafetensorsHeader header = parse_safetensors_header(text, data_bytes, path);
+  metadata_ = std::move(header.metadata);
+  entries_ = std::move(header.entries);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    index_.emplace(entries_[i].name, i);
+  }
+}
+
+const SafetensorsEntry* SafetensorsFile::find(const std::string& name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &entries_[found->second];
+}
+
+at::Tensor SafetensorsFile::view(const SafetensorsEntry& entry) const {
+  const char* first = data_ + entry.begin;
+  if (reinterpret_cast<std::uintptr_t>(first) % c10::elementSize(entry.dtype) != 0) {
+    return copy(entry);
+  }
+  // from_blob has no notion of constant memory; the mapping itself refuses writes.
+  return at::from_blob(const_cast<char*>(first), entry.shape,
+                       [mapping = mapping_](void*) mutable { mapping.reset(); },
+                       at::TensorOptions(entry.dtype));
+}
+
+at::Tensor SafetensorsFile::copy(const SafetensorsEntry& entry) const {
+  at::Tensor result = at::empty(entry.shape, entry.dtype);
+  if (entry.end > entry.begin) {
+    std::memcpy(result.mutable_data_ptr(), data_ + entry.begin, entry.end - entry.begin);
+  }
+  return result;
+}
+
+}  // namespace thaw
