@@ -48,9 +48,7 @@ std::vector<Override> take_overrides(std::vector<std::string>& arguments) {
       break;
     }
     const std::size_t equals = argument.find('=');
-    const std::string name = argument.starts_with("--")
-                                 ? argument.substr(2, equals - std::min<std::size_t>(equals, 2))
-                                 : "";
+    const std::string name = argument.starts_with("--") ? argument.substr(2, equals - 2) : "";
     if (name.find('.') == std::string::npos) {
       others.push_back(argument);
       continue;

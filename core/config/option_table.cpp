@@ -41,7 +41,8 @@ std::string objection(const Option& option, const OptionValue& value) {
   if (const auto* string = std::get_if<std::string>(&value)) {
     if (option.required && string->empty()) return "must not be empty";
     const auto& choices = option.choices;
-    if (!choices.empty() && std::find(choices.begin(), choices.end(), *string) == choices.end()) {
+    const bool listed = std::find(choices.begin(), choices.end(), *string) != choices.end();
+    if (!choices.empty() && !listed && value != option.default_value()) {
       const std::string nearest = nearest_name(*string, choices);
       return fmt::format("{} is not one of {}{}", toml_text(*string), fmt::join(choices, ", "),
                          nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest));

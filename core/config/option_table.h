@@ -38,7 +38,8 @@ struct Range {
   std::string text() const;
 };
 
-/// One option of a configuration file.
+/// One option of a configuration file. Its default is always allowed, beside choices and range: it
+/// may stand for "not given".
 struct Option {
   std::string section;
   std::string key;
@@ -46,7 +47,7 @@ struct Option {
   std::string help;
   bool required = false;             ///< must be given, and not be empty
   std::vector<std::string> choices;  ///< of a string; empty: any
-  std::optional<Range> range;        ///< of a number; the default is always allowed besides
+  std::optional<Range> range;        ///< of a number
   std::function<OptionValue(const ConfigurationDocument&)> get;
   std::function<void(ConfigurationDocument&, const OptionValue&)> set;
 

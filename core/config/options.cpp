@@ -70,6 +70,8 @@ class TableBuilder {
 
 constexpr Range kNotNegative{.least = 0};
 constexpr Range kPositive{.least = 1};
+constexpr Range kSteps{.least = 1, .most = 1e15};
+constexpr Range kEpochs{.above = 0, .most = 1e9};
 constexpr Range kProbability{.least = 0, .below = 1};
 
 void add_model(TableBuilder& table) {
@@ -171,14 +173,13 @@ void add_schedule(TableBuilder& table) {
   table
       .add(&S::stage_epochs, "stage-epochs", "epochs",
            "length of a stage; 0: what the total leaves it, else 1")
-      .in({.above = 0});
-  table.add(&S::stage_steps, "stage-steps", "steps", "length of a stage, in steps").in(kPositive);
+      .in(kEpochs);
+  table.add(&S::stage_steps, "stage-steps", "steps", "length of a stage, in steps").in(kSteps);
   table
       .add(&S::total_epochs, "total-epochs", "epochs",
            "length of all stages; beside stage-epochs, the last stage lasts until then")
-      .in({.above = 0});
-  table.add(&S::total_steps, "total-steps", "steps", "length of all stages, in steps")
-      .in(kPositive);
+      .in(kEpochs);
+  table.add(&S::total_steps, "total-steps", "steps", "length of all stages, in steps").in(kSteps);
   table
       .add(&S::embeddings, "embeddings", "",
            "turn of the group embeddings or stem: first, last, never; auto: first in bottom-up, "

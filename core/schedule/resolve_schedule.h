@@ -19,7 +19,6 @@ namespace thaw {
 /// `configs/a.toml:14: schedule.stage[1].groups: "encoder.7" matches no group of this model
 /// (embeddings, encoder.0 … encoder.5, head)`.
 Schedule resolve_schedule(const ConfigurationDocument& document,
-                          const std::vector<std::string>& model_groups,
-                          std::int64_t train_samples);
+                          const std::vector<std::string>& model_groups, std::int64_t train_samples);
 
 }  // namespace thaw

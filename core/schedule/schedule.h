@@ -11,8 +11,8 @@ namespace thaw {
 struct EndCondition {
   enum class Kind { kEpochs, kSteps, kAny, kAll };
   Kind kind = Kind::kEpochs;
-  double amount = 1;                    ///< epochs (may be a fraction) or steps
-  std::vector<EndCondition> conditions; ///< of kAny and kAll
+  double amount = 1;                     ///< epochs (may be a fraction) or steps
+  std::vector<EndCondition> conditions;  ///< of kAny and kAll
 
   friend bool operator==(const EndCondition&, const EndCondition&) = default;
 };

@@ -1,0 +1,90 @@
+#include "core/schedule/curve_reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/base/suggest.h"
+#include "core/config/option_table.h"
+#include "core/schedule/curve.h"
+#include "core/schedule/stage_keys.h"
+
+namespace thaw {
+namespace {
+
+const Option& option_of(std::string_view key) { return *find_option("schedule", key); }
+
+std::optional<Curve::Shape> read_shape(const Setting& setting, const std::string& subject,
+                                       Problems& problems) {
+  const auto value = read_value(option_of("curve"), setting, subject, problems);
+  if (!value) return std::nullopt;
+  const std::string& name = std::get<std::string>(*value);
+  using Shape = Curve::Shape;
+  for (const Shape shape :
+       {Shape::kConstant, Shape::kLinear, Shape::kCosine, Shape::kSlantedTriangular}) {
+    if (name_of(shape) == name) return shape;
+  }
+  return std::nullopt;
+}
+
+/// Reads one entry of a curve's table whose shape is known already. False where it is wrong.
+bool read_entry(const Setting::Entry& entry, const std::string& subject, Curve& curve,
+                Problems& problems) {
+  const std::string name = subject + "." + entry.key;
+  const auto read = [&](const Option& option, auto& member) {
+    const auto value = read_value(option, entry.setting, name, problems);
+    if (value) member = std::get<std::decay_t<decltype(member)>>(*value);
+    return value.has_value();
+  };
+  if (entry.key == "shape") return true;
+  if (entry.key == "warmup-steps") return read(option_of(entry.key), curve.warmup_steps);
+  if (entry.key == "warmup-fraction") return read(option_of(entry.key), curve.warmup_fraction);
+  // A length in steps, with the bounds of a stage's.
+  if (entry.key == "steps") return read(option_of("stage-steps"), curve.steps);
+  std::vector<std::string> names = {"shape", "warmup-steps", "warmup-fraction", "steps"};
+  for (const CurveKey& each : curve_keys()) {
+    names.emplace_back(each.key);
+    if (entry.key != each.key) continue;
+    if (each.shapes.contains(curve.shape)) return read(option_of(each.key), curve.*each.member);
+    problems.add(entry.where, name,
+                 fmt::format("does not belong to the shape {}", name_of(curve.shape)));
+    return false;
+  }
+  const std::string near = nearest_name(entry.key, names);
+  problems.add(entry.where, name,
+               near.empty() ? fmt::format("unknown key; a curve has {}", fmt::join(names, ", "))
+                            : fmt::format("unknown key; did you mean \"{}\"?", near));
+  return false;
+}
+
+}  // namespace
+
+std::optional<Curve> read_curve(const Setting& setting, const std::string& subject,
+                                Problems& problems) {
+  Curve curve;
+  if (!setting.table()) {
+    const auto shape = read_shape(setting, subject, problems);
+    if (!shape) return std::nullopt;
+    curve.shape = *shape;
+    return curve;
+  }
+  const Setting* named = setting.find("shape");
+  if (!named) {
+    problems.add(setting.where, subject, "shape is missing");
+    return std::nullopt;
+  }
+  const auto shape = read_shape(*named, subject + ".shape", problems);
+  if (!shape) return std::nullopt;
+  curve.shape = *shape;
+  bool good = true;
+  for (const Setting::Entry& entry : *setting.table()) {
+    good = read_entry(entry, subject, curve, problems) && good;
+  }
+  if (curve.warmup_steps > 0 && curve.warmup_fraction > 0) {
+    problems.add(setting.where, subject, "give warmup-steps or warmup-fraction, not both");
+    return std::nullopt;
+  }
+  return good ? std::optional(curve) : std::nullopt;
+}
+
+}  // namespace thaw

@@ -1,0 +1,158 @@
+#include "core/schedule/resolve_schedule.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/base/suggest.h"
+#include "core/config/problems.h"
+#include "core/config/toml_text.h"
+#include "core/schedule/curve.h"
+#include "core/schedule/presets.h"
+#include "core/schedule/stage_length.h"
+#include "core/schedule/stage_override.h"
+#include "core/schedule/stage_reader.h"
+
+namespace thaw {
+namespace {
+
+/// No run is so long; up to here the arithmetic of cursors is exact.
+constexpr double kMostSamples = 1e15;
+
+/// The stages as settings, from the preset or from the file.
+std::vector<Setting> written_stages(const ConfigurationDocument& document,
+                                    const std::vector<std::string>& model_groups,
+                                    Problems& problems) {
+  const bool has_preset = !document.schedule.preset.empty();
+  if (has_preset && !document.stages.empty()) {
+    problems.add(document.given.find("schedule.preset")->second, "schedule.preset",
+                 fmt::format("the file writes its stages itself (line {}); use one or the other",
+                             document.stages.front().where.line));
+    return {};
+  }
+  if (has_preset) return write_out_preset(document, model_groups, problems);
+  if (document.stages.empty()) {
+    problems.add({document.path, 0, {}}, "schedule",
+                 "no stages; give [schedule] a preset, or write [[schedule.stage]]");
+  }
+  for (const auto& [name, where] : document.given) {
+    const bool of_preset = name.starts_with("schedule.") && name != "schedule.preset";
+    if (of_preset) problems.add(where, name, "is an option of presets, and no preset is given");
+  }
+  return document.stages;
+}
+
+std::string name_of(const Setting& stage) {
+  const Setting* name = stage.find("name");
+  return name ? as_string(*name).value_or("") : "";
+}
+
+void apply_override(std::vector<Setting>& stages, const ConfigurationDocument& document,
+                    const Override& flag, Problems& problems) {
+  const std::string rest = flag.key.substr(std::string_view("schedule.stage.").size());
+  // Names may hold dots, as groups' names do: of all that fit, the longest is meant.
+  Setting* best = nullptr;
+  std::vector<std::string> names;
+  for (Setting& stage : stages) {
+    const std::string name = name_of(stage);
+    names.push_back(name);
+    if (name.empty() || !rest.starts_with(name + ".")) continue;
+    if (!best || name.size() > name_of(*best).size()) best = &stage;
+  }
+  if (best) {
+    override_stage(*best, rest.substr(name_of(*best).size() + 1), flag);
+    return;
+  }
+  const std::string near = nearest_name(rest.substr(0, rest.rfind('.')), names);
+  problems.add({document.path, 0, flag.key}, "",
+               fmt::format("no stage of this name (there are {}){}", fmt::join(names, ", "),
+                           near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)));
+}
+
+void refuse_equal_names(const std::vector<Setting>& stages, Problems& problems) {
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    const std::string name = name_of(stages[i]);
+    for (std::size_t j = 0; j < i && !name.empty(); ++j) {
+      if (name_of(stages[j]) != name) continue;
+      problems.add(stages[i].find("name")->where, fmt::format("schedule.stage[{}].name", i),
+                   fmt::format("{} is the name of schedule.stage[{}] already", toml_text(name), j));
+      break;
+    }
+  }
+}
+
+/// What is wrong with a length, "" where nothing is: it comes to less than a sample, or to more
+/// than can be counted.
+std::string wrong_length(const EndCondition& until, std::int64_t train_samples,
+                         std::int64_t batch) {
+  for (const EndCondition& each : until.conditions) {
+    const std::string wrong = wrong_length(each, train_samples, batch);
+    if (!wrong.empty()) return wrong;
+  }
+  const bool epochs = until.kind == EndCondition::Kind::kEpochs;
+  if (!epochs && until.kind != EndCondition::Kind::kSteps) return "";
+  const double samples = until.amount * static_cast<double>(epochs ? train_samples : batch);
+  if (samples > kMostSamples) {
+    return fmt::format("{} {} are more than 1e15 samples", until.amount,
+                       epochs ? "epochs" : "steps");
+  }
+  if (epochs && samples_of_epochs(until.amount, train_samples) < 1) {
+    return fmt::format("{} epochs of {} training samples are less than one sample", until.amount,
+                       train_samples);
+  }
+  return "";
+}
+
+/// Checks lengths, and that warm-ups fit into them. `settings` are what `stages` were read from.
+void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>& settings,
+                   std::int64_t train_samples, std::int64_t batch, Problems& problems) {
+  std::int64_t cursor = 0;
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    const Stage& stage = stages[i];
+    const std::string subject = fmt::format("schedule.stage[{}]", i);
+    const std::string wrong = wrong_length(stage.until, train_samples, batch);
+    if (!wrong.empty()) {
+      problems.add(settings[i].find("until")->where, subject + ".until", wrong);
+      return;
+    }
+    const std::int64_t steps = steps_of_stage(stage.until, cursor, train_samples, batch);
+    const std::int64_t length = stage.curve.steps > 0 ? stage.curve.steps : steps;
+    const std::int64_t warmup = warmup_steps(stage.curve, length);
+    if (warmup > 0 && warmup >= length) {
+      problems.add(settings[i].find("curve")->where, subject + ".curve",
+                   fmt::format("a warm-up of {} steps leaves nothing of {} steps", warmup, length));
+    }
+    cursor = advance_cursor(cursor, steps, train_samples, batch);
+    if (static_cast<double>(cursor) > kMostSamples) {
+      problems.add(settings[i].where, subject, "ends after more than 1e15 samples");
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+Schedule resolve_schedule(const ConfigurationDocument& document,
+                          const std::vector<std::string>& model_groups,
+                          std::int64_t train_samples) {
+  if (model_groups.empty()) throw InputError(document.path + ": the model has no groups");
+  if (train_samples < 1) throw InputError(document.path + ": the training split has no samples");
+  Problems problems;
+  std::vector<Setting> settings = written_stages(document, model_groups, problems);
+  problems.throw_if_any();
+  for (const Override& flag : document.stage_overrides) {
+    apply_override(settings, document, flag, problems);
+  }
+  refuse_equal_names(settings, problems);
+  Schedule schedule;
+  for (std::size_t i = 0; i < settings.size(); ++i) {
+    const auto stage = read_stage(settings[i], i, model_groups, problems);
+    if (stage) schedule.stages.push_back(*stage);
+  }
+  problems.throw_if_any();
+  check_lengths(schedule.stages, settings, train_samples, document.configuration.data.batch,
+                problems);
+  problems.throw_if_any();
+  return schedule;
+}
+
+}  // namespace thaw

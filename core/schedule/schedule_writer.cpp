@@ -1,0 +1,101 @@
+#include "core/schedule/schedule_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/config/options_writer.h"
+#include "core/config/toml_text.h"
+#include "core/schedule/curve.h"
+#include "core/schedule/stage_keys.h"
+
+namespace thaw {
+namespace {
+
+std::string until_text(const EndCondition& until) {
+  const auto list = [&](const char* key) {
+    std::string text;
+    for (const EndCondition& each : until.conditions) {
+      if (!text.empty()) text += ", ";
+      text += until_text(each);
+    }
+    return fmt::format("{{ {} = [{}] }}", key, text);
+  };
+  switch (until.kind) {
+    case EndCondition::Kind::kEpochs:
+      return fmt::format("{{ epochs = {} }}", until.amount);
+    case EndCondition::Kind::kSteps:
+      return fmt::format("{{ steps = {} }}", std::llround(until.amount));
+    case EndCondition::Kind::kAny:
+      return list("any");
+    case EndCondition::Kind::kAll:
+      return list("all");
+  }
+  return "";
+}
+
+/// One number where all groups share it, else a table by the groups' names.
+std::string rates_text(const Stage& stage) {
+  const auto& rates = stage.learning_rates;
+  const bool shared =
+      std::all_of(rates.begin(), rates.end(), [&](double rate) { return rate == rates.front(); });
+  if (shared) return toml_text(rates.front());
+  std::string text;
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += fmt::format("{} = {}", toml_key(stage.groups[i]), toml_text(rates[i]));
+  }
+  return fmt::format("{{ {} }}", text);
+}
+
+std::string curve_text(const Curve& curve) {
+  std::string text = fmt::format("shape = \"{}\"", name_of(curve.shape));
+  const auto add = [&](const char* key, auto value) {
+    text += fmt::format(", {} = {}", key, toml_text(value));
+  };
+  if (curve.warmup_fraction > 0) {
+    add("warmup-fraction", curve.warmup_fraction);
+  } else {
+    add("warmup-steps", curve.warmup_steps);
+  }
+  for (const CurveKey& each : curve_keys()) {
+    if (each.shapes.contains(curve.shape)) add(each.key, curve.*each.member);
+  }
+  if (curve.steps > 0) add("steps", curve.steps);
+  return fmt::format("{{ {} }}", text);
+}
+
+std::string stage_text(const Stage& stage) {
+  std::string text = "[[schedule.stage]]\n";
+  const auto add = [&](const char* key, const std::string& value) {
+    text += fmt::format("{} = {}\n", key, value);
+  };
+  add("name", toml_text(stage.name));
+  add("groups", toml_text(stage.groups));
+  add("learning-rate", rates_text(stage));
+  add("curve", curve_text(stage.curve));
+  add("until", until_text(stage.until));
+  for (const OverrideKey& each : override_keys()) {
+    const std::optional<double>& value = stage.overrides.*each.member;
+    if (value) add(each.key, toml_text(*value));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string write_schedule_toml(const Schedule& schedule) {
+  std::string text;
+  for (const Stage& stage : schedule.stages) {
+    if (!text.empty()) text += '\n';
+    text += stage_text(stage);
+  }
+  return text;
+}
+
+std::string write_configuration_toml(const Configuration& configuration, const Schedule& schedule) {
+  return write_options_toml(configuration) + '\n' + write_schedule_toml(schedule);
+}
+
+}  // namespace thaw

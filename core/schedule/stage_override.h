@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+#include "core/config/flags.h"
+#include "core/config/setting.h"
+
+namespace thaw {
+
+/// Lays a flag `--schedule.stage.NAME.KEY VALUE` over the stage's table `stage`; `key` is what
+/// follows the name. `until.KEY` replaces the whole condition; `curve.KEY` and
+/// `learning-rate.PATTERN` change one entry, a new pattern in front of the others.
+void override_stage(Setting& stage, const std::string& key, const Override& flag);
+
+}  // namespace thaw
