@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,7 +16,7 @@ namespace thaw {
 /// The format: one HDF5 group a split. Text: `tokens` int32 [total], `offsets` int64 [N + 1],
 /// `labels` int64 [N]. Images: `inputs` uint8 or float32 [N, C, H, W], `labels` int64 [N].
 /// Attributes of the file, all optional: `classes` (names), `mean` and `std` (a number a channel,
-/// in units of pixels scaled to [0, 1] for uint8).
+/// of pixels scaled to [0, 1] where they are uint8).
 ///
 /// Opening validates everything but the values of samples, and takes no memory for a size before
 /// it is checked against the file. Throws `InputError` naming file, HDF5 dataset and remedy.

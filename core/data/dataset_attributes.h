@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace thaw {
+
+class Hdf5File;
+struct SampleFormat;
+
+/// What a data file says about itself.
+struct DatasetAttributes {
+  std::vector<std::string> classes;  ///< names; empty where the file has none
+  std::vector<double> mean;          ///< a number a channel; empty where the file has none
+  std::vector<double> std_deviation;
+  std::vector<std::pair<std::string, std::string>> remarks;  ///< other attributes, for people
+};
+
+/// Throws `InputError` for attributes that have the wrong dtype, are empty, or are no UTF-8.
+DatasetAttributes read_attributes(const Hdf5File& file);
+
+/// Throws `InputError` where `mean` and `std` do not fit samples of `format`. `file`: for messages.
+void check_normalisation(const DatasetAttributes& attributes, const SampleFormat& format,
+                         const std::string& file);
+
+}  // namespace thaw
