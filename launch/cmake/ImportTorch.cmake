@@ -240,9 +240,24 @@ function(thaw_import_torch problem)
 
   add_library(thaw_torch INTERFACE IMPORTED GLOBAL)
   add_library(Thaw::torch ALIAS thaw_torch)
-  target_include_directories(thaw_torch INTERFACE
-    "${folder}/include" "${folder}/include/torch/csrc/api/include")
+  # LibTorch's include folder also holds other libraries' headers of versions of its own (fmt 12),
+  # without the libraries: so it is searched last, after whatever we build on ourselves.
+  foreach(include IN ITEMS "${folder}/include" "${folder}/include/torch/csrc/api/include")
+    target_compile_options(thaw_torch INTERFACE
+      "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-idirafter ${include}>"
+      "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-isystem ${include}>")
+  endforeach()
   target_link_libraries(thaw_torch INTERFACE "${library}" "${folder}/lib/libc10.so")
+  # at::parallel_for is a template over OpenMP. It must run on LibTorch's own libgomp: a second one
+  # would bring a second pool of threads, which spin on the cores of the first.
+  target_compile_options(thaw_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+  file(GLOB openmp "${folder}/lib/libgomp*.so*" "${folder}/lib/libiomp5.so")
+  if(openmp)
+    list(GET openmp 0 openmp)
+    target_link_libraries(thaw_torch INTERFACE "${openmp}")
+  else()
+    target_link_options(thaw_torch INTERFACE -fopenmp)
+  endif()
   # DT_RPATH, not DT_RUNPATH: it also serves LibTorch's own search for CUDA's libraries.
   target_link_options(thaw_torch INTERFACE "-Wl,--allow-shlib-undefined,--disable-new-dtags")
   foreach(path IN LISTS THAW_TORCH_RUN_PATH)
