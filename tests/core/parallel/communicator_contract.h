@@ -1,0 +1,152 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/hash.h"
+#include "core/parallel/communicator.h"
+
+namespace thaw::contract {
+
+/// What every Communicator must do, as functions that each rank calls: the same expectations for
+/// ranks as threads, as processes under mpirun, and for a single rank.
+
+inline Fingerprint bits_of(const at::Tensor& tensor) {
+  return fingerprint(tensor.const_data_ptr(), tensor.nbytes());
+}
+
+/// Fails on this rank where ranks hold different bits.
+inline void expect_same_bits(Communicator& communicator, const at::Tensor& tensor) {
+  const std::string mine = bits_of(tensor).hex();
+  for (const std::string& other : communicator.all_gather(mine)) EXPECT_EQ(other, mine);
+}
+
+inline void sums_every_type(Communicator& communicator) {
+  const double ranks = communicator.size();
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16, at::kLong}) {
+    for (const std::int64_t length : {0, 1, 7, 1000}) {
+      at::Tensor tensor = at::full({length}, communicator.rank() + 1, at::dtype(type));
+      communicator.sum(tensor);
+      const at::Tensor expected = at::full({length}, ranks * (ranks + 1) / 2, at::dtype(type));
+      EXPECT_TRUE(tensor.equal(expected)) << c10::toString(type) << " [" << length << "]";
+    }
+  }
+}
+
+inline void sums_give_equal_bits(Communicator& communicator) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    // Longer than any piece in which an implementation may work.
+    at::Tensor tensor = at::randn({1'100'001}, at::dtype(at::kFloat)).to(type);
+    at::Tensor twin = tensor.clone();
+    at::Tensor started = tensor.clone();
+    communicator.sum(tensor);
+    expect_same_bits(communicator, tensor);
+    communicator.sum(twin);
+    EXPECT_EQ(bits_of(twin), bits_of(tensor)) << "not the same bits again";
+
+    const auto pending = communicator.start_sum(started);
+    pending->wait();
+    EXPECT_TRUE(pending->poll());
+    expect_same_bits(communicator, started);
+    const double tolerance = type == at::kBFloat16 ? 0.05 : 1e-5;
+    EXPECT_TRUE(started.to(at::kDouble).allclose(tensor.to(at::kDouble), tolerance, tolerance));
+  }
+}
+
+inline void sums_spans(Communicator& communicator) {
+  std::vector<double> values = {1.0, 0.5 * communicator.rank()};
+  communicator.sum(values);
+  const double ranks = communicator.size();
+  EXPECT_EQ(values[0], ranks);
+  EXPECT_EQ(values[1], ranks * (ranks - 1) / 4);
+}
+
+/// Any layout without gaps will do, and stays as it is.
+inline void sums_channels_last(Communicator& communicator) {
+  at::Tensor tensor = at::arange(2 * 3 * 4 * 4, at::dtype(at::kDouble))
+                          .reshape({2, 3, 4, 4})
+                          .contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor expected = tensor.mul(communicator.size());
+  communicator.sum(tensor);
+  EXPECT_TRUE(tensor.equal(expected));
+  EXPECT_TRUE(tensor.is_contiguous(at::MemoryFormat::ChannelsLast));
+}
+
+inline void refuses_what_it_cannot_sum(Communicator& communicator) {
+  at::Tensor half = at::full({3}, 1, at::dtype(at::kHalf));
+  EXPECT_THROW(communicator.sum(half), RunError);
+  at::Tensor gaps = at::full({4, 4}, 1.0, at::dtype(at::kFloat)).slice(1, 0, 2);
+  EXPECT_THROW(communicator.sum(gaps), RunError);
+  at::Tensor undefined;
+  EXPECT_THROW(communicator.sum(undefined), RunError);
+  communicator.barrier();  // and all ranks are still with each other
+}
+
+inline void broadcasts(Communicator& communicator) {
+  for (int root = 0; root < communicator.size(); ++root) {
+    at::Tensor tensor = at::full({5}, communicator.rank(), at::dtype(at::kInt));
+    communicator.broadcast(tensor, root);
+    EXPECT_TRUE(tensor.equal(at::full({5}, root, at::dtype(at::kInt))));
+
+    const std::string mine(static_cast<std::size_t>(1000 * communicator.rank()), 'x');
+    const std::string theirs = communicator.broadcast(mine, root);
+    EXPECT_EQ(theirs, std::string(static_cast<std::size_t>(1000 * root), 'x'));
+  }
+  at::Tensor empty = at::empty({0}, at::dtype(at::kFloat));
+  communicator.broadcast(empty, 0);
+  const std::string with_zero_bytes("a\0b", 3);
+  EXPECT_EQ(communicator.broadcast(with_zero_bytes, 0), with_zero_bytes);
+}
+
+inline void gathers_strings_of_any_length(Communicator& communicator) {
+  const auto text_of = [](int rank) {
+    return std::string(static_cast<std::size_t>(rank), 'a') + std::string(1, '\0');
+  };
+  const std::vector<std::string> all = communicator.all_gather(text_of(communicator.rank()));
+  ASSERT_EQ(all.size(), static_cast<std::size_t>(communicator.size()));
+  for (int rank = 0; rank < communicator.size(); ++rank) {
+    EXPECT_EQ(all[static_cast<std::size_t>(rank)], text_of(rank));
+  }
+  for (const std::string& text : communicator.all_gather("")) EXPECT_EQ(text, "");
+}
+
+/// Even and odd ranks part; order follows the old ranks; the old communicator still works.
+inline void splits(Communicator& communicator) {
+  const int color = communicator.rank() % 2;
+  const auto part = communicator.split(color);
+  EXPECT_EQ(part->rank(), communicator.rank() / 2);
+  EXPECT_EQ(part->size(), (communicator.size() + 1 - color) / 2);
+  std::vector<double> one = {1.0 * communicator.rank()};
+  part->sum(one);
+  double expected = 0;
+  for (int rank = color; rank < communicator.size(); rank += 2) expected += rank;
+  EXPECT_EQ(one[0], expected);
+
+  const auto again = part->split(0);
+  EXPECT_EQ(again->size(), part->size());
+  again->barrier();
+  communicator.barrier();
+}
+
+inline void whole_contract(Communicator& communicator) {
+  sums_every_type(communicator);
+  sums_give_equal_bits(communicator);
+  sums_spans(communicator);
+  sums_channels_last(communicator);
+  refuses_what_it_cannot_sum(communicator);
+  broadcasts(communicator);
+  gathers_strings_of_any_length(communicator);
+  splits(communicator);
+}
+
+}  // namespace thaw::contract
