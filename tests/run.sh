@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Sets everything up as launch/quickstart.sh does, builds, and runs all tests but the slow ones.
+#
+#   tests/run.sh [--offline] [--libtorch DIR] [CTEST ARGUMENTS...]
+#
+# Arguments go to ctest: `tests/run.sh -R data`, `tests/run.sh -L soak` for the slow ones.
+# THAW_TEST_DATA names the folder with the tests' larger data (default: ../shared/data); a test
+# that finds none of it is skipped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+for part in common packages python minilm build; do
+  source "launch/setup/$part.sh"
+done
+
+torch=${THAW_TORCH:-}
+while (($# > 0)); do
+  case $1 in
+    --offline) export THAW_OFFLINE=1 ;;
+    --libtorch)
+      torch=${2:?--libtorch needs a folder}
+      shift
+      ;;
+    -h | --help)
+      sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+      exit
+      ;;
+    *) break ;;
+  esac
+  shift
+done
+
+expect_steps 5
+step "Debian packages"
+ensure_packages build data test
+step "Python environment: LibTorch and what data preparation needs"
+ensure_python ${torch:+--no-torch}
+step "Weights and tokenizer of all-MiniLM-L6-v2"
+ensure_minilm
+step "Build"
+ensure_built all ON "$torch"
+step "Tests"
+selection=(-LE soak)
+for argument in "$@"; do
+  case $argument in
+    -L | -LE | --label-regex | --label-exclude) selection=() ;;
+  esac
+done
+run ctest --test-dir build --output-on-failure --parallel "$(nproc)" "${selection[@]}" "$@"
