@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <set>
 
 #include "core/base/error.h"
@@ -29,20 +31,23 @@ std::vector<std::string> keys_of(std::string_view section) {
 
 /// "; did you mean ...?" for a key that its section does not have, or "".
 std::string suggestion(const std::string& section, const std::string& key, bool as_flag) {
-  std::vector<std::string> in_section = keys_of(section);
-  if (section == "schedule" && !as_flag) in_section.push_back("stage");
-  std::string elsewhere;
-  std::vector<std::string> names;
-  for (const Option& option : option_table()) {
-    if (option.key == key && elsewhere.empty()) elsewhere = option.name();
-    names.push_back(option.name());
-  }
-  std::string best = elsewhere;  // the right key in the wrong section
-  if (best.empty()) {
-    const std::string near = nearest_name(key, in_section);
-    if (!near.empty()) best = as_flag ? section + "." + near : near;
-  }
-  if (best.empty()) best = nearest_name(section + "." + key, names);
+  const std::vector<std::string>& sections = section_names();
+  const bool known = std::find(sections.begin(), sections.end(), section) != sections.end();
+  std::string best;
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  const auto consider = [&](const std::string& its_section, const std::string& its_key) {
+    std::size_t distance = edit_distance(key, its_key);
+    if (distance > largest_misspelling(key)) return;
+    // The right key in a wrong section is nearer than another key in the right one.
+    if (section != its_section) {
+      distance += known || section.empty() ? 1 : edit_distance(section, its_section);
+    }
+    if (distance >= least) return;
+    least = distance;
+    best = as_flag || section != its_section ? its_section + "." + its_key : its_key;
+  };
+  if (section == "schedule" && !as_flag) consider("schedule", "stage");
+  for (const Option& option : option_table()) consider(option.section, option.key);
   if (best.empty()) return "";
   return as_flag ? fmt::format("; did you mean --{}?", best)
                  : fmt::format("; did you mean \"{}\"?", best);

@@ -29,10 +29,12 @@ std::string typed_default(const Option& option) {
   return toml_text(value);
 }
 
+/// "[samples] of one optimizer step", "float32 | bfloat16: of the computation"
 std::string help_of(const Option& option) {
-  std::string help =
-      option.unit.empty() ? option.help : fmt::format("[{}] {}", option.unit, option.help);
-  return option.required ? help + " (required)" : help;
+  std::string help = option.unit.empty() ? "" : "[" + option.unit + "] ";
+  help += fmt::format("{}", fmt::join(option.choices, " | "));
+  if (!option.choices.empty() && !option.help.empty()) help += ": ";
+  return help + option.help + (option.required ? " (required)" : "");
 }
 
 }  // namespace

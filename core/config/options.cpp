@@ -1,6 +1,7 @@
 // The rows of Note [One table of options].
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "core/config/option_table.h"
 
@@ -20,23 +21,26 @@ auto& section_of(Document& document) {
   if constexpr (std::is_same_v<Section, ScheduleOptions>) return document.schedule;
 }
 
+struct Required {};
 using Choices = std::vector<std::string>;
+using Rule = std::variant<std::monostate, Required, Choices, Range>;
 
 /// Collects the rows of one section after another.
 class TableBuilder {
  public:
-  TableBuilder& section(std::string name) {
-    section_ = std::move(name);
-    return *this;
-  }
+  void section(std::string name) { section_ = std::move(name); }
 
   template <class Section, class Member>
-  TableBuilder& add(Member Section::*member, std::string key, std::string unit, std::string help) {
+  void add(Member Section::*member, std::string key, std::string unit, std::string help,
+           const Rule& rule = {}) {
     Option option;
     option.section = section_;
     option.key = std::move(key);
     option.unit = std::move(unit);
     option.help = std::move(help);
+    option.required = std::holds_alternative<Required>(rule);
+    if (const auto* choices = std::get_if<Choices>(&rule)) option.choices = *choices;
+    if (const auto* range = std::get_if<Range>(&rule)) option.range = *range;
     option.get = [member](const ConfigurationDocument& document) -> OptionValue {
       return section_of<Section>(document).*member;
     };
@@ -44,21 +48,6 @@ class TableBuilder {
       section_of<Section>(document).*member = std::get<Member>(value);
     };
     table_.push_back(std::move(option));
-    return *this;
-  }
-
-  /// Of the row added last:
-  TableBuilder& required() {
-    table_.back().required = true;
-    return *this;
-  }
-  TableBuilder& one_of(Choices choices) {
-    table_.back().choices = std::move(choices);
-    return *this;
-  }
-  TableBuilder& in(Range range) {
-    table_.back().range = range;
-    return *this;
   }
 
   std::vector<Option> take() { return std::move(table_); }
@@ -72,164 +61,139 @@ constexpr Range kNotNegative{.least = 0};
 constexpr Range kPositive{.least = 1};
 constexpr Range kSteps{.least = 1, .most = 1e15};
 constexpr Range kEpochs{.above = 0, .most = 1e9};
-constexpr Range kProbability{.least = 0, .below = 1};
+constexpr Range kFraction{.least = 0, .below = 1};
 
 void add_model(TableBuilder& table) {
   using M = ModelOptions;
   table.section("model");
-  table.add(&M::architecture, "architecture", "", "kind of network: bert, resnet, resnet-cifar")
-      .required();
-  table.add(&M::depth, "depth", "layers", "of a ResNet: 18, 34, 50, ... or, for CIFAR, 20, 32, ...")
-      .in(kPositive);
+  table.add(&M::architecture, "architecture", "", "bert | resnet | resnet-cifar", Required{});
+  table.add(&M::depth, "depth", "layers", "of a ResNet: 18, 34, 50, ...; CIFAR's: 20, 32, ...",
+            kPositive);
   table.add(&M::weights, "weights", "", "safetensors file to start from; empty: random weights");
   table.add(&M::config, "config", "", "config.json of a Hugging Face model (bert)");
   table.add(&M::tokenizer, "tokenizer", "", "tokenizer.json, which an export carries along (bert)");
-  table.add(&M::pooling, "pooling", "", "of tokens to a sentence: mean or cls (bert)")
-      .one_of({"mean", "cls"});
-  table.add(&M::head, "head", "", "new: random, sized by the data's classes; or loaded")
-      .one_of({"new", "loaded"});
-  table.add(&M::dropout, "dropout", "", "of hidden layers; -1: as config.json says")
-      .in(kProbability);
-  table.add(&M::attention_dropout, "attention-dropout", "", "-1: as config.json says")
-      .in(kProbability);
-  table.add(&M::head_dropout, "head-dropout", "", "before the head; -1: as config.json says")
-      .in(kProbability);
+  table.add(&M::pooling, "pooling", "", "of tokens to a sentence (bert)", Choices{"mean", "cls"});
+  table.add(&M::head, "head", "", "new: random, sized by the data's classes; loaded: from weights",
+            Choices{"new", "loaded"});
+  table.add(&M::dropout, "dropout", "", "of hidden layers; -1: as config.json says", kFraction);
+  table.add(&M::attention_dropout, "attention-dropout", "", "-1: as config.json says", kFraction);
+  table.add(&M::head_dropout, "head-dropout", "", "before the head; -1: as config.json says",
+            kFraction);
 }
 
 void add_data(TableBuilder& table) {
   using D = DataOptions;
   table.section("data");
-  table.add(&D::file, "file", "", "HDF5 files or globs, read as one dataset in this order")
-      .required();
-  table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks").in(kPositive);
+  table.add(&D::file, "file", "", "HDF5 files or globs, read as one dataset in this order",
+            Required{});
+  table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks", kPositive);
   table.add(&D::seed, "seed", "", "of the order of samples and of their augmentation");
   table.add(&D::cache, "cache", "",
             "where badly chunked files are kept decoded: auto, memory, off, or a folder");
-  table.add(&D::read_ahead, "read-ahead", "batches", "prepared in advance").in(kNotNegative);
-  table
-      .add(&D::crop_padding, "crop-padding", "pixels",
-           "random crop of training images after so much padding; 0: none")
-      .in(kNotNegative);
-  table.add(&D::horizontal_flip, "horizontal-flip", "", "mirror half of the training images");
-  table
-      .add(&D::evaluation_batch, "evaluation-batch", "samples",
-           "of one evaluation step, over all ranks; 0: as batch")
-      .in(kNotNegative);
+  table.add(&D::read_ahead, "read-ahead", "batches", "prepared in advance", kNotNegative);
+  table.add(&D::crop_padding, "crop-padding", "pixels",
+            "random crop of training images after so much padding; 0: none", kNotNegative);
+  table.add(&D::horizontal_flip, "horizontal-flip", "", "mirrors half of the training images");
+  table.add(&D::evaluation_batch, "evaluation-batch", "samples",
+            "of one evaluation step, over all ranks; 0: as batch", kNotNegative);
 }
 
 void add_train(TableBuilder& table) {
   using T = TrainOptions;
   table.section("train");
-  table.add(&T::precision, "precision", "", "of the computation: float32, bfloat16, float64")
-      .one_of({"float32", "bfloat16", "float64"});
-  table
-      .add(&T::micro_batch, "micro-batch", "samples",
-           "of one forward on one rank; 0: the rank's whole share")
-      .in(kNotNegative);
+  table.add(&T::precision, "precision", "", "of the computation",
+            Choices{"float32", "bfloat16", "float64"});
+  table.add(&T::micro_batch, "micro-batch", "samples",
+            "of one forward on one rank; 0: the rank's whole share", kNotNegative);
   table.add(&T::seed, "seed", "", "of the new head and of dropout");
-  table.add(&T::optimizer, "optimizer", "", "adamw or sgd").one_of({"adamw", "sgd"});
-  table.add(&T::weight_decay, "weight-decay", "", "decoupled for adamw, added for sgd")
-      .in(kNotNegative);
+  table.add(&T::optimizer, "optimizer", "", "", Choices{"adamw", "sgd"});
+  table.add(&T::weight_decay, "weight-decay", "", "decoupled in adamw, added to gradients in sgd",
+            kNotNegative);
   table.add(&T::decay_norms_and_biases, "decay-norms-and-biases", "",
             "weight decay of normalization layers and biases too");
-  table.add(&T::beta1, "beta1", "", "of adamw's mean of gradients").in(kProbability);
-  table.add(&T::beta2, "beta2", "", "of adamw's mean of squares").in(kProbability);
-  table.add(&T::epsilon, "epsilon", "", "of adamw's denominator").in({.above = 0});
-  table.add(&T::momentum, "momentum", "", "of sgd").in(kProbability);
+  table.add(&T::beta1, "beta1", "", "of adamw's mean of gradients", kFraction);
+  table.add(&T::beta2, "beta2", "", "of adamw's mean of squares", kFraction);
+  table.add(&T::epsilon, "epsilon", "", "of adamw's denominator", Range{.above = 0});
+  table.add(&T::momentum, "momentum", "", "of sgd", kFraction);
   table.add(&T::nesterov, "nesterov", "", "Nesterov's momentum, of sgd");
-  table
-      .add(&T::clip_norm, "clip-norm", "",
-           "largest global norm of the active gradients; 0: no clipping")
-      .in(kNotNegative);
-  table.add(&T::label_smoothing, "label-smoothing", "", "share of the target spread evenly")
-      .in(kProbability);
-  table.add(&T::batch_norm, "batch-norm", "", "statistics of active layers: synchronized or local")
-      .one_of({"synchronized", "local"});
-  table
-      .add(&T::frozen_batch_norm, "frozen-batch-norm", "",
-           "running statistics of frozen layers: keep or update")
-      .one_of({"keep", "update"});
-  table.add(&T::frozen_dropout, "frozen-dropout", "", "dropout of frozen layers: off or on")
-      .one_of({"off", "on"});
-  table
-      .add(&T::evaluate_every, "evaluate-every", "steps",
-           "0: at the end of each epoch and each stage")
-      .in(kNotNegative);
-  table
-      .add(&T::threads, "threads", "threads",
-           "that one rank computes with; 0: the cores it was given")
-      .in(kNotNegative);
+  table.add(&T::clip_norm, "clip-norm", "",
+            "largest global norm of the active gradients; 0: no clipping", kNotNegative);
+  table.add(&T::label_smoothing, "label-smoothing", "", "share of the target spread evenly",
+            kFraction);
+  table.add(&T::batch_norm, "batch-norm", "", "statistics of active layers",
+            Choices{"synchronized", "local"});
+  table.add(&T::frozen_batch_norm, "frozen-batch-norm", "", "running statistics of frozen layers",
+            Choices{"keep", "update"});
+  table.add(&T::frozen_dropout, "frozen-dropout", "", "dropout of frozen layers",
+            Choices{"off", "on"});
+  table.add(&T::evaluate_every, "evaluate-every", "steps",
+            "0: at the end of each epoch and each stage", kNotNegative);
+  table.add(&T::threads, "threads", "threads",
+            "that one rank computes with; 0: the cores it was given", kNotNegative);
 }
 
 void add_schedule(TableBuilder& table) {
   using S = ScheduleOptions;
   table.section("schedule");
-  table
-      .add(&S::preset, "preset", "",
-           "full, head-only, top-down or bottom-up; empty: the stages of the file")
-      .one_of({"full", "head-only", "top-down", "bottom-up"});
-  table.add(&S::groups_per_stage, "groups-per-stage", "groups", "that each further stage thaws")
-      .in(kPositive);
-  table
-      .add(&S::stage_epochs, "stage-epochs", "epochs",
-           "length of a stage; 0: what the total leaves it, else 1")
-      .in(kEpochs);
-  table.add(&S::stage_steps, "stage-steps", "steps", "length of a stage, in steps").in(kSteps);
-  table
-      .add(&S::total_epochs, "total-epochs", "epochs",
-           "length of all stages; beside stage-epochs, the last stage lasts until then")
-      .in(kEpochs);
-  table.add(&S::total_steps, "total-steps", "steps", "length of all stages, in steps").in(kSteps);
-  table
-      .add(&S::embeddings, "embeddings", "",
-           "turn of the group embeddings or stem: first, last, never; auto: first in bottom-up, "
-           "last in top-down")
-      .one_of({"auto", "first", "last", "never"});
-  table.add(&S::head, "head", "", "turn of the head in bottom-up: first or last")
-      .one_of({"first", "last"});
-  table.add(&S::learning_rate, "learning-rate", "", "of every group but the head").in(kNotNegative);
-  table.add(&S::head_learning_rate, "head-learning-rate", "", "0: as learning-rate")
-      .in(kNotNegative);
-  table
-      .add(&S::discriminative, "discriminative", "",
-           "each group's rate is that of the group above over this (ULMFiT: 2.6)")
-      .in({.above = 0});
-  table.add(&S::curve, "curve", "", "of the learning rates over each stage")
-      .one_of({"constant", "linear", "cosine", "slanted-triangular"});
-  table.add(&S::warmup_steps, "warmup-steps", "steps", "of linear warm-up in each stage")
-      .in(kNotNegative);
-  table.add(&S::warmup_fraction, "warmup-fraction", "", "of each stage, where no warmup-steps")
-      .in(kProbability);
-  table.add(&S::final_factor, "final-factor", "", "where linear and cosine end")
-      .in({.least = 0, .most = 1});
-  table.add(&S::cut_fraction, "cut-fraction", "", "share of slanted-triangular that rises")
-      .in({.above = 0, .below = 1});
-  table.add(&S::ratio, "ratio", "", "peak over lowest rate of slanted-triangular").in({.least = 1});
+  table.add(&S::preset, "preset", "", "empty: the stages that the file writes",
+            Choices{"full", "head-only", "top-down", "bottom-up"});
+  table.add(&S::groups_per_stage, "groups-per-stage", "groups", "that each further stage thaws",
+            kPositive);
+  table.add(&S::stage_epochs, "stage-epochs", "epochs",
+            "length of a stage; 0: its share of the total, else 1", kEpochs);
+  table.add(&S::stage_steps, "stage-steps", "steps", "length of a stage, in steps", kSteps);
+  table.add(&S::total_epochs, "total-epochs", "epochs",
+            "length of all stages; beside stage-epochs, the last stage lasts until then", kEpochs);
+  table.add(&S::total_steps, "total-steps", "steps", "length of all stages, in steps", kSteps);
+  table.add(&S::embeddings, "embeddings", "",
+            "turn of the group embeddings or stem; auto: first in bottom-up, last in top-down",
+            Choices{"auto", "first", "last", "never"});
+  table.add(&S::head, "head", "", "turn of the head in bottom-up", Choices{"first", "last"});
+  table.add(&S::learning_rate, "learning-rate", "",
+            "of the head, or of the group below where head-learning-rate is given", kNotNegative);
+  table.add(&S::head_learning_rate, "head-learning-rate", "", "0: learning-rate", kNotNegative);
+  table.add(&S::discriminative, "discriminative", "",
+            "each group's rate is that of the group above over this (ULMFiT: 2.6)",
+            Range{.above = 0});
+  table.add(&S::curve, "curve", "", "of the learning rates over each stage",
+            Choices{"constant", "linear", "cosine", "slanted-triangular"});
+  table.add(&S::warmup_steps, "warmup-steps", "steps", "of linear warm-up in each stage",
+            Range{.least = 0, .most = 1e15});
+  table.add(&S::warmup_fraction, "warmup-fraction", "", "of each stage; for warmup-steps = 0",
+            kFraction);
+  table.add(&S::final_factor, "final-factor", "", "where linear and cosine end",
+            Range{.least = 0, .most = 1});
+  table.add(&S::cut_fraction, "cut-fraction", "", "share of slanted-triangular that rises",
+            Range{.above = 0, .below = 1});
+  table.add(&S::ratio, "ratio", "", "peak over lowest rate of slanted-triangular",
+            Range{.least = 1});
 }
 
-void add_rest(TableBuilder& table) {
+void add_checkpoint(TableBuilder& table) {
+  using C = CheckpointOptions;
   table.section("checkpoint");
-  table
-      .add(&CheckpointOptions::every_steps, "every-steps", "steps",
-           "between checkpoints; 0: only at transitions and at the end")
-      .in(kNotNegative);
-  table.add(&CheckpointOptions::keep, "keep", "checkpoints", "newest ones that stay").in(kPositive);
+  table.add(&C::every_steps, "every-steps", "steps",
+            "between checkpoints; 0: only at transitions and at the end", kNotNegative);
+  table.add(&C::keep, "keep", "checkpoints", "newest ones that stay", kPositive);
+}
+
+void add_distributed(TableBuilder& table) {
+  using D = DistributedOptions;
   table.section("distributed");
-  table
-      .add(&DistributedOptions::bucket_bytes, "bucket-bytes", "bytes",
-           "cap of a gradient bucket; 0: follows the active bytes")
-      .in(kNotNegative);
-  table
-      .add(&DistributedOptions::overlap, "overlap", "",
-           "gradient averaging during backward: auto, on or off")
-      .one_of({"auto", "on", "off"});
+  table.add(&D::bucket_bytes, "bucket-bytes", "bytes",
+            "cap of a gradient bucket; 0: follows the active bytes", kNotNegative);
+  table.add(&D::overlap, "overlap", "", "gradients averaged while backward runs",
+            Choices{"auto", "on", "off"});
+}
+
+void add_output(TableBuilder& table) {
+  using O = OutputOptions;
   table.section("output");
-  table.add(&OutputOptions::run_dir, "run-dir", "",
-            "folder of the run; empty: runs/NAME of the configuration file");
-  table.add(&OutputOptions::log_every, "log-every", "steps", "between step lines of metrics.jsonl")
-      .in(kPositive);
-  table.add(&OutputOptions::progress, "progress", "", "on the terminal: auto, line, log or off")
-      .one_of({"auto", "line", "log", "off"});
+  table.add(&O::run_dir, "run-dir", "",
+            "folder of the run; empty: runs/ and the configuration file's name");
+  table.add(&O::log_every, "log-every", "steps", "between step lines of metrics.jsonl", kPositive);
+  table.add(&O::progress, "progress", "", "line: one that moves; log: lines now and then",
+            Choices{"auto", "line", "log", "off"});
 }
 
 }  // namespace
@@ -241,7 +205,9 @@ const std::vector<Option>& option_table() {
     add_data(builder);
     add_train(builder);
     add_schedule(builder);
-    add_rest(builder);
+    add_checkpoint(builder);
+    add_distributed(builder);
+    add_output(builder);
     return builder.take();
   }();
   return table;

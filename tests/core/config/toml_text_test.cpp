@@ -1,0 +1,44 @@
+#include "core/config/toml_text.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "core/config/toml_reader.h"
+
+namespace thaw {
+namespace {
+
+TEST(TomlText, WritesNumbersShortAndExact) {
+  EXPECT_EQ(toml_text(1e-5), "1e-05");
+  EXPECT_EQ(toml_text(1.0), "1.0");
+  EXPECT_EQ(toml_text(-3.0), "-3.0");
+  EXPECT_EQ(toml_text(0.1), "0.1");
+  EXPECT_EQ(toml_text(1e22), "1e+22");
+  EXPECT_EQ(toml_text(std::int64_t{-7}), "-7");
+}
+
+TEST(TomlText, ReadsBackToTheSameBits) {
+  using Limits = std::numeric_limits<double>;
+  for (const double value : {1e-5, 0.1 + 0.2, 1 / 3.0, 5e-324, Limits::max(), Limits::min(),
+                             123456789.0, 1e16, 1e17, -2.5e-3, -0.0}) {
+    const Setting root = read_toml("x = " + toml_text(value), "t");
+    EXPECT_EQ(std::get<double>(root.find("x")->value), value) << toml_text(value);
+  }
+}
+
+TEST(TomlText, EscapesWhatMustBe) {
+  EXPECT_EQ(toml_text(std::string_view("a\"b\\c\n")), "\"a\\\"b\\\\c\\u000A\"");
+  EXPECT_EQ(toml_key("learning-rate"), "learning-rate");
+  EXPECT_EQ(toml_key("encoder.*"), "\"encoder.*\"");
+  EXPECT_EQ(toml_key(""), "\"\"");
+  for (int byte = 1; byte < 128; ++byte) {
+    const std::string text = "a" + std::string(1, static_cast<char>(byte)) + "b";
+    const Setting root = read_toml(toml_key(text) + " = " + toml_text(text), "t");
+    ASSERT_TRUE(root.find(text)) << byte;
+    EXPECT_EQ(as_string(*root.find(text)), text);
+  }
+}
+
+}  // namespace
+}  // namespace thaw
