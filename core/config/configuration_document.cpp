@@ -37,7 +37,8 @@ std::string suggestion(const std::string& section, const std::string& key, bool 
   std::size_t least = std::numeric_limits<std::size_t>::max();
   const auto consider = [&](const std::string& its_section, const std::string& its_key) {
     std::size_t distance = edit_distance(key, its_key);
-    if (distance > largest_misspelling(key)) return;
+    // Keys of other sections must be nearer than those of the same one to be meant.
+    if (distance > (section == its_section ? largest_misspelling(key) : 2)) return;
     // The right key in a wrong section is nearer than another key in the right one.
     if (section != its_section) {
       distance += known || section.empty() ? 1 : edit_distance(section, its_section);
