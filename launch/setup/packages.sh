@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian packages, from launch/setup/packages.txt.
 
 # packages_for PURPOSE...: names, one a line.

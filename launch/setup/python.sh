@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The project's virtual environment .venv: LibTorch and what launch/prepare.py needs.
 
 # A Python that can make virtual environments, or nothing.

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# From a fresh machine to a fine-tuned network: installs what is missing, builds Thaw into build/,
+# and trains MiniLM to name the topic of a WordNet gloss, by gradual unfreezing, under mpirun.
+#
+#   launch/quickstart.sh [--ranks N] [--libtorch DIR] [--build-only] [--offline]
+#
+#   --ranks N       processes to train with (default: 2)
+#   --libtorch DIR  an existing LibTorch >= 2.7: an unpacked zip from pytorch.org, or a Python
+#                   environment with torch; without it PyPI's is installed into .venv
+#   --build-only    stop when build/thaw is there
+#   --offline       use no network: what is missing is an error
+#
+# A second run does nothing twice and needs no network. Debian packages are installed where this
+# runs as root or sudo asks for no password, else those that are missing are listed.
+set -euo pipefail
+caller=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+for part in common packages python minilm wordnet build; do
+  # shellcheck source=/dev/null
+  source "launch/setup/$part.sh"
+done
+
+ranks=2
+torch=${THAW_TORCH:+$(absolute "$THAW_TORCH" "$caller")}
+build_only=false
+while (($# > 0)); do
+  case $1 in
+    --ranks)
+      ranks=${2:-}
+      [[ $ranks =~ ^[1-9][0-9]*$ ]] || fail "--ranks needs a number, not \"$ranks\""
+      shift
+      ;;
+    --libtorch)
+      torch=$(absolute "${2:-.}" "$caller")
+      [[ -d $torch ]] || fail "--libtorch needs a folder, not \"${2:-}\""
+      shift
+      ;;
+    --build-only) build_only=true ;;
+    --offline) export THAW_OFFLINE=1 ;;
+    -h | --help)
+      usage "${BASH_SOURCE[0]}"
+      exit
+      ;;
+    *) fail "unknown option $1" "see launch/quickstart.sh --help" ;;
+  esac
+  shift
+done
+
+data=data/wordnet-quickstart.h5
+run_folder=runs/quickstart
+
+prepare_data() {
+  if [[ -f $data ]]; then
+    say "$data is there"
+    return
+  fi
+  ensure_wordnet
+  # shellcheck disable=SC2154  # ensure_wordnet sets it
+  run .venv/bin/python launch/prepare.py wordnet --source "$thaw_wordnet" \
+    --tokenizer data/minilm/tokenizer.json --max-tokens 32 --limit 24000 --limit-validation 4000 \
+    --output "$data"
+}
+
+# Open MPI's own environment variables, for a rank count and a user that it would refuse.
+launch_environment() {
+  if ((EUID == 0)); then  # in a container, mostly
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  fi
+  if ((ranks > $(nproc))); then
+    export OMPI_MCA_rmaps_base_oversubscribe=1
+  fi
+}
+
+train() {
+  if [[ -f $run_folder/summary.json ]]; then
+    say "$run_folder holds a finished run; to train anew, move it away or delete it"
+    return
+  fi
+  if [[ -d $run_folder ]]; then
+    run mv "$run_folder" "$run_folder.unfinished.$(date +%Y%m%d-%H%M%S)"
+  fi
+  launch_environment
+  # Not bound, a rank uses its share of all cores; bound, mpirun would give it one.
+  run mpirun -n "$ranks" --bind-to none build/thaw train configs/quickstart.toml \
+    --run-dir "$run_folder"
+}
+
+print_result() {
+  .venv/bin/python launch/setup/print_result.py "$run_folder"
+  cat <<END
+
+      The network          $run_folder/weights.safetensors (best: weights.best.safetensors)
+      What happened        $run_folder/metrics.jsonl, $run_folder/summary.json
+      As it was configured $run_folder/config.resolved.toml, from configs/quickstart.toml
+      Data, weights before $data, data/minilm/
+      The program          build/thaw --help
+END
+}
+
+# build PURPOSE...: of the Debian packages that it installs before.
+build() {
+  step "Debian packages"
+  ensure_packages "$@"
+  step "LibTorch"
+  if [[ -n $torch ]]; then
+    say "$torch, as given"
+  else
+    ensure_python
+  fi
+  step "Build"
+  ensure_built thaw OFF "$torch"
+}
+
+if $build_only; then
+  expect_steps 3
+  build build
+  finish_step
+  printf '\n      build/thaw is there; build/thaw --help tells what it does\n'
+  exit
+fi
+
+expect_steps 7
+build build data
+step "Python environment for data preparation; weights and tokenizer of all-MiniLM-L6-v2"
+ensure_python ${torch:+--no-torch}
+ensure_minilm
+step "Data: WordNet's glosses and their topics"
+prepare_data
+step "Training with $ranks ranks"
+train
+step "Result"
+print_result
