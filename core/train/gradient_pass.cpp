@@ -7,6 +7,7 @@
 #include "core/data/batch.h"
 #include "core/data/batch_plan.h"
 #include "core/kernels/draw_scope.h"
+#include "core/models/batch_norm.h"
 #include "core/models/model.h"
 #include "core/prefix/frozen_prefix.h"
 
@@ -30,8 +31,8 @@ std::span<const std::int64_t> offsets_of(const Batch& batch) {
 
 std::int64_t GradientPass::passes(SampleShare share) const {
   const std::int64_t longest_share =
-      settings_.lockstep ? balanced_piece({0, share.total}, 0, settings_.ranks).size()
-                         : share.samples;
+      batch_norms_.synchronize() ? balanced_piece({0, share.total}, 0, settings_.ranks).size()
+                                 : share.samples;
   return static_cast<std::int64_t>(micro_batches(longest_share, settings_.micro_batch).size());
 }
 

@@ -10,6 +10,7 @@
 
 namespace thaw {
 
+class BatchNorms;
 class Model;
 struct Batch;
 
@@ -24,13 +25,13 @@ class GradientPass {
     std::int64_t micro_batch = 0;  ///< samples of one forward; 0: the whole share
     double label_smoothing = 0;
     std::uint64_t seed = 0;  ///< of dropout
-    /// Every rank runs the same number of micro-batches, with empty ones where it has too few
-    /// samples: for layers whose forward is a collective (synchronised BatchNorm).
-    bool lockstep = false;
     int ranks = 1;
   };
 
-  GradientPass(Model& model, Settings settings) : model_(model), settings_(settings) {}
+  /// While one of `batch_norms`, the model's, is synchronised, its forward is a collective: every
+  /// rank then runs the same number of micro-batches, empty ones where it has too few samples.
+  GradientPass(Model& model, const BatchNorms& batch_norms, Settings settings)
+      : model_(model), batch_norms_(batch_norms), settings_(settings) {}
 
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
   /// `cut`: first group that backward reaches. Returns the sum of the samples' losses, a scalar
@@ -42,6 +43,7 @@ class GradientPass {
   at::Tensor run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut);
 
   Model& model_;
+  const BatchNorms& batch_norms_;
   Settings settings_;
 };
 

@@ -39,7 +39,7 @@ StageRun::StageRun(const Stage& stage, const Context& context)
     : stage_(stage),
       parameters_(context.parameters),
       plan_(make_stage_plan(context.parameters.groups(), context.parameters.facts(), stage)),
-      pass_(context.model, pass_settings(context, stage)),
+      pass_(context.model, context.batch_norms, pass_settings(context, stage)),
       clip_norm_(stage.overrides.clip_norm.value_or(context.train.clip_norm)),
       stage_steps_(context.stage_steps) {
   const Stopwatch watch;

@@ -14,6 +14,7 @@
 
 namespace thaw {
 
+class BatchNorms;
 class Freezer;
 class Model;
 class Optimizer;
@@ -26,6 +27,7 @@ class StageRun {
  public:
   struct Context {
     Model& model;
+    const BatchNorms& batch_norms;
     const ParameterTable& parameters;
     Freezer& freezer;
     Optimizer& optimizer;

@@ -43,10 +43,26 @@ Trainer::Trainer(TrainerParts parts)
       freezer_(parts_.model, parameters_,
                {.dropout = parts_.train.frozen_dropout == "on",
                 .batch_norm_statistics = parts_.train.frozen_batch_norm == "update"}),
+      batch_norms_(parts_.model),
       optimizer_(make_optimizer(parts_.train.optimizer)),
-      train_samples_(parts_.dataset.split("train").size()) {}
+      train_samples_(parts_.dataset.split("train").size()) {
+  const bool synchronized = parts_.train.batch_norm == "synchronized";
+  if (synchronized && parts_.communicator.size() > 1 && !batch_norms_.empty()) {
+    // One of its own: its collectives run inside forward and backward, beside gradients that may
+    // be under way.
+    batch_norm_communicator_ = parts_.communicator.split(/*color=*/0);
+    batch_norms_.set_communicator(batch_norm_communicator_.get());
+  }
+}
 
-Trainer::~Trainer() = default;
+Trainer::~Trainer() { batch_norms_.set_communicator(nullptr); }
+
+/// Local BatchNorms have moved apart on the ranks; what is evaluated and saved is rank 0's.
+void Trainer::settle_buffers() {
+  if (batch_norm_communicator_ == nullptr && parts_.communicator.size() > 1) {
+    batch_norms_.broadcast_buffers(parts_.communicator);
+  }
+}
 
 double Trainer::epoch() const {
   return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
@@ -56,6 +72,10 @@ RunSummary Trainer::run() {
   const Stopwatch watch;
   for (std::size_t index = 0; index < parts_.schedule.stages.size(); ++index) {
     run_stage(index);
+  }
+  settle_buffers();
+  if (parts_.save_last && parts_.communicator.rank() == 0) {
+    parts_.save_last();
   }
   RunSummary summary;
   summary.steps = step_;
@@ -78,6 +98,7 @@ void Trainer::run_stage(std::size_t index) {
   const Stage& stage = parts_.schedule.stages[index];
   const Communicator& communicator = parts_.communicator;
   StageRun run(stage, {.model = parts_.model,
+                       .batch_norms = batch_norms_,
                        .parameters = parameters_,
                        .freezer = freezer_,
                        .optimizer = *optimizer_,
@@ -86,7 +107,6 @@ void Trainer::run_stage(std::size_t index) {
                        .pass = {.micro_batch = parts_.train.micro_batch,
                                 .label_smoothing = 0,
                                 .seed = static_cast<std::uint64_t>(parts_.train.seed),
-                                .lockstep = parts_.lockstep,
                                 .ranks = communicator.size()},
                        .stage_steps = steps_of_stage(stage.until, cursor_, train_samples_,
                                                      parts_.data.batch)});
@@ -192,6 +212,7 @@ bool Trainer::evaluation_due(const StageRun& stage, bool ended) const {
 
 void Trainer::evaluate_now(const StageRun& stage) {
   const Stopwatch watch;
+  settle_buffers();
   const Freezer::EvaluationMode evaluation_mode(freezer_);
   const std::int64_t batch =
       parts_.data.evaluation_batch > 0 ? parts_.data.evaluation_batch : parts_.data.batch;

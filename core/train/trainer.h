@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/config/configuration.h"
+#include "core/models/batch_norm.h"
 #include "core/schedule/schedule.h"
 #include "core/train/evaluator.h"
 #include "core/train/freezer.h"
@@ -35,8 +36,8 @@ struct TrainerParts {
   std::vector<TrainingObserver*> observers;  ///< called on rank 0 alone
   /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
   std::function<void()> save_best;
-  /// The model has layers whose forward is a collective: see GradientPass::Settings::lockstep.
-  bool lockstep = false;
+  /// Called on rank 0 when all stages are done. May be empty.
+  std::function<void()> save_last;
   std::int64_t log_every = 1;  ///< steps between two `step` reports
 };
 
@@ -57,6 +58,7 @@ class Trainer {
   void train_step(StageRun& stage, TrainingLoader& loader);
   bool evaluation_due(const StageRun& stage, bool ended) const;
   void evaluate_now(const StageRun& stage);
+  void settle_buffers();
   double epoch() const;
 
   template <typename Report>
@@ -69,6 +71,8 @@ class Trainer {
   TrainerParts parts_;
   ParameterTable parameters_;
   Freezer freezer_;
+  std::unique_ptr<Communicator> batch_norm_communicator_;  ///< null where BatchNorm is local
+  BatchNorms batch_norms_;
   std::unique_ptr<Optimizer> optimizer_;
   std::int64_t train_samples_;
   std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps

@@ -1,0 +1,75 @@
+#include "launch/arguments.h"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/base/suggest.h"
+
+namespace po = boost::program_options;
+
+namespace thaw {
+
+ArgumentParser::ArgumentParser(std::string usage, std::string summary)
+    : usage_(std::move(usage)), summary_(std::move(summary)) {
+  options_.add_options()("help,h", "prints this text");
+}
+
+void ArgumentParser::positional(const std::string& name, const std::string& help) {
+  hidden_.add_options()(name.c_str(), po::value<std::string>(), help.c_str());
+  positions_.add(name.c_str(), 1);
+  required_.push_back(name);
+}
+
+void ArgumentParser::option(const std::string& name, const std::string& help,
+                            const std::string& fallback) {
+  auto* value = po::value<std::string>()->default_value(fallback, fallback)->value_name("VALUE");
+  options_.add_options()(name.c_str(), value, help.c_str());
+}
+
+ArgumentParser::Parsed ArgumentParser::parse(std::vector<std::string> arguments) const {
+  Parsed parsed;
+  if (takes_configuration_) {
+    parsed.overrides = take_overrides(arguments);
+  }
+  po::options_description all;
+  all.add(options_).add(hidden_);
+  try {
+    po::store(po::command_line_parser(arguments).options(all).positional(positions_).run(),
+              parsed.values);
+  } catch (const po::unknown_option& error) {
+    std::vector<std::string> names;
+    for (const auto& option : options_.options()) {
+      names.push_back(option->long_name());
+    }
+    const std::string name = error.get_option_name();
+    const std::string bare = name.substr(std::min(name.find_first_not_of('-'), name.size()));
+    const std::string nearest = nearest_name(bare, names);
+    throw InputError(fmt::format("command line: unknown option {}{}; see thaw {} --help", name,
+                                 nearest.empty() ? "" : "; did you mean --" + nearest + "?",
+                                 usage_.substr(0, usage_.find(' '))));
+  } catch (const po::too_many_positional_options_error&) {
+    throw InputError(fmt::format("command line: too many arguments; usage: thaw {}", usage_));
+  } catch (const po::error& error) {
+    throw InputError(fmt::format("command line: {}; usage: thaw {}", error.what(), usage_));
+  }
+  parsed.help = parsed.values.count("help") > 0;
+  for (const std::string& name : required_) {
+    if (!parsed.help && parsed.values.count(name) == 0) {
+      throw InputError(fmt::format("command line: {} is missing; usage: thaw {}", name, usage_));
+    }
+  }
+  return parsed;
+}
+
+std::string ArgumentParser::help() const {
+  std::ostringstream text;
+  text << "Usage: thaw " << usage_ << "\n\n" << summary_ << "\n\n" << options_;
+  if (takes_configuration_) {
+    text << '\n' << configuration_help();
+  }
+  return text.str();
+}
+
+}  // namespace thaw

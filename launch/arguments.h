@@ -1,0 +1,46 @@
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <string>
+#include <vector>
+
+#include "core/config/flags.h"
+
+namespace thaw {
+
+/// What a sub-command takes besides the options of the configuration.
+class ArgumentParser {
+ public:
+  /// `usage`: what stands behind "thaw" in the first line of the help, "train CONFIG.toml [...]".
+  ArgumentParser(std::string usage, std::string summary);
+
+  /// A positional argument that must be there.
+  void positional(const std::string& name, const std::string& help);
+  /// `--name VALUE`; `fallback` where it is not given.
+  void option(const std::string& name, const std::string& help, const std::string& fallback = "");
+  /// Says that flags `--section.key VALUE` of the configuration are taken too.
+  void takes_configuration() { takes_configuration_ = true; }
+
+  struct Parsed {
+    boost::program_options::variables_map values;
+    std::vector<Override> overrides;  ///< of the configuration
+    bool help = false;                ///< --help was given: print `help()` and end
+
+    std::string operator[](const std::string& name) const { return values[name].as<std::string>(); }
+  };
+  /// Throws InputError for an unknown option (with the nearest name), a missing value or argument.
+  Parsed parse(std::vector<std::string> arguments) const;
+
+  std::string help() const;
+
+ private:
+  std::string usage_;
+  std::string summary_;
+  boost::program_options::options_description options_{"Options"};
+  boost::program_options::options_description hidden_;
+  boost::program_options::positional_options_description positions_;
+  std::vector<std::string> required_;
+  bool takes_configuration_ = false;
+};
+
+}  // namespace thaw

@@ -1,0 +1,111 @@
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/softmax.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/parallel/self_communicator.h"
+#include "core/train/evaluator.h"
+#include "launch/arguments.h"
+#include "launch/evaluation_setup.h"
+#include "launch/job.h"
+#include "launch/run_setup.h"
+#include "launch/subcommand.h"
+
+namespace thaw {
+namespace {
+
+ArgumentParser make_parser() {
+  ArgumentParser parser("predict CONFIG.toml --weights FILE --split NAME [--output FILE]",
+                        "Writes a JSON line for each sample of a split: its index, the class "
+                        "predicted and the probability of each class.");
+  parser.positional("CONFIG", "the configuration file: its [model] and [data] count");
+  parser.option("weights", "safetensors with a head; default: model.weights");
+  parser.option("split", "train, validation or test", "test");
+  parser.option("output", "file to write, all or nothing; - is standard output", "-");
+  parser.takes_configuration();
+  return parser;
+}
+
+/// Takes text piece by piece; a file appears whole at `finish` or not at all.
+class LineSink {
+ public:
+  explicit LineSink(std::string path) : path_(std::move(path)) {
+    if (path_ != "-") {
+      file_.open(path_ + ".partial", std::ios::trunc);
+    }
+  }
+  void write(const std::string& text) {
+    (path_ == "-" ? std::cout : file_) << text;
+    if (path_ != "-" && !file_) {
+      throw RunError(fmt::format("{}: cannot be written", path_));
+    }
+  }
+  void finish() {
+    if (path_ == "-") {
+      return;
+    }
+    file_.close();
+    if (!file_ || std::rename((path_ + ".partial").c_str(), path_.c_str()) != 0) {
+      throw RunError(fmt::format("{}: cannot be written", path_));
+    }
+  }
+
+ private:
+  std::string path_;
+  std::ofstream file_;
+};
+
+/// A line for each sample of `batch`.
+std::string prediction_lines(const Batch& batch, const at::Tensor& logits,
+                             const std::vector<std::string>& classes) {
+  std::string lines;
+  const at::Tensor probabilities = at::softmax(logits, 1).to(at::kFloat).contiguous();
+  const auto width = static_cast<std::int64_t>(classes.size());
+  const float* row = probabilities.const_data_ptr<float>();
+  for (std::int64_t i = 0; i < batch.size(); ++i, row += width) {
+    const auto best = static_cast<std::size_t>(std::max_element(row, row + width) - row);
+    nlohmann::ordered_json line{{"index", batch.samples[static_cast<std::size_t>(i)]},
+                                {"class", classes[best]}};
+    nlohmann::ordered_json& by_class = line["probabilities"] = nlohmann::ordered_json::object();
+    for (std::size_t c = 0; c < classes.size(); ++c) {
+      by_class[classes[c]] = row[c];
+    }
+    lines += line.dump() + "\n";
+  }
+  return lines;
+}
+
+ExitStatus predict(const std::vector<std::string>& command_line) {
+  const ArgumentParser parser = make_parser();
+  const ArgumentParser::Parsed arguments = parser.parse(command_line);
+  if (arguments.help) {
+    fmt::print("{}", parser.help());
+    return ExitStatus::kDone;
+  }
+  const std::unique_ptr<Communicator> alone = make_self_communicator();
+  const std::string split = arguments["split"];
+  const RunSetup setup = set_up(evaluation_request(arguments, split), *alone);
+  setup.model->eval();
+  LineSink sink(arguments["output"]);
+  for_each_prediction(*setup.model, *setup.dataset, split,
+                      evaluation_settings(setup.configuration()), /*rank=*/0, /*ranks=*/1,
+                      [&](const Batch& batch, const at::Tensor& logits) {
+                        sink.write(prediction_lines(batch, logits, setup.dataset->classes()));
+                      });
+  sink.finish();
+  return ExitStatus::kDone;
+}
+
+}  // namespace
+
+int run_predict(std::vector<std::string> arguments) {
+  return run_alone([&] { return predict(arguments); });
+}
+
+}  // namespace thaw

@@ -1,0 +1,137 @@
+#include "launch/progress.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "launch/terminal.h"
+#include "launch/text_table.h"
+
+namespace thaw {
+namespace {
+
+constexpr double kLineSeconds = 0.1;
+constexpr double kLogSeconds = 10.0;
+
+std::string step_text(const StepReport& report, double stage_seconds) {
+  std::string text = fmt::format("{}  epoch {:.2f}  step {}", report.stage, report.epoch,
+                                 report.stage_steps > 0
+                                     ? fmt::format("{}/{}", report.stage_step, report.stage_steps)
+                                     : fmt::format("{}", report.stage_step));
+  text += fmt::format("  loss {:.4f}", report.loss);
+  if (report.seconds > 0) {
+    text += fmt::format("  {:.0f} samples/s", static_cast<double>(report.samples) / report.seconds);
+  }
+  if (report.stage_steps > 0) {
+    const auto done = static_cast<double>(report.stage_step);
+    const auto left = static_cast<double>(report.stage_steps - report.stage_step);
+    text += fmt::format("  {} left in stage", clock_text(stage_seconds / done * left));
+  }
+  return text;
+}
+
+std::string time_of_day() { return fmt::format("{:%H:%M:%S}", fmt::localtime(std::time(nullptr))); }
+
+}  // namespace
+
+Progress::Progress(const std::string& mode)
+    : mode_(mode == "line"          ? Mode::kLine
+            : mode == "log"         ? Mode::kLog
+            : mode == "off"         ? Mode::kOff
+            : watched_on_terminal() ? Mode::kLine
+                                    : Mode::kLog) {}
+
+void Progress::clear_line() {
+  if (line_shown_) {
+    fmt::print(stderr, "\r\x1b[K");
+    std::fflush(stderr);
+    line_shown_ = false;
+  }
+}
+
+void Progress::transition(const TransitionReport& report) {
+  since_stage_.lap();
+  first_of_stage_ = true;
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  clear_line();
+  TextTable table({"group", ">parameters", ">learning rate"});
+  for (const TransitionReport::Group& group : report.groups) {
+    table.row({group.name, with_commas(group.parameters),
+               group.active ? fmt::format("{:g}", group.learning_rate) : "frozen"});
+  }
+  fmt::print("Stage {}/{} \"{}\" at step {} (epoch {:.2f}){}\n{}", report.index + 1, report.stages,
+             report.stage, report.step, report.epoch,
+             report.stage_steps > 0 ? fmt::format(": {} steps", report.stage_steps) : "",
+             table.text());
+  fmt::print("  active: {} of {} parameters ({:.1f} %); backward reaches {}\n",
+             with_commas(report.active_parameters), with_commas(report.parameters),
+             100.0 * static_cast<double>(report.active_parameters) /
+                 static_cast<double>(report.parameters),
+             report.backward_cut);
+  std::fflush(stdout);
+}
+
+void Progress::step(const StepReport& report) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  const double interval = mode_ == Mode::kLine ? kLineSeconds : kLogSeconds;
+  if (!first_of_stage_ && since_shown_.seconds() < interval) {
+    return;
+  }
+  first_of_stage_ = false;
+  since_shown_.lap();
+  const std::string text = step_text(report, since_stage_.seconds());
+  if (mode_ == Mode::kLine) {
+    fmt::print(stderr, "\r\x1b[K{}", text);
+    line_shown_ = true;
+  } else {
+    fmt::print(stderr, "{} {}\n", time_of_day(), text);
+  }
+  std::fflush(stderr);
+}
+
+void Progress::evaluation(const EvaluationReport& report) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  clear_line();
+  fmt::print("  {} at step {} (epoch {:.2f}): loss {:.4f}, accuracy {:.2f} %{}\n", report.split,
+             report.step, report.epoch, report.loss, 100 * report.accuracy,
+             report.best ? ", best so far" : "");
+  std::fflush(stdout);
+}
+
+void Progress::end(const RunSummary& summary) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  clear_line();
+  TextTable table({"stage", ">steps", ">time", ">s/step", ">active", ">reduced/step",
+                   ">peak memory", ">transition"});
+  for (const StageSummary& stage : summary.stages) {
+    table.row({stage.name, with_commas(stage.steps), clock_text(stage.seconds),
+               fmt::format("{:.4f}", stage.step_seconds_median),
+               with_commas(stage.active_parameters), bytes_text(stage.bytes_reduced_per_step),
+               bytes_text(stage.peak_memory_bytes),
+               fmt::format("{:.1f} ms", 1e3 * stage.transition_seconds)});
+  }
+  fmt::print("Done: {} steps, {:.2f} epochs in {} on {} rank{}\n{}", with_commas(summary.steps),
+             summary.epochs, clock_text(summary.seconds), summary.ranks,
+             summary.ranks == 1 ? "" : "s", table.text());
+  if (summary.evaluated) {
+    fmt::print(
+        "  validation: loss {:.4f}, accuracy {:.2f} % (best: loss {:.4f}, accuracy {:.2f} % "
+        "at step {})\n",
+        summary.last_evaluation.loss, 100 * summary.last_evaluation.accuracy,
+        summary.best_evaluation.loss, 100 * summary.best_evaluation.accuracy,
+        summary.best_evaluation.step);
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace thaw

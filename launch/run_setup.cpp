@@ -1,0 +1,191 @@
+#include "launch/run_setup.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "core/base/error.h"
+#include "core/base/suggest.h"
+#include "core/data/expand_files.h"
+#include "core/models/registry.h"
+#include "core/models/safetensors.h"
+#include "core/parallel/agreement.h"
+#include "core/parallel/communicator.h"
+#include "core/schedule/resolve_schedule.h"
+#include "launch/decode_progress.h"
+
+namespace thaw {
+namespace {
+
+std::string read_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (!file.is_open() || file.bad()) {
+    throw InputError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
+  }
+  return text;
+}
+
+ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& communicator) {
+  std::string text = agreed(communicator, [&] {
+    return communicator.rank() == 0 ? read_text(request.path) : std::string();
+  });
+  text = communicator.broadcast(std::move(text), 0);
+  return agreed(communicator,
+                [&] { return parse_configuration(text, request.path, request.overrides); });
+}
+
+/// Each rank computes with the cores that are its own; told on once where that is not what was
+/// asked for.
+void use_cores(const RunSetup& setup, Communicator& communicator) {
+  const std::int64_t wanted = setup.configuration().train.threads;
+  const auto cores = static_cast<std::int64_t>(setup.topology.cores.size());
+  const std::int64_t threads = wanted > 0 ? wanted : setup.topology.threads;
+  at::set_num_threads(static_cast<int>(threads));
+  const std::string remark =
+      threads > cores
+          ? fmt::format("{} threads on {} core{}: {}", threads, cores, cores == 1 ? "" : "s",
+                        "start with mpirun --bind-to none (or --map-by slot:PE=N), or set "
+                        "train.threads")
+          : std::string();
+  const std::vector<std::string> remarks = communicator.all_gather(remark);
+  for (std::size_t rank = 0; communicator.rank() == 0 && rank < remarks.size(); ++rank) {
+    if (!remarks[rank].empty()) {
+      fmt::print(stderr, "thaw: warning: rank {} (host {}) was given {}\n", rank,
+                 setup.topology.hosts[rank], remarks[rank]);
+      break;
+    }
+  }
+}
+
+std::vector<std::string> wanted_splits(const SetupRequest& request, const Dataset& dataset) {
+  if (!request.splits.empty()) {
+    return request.splits;
+  }
+  std::vector<std::string> splits = {"train"};
+  if (dataset.has_split("validation")) {
+    splits.push_back("validation");
+  }
+  return splits;
+}
+
+void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
+  const DataOptions& options = setup.configuration().data;
+  setup.dataset =
+      agreed(communicator, [&] { return std::make_unique<Dataset>(expand_files(options.file)); });
+  const DataCacheOptions cache{.mode = options.cache,
+                               .local_processes = setup.topology.local_size,
+                               .progress = decode_progress(communicator.rank())};
+  const std::vector<std::string> splits =
+      agreed(communicator, [&] { return wanted_splits(request, *setup.dataset); });
+  agreed(communicator, [&] {
+    for (const std::string& split : splits) {
+      setup.dataset->split(split).prepare(cache);
+    }
+  });
+  const std::vector<std::string> fingerprints =
+      communicator.all_gather(setup.dataset->fingerprint().hex());
+  agreed(communicator, [&] {
+    if (fingerprints[static_cast<std::size_t>(communicator.rank())] != fingerprints[0]) {
+      throw InputError(fmt::format("{}: holds other data than on rank 0 (host {})",
+                                   setup.dataset->files().front(), setup.topology.host(0)));
+    }
+  });
+}
+
+/// Tokens are read through once, on rank 0, and only of the splits that will be used.
+InputFacts input_facts(const RunSetup& setup, const std::vector<std::string>& splits,
+                       Communicator& communicator) {
+  const Dataset& dataset = *setup.dataset;
+  const SampleFormat& format = dataset.format();
+  InputFacts facts;
+  if (format.kind == DataKind::kImages) {
+    facts.kind = InputFacts::Kind::kImages;
+    facts.channels = format.channels;
+    facts.height = format.height;
+    facts.width = format.width;
+    return facts;
+  }
+  facts.kind = InputFacts::Kind::kText;
+  agreed(communicator, [&] {
+    for (const std::string& name : splits) {
+      const Split& split = dataset.split(name);
+      facts.longest_sample = std::max(facts.longest_sample, split.longest());
+      if (communicator.rank() == 0) {
+        facts.largest_token = std::max(facts.largest_token, split.largest_token());
+      }
+    }
+  });
+  facts.largest_token =
+      std::stoll(communicator.broadcast(std::to_string(facts.largest_token), /*root=*/0));
+  return facts;
+}
+
+void build_model(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
+  ModelOptions options = setup.configuration().model;
+  if (!request.weights.empty()) {
+    options.weights = request.weights;
+  }
+  if (request.loaded_head) {
+    options.head = "loaded";
+  }
+  const TrainOptions& train = setup.configuration().train;
+  const auto classes = static_cast<std::int64_t>(setup.dataset->classes().size());
+  const InputFacts facts = input_facts(setup, wanted_splits(request, *setup.dataset), communicator);
+  setup.model = agreed(communicator, [&] {
+    std::shared_ptr<Model> model =
+        make_model(options, classes, facts, static_cast<std::uint64_t>(train.seed));
+    if (train.precision == "float64") {
+      model->to(at::kDouble);
+    } else if (train.precision == "bfloat16") {
+      model->set_precision(at::kBFloat16);
+    }
+    if (!options.weights.empty()) {
+      setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
+    }
+    return model;
+  });
+  // Every rank starts from rank 0's values, whatever stood in a file of the same name elsewhere.
+  const c10::AutoGradMode no_grad(false);
+  for (at::Tensor& tensor : setup.model->parameters()) {
+    communicator.broadcast(tensor, 0);
+  }
+  for (at::Tensor& tensor : setup.model->buffers()) {
+    communicator.broadcast(tensor, 0);
+  }
+  setup.model->weights_changed();
+}
+
+}  // namespace
+
+std::vector<std::string> RunSetup::group_names() const {
+  std::vector<std::string> names;
+  for (const ParameterGroup& group : model->groups()) {
+    names.push_back(group.name);
+  }
+  return names;
+}
+
+RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
+  RunSetup setup;
+  setup.document = read_on_rank_0(request, communicator);
+  setup.topology = discover_topology(communicator);
+  use_cores(setup, communicator);
+  open_data(setup, request, communicator);
+  build_model(setup, request, communicator);
+  return setup;
+}
+
+Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {
+  return agreed(communicator, [&] {
+    return resolve_schedule(setup.document, setup.group_names(),
+                            setup.dataset->split("train").size());
+  });
+}
+
+}  // namespace thaw

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/config/configuration_document.h"
+#include "core/data/dataset.h"
+#include "core/models/model.h"
+#include "core/models/weights.h"
+#include "core/schedule/schedule.h"
+#include "dist/communicator/host_topology.h"
+
+namespace thaw {
+
+class Communicator;
+
+/// Everything that a configuration names, read and checked against each other.
+struct RunSetup {
+  ConfigurationDocument document;
+  HostTopology topology;
+  std::unique_ptr<Dataset> dataset;  ///< its splits are prepared
+  std::shared_ptr<Model> model;      ///< weights loaded, equal on all ranks
+  WeightNames weight_names;          ///< under which weights are saved
+
+  const Configuration& configuration() const { return document.configuration; }
+  std::vector<std::string> group_names() const;
+};
+
+/// What `set_up` is asked for.
+struct SetupRequest {
+  std::string path;  ///< of the configuration file
+  std::vector<Override> overrides;
+  std::string weights;              ///< instead of `model.weights`, if not empty
+  std::vector<std::string> splits;  ///< to be made readable; empty: train and validation
+  bool loaded_head = false;         ///< the head comes from the weights, whatever `model.head` says
+};
+
+/// Reads configuration, data and weights on all ranks. A collective.
+///
+/// The configuration is read on rank 0 and told to the others. Whatever is wrong, also on one host
+/// only, is thrown on all ranks as one error; nothing has been written then.
+RunSetup set_up(const SetupRequest& request, Communicator& communicator);
+
+/// The schedule of a set-up run; as `resolve_schedule`, agreed over the ranks.
+Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator);
+
+}  // namespace thaw

@@ -1,0 +1,19 @@
+#include "launch/subcommand.h"
+
+namespace thaw {
+
+const std::vector<Subcommand>& subcommands() {
+  static const std::vector<Subcommand> all = {
+      {"train", "trains as a configuration says", run_train},
+      {"check", "validates a configuration, its data and weights, and prints the stages",
+       run_check},
+      {"schedule", "writes a preset's stages out as TOML that can be edited", run_schedule},
+      {"evaluate", "measures weights on a split: one JSON line", run_evaluate},
+      {"predict", "writes a JSON line for each sample of a split", run_predict},
+      {"inspect", "describes a dataset, a safetensors file or a run folder", run_inspect},
+      {"export", "writes weights as Hugging Face's transformers load them", run_export},
+  };
+  return all;
+}
+
+}  // namespace thaw

@@ -1,0 +1,122 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "core/parallel/agreement.h"
+#include "core/parallel/communicator.h"
+#include "core/parallel/stage_coordinator.h"
+#include "core/schedule/schedule_writer.h"
+#include "core/train/metrics_log.h"
+#include "core/train/run_folder.h"
+#include "core/train/trainer.h"
+#include "dist/coordination/unfreezing_coordinator.h"
+#include "launch/arguments.h"
+#include "launch/job.h"
+#include "launch/progress.h"
+#include "launch/run_setup.h"
+#include "launch/subcommand.h"
+
+namespace thaw {
+namespace {
+
+ArgumentParser make_parser() {
+  ArgumentParser parser("train CONFIG.toml [--SECTION.KEY VALUE ...] [--run-dir DIR]",
+                        "Trains as the configuration says.");
+  parser.positional("CONFIG", "the configuration file");
+  parser.option("run-dir", "where the run is kept; default: output.run-dir, or runs/NAME");
+  parser.option("resume", "auto, never or the path of a checkpoint", "auto");
+  parser.takes_configuration();
+  return parser;
+}
+
+RunFolder run_folder(const ArgumentParser::Parsed& arguments, const Configuration& configuration) {
+  if (!arguments["run-dir"].empty()) {
+    return RunFolder(arguments["run-dir"]);
+  }
+  if (!configuration.output.run_dir.empty()) {
+    return RunFolder(configuration.output.run_dir);
+  }
+  return RunFolder(std::filesystem::path("runs") /
+                   std::filesystem::path(arguments["CONFIG"]).stem());
+}
+
+void check_resume(const std::string& resume) {
+  if (resume != "auto" && resume != "never") {
+    throw InputError(fmt::format(
+        "--resume {}: this version of thaw does not write or read checkpoints; use auto or never",
+        resume));
+  }
+}
+
+std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
+                                                  const DistributedOptions& options) {
+  if (communicator.size() == 1) {
+    return make_local_coordinator();
+  }
+  return make_unfreezing_coordinator(
+      communicator, {.bucket_bytes = static_cast<std::size_t>(options.bucket_bytes)});
+}
+
+ExitStatus train(const ArgumentParser& parser, const std::vector<std::string>& command_line,
+                 Communicator& communicator) {
+  const bool first = communicator.rank() == 0;
+  const ArgumentParser::Parsed arguments =
+      agreed(communicator, [&] { return parser.parse(command_line); });
+  if (arguments.help) {
+    fmt::print("{}", first ? parser.help() : "");
+    return ExitStatus::kDone;
+  }
+  agreed(communicator, [&] { check_resume(arguments["resume"]); });
+  const RunSetup setup = set_up({arguments["CONFIG"], arguments.overrides}, communicator);
+  const Configuration& configuration = setup.configuration();
+  const Schedule schedule = agreed_schedule(setup, communicator);
+
+  const RunFolder folder = run_folder(arguments, configuration);
+  std::optional<MetricsLog> metrics;
+  std::optional<Progress> progress;
+  std::vector<TrainingObserver*> observers;
+  agreed(communicator, [&] {
+    if (!first) {
+      return;
+    }
+    folder.check_usable();
+    folder.create();
+    write_file_atomically(folder.resolved_configuration(),
+                          write_configuration_toml(configuration, schedule));
+    observers.push_back(&metrics.emplace(folder, configuration.output.log_every));
+    observers.push_back(&progress.emplace(configuration.output.progress));
+  });
+
+  const auto save = [&](const std::filesystem::path& path) {
+    save_weights(path.string(), *setup.model, setup.weight_names, setup.dataset->classes());
+  };
+  const std::unique_ptr<StageCoordinator> coordinator =
+      coordinator_for(communicator, configuration.distributed);
+  Trainer trainer({.model = *setup.model,
+                   .dataset = *setup.dataset,
+                   .schedule = schedule,
+                   .data = configuration.data,
+                   .train = configuration.train,
+                   .communicator = communicator,
+                   .coordinator = *coordinator,
+                   .observers = observers,
+                   .save_best = [&] { save(folder.best_weights()); },
+                   .save_last = [&] { save(folder.last_weights()); },
+                   .log_every = configuration.output.log_every});
+  trainer.run();
+  if (first) {
+    fmt::print("  kept in {}\n", folder.path().string());
+  }
+  return ExitStatus::kDone;
+}
+
+}  // namespace
+
+int run_train(std::vector<std::string> arguments) {
+  const ArgumentParser parser = make_parser();
+  return run_job(
+      [&](Communicator& communicator) { return train(parser, arguments, communicator); });
+}
+
+}  // namespace thaw

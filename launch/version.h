@@ -1,0 +1,10 @@
+#pragma once
+
+#include <string>
+
+namespace thaw {
+
+/// Versions of Thaw and of what it was built with and runs on, a line each.
+std::string version_text();
+
+}  // namespace thaw
