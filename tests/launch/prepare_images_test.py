@@ -168,6 +168,9 @@ class ArrayTest(PrepareTest):
         for spec, message in cases:
             with self.subTest(spec):
                 self.fail_with(message, "images", "--train", path + spec)
+        arrays = importlib.import_module("preparation.array_images")
+        with mock.patch.object(arrays, "SLAB_BYTES", 2 * bad[0].nbytes):
+            self.fail_with(":bad[5,2,3,1]: 300", "images", "--train", f"{path}:bad,y")
         broken = self.write("broken.npz", "PK\3\4 no")
         self.fail_with("is no npz file", "images", "--train", f"{broken}:x,y")
         with open(path, "rb") as stream:
@@ -255,9 +258,10 @@ class FolderTest(PrepareTest):
         file = self.succeed("images", "--train", self.path("train"))
         np.testing.assert_array_equal(file["train/inputs"], x[:, None])
         file.close()
-        self.image("train/a/2.png", pixels(1, 5, 4, 3)[0])  # one in colour: all are RGB
+        expected = np.repeat(x[:, None], 3, axis=1)
+        self.image("train/a/00.png", pixels(1, 5, 4, 3)[0])  # one in colour: all are RGB
         file = self.succeed("images", "--train", self.path("train"))
-        np.testing.assert_array_equal(file["train/inputs"][:2], np.repeat(x[:, None], 3, axis=1))
+        np.testing.assert_array_equal(file["train/inputs"][[0, 2]], expected)
 
     def test_sizes(self):
         self.image("train/a/0.png", pixels(1, 20, 30, 3)[0])

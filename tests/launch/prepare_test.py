@@ -1,6 +1,7 @@
 """prepare.py text, and what all its subcommands do with their output file."""
 
 import gzip
+import hashlib
 import json
 import os
 import resource
@@ -39,8 +40,8 @@ class TextTest(PrepareTest):
         sources = json.loads(file.attrs["sources"])
         self.assertEqual([source["file"] for source in sources], ["train.csv", "test.csv"])
         self.assertEqual(sources[0]["bytes"], os.path.getsize(train))
-        self.assertEqual(len(file["train"].attrs["fingerprint"]), 64)
-        self.assertIn("2", self.stdout)
+        self.assertEqual(file["train"].attrs["fingerprint"], _fingerprint(file["train"]))
+        self.assertRegex(self.stdout, r"train +2 +10 +5 +6 +0.0 %")
 
     def test_truncates_with_special_tokens_and_never_pads(self):
         train = self.write("t.csv", "text,label\nthe a card money lost my is,1\nmy card,0\n")
@@ -92,6 +93,12 @@ class TextTest(PrepareTest):
         file = self.succeed(*self.text("--train", path, "--max-tokens", 10))
         self.assertEqual(sequences(file["train"]), [ids(" ".join(["card"] * 8))])
 
+    def test_more_class_names_than_an_object_header_holds(self):
+        names = [f"{number:05d}-{'x' * 40}" for number in range(5000)]
+        rows = "".join(f"my card,{name}\n" for name in names)
+        file = self.succeed(*self.text("--train", self.write("t.csv", "text,label\n" + rows)))
+        self.assertEqual(file.attrs["classes"].tolist(), names)
+
     def test_class_that_train_lacks(self):
         train = self.write("train.csv", "text,label\nmy card,a\n")
         other = self.write("other.csv", "text,label\nmy card,a\nmy money,b\nmoney,b\n")
@@ -129,7 +136,8 @@ class TextTest(PrepareTest):
         )
 
     def test_validation_fraction(self):
-        labels = [number % 4 if number < 400 else 4 for number in range(401)]
+        sizes = [200, 120, 60, 20, 1]
+        labels = [label for label, size in enumerate(sizes) for _ in range(size)]
         words = ("my", "card", "lost", "money")
         texts = [" ".join(words[number >> 2 * k & 3] for k in range(5)) for number in range(401)]
         rows = "".join(f"{text},{label}\n" for text, label in zip(texts, labels))
@@ -142,7 +150,7 @@ class TextTest(PrepareTest):
             self.assertEqual(len(chosen), 80)
             self.assertEqual(sorted(kept + chosen), sorted(ids(text) for text in texts))
             counts = np.bincount(file["validation/labels"], minlength=5)
-            self.assertTrue((abs(counts - 20) <= 1)[:4].all(), counts)
+            self.assertTrue((abs(counts - np.multiply(sizes, 0.2)) <= 1).all(), counts)
             self.assertEqual(counts[4], 0)  # the only sample of a class stays in train
             for split in ("train", "validation"):
                 for sequence, label in zip(sequences(file[split]), file[split]["labels"][:]):
@@ -296,6 +304,11 @@ class TextTest(PrepareTest):
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("missing Python module h5py", done.stderr)
         self.assertTrue(done.stderr.endswith("-m pip install h5py\n"), done.stderr)
+        self.write("broken/h5py.py", "import no_such_library")
+        environment = {**os.environ, "PYTHONPATH": self.path("broken")}
+        command = [sys.executable, SCRIPT, *self.text("--train", "x.csv"), "--output", "y"]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment)
+        self.assertIn("h5py cannot be loaded: No module named 'no_such_library'", done.stderr)
         helped = subprocess.run(
             [sys.executable, "-c", code, SCRIPT, "text", "--help"],
             stdout=subprocess.PIPE,
@@ -313,6 +326,17 @@ class TextTest(PrepareTest):
         self.assertEqual(len(file.attrs["classes"]), 77)
         self.assertEqual(len(file["train/labels"]), 10003)
         self.assertEqual(np.bincount(file["test/labels"]).tolist(), [40] * 77)
+
+
+def _fingerprint(group) -> str:
+    """What dataset_file.py says a split's fingerprint is."""
+    lines = []
+    for name in sorted(group):
+        values = group[name][:]
+        shape = ",".join(map(str, values.shape))
+        content = hashlib.sha256(values.tobytes()).hexdigest()
+        lines.append(f"{name} {values.dtype.str} {shape} {content}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _words(sequence: list) -> str:
