@@ -11,6 +11,7 @@
 #include "core/data/cache_file.h"
 #include "core/data/chunked_byte_store.h"
 #include "core/data/hdf5_dataset.h"
+#include "core/data/readable_file.h"
 
 namespace thaw {
 namespace {
