@@ -83,7 +83,7 @@ std::int64_t available_memory(const std::string& root) {
   return std::min(available, left_in_control_groups(root));
 }
 
-std::string bytes_text(std::int64_t bytes) {
+std::string memory_text(std::int64_t bytes) {
   constexpr std::array<const char*, 5> kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB"};
   if (bytes < 1024) return fmt::format("{} bytes", bytes);
   double value = static_cast<double>(bytes) / 1024;

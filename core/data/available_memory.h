@@ -11,6 +11,6 @@ namespace thaw {
 std::int64_t available_memory(const std::string& root = "");
 
 /// "1.4 GiB", "312 KiB".
-std::string bytes_text(std::int64_t bytes);
+std::string memory_text(std::int64_t bytes);
 
 }  // namespace thaw

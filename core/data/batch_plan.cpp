@@ -27,7 +27,7 @@ std::int64_t batches_left_in_epoch(std::int64_t cursor, std::int64_t samples, st
   return left / batch + (left % batch != 0 ? 1 : 0);
 }
 
-Range balanced_piece(Range whole, std::int64_t index, std::int64_t pieces) {
+SampleRange balanced_piece(SampleRange whole, std::int64_t index, std::int64_t pieces) {
   require(whole.first <= whole.last, "balanced_piece: the range must not be reversed");
   require(index >= 0 && index < pieces, "balanced_piece: index must be in [0, pieces)");
   const std::int64_t each = whole.size() / pieces;
@@ -36,10 +36,10 @@ Range balanced_piece(Range whole, std::int64_t index, std::int64_t pieces) {
   return {first, first + each + (index < longer ? 1 : 0)};
 }
 
-std::vector<Range> micro_batches(std::int64_t samples, std::int64_t limit) {
+std::vector<SampleRange> micro_batches(std::int64_t samples, std::int64_t limit) {
   require(samples >= 0, "micro_batches: samples must be >= 0");
   require(limit >= 0, "micro_batches: limit must be >= 0");
-  std::vector<Range> result;
+  std::vector<SampleRange> result;
   if (samples == 0) return result;
   const std::int64_t pieces = limit == 0 ? 1 : (samples - 1) / limit + 1;
   result.reserve(pieces);

@@ -6,19 +6,19 @@
 namespace thaw {
 
 /// Positions [first, last) of something ordered.
-struct Range {
+struct SampleRange {
   std::int64_t first = 0;
   std::int64_t last = 0;
 
   std::int64_t size() const { return last - first; }
   bool empty() const { return first == last; }
-  friend bool operator==(const Range&, const Range&) = default;
+  friend bool operator==(const SampleRange&, const SampleRange&) = default;
 };
 
 /// The samples of one optimizer step over all ranks: positions in one epoch's order.
 struct GlobalBatch {
   std::int64_t epoch = 0;
-  Range positions;
+  SampleRange positions;
 
   std::int64_t size() const { return positions.size(); }
   friend bool operator==(const GlobalBatch&, const GlobalBatch&) = default;
@@ -34,10 +34,10 @@ std::int64_t batches_left_in_epoch(std::int64_t cursor, std::int64_t samples, st
 
 /// Piece `index` of `whole` cut into `pieces`, in order, sizes differing by at most 1 (the longer
 /// ones first). May be empty. A rank's slice of a global batch is piece `rank` of `ranks`.
-Range balanced_piece(Range whole, std::int64_t index, std::int64_t pieces);
+SampleRange balanced_piece(SampleRange whole, std::int64_t index, std::int64_t pieces);
 
 /// The micro-batches of a rank's share of `samples`: as few as `limit` allows, balanced. No limit
 /// (0) means one; no samples mean none.
-std::vector<Range> micro_batches(std::int64_t samples, std::int64_t limit);
+std::vector<SampleRange> micro_batches(std::int64_t samples, std::int64_t limit);
 
 }  // namespace thaw

@@ -192,7 +192,7 @@ void CacheFile::require_room() const {
     throw InputError(fmt::format(
         "{}: decoded it takes {}, {} has {} left; set data.cache to a folder with more room, to "
         "\"memory\" or to \"off\", or rewrite the file without chunks (h5repack -l CONTI)",
-        what_, bytes_text(bytes_), folder_, bytes_text(free)));
+        what_, memory_text(bytes_), folder_, memory_text(free)));
   }
 }
 

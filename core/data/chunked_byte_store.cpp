@@ -39,7 +39,7 @@ ChunkedByteStore::ChunkedByteStore(std::shared_ptr<const Hdf5Dataset> dataset,
     throw InputError(fmt::format(
         "{}: its chunks reach over {} rows, {} to decode at once, which does not fit into memory; "
         "rewrite it (h5repack -l CONTI), or let data.cache decode it once",
-        dataset_->where(), block_rows_, bytes_text(block_bytes())));
+        dataset_->where(), block_rows_, memory_text(block_bytes())));
   }
 }
 
@@ -70,7 +70,7 @@ void ChunkedByteStore::read(std::int64_t offset, std::int64_t size, std::byte* m
 
 std::string ChunkedByteStore::describe() const {
   return fmt::format("decoded again and again, {} rows ({}) at a time", block_rows_,
-                     bytes_text(block_bytes()));
+                     memory_text(block_bytes()));
 }
 
 }  // namespace thaw

@@ -34,19 +34,19 @@ std::unique_ptr<ByteStore> decode_to_memory(const Hdf5Dataset& dataset,
         "{}: decoded it takes {} in memory ({} processes of this host hold it), {} are available; "
         "set data.cache to a folder with as much room, or rewrite the file without chunks "
         "(h5repack -l CONTI)",
-        dataset.where(), bytes_text(dataset.bytes()), options.local_processes,
-        bytes_text(available)));
+        dataset.where(), memory_text(dataset.bytes()), options.local_processes,
+        memory_text(available)));
   }
   // Not make_unique: it would write zeros first.
   std::unique_ptr<std::byte[]> bytes(new (std::nothrow) std::byte[dataset.bytes()]);
   if (!bytes) {
     throw InputError(fmt::format("{}: no memory for the {} that it takes decoded", dataset.where(),
-                                 bytes_text(dataset.bytes())));
+                                 memory_text(dataset.bytes())));
   }
   decode(dataset, bytes.get(), options.progress);
   return std::make_unique<MemoryByteStore>(
       std::move(bytes), fmt::format("decoded into memory ({} of {} available)",
-                                    bytes_text(dataset.bytes()), bytes_text(available)));
+                                    memory_text(dataset.bytes()), memory_text(available)));
 }
 
 std::unique_ptr<ByteStore> decode_to_folder(const Hdf5Dataset& dataset, const std::string& folder,

@@ -41,7 +41,7 @@ class EvaluationLoader::Implementation {
     if (cursor_ == split_.size()) return std::nullopt;
     const GlobalBatch global = next_global_batch(cursor_, split_.size(), options_.batch);
     cursor_ += global.size();
-    const Range share = balanced_piece(global.positions, options_.rank, options_.ranks);
+    const SampleRange share = balanced_piece(global.positions, options_.rank, options_.ranks);
     std::vector<std::int64_t> samples(share.size());
     std::iota(samples.begin(), samples.end(), share.first);
     return assembler_.assemble(0, std::move(samples));

@@ -40,7 +40,7 @@ std::vector<std::int64_t> read_numbers(const Hdf5Dataset& dataset) {
   const std::int64_t available = available_memory();
   if (dataset.bytes() > available) {
     throw InputError(fmt::format("{}: takes {} of memory, {} are available", dataset.where(),
-                                 bytes_text(dataset.bytes()), bytes_text(available)));
+                                 memory_text(dataset.bytes()), memory_text(available)));
   }
   std::vector<std::int64_t> numbers(dataset.elements());
   dataset.read_rows(0, dataset.rows(), reinterpret_cast<std::byte*>(numbers.data()));

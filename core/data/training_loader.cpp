@@ -55,7 +55,7 @@ class TrainingLoader::Implementation {
       order_ = epoch_order(split_, options_.seed, global.epoch);
       order_epoch_ = global.epoch;
     }
-    const Range share = balanced_piece(global.positions, options_.rank, options_.ranks);
+    const SampleRange share = balanced_piece(global.positions, options_.rank, options_.ranks);
     std::vector<std::int64_t> samples;
     samples.reserve(share.size());
     for (std::int64_t i = share.first; i < share.last; ++i) samples.push_back(order_->sample(i));

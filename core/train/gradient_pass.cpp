@@ -41,7 +41,7 @@ at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t 
   const std::int64_t count = passes(share);
   at::Tensor loss_sum;
   for (std::int64_t pass = 0; pass < count; ++pass) {
-    const Range piece = balanced_piece({0, share.samples}, pass, count);
+    const SampleRange piece = balanced_piece({0, share.samples}, pass, count);
     if (pass + 1 == count) {
       reducer.last_backward();
     }
