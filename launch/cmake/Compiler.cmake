@@ -20,6 +20,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LES
   # False alarms on std::string's operator+ (GCC bug 105651).
   target_compile_options(thaw_compile_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
+# Kernels hand vectors between inlined functions only, so their calling convention does not matter.
+target_compile_options(thaw_compile_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-psabi>)
 
 set(THAW_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize= (address,undefined or thread)")
 if(THAW_SANITIZE)
