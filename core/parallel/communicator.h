@@ -44,8 +44,9 @@ class Communicator {
   virtual void sum(std::span<double> values) = 0;
 
   /// Starts the same sum and returns at once where the implementation can; `tensor` is not to be
-  /// touched until it is done. Sums are started in the same order on all ranks. Its bits may
-  /// differ from those of `sum` (another algorithm), never from rank to rank.
+  /// touched until it is done. One at a time: nothing else is called on this communicator
+  /// meanwhile, and sums are started in the same order on all ranks. Its bits may differ from those
+  /// of `sum` (another algorithm), never from rank to rank.
   virtual std::unique_ptr<PendingSum> start_sum(at::Tensor tensor);
 
   /// Overwrites `tensor` (contiguous, any dtype) with rank `root`'s.

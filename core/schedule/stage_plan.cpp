@@ -17,8 +17,8 @@ namespace thaw {
 // Note [Plan hashes]
 // A rank whose plan differs (another configuration file on its host, a model built another way)
 // would reduce other gradients than the rest: at best a hang, at worst silent divergence. So all
-// that must be equal is first written down as plain facts, (what, value), and the fingerprint is
-// taken over that text alone: whatever the fingerprint covers can be named when it differs, and
+// that must be equal is first written down as plain facts, and the fingerprint is taken over their
+// text alone: whatever the fingerprint covers can be named when it differs, and
 // nothing that differs harmlessly (pointers, device indices) gets into it. Ranks exchange the 16
 // bytes at each transition and the facts only where those differ.
 
@@ -57,8 +57,6 @@ std::int64_t StagePlan::elements() const {
 }
 
 namespace {
-
-using Facts = std::vector<std::pair<std::string, std::string>>;
 
 std::string text_of(const EndCondition& condition) {
   const auto nested = [&](std::string_view name) {
@@ -183,12 +181,12 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
   plan.cut_ = static_cast<std::size_t>(first_active - rates.begin());
 
   Facts& facts = plan.facts_;
-  facts.emplace_back("stage", stage.name);
-  facts.emplace_back("groups of the model", fmt::format("{}", fmt::join(groups, ", ")));
-  facts.emplace_back("active groups", fmt::format("{}", fmt::join(stage.groups, ", ")));
-  facts.emplace_back("curve", text_of(stage.curve));
-  facts.emplace_back("end of the stage", text_of(stage.until));
-  facts.emplace_back("overrides", text_of(stage.overrides));
+  facts.push_back({"", "stage", stage.name});
+  facts.push_back({"", "groups of the model", fmt::format("{}", fmt::join(groups, ", "))});
+  facts.push_back({"", "active groups", fmt::format("{}", fmt::join(stage.groups, ", "))});
+  facts.push_back({"", "curve", text_of(stage.curve)});
+  facts.push_back({"", "end of the stage", text_of(stage.until)});
+  facts.push_back({"", "overrides", text_of(stage.overrides)});
 
   std::map<std::pair<double, bool>, std::size_t> class_of;
   std::string before = "none";
@@ -202,20 +200,18 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
     plan.parameters_.push_back(parameter);
 
     const std::string& name = parameter.name;
-    facts.emplace_back("shape of " + name, text_of(parameter.shape));
-    facts.emplace_back("type of " + name, name_of(parameter.type));
-    facts.emplace_back("group of " + name, groups[parameter.group]);
-    facts.emplace_back("learning rate of " + name, fmt::format("{}", *rate));
-    facts.emplace_back("weight decay of " + name, parameter.decays ? "applies" : "spared");
+    facts.push_back({name, "shape", text_of(parameter.shape)});
+    facts.push_back({name, "type", std::string(name_of(parameter.type))});
+    facts.push_back({name, "group", groups[parameter.group]});
+    facts.push_back({name, "learning rate", fmt::format("{}", *rate)});
+    facts.push_back({name, "weight decay", parameter.decays ? "applies" : "spared"});
     // The order, told by neighbours: one parameter that is missing changes one such fact, not all.
-    facts.emplace_back("active parameter before " + name, before);
+    facts.push_back({name, "parameter before it", before});
     before = name;
   }
-  facts.emplace_back("parameters of the model", model_digest(groups, parameters));
+  facts.push_back({"", "parameters of the model", model_digest(groups, parameters)});
 
-  std::string text;
-  for (const auto& [what, value] : facts) text.append(what).append("\t").append(value).append("\n");
-  plan.fingerprint_ = fingerprint(text);
+  plan.fingerprint_ = fingerprint(encode(facts));
   return plan;
 }
 

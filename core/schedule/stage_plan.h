@@ -5,9 +5,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "core/base/fact.h"
 #include "core/base/hash.h"
 #include "core/schedule/schedule.h"
 
@@ -58,9 +58,9 @@ class StagePlan {
   /// Elements of all active parameters.
   std::int64_t elements() const;
 
-  /// Everything the fingerprint covers, as (what, value) in a fixed order: what ranks compare and
-  /// name when their fingerprints differ.
-  const std::vector<std::pair<std::string, std::string>>& facts() const { return facts_; }
+  /// Everything the fingerprint covers, in a fixed order: what ranks compare and name when their
+  /// fingerprints differ.
+  const Facts& facts() const { return facts_; }
   /// Over all of `facts()`; equal plans have equal fingerprints on all hosts.
   const Fingerprint& fingerprint() const { return fingerprint_; }
 
@@ -73,7 +73,7 @@ class StagePlan {
   std::vector<ParameterFacts> parameters_;
   std::size_t cut_ = 0;
   std::vector<RateClass> rate_classes_;
-  std::vector<std::pair<std::string, std::string>> facts_;
+  Facts facts_;
   Fingerprint fingerprint_;
 };
 

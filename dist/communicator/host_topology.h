@@ -13,8 +13,8 @@ struct HostTopology {
   int local_rank = 0;              ///< this rank's number among those of its host: its GPU's index
   int local_size = 1;              ///< ranks on this host
   std::vector<int> cores;          ///< logical CPUs that this process may run on, ascending
-  /// Cores that are this rank's part when those that several local ranks may run on are shared
-  /// evenly; also bounded by a cgroup's CPU quota. At least 1: the intra-op threads to use.
+  /// Physical cores that fall to this rank when those that several local ranks may run on are
+  /// shared evenly, bounded by a cgroup quota; at least 1. So many intra-op threads are right.
   int threads = 1;
 
   const std::string& host(int rank) const { return hosts[static_cast<std::size_t>(rank)]; }
