@@ -1,29 +1,27 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
 
 #include <cstdint>
 
 namespace thaw {
 
-/// A weight as autocast wants it, without casting a frozen one again in every forward.
-///
-/// Autocast keeps the casts of trainable leaves alone, and those only until its scope ends. One
-/// instance belongs to one weight. Not thread-safe.
+/// A weight in the type that a layer computes in, without casting a frozen one again in every
+/// forward (autocast would: it keeps the casts of trainable weights alone). One instance belongs to
+/// one weight. Not thread-safe.
 class CastCache {
  public:
-  /// `weight` itself where autocast is off for its device or the weight is trainable (autocast then
-  /// casts it, and autograd knows); else a copy in autocast's dtype, made once and again whenever
-  /// the weight was written to or replaced.
-  at::Tensor get(const at::Tensor& weight);
+  /// `weight` itself where it has the type already; a cast that autograd knows of where it is
+  /// trainable; else a copy, made once and again whenever the weight was written to or replaced.
+  at::Tensor get(const at::Tensor& weight, at::ScalarType dtype);
 
   void clear();
 
  private:
-  at::Tensor source_;  ///< the weight that the copy was made from
   at::Tensor copy_;
-  const void* storage_ = nullptr;
-  std::int64_t version_ = -1;
+  const void* source_ = nullptr;  ///< the weight's data when the copy was made
+  std::int64_t version_ = -1;     ///< and its count of writes
 };
 
 }  // namespace thaw

@@ -18,11 +18,11 @@ struct GroupTensors {
 /// Assigns every parameter and buffer of `module` to exactly one of `groups`; the result has their
 /// order.
 ///
-/// A parameter belongs to the group that has a pattern (core/base/glob.h) matching its name. One tensor under several
-/// names (tied weights) is listed once, under its first name, in the first of the groups that its
-/// names match: backward must reach the earliest place where an active weight is used. A buffer
-/// that no pattern matches goes with the parameters of its module, or of the nearest enclosing
-/// module that has any of one group only.
+/// A parameter belongs to the group that has a pattern (core/base/glob.h) matching its name. One
+/// tensor under several names (tied weights) is listed once, under its first name, in the first of
+/// the groups that its names match: backward must reach the earliest place where an active weight
+/// is used. A buffer that no pattern matches goes with the parameters of its module, or of the
+/// nearest enclosing module that has any of one group only.
 ///
 /// Throws InputError naming what is wrong: a parameter in no group or in two, a pattern that
 /// matches nothing, a group without tensors, a group name given twice, a buffer without a group.

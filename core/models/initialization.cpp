@@ -63,8 +63,7 @@ double fan_out(const at::Tensor& weight) {
 
 }  // namespace
 
-void Initializer::uniform(at::Tensor tensor, std::string_view name, double low,
-                          double high) const {
+void Initializer::uniform(at::Tensor tensor, std::string_view name, double low, double high) const {
   Draws draws(seed_, name);
   fill(tensor, [&] { return low + (high - low) * draws.uniform(); });
 }

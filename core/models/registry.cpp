@@ -33,10 +33,9 @@ std::shared_ptr<Model> make_model(const ModelOptions& options, std::int64_t clas
   if (found == builders().end()) {
     const std::vector<std::string> known = registered_models();
     const std::string nearest = nearest_name(options.architecture, known);
-    throw InputError(fmt::format("model.architecture: there is no \"{}\"{} (known: {})",
-                                 options.architecture,
-                                 nearest.empty() ? "" : fmt::format("; is \"{}\" meant?", nearest),
-                                 fmt::join(known, ", ")));
+    throw InputError(fmt::format(
+        "model.architecture: there is no \"{}\"{} (known: {})", options.architecture,
+        nearest.empty() ? "" : fmt::format("; is \"{}\" meant?", nearest), fmt::join(known, ", ")));
   }
   if (classes < 1) {
     throw InputError(fmt::format("a model for {} classes", classes));

@@ -22,9 +22,9 @@ struct InputFacts {
 
 /// Makes one architecture's model, float32, on the host, with initial values drawn from `seed`
 /// (core/models/initialization.h). Throws InputError for options or data that do not fit it.
-using ModelBuilder = std::function<std::shared_ptr<Model>(
-    const ModelOptions& options, std::int64_t classes, const InputFacts& input,
-    std::uint64_t seed)>;
+using ModelBuilder =
+    std::function<std::shared_ptr<Model>(const ModelOptions& options, std::int64_t classes,
+                                         const InputFacts& input, std::uint64_t seed)>;
 
 /// The model that `options.architecture` names; its weights are not loaded yet. `seed` is
 /// `train.seed`: the same on every rank, so that the initial values are.

@@ -84,9 +84,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (place_ == Place::kTensor && key_ == "dtype") {
       entry_.dtype = safetensors_scalar_type(text);
       if (entry_.dtype == at::ScalarType::Undefined) {
-        fail(fmt::format("its dtype {} is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, "
-                         "BOOL",
-                         printable(text)));
+        fail(
+            fmt::format("its dtype {} is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, "
+                        "BOOL",
+                        printable(text)));
       }
       return true;
     }
@@ -115,8 +116,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& name) override {
     if (place_ == Place::kTop) {
       if (!names_.insert(name).second) {
-        throw InputError(
-            fmt::format("{}: the header names {} twice", path_, printable(name)));
+        throw InputError(fmt::format("{}: the header names {} twice", path_, printable(name)));
       }
       entry_ = {};
       entry_.name = name;
@@ -172,9 +172,9 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::json::exception&) override {
-    throw InputError(fmt::format(
-        "{}: not a safetensors file: its header is not JSON (at byte {} of the header)", path_,
-        position));
+    throw InputError(
+        fmt::format("{}: not a safetensors file: its header is not JSON (at byte {} of the header)",
+                    path_, position));
   }
 
  private:
@@ -209,10 +209,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   SafetensorsHeader header_;
   std::unordered_set<std::string> names_;
   Place place_ = Place::kStart;
-  SafetensorsEntry entry_;             ///< being read
-  std::vector<std::string> fields_;    ///< of it, seen so far
-  std::string key_;                    ///< last key inside a tensor or the metadata
-  int offsets_ = 0;                    ///< of it, seen so far
+  SafetensorsEntry entry_;           ///< being read
+  std::vector<std::string> fields_;  ///< of it, seen so far
+  std::string key_;                  ///< last key inside a tensor or the metadata
+  int offsets_ = 0;                  ///< of it, seen so far
 };
 
 /// Bytes that shape and dtype need; refuses what overflows, also where a zero hides it.
@@ -244,9 +244,10 @@ void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
       fail(fmt::format("its data ends at byte {}, before it begins at {}", entry.end, entry.begin));
     }
     if (entry.end > data_bytes) {
-      fail(fmt::format("its data ends at byte {} of a data section of {} bytes; the file is cut "
-                       "short or its header is wrong",
-                       entry.end, data_bytes));
+      fail(
+          fmt::format("its data ends at byte {} of a data section of {} bytes; the file is cut "
+                      "short or its header is wrong",
+                      entry.end, data_bytes));
     }
     const std::uint64_t stated = stated_bytes(entry, path);
     if (entry.end - entry.begin != stated) {
@@ -263,8 +264,8 @@ void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
     previous = &entry;
   }
   if (covered != data_bytes) {
-    throw InputError(fmt::format("{}: {} bytes at its end belong to no tensor", path,
-                                 data_bytes - covered));
+    throw InputError(
+        fmt::format("{}: {} bytes at its end belong to no tensor", path, data_bytes - covered));
   }
 }
 

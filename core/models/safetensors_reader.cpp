@@ -89,9 +89,10 @@ std::string_view header_text(std::string_view file, const std::string& path) {
   }
   const std::string_view text = file.substr(kLengthBytes, length);
   if (!text.starts_with('{')) {
-    throw InputError(fmt::format("{}: not a safetensors file: its header does not begin with "
-                                 "\"{{\"{}",
-                                 path, guess_kind(file)));
+    throw InputError(
+        fmt::format("{}: not a safetensors file: its header does not begin with "
+                    "\"{{\"{}",
+                    path, guess_kind(file)));
   }
   return text;
 }
@@ -123,9 +124,9 @@ at::Tensor SafetensorsFile::view(const SafetensorsEntry& entry) const {
     return copy(entry);
   }
   // from_blob has no notion of constant memory; the mapping itself refuses writes.
-  return at::from_blob(const_cast<char*>(first), entry.shape,
-                       [mapping = mapping_](void*) mutable { mapping.reset(); },
-                       at::TensorOptions(entry.dtype));
+  return at::from_blob(
+      const_cast<char*>(first), entry.shape,
+      [mapping = mapping_](void*) mutable { mapping.reset(); }, at::TensorOptions(entry.dtype));
 }
 
 at::Tensor SafetensorsFile::copy(const SafetensorsEntry& entry) const {

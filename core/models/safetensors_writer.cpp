@@ -150,8 +150,7 @@ void write_safetensors(const std::string& path, const std::vector<SafetensorsIte
   file.write(&length, sizeof(length));
   file.write(header.data(), header.size());
   for (const SafetensorsItem* item : order) {
-    const at::Tensor plain =
-        item->tensor.detach().to(at::kCPU, stored_dtype(*item)).contiguous();
+    const at::Tensor plain = item->tensor.detach().to(at::kCPU, stored_dtype(*item)).contiguous();
     file.write(plain.const_data_ptr(), plain.nbytes());
   }
   file.commit();
