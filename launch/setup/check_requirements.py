@@ -17,11 +17,11 @@ def is_whole(name: str, version: str) -> bool:
     if distribution.version.split("+")[0] != version or not distribution.files:
         return False
     for file in distribution.files:
+        if file.suffix == ".pyc":  # Python writes and clears them as it likes
+            continue
         try:
             size = os.stat(file.locate()).st_size
         except OSError:
-            if str(file).endswith(".pyc"):  # written by pip, anybody may clear them
-                continue
             return False
         if file.size is not None and file.size != size:
             return False
