@@ -14,6 +14,7 @@ struct Location {
   std::string file;
   std::int64_t line = 0;  ///< 0: the file as a whole
   std::string flag;       ///< "train.batch"; where not empty, the setting came from this flag
+  std::int64_t column = 0;
 
   friend bool operator==(const Location&, const Location&) = default;
 };

@@ -22,7 +22,8 @@ Setting::Table convert_table(const toml::table& table, const std::string& path) 
   std::vector<Written> written;
   for (auto&& [key, node] : table) {
     const toml::source_position at = key.source().begin;
-    written.push_back({at, {std::string(key.str()), {path, at.line, {}}, convert(node, path)}});
+    written.push_back(
+        {at, {std::string(key.str()), {path, at.line, {}, at.column}, convert(node, path)}});
   }
   std::sort(written.begin(), written.end(),
             [](const Written& a, const Written& b) { return a.position < b.position; });

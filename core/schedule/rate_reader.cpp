@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/config/option_table.h"
 #include "core/config/toml_text.h"
@@ -62,10 +64,11 @@ class RateReader {
   struct Entry {
     std::vector<std::size_t> groups;  ///< that the pattern matches
     double rate;
+    Location where;
   };
 
-  /// Entries of the table in the file's order. To TOML, `encoder.0 = 1e-4` without quotes is a
-  /// table inside the table; here it means the same as `"encoder.0" = 1e-4`.
+  /// Entries of the table. To TOML, `encoder.0 = 1e-4` without quotes is a table inside the table;
+  /// here it means the same as `"encoder.0" = 1e-4`.
   bool collect(const Setting& table, const std::string& prefix, std::vector<Entry>& entries) {
     bool good = true;
     for (const Setting::Entry& entry : *table.table()) {
@@ -81,7 +84,7 @@ class RateReader {
       const auto rate = read_number("learning-rate", entry.setting,
                                     fmt::format("{}.{}", subject_, toml_key(pattern)));
       good = good && rate && !groups.empty();
-      if (good) entries.push_back({groups, *rate});
+      if (good) entries.push_back({groups, *rate, entry.where});
     }
     return good;
   }
@@ -89,6 +92,11 @@ class RateReader {
   Rates read_table(const Setting& setting) {
     std::vector<Entry> entries;
     if (!collect(setting, "", entries)) return std::nullopt;
+    // Tables inside drew their entries together. What a flag or a preset wrote has no line, or one
+    // line for all, and keeps its order in front.
+    std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+      return std::tie(a.where.line, a.where.column) < std::tie(b.where.line, b.where.column);
+    });
     std::vector<std::optional<double>> of_group(model_groups_.size());
     for (const Entry& entry : entries) {
       for (const std::size_t group : entry.groups) {

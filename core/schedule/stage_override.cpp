@@ -10,13 +10,14 @@ Setting::Table::iterator find_entry(Setting::Table& table, const std::string& ke
                       [&](const Setting::Entry& entry) { return entry.key == key; });
 }
 
-/// Sets the entry `key`; a new one goes in front of the others or behind them.
+/// Sets the entry `key`, which stays where it was in the file; a new one goes in front of the
+/// others or behind them.
 void set_entry(Setting::Table& table, const std::string& key, const Setting& value, bool in_front) {
   const auto found = find_entry(table, key);
   if (found == table.end()) {
     table.insert(in_front ? table.begin() : table.end(), {key, value.where, value});
   } else {
-    *found = {key, value.where, value};
+    found->setting = value;
   }
 }
 

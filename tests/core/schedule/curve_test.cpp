@@ -1,0 +1,89 @@
+#include "core/schedule/curve.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+namespace thaw {
+namespace {
+
+using Shape = Curve::Shape;
+
+std::vector<double> factors(const Curve& curve, std::int64_t length, std::int64_t steps) {
+  std::vector<double> result;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    result.push_back(curve_factor(curve, step, length));
+  }
+  return result;
+}
+
+void expect_factors(const Curve& curve, std::int64_t length, const std::vector<double>& expected) {
+  const auto actual = factors(curve, length, static_cast<std::int64_t>(expected.size()));
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(actual[i], expected[i], 1e-15) << "step " << i;
+  }
+}
+
+TEST(Curve, Constant) {
+  expect_factors({}, 3, {1, 1, 1, 1});
+  expect_factors({.warmup_steps = 3}, 5, {0.25, 0.5, 0.75, 1, 1});
+  expect_factors({.warmup_fraction = 0.5}, 8, {0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1});
+}
+
+TEST(Curve, Linear) {
+  expect_factors({.shape = Shape::kLinear}, 4, {1, 0.75, 0.5, 0.25, 0, 0});
+  expect_factors({.shape = Shape::kLinear, .final_factor = 0.5}, 4, {1, 0.875, 0.75, 0.625, 0.5});
+  expect_factors({.shape = Shape::kLinear, .warmup_steps = 1}, 5, {0.5, 1, 0.75, 0.5, 0.25, 0});
+}
+
+TEST(Curve, Cosine) {
+  const double eighth = (1 + std::sqrt(0.5)) / 2;  // (1 + cos π/4) / 2
+  expect_factors({.shape = Shape::kCosine}, 4, {1, eighth, 0.5, 1 - eighth, 0, 0});
+  expect_factors({.shape = Shape::kCosine, .final_factor = 0.2}, 2, {1, 0.6, 0.2});
+}
+
+TEST(Curve, SlantedTriangularIsUlmfits) {
+  // T = 20, cut_frac 0.1: cut = 2; then a fall over 18 steps, by the paper's equation 3 with
+  // cut · (1 / cut_frac − 1) = 18.
+  const Curve curve{.shape = Shape::kSlantedTriangular};
+  const auto eta = [](double p) { return (1 + p * 31) / 32; };
+  std::vector<double> expected = {eta(0), eta(0.5)};
+  for (int t = 2; t < 20; ++t) expected.push_back(eta(1 - (t - 2) / 18.0));
+  expect_factors(curve, 20, expected);
+  EXPECT_DOUBLE_EQ(curve_factor(curve, 2, 20), 1);
+  EXPECT_DOUBLE_EQ(curve_factor(curve, 20, 20), 1 / 32.0);
+  EXPECT_DOUBLE_EQ(curve_factor(curve, 0, 20), 1 / 32.0);
+}
+
+TEST(Curve, SlantedTriangularStaysAboveItsLowestRateAtEveryLength) {
+  // The equation as printed goes negative here: T = 19 floors cut to 1, so it falls over 9 steps.
+  const Curve curve{.shape = Shape::kSlantedTriangular};
+  for (std::int64_t length = 1; length < 64; ++length) {
+    for (const double factor : factors(curve, length, length + 3)) {
+      EXPECT_GE(factor, 1 / 32.0 - 1e-15) << length;
+      EXPECT_LE(factor, 1) << length;
+    }
+  }
+}
+
+TEST(Curve, WarmUpLeadsToTheShapesFirstValue) {
+  const Curve curve{.shape = Shape::kSlantedTriangular, .warmup_steps = 3};
+  expect_factors(curve, 23, {0.25 / 32, 0.5 / 32, 0.75 / 32, 1 / 32.0, (1 + 15.5) / 32, 1});
+}
+
+TEST(Curve, OwnLengthTakesThePlaceOfTheStages) {
+  expect_factors({.shape = Shape::kLinear, .steps = 2}, 100, {1, 0.5, 0, 0, 0});
+  EXPECT_EQ(warmup_steps({.warmup_fraction = 0.26}, 10), 3);
+  EXPECT_EQ(warmup_steps({.warmup_steps = 7, .warmup_fraction = 0.5}, 10), 7);
+}
+
+TEST(Curve, OnlyAConstantNeedsNoLength) {
+  EXPECT_FALSE(needs_length({}));
+  EXPECT_FALSE(needs_length({.warmup_steps = 3}));
+  EXPECT_TRUE(needs_length({.warmup_fraction = 0.1}));
+  EXPECT_TRUE(needs_length({.shape = Shape::kCosine}));
+}
+
+}  // namespace
+}  // namespace thaw
