@@ -304,11 +304,10 @@ TEST(StageFlags, AreLaidOverTheStageOfThatName) {
 }
 
 TEST(StageFlags, AChangedRateKeepsItsPlaceInTheTable) {
-  const auto stages =
-      schedule_of(stage("groups = [\"encoder.[45]\"]\n"
-                        "learning-rate = { \"encoder.5\" = 5, \"encoder.*\" = 1 }"),
-                  kBert, {{"schedule.stage.s.learning-rate.encoder.*", "7"}})
-          .stages;
+  const auto stages = schedule_of(stage("groups = [\"encoder.[45]\"]\n"
+                                        "learning-rate = { \"encoder.5\" = 5, \"encoder.*\" = 1 }"),
+                                  kBert, {{"schedule.stage.s.learning-rate.encoder.*", "7"}})
+                          .stages;
   EXPECT_THAT(stages[0].learning_rates, ElementsAre(7, 5));
 }
 
