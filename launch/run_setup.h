@@ -30,10 +30,10 @@ struct RunSetup {
 /// What `set_up` is asked for.
 struct SetupRequest {
   std::string path;  ///< of the configuration file
-  std::vector<Override> overrides;
-  std::string weights;              ///< instead of `model.weights`, if not empty
-  std::vector<std::string> splits;  ///< to be made readable; empty: train and validation
-  bool loaded_head = false;         ///< the head comes from the weights, whatever `model.head` says
+  std::vector<Override> overrides = {};
+  std::string weights = {};              ///< instead of `model.weights`, if not empty
+  std::vector<std::string> splits = {};  ///< to be made readable; empty: train and validation
+  bool loaded_head = false;  ///< the head comes from the weights, whatever `model.head` says
 };
 
 /// Reads configuration, data and weights on all ranks. A collective.
