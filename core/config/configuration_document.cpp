@@ -162,7 +162,23 @@ class DocumentReader {
   Problems problems_;
 };
 
-std::string read_text(const std::string& path) {
+}  // namespace
+
+std::string ConfigurationDocument::where(std::string_view option) const {
+  const auto found = given.find(option);
+  return prefix_of(found == given.end() ? Location{path, 0, {}} : found->second, option);
+}
+
+std::string ConfigurationDocument::located(const std::string& message) const {
+  const std::string name = message.substr(0, message.find_first_of(": "));
+  const std::size_t dot = name.find('.');
+  if (dot == std::string::npos || !find_option(name.substr(0, dot), name.substr(dot + 1))) {
+    return message;
+  }
+  return where(name) + message.substr(name.size());
+}
+
+std::string read_configuration_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const auto fail = [&](const char* reason) {
     throw InputError(fmt::format("{}: cannot read the configuration: {}", path, reason));
@@ -178,13 +194,6 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-}  // namespace
-
-std::string ConfigurationDocument::where(std::string_view option) const {
-  const auto found = given.find(option);
-  return prefix_of(found == given.end() ? Location{path, 0, {}} : found->second, option);
-}
-
 ConfigurationDocument parse_configuration(std::string_view text, const std::string& path,
                                           const std::vector<Override>& overrides) {
   DocumentReader reader(path);
@@ -195,7 +204,7 @@ ConfigurationDocument parse_configuration(std::string_view text, const std::stri
 
 ConfigurationDocument read_configuration(const std::string& path,
                                          const std::vector<Override>& overrides) {
-  return parse_configuration(read_text(path), path, overrides);
+  return parse_configuration(read_configuration_text(path), path, overrides);
 }
 
 }  // namespace thaw

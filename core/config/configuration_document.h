@@ -25,7 +25,16 @@ struct ConfigurationDocument {
   /// "configs/a.toml:3: model.depth", "command line: --model.depth", or, where the option was left
   /// at its default, "configs/a.toml: model.depth".
   std::string where(std::string_view option) const;
+
+  /// The message of an error found later, with `where` it belongs in front if it begins with the
+  /// name of an option: "model.depth: there is no ..." becomes "configs/a.toml:3: model.depth:
+  /// ...".
+  std::string located(const std::string& message) const;
 };
+
+/// The text of the configuration file at `path`. Throws InputError where it cannot be read or is
+/// no such file by its size.
+std::string read_configuration_text(const std::string& path);
 
 /// Reads the configuration file at `path` and lays `overrides` over it.
 ///

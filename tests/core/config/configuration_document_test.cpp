@@ -274,6 +274,17 @@ TEST(Where, PointsAtTheLineTheFlagOrTheFile) {
   EXPECT_EQ(document.where("model.config"), "a.toml: model.config");
 }
 
+TEST(Where, IsPutBeforeMessagesThatNameAnOption) {
+  const auto document = parse_configuration(with_required("model.depth = 21\n"), "a.toml");
+  EXPECT_EQ(document.located("model.depth: there is none of 21"),
+            "a.toml:3: model.depth: there is none of 21");
+  EXPECT_EQ(document.located("model.architecture = \"bert\" takes text"),
+            "a.toml:1: model.architecture = \"bert\" takes text");
+  EXPECT_EQ(document.located("model.depht: x"), "model.depht: x");
+  EXPECT_EQ(document.located("a.h5: no labels"), "a.h5: no labels");
+  EXPECT_EQ(document.located(""), "");
+}
+
 TEST(ReadFile, SaysWhyItCannot) {
   const auto message = [](const std::string& path) -> std::string {
     try {
