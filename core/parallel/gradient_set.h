@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/parallel/stage_coordinator.h"
 
@@ -15,6 +16,11 @@ namespace thaw {
 /// rank's own gradients.
 std::string gradient_set_fault(std::span<const NamedParameter> active,
                                std::span<const NamedParameter> frozen);
+
+/// `active`, each tensor once under its first name: a parameter that two layers share is one
+/// parameter. Throws InputError where one is in `frozen` too: it cannot be both.
+std::vector<NamedParameter> without_ties(std::span<const NamedParameter> active,
+                                         std::span<const NamedParameter> frozen);
 
 /// Leaves every parameter's `.grad` undefined.
 void drop_gradients(std::span<const NamedParameter> parameters);

@@ -11,7 +11,7 @@ namespace {
 class LocalReducer final : public GradientReducer {
  public:
   LocalReducer(std::span<const NamedParameter> active, std::span<const NamedParameter> frozen)
-      : active_(active.begin(), active.end()), frozen_(frozen.begin(), frozen.end()) {}
+      : active_(without_ties(active, frozen)), frozen_(frozen.begin(), frozen.end()) {}
 
   void begin(SampleShare) override { drop_gradients(active_); }
   void last_backward() override {}

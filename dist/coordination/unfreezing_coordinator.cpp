@@ -1,0 +1,79 @@
+#include "dist/coordination/unfreezing_coordinator.h"
+
+#include <memory>
+
+#include "core/base/stopwatch.h"
+#include "core/parallel/active_parameters.h"
+#include "core/parallel/agreement.h"
+#include "core/parallel/fact_agreement.h"
+#include "core/parallel/gradient_set.h"
+#include "core/schedule/stage_plan.h"
+
+namespace thaw {
+
+namespace {
+
+// Note [One stage, one reducer]
+// LibTorch's and DDP's reducers fix their parameters when they are built, which is why a layer that
+// thaws later trains on each rank's own gradients, silently. Here a transition is a collective of
+// its own: all ranks compare their plans, and only then is the next stage's reducer built, for just
+// its parameters, over a bucket map that is compared too. Two reducers never live at once: both
+// would hook the same parameters.
+
+/// Forwards to a reducer and says when it is gone.
+class CountedReducer final : public GradientReducer {
+ public:
+  CountedReducer(std::unique_ptr<GradientReducer> reducer, std::shared_ptr<int> alive)
+      : reducer_(std::move(reducer)), alive_(std::move(alive)) {}
+  void begin(SampleShare share) override { reducer_->begin(share); }
+  void last_backward() override { reducer_->last_backward(); }
+  void finish() override { reducer_->finish(); }
+  ReductionCounters counters() const override { return reducer_->counters(); }
+
+ private:
+  std::unique_ptr<GradientReducer> reducer_;
+  std::shared_ptr<int> alive_;  ///< its use count is what matters
+};
+
+class UnfreezingCoordinator final : public StageCoordinator {
+ public:
+  UnfreezingCoordinator(Communicator& communicator, ReducerOptions options)
+      : agreement_(communicator.split(0)), reduction_(communicator.split(0)), options_(options) {}
+
+  std::unique_ptr<GradientReducer> enter(const StagePlan& plan,
+                                         std::span<const NamedParameter> parameters) override {
+    Stopwatch watch;
+    const ParameterSplit split = agreed(*agreement_, [&] {
+      if (alive_.use_count() > 1) {
+        throw RunError("enter: the reducer of the stage before still lives; destroy it first");
+      }
+      return split_by_plan(plan, parameters);
+    });
+    agree_on_facts(*agreement_, "plans of stage \"" + plan.stage() + "\"", plan.facts());
+    costs_ = {};
+    costs_.agreement_seconds = watch.lap();
+
+    drop_gradients(parameters);
+    auto reducer = make_bucket_reducer(*reduction_, split.active, split.frozen, options_);
+    costs_.build_seconds = watch.lap();
+    return std::make_unique<CountedReducer>(std::move(reducer), alive_);
+  }
+
+  TransitionCosts costs() const override { return costs_; }
+
+ private:
+  std::unique_ptr<Communicator> agreement_;
+  std::unique_ptr<Communicator> reduction_;  ///< of the reducers, which may use it on a thread
+  ReducerOptions options_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+  TransitionCosts costs_;
+};
+
+}  // namespace
+
+std::unique_ptr<StageCoordinator> make_unfreezing_coordinator(Communicator& communicator,
+                                                              const ReducerOptions& options) {
+  return std::make_unique<UnfreezingCoordinator>(communicator, options);
+}
+
+}  // namespace thaw

@@ -1,0 +1,105 @@
+#include "dist/reduction/bucket_slabs.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/parallel/active_parameters.h"
+#include "core/parallel/tensor_checks.h"
+#include "dist/reduction/bucket_planner.h"
+
+namespace thaw {
+
+namespace {
+
+c10::ScalarType scalar_type(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+      return at::kFloat;
+    case ElementType::kFloat64:
+      return at::kDouble;
+    case ElementType::kBFloat16:
+      return at::kBFloat16;
+  }
+  return at::kFloat;
+}
+
+/// Autograd gives a gradient its parameter's strides where those have no gaps, else row-major ones
+/// ("Gradient Layout Contract" in torch/csrc/autograd/functions/accumulate_grad.h).
+std::vector<std::int64_t> gradient_strides(const at::Tensor& parameter) {
+  if (parameter.is_non_overlapping_and_dense()) return parameter.strides().vec();
+  std::vector<std::int64_t> strides(static_cast<std::size_t>(parameter.dim()), 1);
+  for (std::size_t i = strides.size(); i-- > 1;) {
+    strides[i - 1] = strides[i] * parameter.size(static_cast<std::int64_t>(i));
+  }
+  return strides;
+}
+
+}  // namespace
+
+BucketEntry bucket_entry(const NamedParameter& parameter) {
+  const at::Tensor& tensor = parameter.tensor;
+  if (!tensor.defined() || tensor.layout() != at::kStrided || !tensor.is_leaf() ||
+      !tensor.requires_grad()) {
+    throw InputError(fmt::format(
+        "parameter \"{}\" is {}; an active parameter is a dense leaf that requires a gradient",
+        parameter.name, describe(tensor)));
+  }
+  BucketEntry entry;
+  entry.name = parameter.name;
+  entry.shape = tensor.sizes().vec();
+  entry.strides = gradient_strides(tensor);
+  // Strides of dimensions of size 1 mean nothing and may differ between ranks.
+  for (std::size_t i = 0; i < entry.shape.size(); ++i) {
+    if (entry.shape[i] <= 1) entry.strides[i] = 1;
+  }
+  entry.type = element_type(parameter);
+  entry.device = c10::DeviceTypeName(tensor.device().type(), /*lower_case=*/true);
+  return entry;
+}
+
+BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedParameter> active)
+    : map_(map), gradients_(active.size()) {
+  const c10::AutoGradMode no_grad(false);
+  for (const Bucket& bucket : map.buckets()) {
+    const at::Device device = active[bucket.slots.front().parameter].tensor.device();
+    const at::Tensor& slab = slabs_.emplace_back(
+        at::empty({bucket.length}, at::dtype(scalar_type(bucket.type)).device(device)));
+    // Slots are written before each use; only what lies between them is zeroed here, so that the
+    // first step touches the memory, not the transition.
+    std::int64_t end = 0;
+    for (const BucketSlot& slot : bucket.slots) {
+      slab.narrow(0, end, slot.offset - end).zero_();
+      end = slot.offset + slot.length;
+      const at::Tensor& parameter = active[slot.parameter].tensor;
+      gradients_[slot.parameter] = at::empty({0}, slab.options())
+                                       .set_(slab.storage(), slab.storage_offset() + slot.offset,
+                                             parameter.sizes(), gradient_strides(parameter));
+    }
+    slab.narrow(0, end, bucket.length - end).zero_();
+  }
+}
+
+at::Tensor BucketSlabs::flags() const {
+  const at::Tensor& last = slabs_.back();
+  return last.narrow(0, map_.flags_offset(), last.numel() - map_.flags_offset());
+}
+
+void BucketSlabs::write_flags(const std::vector<bool>& used, bool fault) {
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor host = at::empty({static_cast<std::int64_t>(used.size()) + 1}, at::kFloat);
+  auto* values = host.mutable_data_ptr<float>();
+  for (const bool one : used) *values++ = one ? 1.0F : 0.0F;
+  *values = fault ? 1.0F : 0.0F;
+  flags().copy_(host);
+}
+
+std::vector<double> BucketSlabs::read_flags() const {
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor host = flags().to(at::kCPU, at::kDouble).contiguous();
+  const auto* values = host.const_data_ptr<double>();
+  return {values, values + host.numel()};
+}
+
+}  // namespace thaw
