@@ -10,6 +10,7 @@
 #include "core/base/stopwatch.h"
 #include "core/data/dataset.h"
 #include "core/data/training_loader.h"
+#include "core/models/dropout.h"
 #include "core/models/model.h"
 #include "core/parallel/communicator.h"
 #include "core/train/gradient_norm.h"
@@ -46,6 +47,7 @@ Trainer::Trainer(TrainerParts parts)
       batch_norms_(parts_.model),
       optimizer_(make_optimizer(parts_.train.optimizer)),
       train_samples_(parts_.dataset.split("train").size()) {
+  assign_draw_sites(parts_.model);
   const bool synchronized = parts_.train.batch_norm == "synchronized";
   if (synchronized && parts_.communicator.size() > 1 && !batch_norms_.empty()) {
     // One of its own: its collectives run inside forward and backward, beside gradients that may

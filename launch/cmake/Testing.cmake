@@ -70,6 +70,10 @@ endfunction()
 # thaw_python_tests(FOLDER): each tests/FOLDER/*_test.py is a ctest entry; it ends with status 77
 # where it cannot run.
 function(thaw_python_tests folder)
+  set(_command_environment "THAW_MPIEXEC=${MPIEXEC_EXECUTABLE}" ${_mpi_environment})
+  if(TARGET thaw)
+    list(APPEND _command_environment "THAW_COMMAND=$<TARGET_FILE:thaw>")
+  endif()
   file(GLOB scripts CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.py")
   foreach(script IN LISTS scripts)
     get_filename_component(name "${script}" NAME_WE)
@@ -77,6 +81,6 @@ function(thaw_python_tests folder)
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties("${folder}/${name}" PROPERTIES
       TIMEOUT 300 LABELS python SKIP_RETURN_CODE 77
-      ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${_test_environment}")
+      ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${_test_environment};${_command_environment}")
   endforeach()
 endfunction()

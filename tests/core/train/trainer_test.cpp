@@ -1,0 +1,181 @@
+#include "core/train/trainer.h"
+
+#include <ATen/ops/equal.h>
+#include <ATen/ops/max.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "core/base/error.h"
+#include "core/data/dataset.h"
+#include "core/parallel/self_communicator.h"
+#include "core/parallel/stage_coordinator.h"
+#include "tests/core/train/tiny_model.h"
+
+namespace thaw {
+namespace {
+
+class Recorder : public TrainingObserver {
+ public:
+  void transition(const TransitionReport& report) override { transitions.push_back(report); }
+  void step(const StepReport& report) override { steps.push_back(report); }
+  void evaluation(const EvaluationReport& report) override { evaluations.push_back(report); }
+  void end(const RunSummary& summary) override { summaries.push_back(summary); }
+  std::vector<TransitionReport> transitions;
+  std::vector<StepReport> steps;
+  std::vector<EvaluationReport> evaluations;
+  std::vector<RunSummary> summaries;
+};
+
+Stage stage(const std::string& name, std::vector<std::string> groups, double epochs) {
+  Stage result;
+  result.name = name;
+  result.learning_rates.assign(groups.size(), 0.05);
+  result.groups = std::move(groups);
+  result.until = {EndCondition::Kind::kEpochs, epochs, {}};
+  return result;
+}
+
+class TrainerTest : public testing::Test {
+ protected:
+  TrainerTest() : dataset_({write_tiny_dataset(folder_, 37, 10)}) {
+    dataset_.split("train").prepare({});
+    dataset_.split("validation").prepare({});
+    data_.batch = 8;
+    train_.precision = "float64";
+  }
+
+  void run(TinyModel& model, const Schedule& schedule) {
+    model.to(at::kDouble);
+    const auto communicator = make_self_communicator();
+    const auto coordinator = make_local_coordinator();
+    Trainer trainer({.model = model,
+                     .dataset = dataset_,
+                     .schedule = schedule,
+                     .data = data_,
+                     .train = train_,
+                     .communicator = *communicator,
+                     .coordinator = *coordinator,
+                     .observers = {&recorder_},
+                     .save_best = [this] { ++saved_best_; },
+                     .save_last = [this] { ++saved_last_; }});
+    trainer.run();
+  }
+
+  static std::map<std::string, at::Tensor> weights(const TinyModel& model) {
+    std::map<std::string, at::Tensor> copies;
+    for (const auto& parameter : model.named_parameters()) {
+      copies[parameter.key()] = parameter.value().detach().clone();
+    }
+    return copies;
+  }
+
+  TemporaryFolder folder_;
+  Dataset dataset_;
+  DataOptions data_;
+  TrainOptions train_;
+  Recorder recorder_;
+  int saved_best_ = 0;
+  int saved_last_ = 0;
+};
+
+TEST_F(TrainerTest, RunsTheStagesInOrderToTheirEnds) {
+  TinyModel model;
+  run(model, {{stage("top", {"head"}, 1), stage("all", {"stem", "middle", "head"}, 2)}});
+  ASSERT_EQ(recorder_.transitions.size(), 2U);
+  EXPECT_EQ(recorder_.transitions[1].step, 5);  // 37 samples in batches of 8: the last holds 5
+  EXPECT_EQ(recorder_.transitions[1].backward_cut, "stem");
+  ASSERT_EQ(recorder_.steps.size(), 15U);
+  EXPECT_EQ(recorder_.steps[4].samples, 5);
+  EXPECT_DOUBLE_EQ(recorder_.steps.back().epoch, 3.0);
+  EXPECT_LT(recorder_.steps.back().loss, recorder_.steps.front().loss);
+  ASSERT_EQ(recorder_.summaries.size(), 1U);
+  EXPECT_EQ(recorder_.summaries[0].stages[0].active_parameters, 3 * 8 + 3);
+  EXPECT_EQ(recorder_.evaluations.size(), 3U);  // at each epoch's end, once
+  EXPECT_EQ(saved_last_, 1);
+  EXPECT_GE(saved_best_, 1);
+}
+
+TEST_F(TrainerTest, FrozenParametersStayBitIdenticalAndReturn) {
+  TinyModel model;
+  model.to(at::kDouble);
+  const auto before = weights(model);
+  run(model, {{stage("top", {"head"}, 2)}});
+  for (const auto& [name, tensor] : weights(model)) {
+    EXPECT_EQ(at::equal(tensor, before.at(name)), !name.starts_with("head")) << name;
+  }
+  // Re-freezing: what was active before has state, and still must not move.
+  const auto then = weights(model);
+  run(model, {{stage("top", {"head"}, 1), stage("lowest", {"stem"}, 1)}});
+  const auto after = weights(model);
+  EXPECT_TRUE(at::equal(after.at("middle.weight"), then.at("middle.weight")));
+  EXPECT_FALSE(at::equal(after.at("stem.weight"), then.at("stem.weight")));
+}
+
+TEST_F(TrainerTest, TheFrozenPrefixRunsWithoutAutograd) {
+  TinyModel model;
+  train_.evaluate_every = 1000;
+  run(model, {{stage("upper", {"middle", "head"}, 1)}});
+  ASSERT_GE(model.recorded.size(), 15U);
+  for (std::size_t i = 0; i < 15; ++i) {
+    EXPECT_EQ(model.recorded[i], i % 3 != 0) << "group " << i % 3;
+  }
+}
+
+TEST_F(TrainerTest, MicroBatchesGiveTheSameTraining) {
+  TinyModel whole(0.2);
+  run(whole, {{stage("all", {"stem", "middle", "head"}, 2)}});
+  TinyModel pieces(0.2);
+  train_.micro_batch = 3;
+  run(pieces, {{stage("all", {"stem", "middle", "head"}, 2)}});
+  const auto a = weights(whole);
+  for (const auto& [name, tensor] : weights(pieces)) {
+    const at::Tensor difference = (tensor - a.at(name)).abs().max() / a.at(name).abs().max();
+    EXPECT_LT(difference.item().toDouble(), 1e-9) << name;
+  }
+}
+
+TEST_F(TrainerTest, DropoutChangesTrainingButNotEvaluation) {
+  TinyModel without;
+  run(without, {{stage("all", {"stem", "middle", "head"}, 1)}});
+  const double loss = recorder_.steps.back().loss;
+  TinyModel with(0.5);
+  run(with, {{stage("all", {"stem", "middle", "head"}, 1)}});
+  EXPECT_NE(recorder_.steps.back().loss, loss);
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndNamesTheStep) {
+  TinyModel model;
+  Schedule schedule{{stage("all", {"stem", "middle", "head"}, 5)}};
+  schedule.stages[0].learning_rates.assign(3, 1e200);
+  try {
+    run(model, schedule);
+    FAIL() << "no error";
+  } catch (const RunError& error) {
+    EXPECT_NE(std::string(error.what()).find("of stage \"all\": the loss is"), std::string::npos)
+        << error.what();
+    EXPECT_TRUE(error.agreed());
+  }
+}
+
+TEST_F(TrainerTest, ClippingLimitsTheUpdate) {
+  train_.optimizer = "sgd";
+  train_.momentum = 0;
+  train_.weight_decay = 0;
+  train_.clip_norm = 1e-3;
+  TinyModel model;
+  model.to(at::kDouble);
+  const auto before = weights(model);
+  Schedule schedule{{stage("all", {"stem", "middle", "head"}, 1)}};
+  schedule.stages[0].until = {EndCondition::Kind::kSteps, 1, {}};
+  run(model, schedule);
+  double squares = 0;
+  for (const auto& [name, tensor] : weights(model)) {
+    squares += (tensor - before.at(name)).pow(2).sum().item().toDouble();
+  }
+  EXPECT_NEAR(std::sqrt(squares), 0.05 * 1e-3, 1e-7);
+  EXPECT_GT(recorder_.steps[0].gradient_norm, 1e-3);
+}
+
+}  // namespace
+}  // namespace thaw
