@@ -4,10 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
@@ -22,18 +18,19 @@
 namespace thaw {
 namespace {
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file.is_open() || file.bad()) {
-    throw InputError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
+/// Calls `body`; an InputError that names an option gets the option's line.
+template <class Body>
+auto located_errors(const ConfigurationDocument& document, Body&& body) {
+  try {
+    return body();
+  } catch (const InputError& error) {
+    throw InputError(document.located(error.what()));
   }
-  return text;
 }
 
 ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& communicator) {
   std::string text = agreed(communicator, [&] {
-    return communicator.rank() == 0 ? read_text(request.path) : std::string();
+    return communicator.rank() == 0 ? read_configuration_text(request.path) : std::string();
   });
   text = communicator.broadcast(std::move(text), 0);
   return agreed(communicator,
@@ -137,7 +134,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
   const TrainOptions& train = setup.configuration().train;
   const auto classes = static_cast<std::int64_t>(setup.dataset->classes().size());
   const InputFacts facts = input_facts(setup, wanted_splits(request, *setup.dataset), communicator);
-  setup.model = agreed(communicator, [&] {
+  const auto made_model = [&] {
     std::shared_ptr<Model> model =
         make_model(options, classes, facts, static_cast<std::uint64_t>(train.seed));
     if (train.precision == "float64") {
@@ -149,7 +146,8 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
       setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
     }
     return model;
-  });
+  };
+  setup.model = agreed(communicator, [&] { return located_errors(setup.document, made_model); });
   // Every rank starts from rank 0's values, whatever stood in a file of the same name elsewhere.
   const c10::AutoGradMode no_grad(false);
   for (at::Tensor& tensor : setup.model->parameters()) {
