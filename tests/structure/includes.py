@@ -59,7 +59,7 @@ def folder_of(path: str) -> str:
 
 def first_include_problem(path: str, text: str, files: dict):
     """A source's own header comes first: so the header is shown to compile alone."""
-    stem, dot, suffix = path.rpartition(".")
+    stem, _, suffix = path.rpartition(".")
     header = stem + ".h"
     if suffix not in ("cpp", "cu") or header not in files:
         return
