@@ -181,7 +181,7 @@ std::string ConfigurationDocument::located(const std::string& message) const {
 std::string read_configuration_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const auto fail = [&](const char* reason) {
-    throw InputError(fmt::format("{}: cannot read the configuration: {}", path, reason));
+    throw InputError(fmt::format("{}: cannot be read: {}", path, reason));
   };
   if (!file) fail(std::strerror(errno));
   std::string text;

@@ -296,9 +296,8 @@ TEST(ReadFile, SaysWhyItCannot) {
   };
   const std::filesystem::path folder = testing::TempDir();
   EXPECT_EQ(message((folder / "absent.toml").string()),
-            (folder / "absent.toml").string() +
-                ": cannot read the configuration: No such file or directory");
-  EXPECT_THAT(message(folder.string()), HasSubstr("cannot read the configuration: Is a directory"));
+            (folder / "absent.toml").string() + ": cannot be read: No such file or directory");
+  EXPECT_THAT(message(folder.string()), HasSubstr("cannot be read: Is a directory"));
 
   const std::string path = (folder / "configuration_document_test.toml").string();
   std::ofstream(path) << with_required("train.sed = 1\n");
