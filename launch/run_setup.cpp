@@ -1,6 +1,5 @@
 #include "launch/run_setup.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "launch/core_binding.h"
 #include "launch/decode_progress.h"
 
 namespace thaw {
@@ -35,29 +35,6 @@ ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& 
   text = communicator.broadcast(std::move(text), 0);
   return agreed(communicator,
                 [&] { return parse_configuration(text, request.path, request.overrides); });
-}
-
-/// Each rank computes with the cores that are its own; told on once where that is not what was
-/// asked for.
-void use_cores(const RunSetup& setup, Communicator& communicator) {
-  const std::int64_t wanted = setup.configuration().train.threads;
-  const auto cores = static_cast<std::int64_t>(setup.topology.cores.size());
-  const std::int64_t threads = wanted > 0 ? wanted : setup.topology.threads;
-  at::set_num_threads(static_cast<int>(threads));
-  const std::string remark =
-      threads > cores
-          ? fmt::format("{} threads on {} core{}: {}", threads, cores, cores == 1 ? "" : "s",
-                        "start with mpirun --bind-to none (or --map-by slot:PE=N), or set "
-                        "train.threads")
-          : std::string();
-  const std::vector<std::string> remarks = communicator.all_gather(remark);
-  for (std::size_t rank = 0; communicator.rank() == 0 && rank < remarks.size(); ++rank) {
-    if (!remarks[rank].empty()) {
-      fmt::print(stderr, "thaw: warning: rank {} (host {}) was given {}\n", rank,
-                 setup.topology.hosts[rank], remarks[rank]);
-      break;
-    }
-  }
 }
 
 std::vector<std::string> wanted_splits(const SetupRequest& request, const Dataset& dataset) {
@@ -173,7 +150,7 @@ RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
   RunSetup setup;
   setup.document = read_on_rank_0(request, communicator);
   setup.topology = discover_topology(communicator);
-  use_cores(setup, communicator);
+  use_cores(setup.configuration().train.threads, setup.topology, communicator);
   open_data(setup, request, communicator);
   build_model(setup, request, communicator);
   return setup;
