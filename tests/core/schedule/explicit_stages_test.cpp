@@ -1,6 +1,6 @@
 #include <gmock/gmock.h>
 
-#include "schedule_fixture.h"
+#include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
 namespace {

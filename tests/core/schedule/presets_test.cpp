@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "schedule_fixture.h"
+#include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <random>
 
-#include "schedule_fixture.h"
+#include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
 namespace {

@@ -1,0 +1,33 @@
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/schedule/schedule_writer.h"
+#include "tests/core/schedule/schedule_fixture.h"
+#include "tests/support/paths.h"
+
+namespace thaw {
+namespace {
+
+const std::vector<std::string> kCifarResNet = {"stem", "layer1", "layer2", "layer3", "head"};
+
+TEST(ShippedConfigurations, ResolveAndReadBack) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(source_path("configs"))) {
+    if (entry.path().extension() != ".toml") continue;
+    SCOPED_TRACE(entry.path().string());
+    ++files;
+    const auto document = read_configuration(entry.path().string());
+    const bool bert = document.configuration.model.architecture == "bert";
+    const auto& groups = bert ? kBert : kCifarResNet;
+    const Schedule schedule = resolve_schedule(document, groups, 10000);
+    const std::string text = write_configuration_toml(document.configuration, schedule);
+    const auto again = parse_configuration(text, "config.resolved.toml");
+    EXPECT_EQ(again.configuration, document.configuration);
+    EXPECT_EQ(resolve_schedule(again, groups, 10000), schedule);
+  }
+  EXPECT_GE(files, 5);
+}
+
+}  // namespace
+}  // namespace thaw
