@@ -29,7 +29,7 @@ namespace {
 // nonblocking sum has algorithms of its own (`coll/libnbc`, by the same rules), so from 3 ranks on
 // its bits differ from the blocking one's, and a job that must repeat uses one of the two.
 
-constexpr std::int64_t kBroadcastPiece = 1 << 30;
+constexpr std::int64_t kBroadcastPiece = 64 << 20;
 
 class MpiCommunicator final : public Communicator {
  public:
