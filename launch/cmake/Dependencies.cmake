@@ -90,14 +90,6 @@ if(_missing)
   message(FATAL_ERROR "Thaw cannot be built yet. Missing:\n  - ${_lines}${_remedy}")
 endif()
 
-# LibTorch's include folder carries a {fmt} of another version than the library linked here, and
-# compilers look there before the system's folders: ours goes first, through a folder of its own.
-get_target_property(_fmt_includes fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
-list(GET _fmt_includes 0 _fmt_include)
-file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/include-first")
-file(CREATE_LINK "${_fmt_include}/fmt" "${CMAKE_BINARY_DIR}/include-first/fmt" SYMBOLIC)
-target_include_directories(thaw_torch BEFORE INTERFACE "${CMAKE_BINARY_DIR}/include-first")
-
 add_library(thaw_hdf5 INTERFACE)
 target_include_directories(thaw_hdf5 SYSTEM INTERFACE "${HDF5_INCLUDE}")
 target_link_libraries(thaw_hdf5 INTERFACE "${HDF5_LIBRARY}")
