@@ -53,7 +53,7 @@ class GradientReducer {
   /// Throws `ReductionMismatch` on all ranks if what was reduced is not the active set.
   virtual void finish() = 0;
 
-  /// Of the last finished step.
+  /// Of the last finished step; before the first, what each step will move.
   virtual ReductionCounters counters() const = 0;
 };
 

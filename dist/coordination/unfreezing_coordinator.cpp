@@ -56,6 +56,8 @@ class UnfreezingCoordinator final : public StageCoordinator {
     drop_gradients(parameters);
     auto reducer = make_bucket_reducer(*reduction_, split.active, split.frozen, options_);
     costs_.build_seconds = watch.lap();
+    costs_.buckets = static_cast<std::size_t>(reducer->counters().collectives);
+    costs_.gradient_bytes = reducer->counters().payload_bytes + reducer->counters().padding_bytes;
     return std::make_unique<CountedReducer>(std::move(reducer), alive_);
   }
 

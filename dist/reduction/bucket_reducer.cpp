@@ -44,7 +44,11 @@ class BucketReducer final : public GradientReducer {
         slabs_(map_, active_),
         sender_(std::move(sender)),
         overlaps_(overlaps),
-        hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {}
+        hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
+    counters_.payload_bytes = map_.payload_bytes();
+    counters_.padding_bytes = map_.padding_bytes();
+    counters_.collectives = static_cast<std::int64_t>(map_.buckets().size());
+  }
 
   void begin(SampleShare share) override;
   void last_backward() override;
@@ -200,9 +204,6 @@ void BucketReducer::finish() {
       grad = slabs_.gradient(i);
     }
   }
-  counters_.payload_bytes = map_.payload_bytes();
-  counters_.padding_bytes = map_.padding_bytes();
-  counters_.collectives = static_cast<std::int64_t>(map_.buckets().size());
   counters_.exposed_seconds = exposed.seconds();
 }
 
