@@ -1,0 +1,132 @@
+"""Real networks with trained weights: known accuracies, and 50 steps that agree at 1 to 4 ranks."""
+
+import json
+import subprocess
+import sys
+import unittest
+
+from command_fixture import DATA, MINILM, ROOT, CommandTest, np, require
+
+IMAGENET = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
+
+
+class Trained(CommandTest):
+    def cifar10(self):
+        source = DATA / "cifar10-test.npz"
+        if not source.is_file():
+            self.skipTest(f"{source} is not there")
+        with np.load(source) as arrays:
+            images, labels = sorted(arrays, key=lambda name: -arrays[name].ndim)
+        subprocess.run([sys.executable, ROOT / "launch/prepare.py", "images", "--test",
+                        f"{source}:{images},{labels}", *IMAGENET, "--output",
+                        self.folder / "cifar10.h5"], check=True, capture_output=True)
+
+    def evaluate(self, depth, ranks):
+        self.write("cifar.toml", f"""
+[model]
+architecture = "resnet-cifar"
+depth = {depth}
+weights = "{DATA / f'resnet{depth}-cifar10.safetensors'}"
+head = "loaded"
+[data]
+file = "cifar10.h5"
+batch = 250
+[schedule]
+preset = "head-only"
+""")
+        line = self.thaw("evaluate", "cifar.toml", "--split", "test", ranks=ranks).stdout
+        return json.loads(line)
+
+    def test_resnets_have_the_accuracy_that_is_known_of_their_weights(self):
+        self.cifar10()
+        for depth, ranks, accuracy in ((20, 1, 0.9173), (20, 3, 0.9173), (56, 2, 0.9339)):
+            found = self.evaluate(depth, ranks)
+            self.assertEqual(found["samples"], 10000)
+            self.assertAlmostEqual(found["accuracy"], accuracy, places=9)
+
+
+class FiftySteps(CommandTest):
+    """Float32, dropout on, a global batch that 3 does not divide, a last batch of one sample."""
+
+    STEPS = 50
+
+    def losses(self, config, ranks, *flags):
+        run = f"run{ranks}"
+        self.thaw("train", config, "--run-dir", run, *flags, ranks=ranks)
+        return [step["loss"] for step in self.metrics(run)]
+
+    def compare(self, config, *flags):
+        one = self.losses(config, 1, *flags)
+        self.assertEqual(len(one), self.STEPS)
+        for ranks in (2, 3, 4):
+            for step, (loss, expected) in enumerate(zip(self.losses(config, ranks, *flags), one)):
+                self.assertLess(abs(loss - expected), 1e-4 * abs(expected),
+                                f"{ranks} ranks, step {step + 1}: {loss} for {expected}")
+
+    def test_minilm(self):
+        if not (MINILM / "model.safetensors").is_file():
+            self.skipTest(f"{MINILM} is not there; launch/quickstart.sh gets it")
+        self.texts(train=8 * 9 + 1, classes=5)  # 10 steps an epoch, the last of one sample
+        self.write("minilm.toml", f"""
+[model]
+architecture = "bert"
+weights = "{MINILM / 'model.safetensors'}"
+config = "{MINILM / 'config.json'}"
+dropout = 0.1
+attention-dropout = 0.1
+[data]
+file = "texts.h5"
+batch = 8
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 1e-3
+until = {{ epochs = 1 }}
+[[schedule.stage]]
+name = "upper"
+groups = ["encoder.[45]", "head"]
+learning-rate = 1e-4
+until = {{ epochs = 2 }}
+[[schedule.stage]]
+name = "all"
+groups = ["*"]
+learning-rate = 5e-5
+until = {{ epochs = 2 }}
+""")
+        self.compare("minilm.toml", "--train.evaluate-every", "1000")
+
+    def test_resnet20(self):
+        weights = DATA / "resnet20-cifar10.safetensors"
+        if not weights.is_file():
+            self.skipTest(f"{weights} is not there")
+        self.images(train=16 * 9 + 1, classes=3, size=32)
+        self.write("resnet20.toml", f"""
+[model]
+architecture = "resnet-cifar"
+depth = 20
+weights = "{weights}"
+head = "new"
+[data]
+file = "images.h5"
+batch = 16
+crop-padding = 4
+horizontal-flip = true
+[train]
+optimizer = "sgd"
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 0.01
+until = {{ epochs = 2 }}
+[[schedule.stage]]
+name = "all"
+groups = ["*"]
+learning-rate = 1e-3
+until = {{ epochs = 3 }}
+""")
+        self.compare("resnet20.toml", "--train.evaluate-every", "1000")
+
+
+if __name__ == "__main__":
+    require()
+    unittest.main(verbosity=2)
