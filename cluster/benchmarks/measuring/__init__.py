@@ -1,0 +1,1 @@
+"""What the benchmarks share: running both sides in turns, and saying what came out."""

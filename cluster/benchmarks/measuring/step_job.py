@@ -1,0 +1,115 @@
+"""One job, described once and run by each side: train some groups for some steps."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from measuring import processes, thaw_command
+from measuring.sides import THAW, TUNED
+
+
+@dataclass
+class Stage:
+    name: str
+    groups: list[str]
+
+
+@dataclass
+class StepJob:
+    """What all runs of one table have in common.
+
+    `model`: as peers/bert.py's or peers/resnet.py's `build` takes it, and `architecture`.
+    `data`: file, batch, seed. `optimizer`: name, learning_rate, weight_decay, momentum.
+    """
+
+    model: dict
+    data: dict
+    optimizer: dict
+    precision: str
+    steps: int  # warm-up included
+    threads: int
+    work: str  # folder for requests, logs and run folders
+    timeout: float
+    thaw: str = ""
+    tuned_environment: dict[str, str] = field(default_factory=dict)
+    tuned_attention: str = "sdpa"
+
+
+def run(job: StepJob, side: str, stage: Stage) -> dict:
+    """`step_seconds` and `losses` (one a step), `peak_memory_bytes` within the stage, and
+    `startup_seconds` from the start of the process to the end of its first step."""
+    folder = os.path.join(job.work, side)
+    threads = {"OMP_NUM_THREADS": str(job.threads)}
+    if side == THAW:
+        return _run_thaw(job, stage, folder, threads)
+    environment = {**threads, **(job.tuned_environment if side == TUNED else {})}
+    return processes.run_worker(
+        "peers.step_worker", _request(job, side, stage), folder, environment, job.timeout
+    )
+
+
+def _request(job: StepJob, side: str, stage: Stage) -> dict:
+    attention = job.tuned_attention if side == TUNED else "sdpa"
+    return {
+        "form": side,
+        "model": {**job.model, "attention": attention},
+        "groups": stage.groups,
+        "data": job.data,
+        "optimizer": job.optimizer,
+        "precision": job.precision,
+        "steps": job.steps,
+        "threads": job.threads,
+    }
+
+
+def model_section(model: dict) -> dict:
+    """`[model]` of Thaw's configuration."""
+    section = {"architecture": model["architecture"], "weights": model["weights"]}
+    if model["architecture"] == "bert":
+        return section | {
+            "head": "new",
+            "config": model["config"],
+            "pooling": "mean",
+            "dropout": model["dropout"],
+            "attention-dropout": model["attention_dropout"],
+            "head-dropout": model["head_dropout"],
+        }
+    head = "loaded" if model["weights"] else "new"
+    return section | {"head": head, "depth": model["depth"]}
+
+
+def _configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
+    train = {
+        "precision": job.precision,
+        "optimizer": job.optimizer["name"],
+        "weight-decay": job.optimizer["weight_decay"],
+        "threads": job.threads,
+    }
+    if job.optimizer["name"] == "sgd":
+        train["momentum"] = job.optimizer["momentum"]
+    sections = {
+        "model": model_section(job.model),
+        "data": {"file": job.data["file"], "batch": job.data["batch"], "seed": job.data["seed"]},
+        "train": train,
+        "checkpoint": {"every-steps": 0},
+    }
+    only = {
+        "name": stage.name,
+        "groups": stage.groups,
+        "learning-rate": job.optimizer["learning_rate"],
+        "until": {"steps": job.steps},
+    }
+    return sections, [only]
+
+
+def _run_thaw(job: StepJob, stage: Stage, folder: str, environment: dict) -> dict:
+    config = thaw_command.write_configuration(folder, *_configuration(job, stage))
+    result = thaw_command.train(job.thaw, config, folder, environment, job.timeout)
+    (row,) = result["summary"]["stages"]
+    return {
+        "step_seconds": [thaw_command.step_seconds(record) for record in result["steps"]],
+        "losses": [record["loss"] for record in result["steps"]],
+        "peak_memory_bytes": row["peak_memory_bytes"],
+        "startup_seconds": result["startup_seconds"],
+    }

@@ -1,0 +1,113 @@
+"""Trains one stage for a number of steps and writes down how long each took.
+
+python -m peers.step_worker request.json result.json; measuring/step_job.py makes the request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+from torch.nn import functional
+
+from measuring import datasets, sample_order
+from measuring.process_memory import peak_bytes, reset_peak
+from peers import freezing
+
+
+def build(request: dict) -> tuple[torch.nn.Module, torch.utils.data.Dataset, Callable]:
+    """The network, its dataset, and how samples become a batch."""
+    model, path = request["model"], request["data"]["file"]
+    if model["architecture"] == "bert":
+        from peers import bert  # transformers takes seconds to import: only where it is used
+
+        dataset = bert.TextDataset(datasets.read_texts(path))
+        return bert.build(model), dataset, bert.pad
+    from peers import resnet
+
+    return resnet.build(model), resnet.ImageDataset(datasets.read_images(path)), resnet.collate
+
+
+def make_batches(request: dict, dataset, collate) -> Iterable:
+    """`steps` batches in Thaw's order. The tuned form has them all ready in advance."""
+    data = request["data"]
+    order = sample_order.global_batches(len(dataset), data["batch"], data["seed"])
+    chosen = [batch.tolist() for batch in itertools.islice(order, request["steps"])]
+    loader = torch.utils.data.DataLoader(dataset, batch_sampler=chosen, collate_fn=collate)
+    if request["form"] == "usual":
+        return loader
+    ready = list(loader)
+    if request["model"]["architecture"] == "bert":
+        from peers import bert
+
+        ready = [bert.without_idle_mask(batch) for batch in ready]
+    return ready
+
+
+def make_optimizer(request: dict, model: torch.nn.Module) -> torch.optim.Optimizer:
+    options = request["optimizer"]
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    fused = {"fused": True} if request["form"] == "tuned" else {}
+    if options["name"] == "sgd":
+        return torch.optim.SGD(
+            trainable,
+            options["learning_rate"],
+            momentum=options["momentum"],
+            weight_decay=options["weight_decay"],
+            **fused,
+        )
+    return torch.optim.AdamW(
+        trainable, options["learning_rate"], weight_decay=options["weight_decay"], **fused
+    )
+
+
+def precision_of(request: dict):
+    if request["precision"] == "bfloat16":
+        return torch.autocast("cpu", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def train(model, optimizer, batches, request: dict) -> dict:
+    step_seconds, losses, first_step_at = [], [], None
+    source = iter(batches)
+    for _ in range(request["steps"]):
+        started = time.perf_counter()
+        inputs, labels = next(source)
+        optimizer.zero_grad()
+        with precision_of(request):
+            loss = functional.cross_entropy(model(*inputs), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        step_seconds.append(time.perf_counter() - started)
+        first_step_at = first_step_at or time.monotonic()
+    return {"step_seconds": step_seconds, "losses": losses, "first_step_at": first_step_at}
+
+
+def main(question: str, answer: str) -> None:
+    with open(question) as stream:
+        request = json.load(stream)
+    torch.set_num_threads(request["threads"])
+    torch.manual_seed(request["data"]["seed"])
+    model, dataset, collate = build(request)
+    tuned = request["form"] == "tuned"
+    freezing.activate(model, request["groups"], frozen_in_eval=tuned)
+    if tuned and request["precision"] == "bfloat16":
+        freezing.cast_frozen_products(model, request["groups"])
+    optimizer = make_optimizer(request, model)
+    batches = make_batches(request, dataset, collate)
+    del dataset  # ready batches need it no more
+    reset_peak()
+    result = train(model, optimizer, batches, request)
+    result["peak_memory_bytes"] = peak_bytes()
+    with open(answer, "w") as stream:
+        json.dump(result, stream)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
