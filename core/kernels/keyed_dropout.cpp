@@ -1,13 +1,14 @@
 #include "core/kernels/keyed_dropout.h"
 
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "core/kernels/column_sums.h"
 #include "core/kernels/draws_holder.h"
+#include "core/kernels/element_types.h"
 #include "core/kernels/keyed_dropout_cuda.h"
 #include "core/kernels/simd_headers.h"
 
@@ -20,51 +21,23 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Whether the rows are tokens; throws unless they are tokens or samples.
-bool rows_are_tokens(const at::Tensor& input, const SampleRows& rows) {
-  const std::int64_t count = input.dim() == 0 ? -1 : input.size(0);
-  if (!rows.offsets.empty() && count == rows.offsets.back()) {
-    return true;
-  }
-  TORCH_CHECK(count == rows.size(), "keyed dropout: a tensor of ", count, " rows for ", rows.size(),
-              " samples",
-              rows.offsets.empty() ? std::string()
-                                   : " of " + std::to_string(rows.offsets.back()) + " tokens");
-  return false;
-}
-
-using DropRows = void(const void*, void*, std::int64_t, std::int64_t, std::int64_t,
-                      const DropoutKey&, RowSamples);
-
-DropRows* drop_rows_of(at::ScalarType type) {
-  switch (type) {
-    case at::kFloat:
-      return THAW_PICK_SIMD(drop_rows<float, float>);
-    case at::kDouble:
-      return THAW_PICK_SIMD(drop_rows<double, double>);
-    case at::kBFloat16:
-      return THAW_PICK_SIMD(drop_rows<BFloat16Bits, float>);
-    default:
-      TORCH_CHECK(false, "keyed dropout: no kernel for ", type);
-  }
-}
-
 at::Tensor drop_on_host(const at::Tensor& input, const DropoutDraws& draws, bool packed) {
   at::Tensor output = at::empty_like(input);
   const std::int64_t rows = input.size(0);
   const std::int64_t width = input.numel() / rows;
-  DropRows* const kernel = drop_rows_of(input.scalar_type());
-  const void* in = input.const_data_ptr();
-  void* out = output.mutable_data_ptr();
-  const std::int64_t grain = std::max<std::int64_t>(1, 16384 / width);
-  at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
-    kernel(in, out, begin, end, width, draws.key, RowSamples(*draws.rows, packed, begin));
+  with_element_types(input.scalar_type(), [&]<typename E, typename T>() {
+    auto* const kernel = THAW_PICK_SIMD(drop_rows<E, T>);
+    const E* in = elements<E>(input);
+    E* out = mutable_elements<E>(output);
+    at::parallel_for(0, rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+      kernel(in, out, begin, end, width, draws.key, RowSamples(*draws.rows, packed, begin));
+    });
   });
   return output;
 }
 
 at::Tensor drop(const at::Tensor& input, const DropoutDraws& draws) {
-  const bool packed = rows_are_tokens(input, *draws.rows);
+  const bool packed = rows_are_tokens(*draws.rows, input.dim() == 0 ? -1 : input.size(0));
   if (input.numel() == 0) {
     return at::empty_like(input);
   }

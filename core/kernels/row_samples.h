@@ -7,6 +7,13 @@
 
 namespace thaw {
 
+/// Whether `count` rows are tokens of packed samples, not samples. Throws c10::Error if `count` is
+/// the number of neither.
+bool rows_are_tokens(const SampleRows& rows, std::int64_t count);
+
+/// For walkers that nobody asks.
+inline const SampleRows kNoSampleRows;
+
 /// Walks over consecutive rows of a tensor and says whose they are. A plain value that may be used
 /// from several threads, each with its own.
 class RowSamples {

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/config/configuration.h"
+#include "core/models/bert.h"
 #include "core/models/model.h"
 #include "core/models/resnet.h"
 
@@ -19,6 +20,7 @@ namespace {
 /// library.)
 std::map<std::string, ModelBuilder>& builders() {
   static std::map<std::string, ModelBuilder> map = {
+      {"bert", make_bert},
       {"resnet", make_resnet},
       {"resnet-cifar", make_cifar_resnet},
   };

@@ -1,0 +1,129 @@
+#include "core/kernels/embed.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <utility>
+#include <vector>
+
+#include "core/kernels/column_sums.h"
+#include "core/kernels/element_types.h"
+#include "core/kernels/fused.h"
+#include "core/kernels/rows_holder.h"
+
+namespace thaw {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+using RowsPointer = std::shared_ptr<const SampleRows>;
+
+/// The place of each token within its sample.
+std::vector<std::int64_t> places(const SampleRows& rows) {
+  std::vector<std::int64_t> result;
+  result.reserve(static_cast<std::size_t>(rows.offsets.back()));
+  for (std::size_t n = 0; n + 1 < rows.offsets.size(); ++n) {
+    for (std::int64_t t = 0; t < rows.offsets[n + 1] - rows.offsets[n]; ++t) {
+      result.push_back(t);
+    }
+  }
+  return result;
+}
+
+at::Tensor forward_on_host(const at::Tensor& tokens, const at::Tensor& words,
+                           const at::Tensor& positions, const at::Tensor& types,
+                           const SampleRows& rows) {
+  const std::int64_t width = words.size(1);
+  at::Tensor output = at::empty({tokens.size(0), width}, words.options());
+  const std::vector<std::int64_t> place = places(rows);
+  const auto* ids = tokens.const_data_ptr<std::int64_t>();
+  with_element_types(words.scalar_type(), [&]<typename E, typename T>() {
+    using Element = TorchElement<E>;
+    const auto* word_table = words.const_data_ptr<Element>();
+    const auto* position_table = positions.const_data_ptr<Element>();
+    const auto* type = types.const_data_ptr<Element>();
+    auto* out = output.mutable_data_ptr<Element>();
+    at::parallel_for(0, tokens.size(0), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t t = begin; t < end; ++t) {
+        const Element* word = word_table + ids[t] * width;
+        const Element* position = position_table + place[static_cast<std::size_t>(t)] * width;
+        for (std::int64_t i = 0; i < width; ++i) {
+          out[t * width + i] = word[i] + position[i] + type[i];
+        }
+      }
+    });
+  });
+  return output;
+}
+
+/// Adds row t of `gradient` to row `index[t]` of `table`. Threads share the columns out, so no two
+/// write to one element and each element is summed in the order of the tokens.
+void add_rows(const at::Tensor& gradient, const std::int64_t* index, const at::Tensor& table) {
+  const std::int64_t width = gradient.size(1), tokens = gradient.size(0);
+  with_element_types(gradient.scalar_type(), [&]<typename E, typename T>() {
+    using Element = TorchElement<E>;
+    const auto* from = gradient.const_data_ptr<Element>();
+    auto* to = table.mutable_data_ptr<Element>();
+    // Pieces of cache lines: 64 elements and more.
+    at::parallel_for(0, (width + 63) / 64, 1, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t first = begin * 64, last = std::min(end * 64, width);
+      for (std::int64_t t = 0; t < tokens; ++t) {
+        const Element* row = from + t * width;
+        Element* sum = to + index[t] * width;
+        for (std::int64_t i = first; i < last; ++i) {
+          sum[i] += row[i];
+        }
+      }
+    });
+  });
+}
+
+struct Embed : torch::autograd::Function<Embed> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& tokens,
+                            const at::Tensor& words, const at::Tensor& positions,
+                            const at::Tensor& types, const RowsPointer& rows) {
+    context->save_for_backward({tokens, words, positions, types});
+    context->saved_data["rows"] = RowsHolder::pack(rows);
+    return forward_on_host(tokens, words, positions, types, *rows);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor gradient = gradients[0].contiguous();
+    variable_list result(5);
+    if (context->needs_input_grad(1)) {
+      result[1] = at::zeros_like(saved[1]);
+      add_rows(gradient, saved[0].const_data_ptr<std::int64_t>(), result[1]);
+    }
+    if (context->needs_input_grad(2)) {
+      result[2] = at::zeros_like(saved[2]);
+      add_rows(gradient, places(*RowsHolder::unpack(context->saved_data["rows"])).data(),
+               result[2]);
+    }
+    if (context->needs_input_grad(3)) {
+      result[3] = at::zeros_like(saved[3]);
+      result[3][0].copy_(gradient.sum(0));
+    }
+    return result;
+  }
+};
+
+}  // namespace
+
+at::Tensor embed(const at::Tensor& tokens, const at::Tensor& words, const at::Tensor& positions,
+                 const at::Tensor& types, RowsPointer rows) {
+  TORCH_CHECK(tokens.dim() == 1 && tokens.scalar_type() == at::kLong && !rows->offsets.empty() &&
+                  rows->offsets.back() == tokens.size(0),
+              "embed: tokens must be int64 [T], as the offsets say");
+  if (!use_fused(words)) {
+    const at::Tensor place = at::tensor(places(*rows), at::kLong).to(tokens.device());
+    return words.index_select(0, tokens) + positions.index_select(0, place) + types[0];
+  }
+  return Embed::apply(tokens.contiguous(), words, positions, types, rows);
+}
+
+}  // namespace thaw

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+
+#include "core/kernels/draw_scope.h"
+
+namespace thaw {
+
+/// words[tokens[t]] + positions[place of t in its sample] + types[0], [T, width]: what a BERT
+/// encoder starts from.
+///
+/// `tokens` int64 [T], on the device of the tables; `rows` must have offsets, from 0 to T. Ids and
+/// lengths must fit the tables: the caller checks them. Backward gives dense gradients.
+at::Tensor embed(const at::Tensor& tokens, const at::Tensor& words, const at::Tensor& positions,
+                 const at::Tensor& types, std::shared_ptr<const SampleRows> rows);
+
+}  // namespace thaw

@@ -1,0 +1,300 @@
+#include "core/kernels/packed_attention.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <vector>
+
+#include "core/kernels/attention_head.h"
+#include "core/kernels/column_sums.h"
+#include "core/kernels/draws_holder.h"
+#include "core/kernels/element_types.h"
+#include "core/kernels/fused.h"
+#include "core/kernels/keyed_dropout.h"
+#include "core/kernels/rows_holder.h"
+#include "core/kernels/simd_headers.h"
+
+#define THAW_SIMD_SOURCE "core/kernels/attention_head.inc"
+#include "core/kernels/simd_each.inc"
+
+namespace thaw {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+using Draws = std::optional<DropoutDraws>;
+using RowsPointer = std::shared_ptr<const SampleRows>;
+
+// ------------------------------------------------------------------ plain operators, any device
+
+std::int64_t longest(const SampleRows& rows) {
+  std::int64_t result = 0;
+  for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
+    result = std::max(result, rows.offsets[i + 1] - rows.offsets[i]);
+  }
+  return result;
+}
+
+/// Where each token lies among [n, length] padded ones.
+at::Tensor padded_places(const SampleRows& rows, std::int64_t length, const at::Tensor& like) {
+  std::vector<std::int64_t> places;
+  places.reserve(static_cast<std::size_t>(rows.offsets.back()));
+  for (std::size_t n = 0; n + 1 < rows.offsets.size(); ++n) {
+    for (std::int64_t t = 0; t < rows.offsets[n + 1] - rows.offsets[n]; ++t) {
+      places.push_back(static_cast<std::int64_t>(n) * length + t);
+    }
+  }
+  return at::tensor(places, at::kLong).to(like.device());
+}
+
+at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
+                 std::int64_t heads, const SampleRows& rows, const Draws& draws) {
+  const auto n = static_cast<std::int64_t>(rows.offsets.size()) - 1;
+  const std::int64_t length = longest(rows);
+  const std::int64_t width = projected.size(1) / 3;
+  const std::int64_t size = width / heads;
+  const at::Tensor places = padded_places(rows, length, projected);
+  const at::Tensor with_bias =
+      (projected + at::cat({biases[0], biases[1], biases[2]})).to(projected.scalar_type());
+  // [3, n, heads, length, size]
+  const at::Tensor padded = at::zeros({n * length, 3 * width}, projected.options())
+                                .index_copy(0, places, with_bias)
+                                .view({n, length, 3, heads, size})
+                                .permute({2, 0, 3, 1, 4});
+  at::Tensor scores = at::matmul(padded[0], padded[1].transpose(2, 3)) /
+                      std::sqrt(static_cast<double>(size));
+  std::vector<std::int64_t> lengths;
+  for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
+    lengths.push_back(rows.offsets[i + 1] - rows.offsets[i]);
+  }
+  const at::Tensor outside =
+      at::arange(length, projected.options().dtype(at::kLong))
+          .unsqueeze(0)
+          .ge(at::tensor(lengths, at::kLong).to(projected.device()).unsqueeze(1))
+          .view({n, 1, 1, length});
+  scores = scores.masked_fill(outside, -std::numeric_limits<double>::infinity());
+  // Padded queries attend too, to the same keys, and nobody reads what they get.
+  at::Tensor probabilities =
+      at::softmax(scores, -1, compute_type(projected.scalar_type())).to(projected.scalar_type());
+  if (draws) {
+    probabilities = keyed_attention_dropout(probabilities, *draws);
+  }
+  return at::matmul(probabilities, padded[2])
+      .transpose(1, 2)
+      .reshape({n * length, width})
+      .index_select(0, places);
+}
+
+// ---------------------------------------------------------------------------- fused, on the host
+
+/// Scratch memory, aligned to cache lines and not cleared.
+template <typename T>
+class Scratch {
+ public:
+  explicit Scratch(std::int64_t count)
+      : memory_(std::aligned_alloc(64, (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64),
+                &std::free) {
+    if (memory_ == nullptr) {
+      throw std::bad_alloc();
+    }
+  }
+  T* get() const { return static_cast<T*>(memory_.get()); }
+
+ private:
+  std::unique_ptr<void, void (*)(void*)> memory_;
+};
+
+/// Shares the (sample, head) pairs out among threads: each gets consecutive ones, so that a sample's
+/// rows stay in a core's cache, of about the same cost, which grows with the square of the length.
+/// Calls `body(first, last)` with numbers of pairs, sample after sample.
+template <typename Body>
+void for_balanced_heads(const SampleRows& rows, std::int64_t heads, std::int64_t size,
+                        const Body& body) {
+  const std::size_t n = rows.offsets.size() - 1;
+  std::vector<double> before(n + 1, 0.0);  // cost of the samples before each
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto length = static_cast<double>(rows.offsets[i + 1] - rows.offsets[i]);
+    before[i + 1] = before[i] + length * (length + static_cast<double>(size));
+  }
+  const std::int64_t pieces = at::get_num_threads();
+  const auto border = [&](std::int64_t piece) {
+    const double target = before[n] * static_cast<double>(piece) / static_cast<double>(pieces);
+    const auto after = std::upper_bound(before.begin(), before.end(), target);
+    if (after == before.end()) {
+      return static_cast<std::int64_t>(n) * heads;
+    }
+    const auto sample = after - before.begin() - 1;
+    const double cost = *after - before[static_cast<std::size_t>(sample)];
+    const double part = (target - before[static_cast<std::size_t>(sample)]) / cost;
+    return sample * heads + static_cast<std::int64_t>(part * static_cast<double>(heads));
+  };
+  at::parallel_for(0, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t first = border(begin), last = border(end);
+    if (first < last) {
+      body(first, last);
+    }
+  });
+}
+
+/// Operands of both directions; `gradient` and `projected_gradient` are backward's.
+struct Operands {
+  at::Tensor projected;
+  std::array<at::Tensor, 3> biases;
+  at::Tensor log_sums;  ///< [heads, T]; undefined if forward shall not keep them
+  at::Tensor output, gradient, projected_gradient;
+};
+
+void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows, const Draws& draws) {
+  const std::int64_t tokens = o.projected.size(0);
+  const std::int64_t width = o.projected.size(1) / 3;
+  const std::int64_t size = width / heads;
+  const bool backward = o.gradient.defined();
+  const std::int64_t scratch_size = attention_scratch(longest(rows), size, backward);
+  with_element_types(o.projected.scalar_type(), [&]<typename E, typename T>() {
+    auto* const kernel = backward ? THAW_PICK_SIMD(attention_backward<E, T>)
+                                  : THAW_PICK_SIMD(attention_forward<E, T>);
+    for_balanced_heads(rows, heads, size, [&](std::int64_t first, std::int64_t last) {
+      const Scratch<T> scratch(scratch_size);
+      AttentionHead<E, T> h;
+      h.size = size;
+      h.projected_row = 3 * width;
+      h.output_row = width;
+      h.key = draws ? &draws->key : nullptr;
+      for (std::int64_t pair = first; pair < last; ++pair) {
+        const auto n = static_cast<std::size_t>(pair / heads);
+        const std::int64_t head = pair % heads;
+        const std::int64_t token = rows.offsets[n];
+        h.length = rows.offsets[n + 1] - token;
+        if (h.length == 0) {
+          continue;
+        }
+        h.head = static_cast<std::uint32_t>(head);
+        h.sample = draws ? static_cast<std::uint64_t>(draws->rows->samples[n]) : 0;
+        for (std::int64_t part = 0; part < 3; ++part) {
+          const auto p = static_cast<std::size_t>(part);
+          const std::int64_t at = token * 3 * width + part * width + head * size;
+          h.projected[p] = elements<E>(o.projected) + at;
+          h.bias[p] = elements<T>(o.biases[p]) + head * size;
+          if (backward) {
+            h.projected_gradient[p] = mutable_elements<E>(o.projected_gradient) + at;
+          }
+        }
+        if (o.log_sums.defined()) {
+          h.log_sums = mutable_elements<T>(o.log_sums) + head * tokens + token;
+        }
+        if (backward) {
+          h.gradient = elements<E>(o.gradient) + token * width + head * size;
+        } else {
+          h.output = mutable_elements<E>(o.output) + token * width + head * size;
+        }
+        kernel(h, scratch.get());
+      }
+    });
+  });
+}
+
+struct PackedAttention : torch::autograd::Function<PackedAttention> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
+                            const at::Tensor& q_bias, const at::Tensor& k_bias,
+                            const at::Tensor& v_bias, std::int64_t heads, const RowsPointer& rows,
+                            const Draws& draws) {
+    const at::ScalarType compute = compute_type(projected.scalar_type());
+    const Operands o{
+        .projected = projected,
+        .biases = {q_bias, k_bias, v_bias},
+        .log_sums = at::empty({heads, projected.size(0)}, projected.options().dtype(compute)),
+        .output = at::empty({projected.size(0), projected.size(1) / 3}, projected.options()),
+        .gradient = {},
+        .projected_gradient = {}};
+    run_on_host(o, heads, *rows, draws);
+    context->save_for_backward({projected, q_bias, k_bias, v_bias, o.log_sums});
+    context->saved_data["heads"] = heads;
+    context->saved_data["rows"] = RowsHolder::pack(rows);
+    context->saved_data["draws"] = DrawsHolder::pack(draws);
+    return o.output;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const std::int64_t heads = context->saved_data["heads"].toInt();
+    const RowsPointer rows = RowsHolder::unpack(context->saved_data["rows"]);
+    const Operands o{.projected = saved[0],
+                     .biases = {saved[1], saved[2], saved[3]},
+                     .log_sums = saved[4],
+                     .output = {},
+                     .gradient = gradients[0].contiguous(),
+                     .projected_gradient = at::empty_like(saved[0])};
+    run_on_host(o, heads, *rows, DrawsHolder::unpack(context->saved_data["draws"]));
+    variable_list result(7);
+    result[0] = o.projected_gradient;
+    const std::int64_t width = o.projected_gradient.size(1) / 3;
+    for (std::int64_t part = 0; part < 3; ++part) {
+      const auto p = static_cast<std::size_t>(part);
+      if (context->needs_input_grad(p + 1)) {
+        result[p + 1] = at::sum(o.projected_gradient.narrow(1, part * width, width), {0},
+                                /*keepdim=*/false, saved[p + 1].scalar_type());
+      }
+    }
+    return result;
+  }
+};
+
+void check(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
+           std::int64_t heads, const SampleRows& rows) {
+  TORCH_CHECK(projected.dim() == 2 && heads > 0 && projected.size(1) % (3 * heads) == 0,
+              "packed_attention: projections must be [T, 3 * heads * d], not ", projected.sizes(),
+              " for ", heads, " heads");
+  for (const at::Tensor& bias : biases) {
+    TORCH_CHECK(bias.sizes() == at::IntArrayRef{projected.size(1) / 3},
+                "packed_attention: a bias is ", bias.sizes());
+  }
+  TORCH_CHECK(!rows.offsets.empty() && rows.offsets.back() == projected.size(0) &&
+                  rows.offsets.size() == rows.samples.size() + 1,
+              "packed_attention: offsets do not end at the last of ", projected.size(0), " tokens");
+}
+
+}  // namespace
+
+at::Tensor packed_attention(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
+                            std::int64_t heads, RowsPointer rows, const Draws& draws) {
+  check(projected, biases, heads, *rows);
+  TORCH_CHECK(!draws || draws->rows->offsets == rows->offsets,
+              "packed_attention: the draws are of another batch");
+  if (!use_fused(projected)) {
+    return plain(projected, biases, heads, *rows, draws);
+  }
+  const at::Tensor contiguous = projected.contiguous();
+  std::array<at::Tensor, 3> fitting;
+  for (std::size_t p = 0; p < 3; ++p) {
+    fitting[p] = in_compute_type(biases[p], projected.scalar_type());
+  }
+  if (records({projected, biases[0], biases[1], biases[2]})) {
+    return PackedAttention::apply(contiguous, fitting[0], fitting[1], fitting[2], heads, rows,
+                                  draws);
+  }
+  const at::Tensor output =
+      at::empty({projected.size(0), projected.size(1) / 3}, projected.options());
+  run_on_host({.projected = contiguous,
+               .biases = fitting,
+               .log_sums = {},
+               .output = output,
+               .gradient = {},
+               .projected_gradient = {}},
+              heads, *rows, draws);
+  return output;
+}
+
+}  // namespace thaw
