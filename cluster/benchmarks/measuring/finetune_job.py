@@ -86,6 +86,7 @@ def run_thaw(job: FinetuneJob, stages: list[Stage], seed: int, folder: str) -> d
     tested = thaw_command.evaluate(
         job.thaw, config, trained["weights"], "test", job.environment(), job.timeout
     )
+    os.unlink(trained["weights"])  # large, and many runs follow
     return {
         "accuracy": tested["accuracy"],
         "loss": tested["loss"],
