@@ -22,7 +22,6 @@
 #include "core/base/hash.h"
 #include "core/data/available_memory.h"
 #include "core/data/hdf5_dataset.h"
-#include "core/data/readable_file.h"
 
 namespace thaw {
 namespace {

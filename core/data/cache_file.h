@@ -6,10 +6,11 @@
 #include <memory>
 #include <string>
 
+#include "core/data/readable_file.h"
+
 namespace thaw {
 
 class Hdf5Dataset;
-class ReadableFile;
 
 /// A folder of this user's alone below $TMPDIR (/tmp), made if it is not there. Throws `InputError`
 /// where others could have put files into it.

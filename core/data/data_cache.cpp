@@ -11,7 +11,6 @@
 #include "core/data/cache_file.h"
 #include "core/data/chunked_byte_store.h"
 #include "core/data/hdf5_dataset.h"
-#include "core/data/readable_file.h"
 
 namespace thaw {
 namespace {

@@ -32,7 +32,7 @@ struct DataCacheOptions {
   std::string mode = "auto";
   /// Processes of this host that open the same data.
   int local_processes = 1;
-  DecodeProgress progress;
+  DecodeProgress progress = nullptr;
 };
 
 /// Makes data that cannot be read where it lies readable as `options` say. `blocks` serves `off`.

@@ -137,10 +137,8 @@ void Hdf5Dataset::find_storage() {
       storage_ = H5Pget_external_count(creation.get()) > 0 ? "external" : "contiguous";
       const haddr_t address = H5Dget_offset(handle_.get());
       if (address == HADDR_UNDEF || storage_ == "external") break;
-      if (address > static_cast<haddr_t>(std::numeric_limits<std::int64_t>::max()) ||
-          stored_bytes_ != bytes()) {
-        throw InputError(fmt::format("{}: needs {} bytes, holds {}; the file is damaged", where(),
-                                     bytes(), stored_bytes_));
+      if (address > static_cast<haddr_t>(std::numeric_limits<std::int64_t>::max())) {
+        throw InputError(where() + ": lies beyond the end of any file; the file is damaged");
       }
       address_ = static_cast<std::int64_t>(address);
       break;
@@ -196,6 +194,10 @@ void Hdf5Dataset::require_credible() const {
         where(), missing_filter_));
   }
   if (storage_ == "external" || storage_ == "virtual") return;  // stored_bytes_ says nothing here
+  if (address_ && stored_bytes_ != bytes()) {
+    throw InputError(fmt::format("{}: needs {} bytes, holds {}; the file is damaged", where(),
+                                 bytes(), stored_bytes_));
+  }
   if (bytes() / kMaxCompression > stored_bytes_ + 1) {
     throw InputError(
         fmt::format("{}: claims {} bytes but only {} are stored; the file is damaged or was not "

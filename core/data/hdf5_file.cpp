@@ -115,11 +115,13 @@ std::vector<std::string> read_fixed_strings(const Attribute& attribute, const st
 }
 
 std::vector<std::string> read_strings(const Attribute& attribute, const std::string& where) {
+  if (attribute.elements == 0) return {};
   return H5Tis_variable_str(attribute.type.get()) > 0 ? read_variable_strings(attribute, where)
                                                       : read_fixed_strings(attribute, where);
 }
 
 std::vector<double> read_numbers(const Attribute& attribute, const std::string& where) {
+  if (attribute.elements == 0) return {};
   std::vector<double> result(attribute.elements);
   if (H5Aread(attribute.handle.get(), H5T_NATIVE_DOUBLE, result.data()) < 0) {
     throw Hdf5Error(where + ": cannot be read");

@@ -7,19 +7,20 @@
 
 namespace thaw {
 
-KeyedPermutation::KeyedPermutation(std::uint64_t size, std::uint64_t key) : size_(size) {
+KeyedPermutation::KeyedPermutation(std::uint64_t size, std::uint64_t key)
+    : size_(size), rounds_(size > kFew ? kRounds : kRoundsOfFew) {
   const int bits = size > 1 ? std::bit_width(size - 1) : 0;
   const int high_bits = bits / 2;
   low_bits_ = bits - high_bits;
   low_mask_ = (std::uint64_t{1} << low_bits_) - 1;
   high_mask_ = (std::uint64_t{1} << high_bits) - 1;
-  for (int round = 0; round < kRounds; ++round) round_keys_[round] = keyed_hash(key, round);
+  for (int round = 0; round < rounds_; ++round) round_keys_[round] = keyed_hash(key, round);
 }
 
 std::uint64_t KeyedPermutation::encrypt(std::uint64_t x) const {
   std::uint64_t low = x & low_mask_;
   std::uint64_t high = x >> low_bits_;
-  for (int round = 0; round < kRounds; round += 2) {
+  for (int round = 0; round < rounds_; round += 2) {
     // The upper bits of a multiplicative mix are the better ones.
     high ^= (mix64(low ^ round_keys_[round]) >> 32) & high_mask_;
     low ^= (mix64(high ^ round_keys_[round + 1]) >> 32) & low_mask_;

@@ -12,7 +12,7 @@ import numpy as np
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
-_ROUNDS = 12
+_ROUNDS, _ROUNDS_OF_FEW, _FEW = 12, 32, 256
 
 
 def _mix64(x: np.ndarray) -> np.ndarray:
@@ -34,11 +34,12 @@ def keyed_permutation(size: int, key: int) -> np.ndarray:
     low_bits = np.uint64(bits - high_bits)
     low_mask = np.uint64((1 << int(low_bits)) - 1)
     high_mask = np.uint64((1 << high_bits) - 1)
-    round_keys = [np.uint64(keyed_hash(key, number)) for number in range(_ROUNDS)]
+    rounds = _ROUNDS if size > _FEW else _ROUNDS_OF_FEW
+    round_keys = [np.uint64(keyed_hash(key, number)) for number in range(rounds)]
 
     def encrypt(x: np.ndarray) -> np.ndarray:
         low, high = x & low_mask, x >> low_bits
-        for number in range(0, _ROUNDS, 2):
+        for number in range(0, rounds, 2):
             high = high ^ (_mix64(low ^ round_keys[number]) >> np.uint64(32)) & high_mask
             low = low ^ (_mix64(high ^ round_keys[number + 1]) >> np.uint64(32)) & low_mask
         return high << low_bits | low

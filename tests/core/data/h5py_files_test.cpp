@@ -1,0 +1,192 @@
+// Files made by hand with h5py and only the contract's arrays, in the ways that people write them.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/data/dataset.h"
+#include "core/data/training_loader.h"
+#include "tests/core/data/hdf5_writer.h"
+
+namespace thaw {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class H5pyFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    const char* given = std::getenv("THAW_TEST_PYTHON");
+    python_ = given != nullptr && *given != '\0' ? given : "python3";
+    if (std::system(("'" + python_ + "' -c 'import h5py' 2>/dev/null").c_str()) != 0) {
+      GTEST_SKIP() << python_ << " has no h5py (THAW_TEST_PYTHON names a Python that has)";
+    }
+  }
+  /// Runs `lines` with a file `f` open for writing.
+  void write(const std::string& lines, const std::string& open = "h5py.File(path, 'w')") {
+    std::ofstream(folder_ / "write.py") << R"(
+import h5py, numpy as np
+path = ')" << path_ << R"('
+def pixels(n, c, h, w):
+    i = np.indices((n, c, h, w))
+    return (i[0] * 101 + i[1] * 53 + i[2] * 17 + i[3] * 3 + 1).astype('uint8')
+def labels(n): return np.arange(n, dtype='int64') % 3
+def texts(n):
+    all = [[s * 10 + k for k in range(1 + s * 7 % 5)] for s in range(n)]
+    offsets = np.cumsum([0] + [len(t) for t in all]).astype('int64')
+    return np.array(sum(all, []), dtype='int32'), offsets
+with )" << open << R"( as f:
+)" << lines;
+    const std::string command = "'" + python_ + "' '" + folder_ / "write.py" + "'";
+    ASSERT_EQ(std::system(command.c_str()), 0);
+  }
+  void expect_images(const std::string& mode, std::int64_t samples) {
+    Dataset dataset({path_});
+    Split& split = dataset.split("train");
+    split.prepare({.mode = mode});
+    ASSERT_EQ(split.size(), samples);
+    std::vector<std::uint8_t> image(3 * 32 * 32);
+    for (std::int64_t i = 0; i < samples; i += 7) {
+      split.read(std::span(&i, 1), reinterpret_cast<std::byte*>(image.data()));
+      for (std::int64_t c = 0; c < 3; ++c)
+        for (std::int64_t y = 0; y < 32; ++y)
+          for (std::int64_t x = 0; x < 32; ++x)
+            ASSERT_EQ(image[(c * 32 + y) * 32 + x], test_pixel(i, c, y, x));
+    }
+  }
+
+  std::string python_;
+  TemporaryFolder folder_;
+  std::string path_ = folder_ / "by_hand.h5";
+};
+
+TEST_F(H5pyFiles, PlainTexts) {
+  write(R"(
+    tokens, offsets = texts(50)
+    f['train/tokens'] = tokens
+    f['train/offsets'] = offsets
+    f['train/labels'] = labels(50)
+    f.attrs['classes'] = ['zero', 'one', 'zwei']
+)");
+  const Dataset dataset({path_});
+  EXPECT_THAT(dataset.classes(), ElementsAre("zero", "one", "zwei"));
+  EXPECT_TRUE(dataset.split("train").prepared());
+  TrainingLoader loader(dataset, {.batch = 50});
+  const Batch batch = loader.next().batch;
+  const auto* tokens = batch.inputs.const_data_ptr<std::int64_t>();
+  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < 50; ++i) {
+    EXPECT_EQ(std::vector<std::int32_t>(tokens + offsets[i], tokens + offsets[i + 1]),
+              test_tokens(batch.samples[i]));
+  }
+}
+
+TEST_F(H5pyFiles, DefaultLayouts) {
+  for (const char* options :
+       {"", ", chunks=True", ", compression='gzip'", ", compression='gzip', shuffle=True",
+        ", maxshape=(None, 3, 32, 32)", ", fletcher32=True", ", chunks=(1, 3, 32, 32)"}) {
+    // Labels too, where the options are not about an image's shape.
+    const std::string general = std::string(options).find('(') == std::string::npos ? options : "";
+    write(std::string("    f.create_dataset('train/inputs', data=pixels(300, 3, 32, 32)") +
+          options + ")\n    f.create_dataset('train/labels', data=labels(300)" + general + ")\n");
+    for (const char* mode : {"memory", "off"}) expect_images(mode, 300);
+    expect_images(folder_ / "cache", 300);
+  }
+}
+
+TEST_F(H5pyFiles, NewestFileFormat) {
+  write(R"(
+    f['train/inputs'] = pixels(30, 3, 32, 32)
+    f['train/labels'] = labels(30)
+)",
+        "h5py.File(path, 'w', libver=('v108', 'v110'))");
+  expect_images("auto", 30);
+}
+
+TEST_F(H5pyFiles, VirtualDatasets) {
+  write(R"(
+    with h5py.File(path + '.part', 'w') as part: part['pixels'] = pixels(30, 3, 32, 32)
+    layout = h5py.VirtualLayout((30, 3, 32, 32), 'uint8')
+    layout[:] = h5py.VirtualSource(path + '.part', 'pixels', (30, 3, 32, 32))
+    f.create_virtual_dataset('train/inputs', layout)
+    f['train/labels'] = labels(30)
+)");
+  expect_images("memory", 30);
+}
+
+TEST_F(H5pyFiles, AttributesOfAnyKind) {
+  write(R"(
+    f['train/inputs'] = pixels(5, 3, 4, 4)
+    f['train/labels'] = labels(5)
+    f.attrs['classes'] = np.array(['a', 'bb', 'ccc'], dtype='S3')
+    f.attrs['mean'] = np.array([0.5, 0.25, 0.125], dtype='float32')
+    f.attrs['std'] = [1, 2, 3]
+    f.attrs['made by'] = 'hand'
+)");
+  const Dataset dataset({path_});
+  EXPECT_THAT(dataset.classes(), ElementsAre("a", "bb", "ccc"));
+  EXPECT_THAT(dataset.mean(), ElementsAre(0.5, 0.25, 0.125));
+  EXPECT_THAT(dataset.std_deviation(), ElementsAre(1, 2, 3));
+  EXPECT_THAT(dataset.describe(), HasSubstr("made by: hand"));
+}
+
+TEST_F(H5pyFiles, LongListsOfClasses) {
+  write(R"(
+    f['train/inputs'] = pixels(5, 3, 4, 4)
+    f['train/labels'] = labels(5)
+    f.attrs['classes'] = ['class %d' % i for i in range(20000)]
+)",
+        "h5py.File(path, 'w', libver=('v108', 'v110'))");
+  const Dataset dataset({path_});
+  ASSERT_EQ(dataset.classes().size(), 20000U);
+  EXPECT_EQ(dataset.classes()[19999], "class 19999");
+}
+
+TEST_F(H5pyFiles, WhatCannotBeRead) {
+  const auto refusal = [&](const std::string& lines) {
+    write(lines);
+    return message_of<InputError>([&] { Dataset({path_}); });
+  };
+  EXPECT_THAT(refusal(R"(
+    f['train/tokens'] = np.arange(5)
+    f['train/offsets'] = np.arange(6)
+    f['train/labels'] = labels(5)
+)"),
+              HasSubstr("/train/tokens: dtype is int64, must be int32"));
+  EXPECT_THAT(refusal(R"(
+    f['train/inputs'] = pixels(5, 3, 4, 4)
+    f['train/labels'] = labels(5) > 0
+)"),
+              HasSubstr("/train/labels: dtype is an enumeration (numpy's bool is one), must be "
+                        "int64"));
+  EXPECT_THAT(refusal(R"(
+    f['train/inputs'] = pixels(5, 3, 4, 4).astype('float16')
+    f['train/labels'] = labels(5)
+)"),
+              HasSubstr("/train/inputs: dtype is float16, must be uint8 or float32"));
+  EXPECT_THAT(refusal(R"(
+    f['train/tokens'] = np.array(['a text', 'another'], dtype=object)
+    f['train/offsets'] = np.arange(3)
+    f['train/labels'] = labels(2)
+)"),
+              HasSubstr("/train/tokens: dtype is strings, must be int32"));
+  EXPECT_THAT(refusal(R"(
+    f['train/inputs'] = pixels(5, 3, 4, 4)
+    f['train/labels'] = h5py.Empty('int64')
+)"),
+              HasSubstr("/train/labels: holds nothing (an empty dataspace)"));
+  EXPECT_THAT(refusal(R"(
+    f.create_dataset('train/inputs', data=pixels(50, 3, 32, 32), compression='lzf')
+    f['train/labels'] = labels(50)
+)"),
+              HasSubstr("/train/inputs: was written with lzf (32000), which this HDF5 cannot undo; "
+                        "write it with gzip"));
+}
+
+}  // namespace
+}  // namespace thaw
