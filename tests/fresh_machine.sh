@@ -116,7 +116,7 @@ inside() {
   ' - "$root" "$tree" "$user" env -i "${environment[@]}" HOME="/home/$user" USER="$user" "$@"
 }
 
-expect_steps $($with_tests && echo 7 || echo 6)
+if $with_tests; then expect_steps 7; else expect_steps 6; fi
 step "A bare Debian 12 in $root"
 run debootstrap --variant=minbase bookworm "$root" "$(package_mirror)" >"$root.log" 2>&1 ||
   { tail -n 20 "$root.log"; exit 1; }

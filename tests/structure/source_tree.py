@@ -6,7 +6,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-CPP = (".h", ".cpp", ".cu", ".cuh")
+CPP = (".h", ".cpp", ".cu", ".cuh", ".inc")
 
 
 def tracked(*suffixes: str) -> list:
