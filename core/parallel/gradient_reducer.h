@@ -24,6 +24,7 @@ struct ReductionCounters {
   std::int64_t padding_bytes = 0;  ///< alignment between them
   std::int64_t collectives = 0;    ///< calls
   double exposed_seconds = 0;      ///< time in which backward had ended and reduction had not
+  double hidden_seconds = 0;       ///< spent in collectives while backward went on
 };
 
 /// Averages the gradients of a stage's active parameters over all ranks.

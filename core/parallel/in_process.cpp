@@ -55,23 +55,36 @@ class Meeting {
   const std::vector<int>& members() const { return members_; }
   const std::shared_ptr<Hub>& hub() const { return hub_; }
 
+  using Combine = std::function<void(std::vector<Contribution>&)>;
+
   /// Returns when all ranks have called it and the last has run `combine` on their contributions.
-  void meet(int rank, Contribution contribution,
-            const std::function<void(std::vector<Contribution>&)>& combine) {
-    std::unique_lock lock(hub_->mutex);
+  void meet(int rank, const Contribution& contribution, const Combine& combine) {
+    wait_for(arrive(rank, contribution, combine), rank, contribution.call);
+  }
+
+  /// Lays down a contribution, whose data must stay until the meeting is over; the last to arrive
+  /// runs `combine`. Returns the meeting's number.
+  std::uint64_t arrive(int rank, const Contribution& contribution, const Combine& combine) {
+    const std::lock_guard lock(hub_->mutex);
     throw_if_broken(rank, contribution.call);
-    const std::string call = contribution.call;
-    contributions_[static_cast<std::size_t>(rank)] = std::move(contribution);
-    if (++arrived_ == size()) {
-      check_equal_calls();
-      combine(contributions_);
-      arrived_ = 0;
-      ++meetings_;
-      hub_->changed.notify_all();
-      return;
-    }
-    const std::uint64_t this_meeting = meetings_;
-    while (meetings_ == this_meeting) {
+    contributions_[static_cast<std::size_t>(rank)] = contribution;
+    if (++arrived_ < size()) return meetings_;
+    check_equal_calls();
+    combine(contributions_);
+    arrived_ = 0;
+    hub_->changed.notify_all();
+    return meetings_++;
+  }
+
+  bool is_over(std::uint64_t meeting, int rank, const std::string& call) {
+    const std::lock_guard lock(hub_->mutex);
+    if (meetings_ == meeting) throw_if_broken(rank, call);
+    return meetings_ > meeting;
+  }
+
+  void wait_for(std::uint64_t meeting, int rank, const std::string& call) {
+    std::unique_lock lock(hub_->mutex);
+    while (meetings_ == meeting) {
       throw_if_broken(rank, call);
       hub_->changed.wait(lock);
     }
@@ -112,7 +125,7 @@ class Meeting {
   std::vector<int> members_;  ///< ranks of the outermost communicator
   std::vector<Contribution> contributions_;
   int arrived_ = 0;
-  std::uint64_t meetings_ = 0;
+  std::uint64_t meetings_ = 0;  ///< that are over
 };
 
 /// Adds all arrays in the order of ranks and gives every rank the sum. `Wide` holds partial sums.
@@ -129,6 +142,44 @@ void add_up(std::vector<Contribution>& contributions, std::int64_t length) {
   }
 }
 
+Meeting::Combine adder(at::ScalarType type, std::int64_t length) {
+  return [type, length](std::vector<Contribution>& all) {
+    if (type == at::kFloat) add_up<float, float>(all, length);
+    if (type == at::kDouble) add_up<double, double>(all, length);
+    if (type == at::kBFloat16) add_up<c10::BFloat16, float>(all, length);
+    if (type == at::kLong) add_up<std::int64_t, std::int64_t>(all, length);
+  };
+}
+
+class InProcessSum final : public PendingSum {
+ public:
+  InProcessSum(std::shared_ptr<Meeting> meeting, int rank, at::Tensor tensor)
+      : meeting_(std::move(meeting)),
+        rank_(rank),
+        tensor_(std::move(tensor)),
+        call_("started sum of " + describe(tensor_)),
+        number_(meeting_->arrive(rank_, {call_, tensor_.mutable_data_ptr()},
+                                 adder(tensor_.scalar_type(), tensor_.numel()))) {}
+
+  ~InProcessSum() override {
+    try {
+      wait();
+    } catch (const RunError&) {
+      // A broken job: its other ranks are told by their own calls.
+    }
+  }
+
+  bool poll() override { return meeting_->is_over(number_, rank_, call_); }
+  void wait() override { meeting_->wait_for(number_, rank_, call_); }
+
+ private:
+  std::shared_ptr<Meeting> meeting_;
+  int rank_;
+  at::Tensor tensor_;
+  std::string call_;
+  std::uint64_t number_;
+};
+
 class InProcessCommunicator final : public Communicator {
  public:
   InProcessCommunicator(std::shared_ptr<Meeting> meeting, int rank)
@@ -139,15 +190,13 @@ class InProcessCommunicator final : public Communicator {
 
   void sum(at::Tensor& tensor) override {
     check_summable(tensor, "sum");
-    const std::int64_t length = tensor.numel();
-    const at::ScalarType type = tensor.scalar_type();
     meeting_->meet(rank_, {"sum of " + describe(tensor), tensor.mutable_data_ptr()},
-                   [&](auto& all) {
-                     if (type == at::kFloat) add_up<float, float>(all, length);
-                     if (type == at::kDouble) add_up<double, double>(all, length);
-                     if (type == at::kBFloat16) add_up<c10::BFloat16, float>(all, length);
-                     if (type == at::kLong) add_up<std::int64_t, std::int64_t>(all, length);
-                   });
+                   adder(tensor.scalar_type(), tensor.numel()));
+  }
+
+  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
+    check_summable(tensor, "start_sum");
+    return std::make_unique<InProcessSum>(meeting_, rank_, std::move(tensor));
   }
 
   void sum(std::span<double> values) override {

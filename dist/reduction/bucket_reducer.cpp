@@ -3,6 +3,8 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -35,16 +37,16 @@ namespace {
 class BucketReducer final : public GradientReducer {
  public:
   BucketReducer(Communicator& communicator, std::vector<NamedParameter> active,
-                std::vector<NamedParameter> frozen, BucketMap map,
-                std::unique_ptr<BucketSender> sender, bool overlaps)
+                std::vector<NamedParameter> frozen, BucketMap map, Overlap overlap)
       : communicator_(communicator),
         active_(std::move(active)),
         frozen_(std::move(frozen)),
         map_(std::move(map)),
         slabs_(map_, active_),
-        sender_(std::move(sender)),
-        overlaps_(overlaps),
+        sender_(make_blocking_sender(communicator)),
+        choice_(overlap, map_.buckets().size()),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
+    if (choice_.may_be_on()) helper_ = make_helper_sender(communicator);
     counters_.payload_bytes = map_.payload_bytes();
     counters_.padding_bytes = map_.padding_bytes();
     counters_.collectives = static_cast<std::int64_t>(map_.buckets().size());
@@ -60,6 +62,10 @@ class BucketReducer final : public GradientReducer {
   void store(std::size_t parameter);
   void mark_ready(std::size_t parameter);
   void launch_next();
+  /// Returns the flags' sums over the ranks.
+  std::vector<double> reduce_what_is_left();
+  /// Takes this step's time into account in choosing whether to overlap.
+  void learn(double step_seconds);
   std::string fault() const;
   /// A collective: returns where no rank has a fault, else throws ReductionMismatch on all.
   void agree_on_fault(const std::string& local_fault);
@@ -69,8 +75,9 @@ class BucketReducer final : public GradientReducer {
   const std::vector<NamedParameter> frozen_;
   const BucketMap map_;
   BucketSlabs slabs_;
-  std::unique_ptr<BucketSender> sender_;
-  const bool overlaps_;
+  std::unique_ptr<BucketSender> sender_;  ///< on this thread
+  std::unique_ptr<BucketSender> helper_;  ///< beside it; null where that is never wanted
+  OverlapChoice choice_;
 
   // Of the current step. Hooks of parameters on several devices run on several threads.
   std::mutex mutex_;
@@ -80,9 +87,11 @@ class BucketReducer final : public GradientReducer {
   std::vector<bool> ready_;           ///< parameter was passed by the last backward
   std::vector<std::size_t> pending_;  ///< of each bucket: parameters not ready
   std::vector<std::size_t> launched_;
+  Stopwatch step_;
 
   ReductionCounters counters_;
-  GradientHooks hooks_;  ///< last: gone before anything that the hooks use
+  double helper_busy_ = 0;  ///< until the last `finish`
+  GradientHooks hooks_;     ///< last: gone before anything that the hooks use
 };
 
 void BucketReducer::begin(SampleShare share) {
@@ -101,6 +110,7 @@ void BucketReducer::begin(SampleShare share) {
   pending_.clear();
   for (const Bucket& bucket : map_.buckets()) pending_.push_back(bucket.slots.size());
   launched_.clear();
+  step_.lap();
 }
 
 void BucketReducer::last_backward() {
@@ -142,7 +152,7 @@ void BucketReducer::mark_ready(std::size_t parameter) {
   if (ready_[parameter]) return;
   ready_[parameter] = true;
   --pending_[map_.bucket_of(parameter)];
-  if (!overlaps_) return;
+  if (!choice_.on()) return;
   // In bucket order, and all but the last (see Note [The last bucket waits]).
   while (launched_.size() + 1 < pending_.size() && pending_[launched_.size()] == 0) launch_next();
 }
@@ -155,7 +165,9 @@ void BucketReducer::launch_next() {
     slabs_.gradient(slot.parameter).zero_();
   }
   launched_.push_back(bucket);
-  sender_->send(slabs_.slab(bucket));
+  const bool is_last = launched_.size() == map_.buckets().size();
+  BucketSender& sender = choice_.on() && !is_last ? *helper_ : *sender_;
+  sender.send(slabs_.slab(bucket));
 }
 
 std::string BucketReducer::fault() const {
@@ -188,13 +200,7 @@ void BucketReducer::finish() {
   if (map_.buckets().empty()) {
     agree_on_fault(fault());  // nothing travels that could carry it
   } else {
-    while (launched_.size() + 1 < map_.buckets().size()) launch_next();
-    const std::string local_fault = fault();
-    slabs_.write_flags(used_, !local_fault.empty());
-    launch_next();
-    sender_->drain();
-    flags = slabs_.read_flags();
-    if (flags.back() > 0) agree_on_fault(local_fault);
+    flags = reduce_what_is_left();
   }
   for (std::size_t i = 0; i < active_.size(); ++i) {
     at::Tensor& grad = active_[i].tensor.mutable_grad();
@@ -205,6 +211,35 @@ void BucketReducer::finish() {
     }
   }
   counters_.exposed_seconds = exposed.seconds();
+  learn(step_.seconds());
+}
+
+std::vector<double> BucketReducer::reduce_what_is_left() {
+  while (launched_.size() + 1 < map_.buckets().size()) launch_next();
+  counters_.hidden_seconds = 0;
+  if (choice_.on()) {
+    const Stopwatch drain;
+    helper_->drain();
+    const double busy = helper_->busy_seconds();
+    counters_.hidden_seconds = std::max(0.0, busy - helper_busy_ - drain.seconds());
+    helper_busy_ = busy;
+  }
+  const std::string local_fault = fault();
+  slabs_.write_flags(used_, !local_fault.empty());
+  launch_next();
+  std::vector<double> flags = slabs_.read_flags();
+  if (flags.back() > 0) agree_on_fault(local_fault);
+  return flags;
+}
+
+void BucketReducer::learn(double step_seconds) {
+  choice_.record(step_seconds);
+  if (choice_.wants_verdict()) {
+    std::array<double, 2> seconds = choice_.trial_seconds();
+    communicator_.sum(seconds);
+    choice_.decide(seconds);
+  }
+  if (!choice_.may_be_on()) helper_.reset();
 }
 
 }  // namespace
@@ -224,8 +259,7 @@ std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
   agree_on_facts(communicator, "bucket maps", map.facts());
   return std::make_unique<BucketReducer>(communicator, std::move(parameters),
                                          std::vector<NamedParameter>(frozen.begin(), frozen.end()),
-                                         std::move(map), make_blocking_sender(communicator),
-                                         /*overlaps=*/false);
+                                         std::move(map), options.overlap);
 }
 
 }  // namespace thaw

@@ -7,11 +7,9 @@
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
 #include "dist/reduction/bucket_planner.h"
+#include "dist/reduction/overlap_choice.h"
 
 namespace thaw {
-
-/// Whether buckets travel while backward goes on.
-enum class Overlap { kAuto, kOn, kOff };
 
 struct ReducerOptions {
   BucketOptions buckets;

@@ -1,5 +1,7 @@
 #include "dist/reduction/bucket_sender.h"
 
+#include "core/base/stopwatch.h"
+
 namespace thaw {
 
 namespace {
@@ -9,13 +11,17 @@ class BlockingSender final : public BucketSender {
   explicit BlockingSender(Communicator& communicator) : communicator_(communicator) {}
 
   void send(const at::Tensor& slab) override {
+    const Stopwatch watch;
     at::Tensor tensor = slab;
     communicator_.sum(tensor);
+    busy_seconds_ += watch.seconds();
   }
   void drain() override {}
+  double busy_seconds() const override { return busy_seconds_; }
 
  private:
   Communicator& communicator_;
+  double busy_seconds_ = 0;
 };
 
 }  // namespace

@@ -9,19 +9,27 @@
 namespace thaw {
 
 /// Sums slabs over the ranks, one after another in the order in which they are handed over, which
-/// is the same on all ranks.
+/// is the same on all ranks. The communicator is its own for as long as something is under way.
+///
+/// The seam for further ways of sending (a stream and events for GPUs).
 class BucketSender {
  public:
   virtual ~BucketSender() = default;
 
-  /// Hands over a slab; nobody touches it until `drain` has returned. Throws what an earlier slab
+  /// Hands over a slab that nobody touches until `drain` has returned. Throws what an earlier one
   /// failed with.
   virtual void send(const at::Tensor& slab) = 0;
   /// Returns when all that was handed over is summed; throws what failed.
   virtual void drain() = 0;
+  /// Seconds spent in sums since construction. Not while something is under way.
+  virtual double busy_seconds() const = 0;
 };
 
 /// Sums within `send`, on the calling thread.
 std::unique_ptr<BucketSender> make_blocking_sender(Communicator& communicator);
+
+/// Sums on a thread of its own, while the caller computes on. Gives the same bits as the blocking
+/// one. See Note [A helper that never spins] in helper_sender.cpp.
+std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator);
 
 }  // namespace thaw

@@ -1,0 +1,158 @@
+#include <ATen/ops/full.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/stopwatch.h"
+#include "dist/reduction/bucket_sender.h"
+
+namespace thaw {
+
+namespace {
+
+// Note [A helper that never spins]
+// A blocking MPI_Allreduce spins until the last rank has come, on a core that backward could use.
+// A nonblocking one makes no progress on its own, and its algorithms are slower and add in another
+// order. So each slab is preceded by a sum of one number that is started, then tested between
+// short sleeps: a rank that waits for a slower one costs it next to nothing. When that sum is
+// there all ranks have the slab ready, and the blocking call that follows only works. It is the
+// call that would be made without a helper, so overlap changes no bits. The number is the slab's
+// place in the sequence: ranks that are not at the same slab notice before they add up apples and
+// pears.
+// While the owner waits in `drain` there is nothing to spare, so the helper yields but does not
+// sleep.
+/// Keeps what was started and can be neither cancelled nor waited for: its memory is still used.
+void abandon(std::unique_ptr<PendingSum> sum) {
+  static std::mutex mutex;
+  static auto* const abandoned = new std::vector<std::unique_ptr<PendingSum>>();
+  const std::lock_guard lock(mutex);
+  abandoned->push_back(std::move(sum));
+}
+
+class HelperSender final : public BucketSender {
+ public:
+  explicit HelperSender(Communicator& communicator)
+      : communicator_(communicator), thread_([this] { work(); }) {}
+
+  // An error may have left slabs that other ranks will never send: they are dropped, not waited
+  // for.
+  ~HelperSender() override {
+    stopping_ = true;
+    {
+      const std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    }
+    thread_.join();
+  }
+
+  HelperSender(const HelperSender&) = delete;
+  HelperSender& operator=(const HelperSender&) = delete;
+
+  void send(const at::Tensor& slab) override {
+    const std::lock_guard lock(mutex_);
+    if (failure_) std::rethrow_exception(failure_);
+    waiting_.push_back(slab);
+    changed_.notify_all();
+  }
+
+  void drain() override {
+    draining_ = true;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return failure_ || (waiting_.empty() && !sending_); });
+    draining_ = false;
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  double busy_seconds() const override {
+    const std::lock_guard lock(mutex_);
+    return busy_seconds_;
+  }
+
+ private:
+  void work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+      if (stopping_) return;
+      at::Tensor slab = std::move(waiting_.front());
+      waiting_.pop_front();
+      sending_ = true;
+      lock.unlock();
+      double seconds = 0;
+      std::exception_ptr failure;
+      try {
+        seconds = sum_when_all_are_ready(slab);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      lock.lock();
+      sending_ = false;
+      busy_seconds_ += seconds;
+      if (failure) failure_ = failure;
+      changed_.notify_all();
+      if (failure) return;
+    }
+  }
+
+  double sum_when_all_are_ready(at::Tensor& slab) {
+    const at::Tensor place = at::full({1}, static_cast<double>(++sequence_), at::kDouble);
+    std::unique_ptr<PendingSum> arrival = communicator_.start_sum(place);
+    for (auto pause = kShortestPause; !arrival->poll();) {
+      if (stopping_) {
+        abandon(std::move(arrival));
+        return 0;
+      }
+      if (draining_) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 2, kLongestPause);
+      }
+    }
+    const double expected = static_cast<double>(sequence_) * communicator_.size();
+    if (place.item<double>() != expected) {
+      throw DisagreementError(
+          fmt::format("ranks are not at the same gradient bucket: this one is at number {} of its "
+                      "stage, all together at {} instead of {}",
+                      sequence_, place.item<double>(), expected));
+    }
+    const Stopwatch watch;
+    communicator_.sum(slab);
+    return watch.seconds();
+  }
+
+  static constexpr std::chrono::microseconds kShortestPause{20};
+  static constexpr std::chrono::microseconds kLongestPause{320};
+
+  Communicator& communicator_;
+  std::int64_t sequence_ = 0;  ///< of the helper alone
+  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> draining_ = false;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<at::Tensor> waiting_;
+  bool sending_ = false;
+  double busy_seconds_ = 0;
+  std::exception_ptr failure_;
+  std::thread thread_;  ///< last: starts when all else is there
+};
+
+}  // namespace
+
+std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator) {
+  return std::make_unique<HelperSender>(communicator);
+}
+
+}  // namespace thaw
