@@ -85,7 +85,7 @@ void refuse_equal_names(const std::vector<Setting>& stages, Problems& problems) 
 std::string wrong_length(const EndCondition& until, std::int64_t train_samples,
                          std::int64_t batch) {
   for (const EndCondition& each : until.conditions) {
-    const std::string wrong = wrong_length(each, train_samples, batch);
+    std::string wrong = wrong_length(each, train_samples, batch);
     if (!wrong.empty()) return wrong;
   }
   const bool epochs = until.kind == EndCondition::Kind::kEpochs;

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "core/base/error.h"
 #include "core/config/toml_reader.h"
 
 namespace thaw {
@@ -38,6 +39,28 @@ TEST(TomlText, EscapesWhatMustBe) {
     ASSERT_TRUE(root.find(text)) << byte;
     EXPECT_EQ(as_string(*root.find(text)), text);
   }
+}
+
+TEST(ReadToml, ReadsOrRefusesDamagedText) {
+  const std::string whole =
+      "a.\"b c\" = { x = 1, y = [ 1.5, { z = 't' } ] }\n[[d.e]]\nf = \"\"\"g\"\"\"\nh = "
+      "1979-05-27\n";
+  int read = 0, refused = 0;
+  for (std::size_t at = 0; at <= whole.size(); ++at) {
+    for (const std::string& damaged :
+         {whole.substr(0, at), whole.substr(0, at) + "=" + whole.substr(at),
+          whole.substr(0, at) + "\xff" + whole.substr(at), whole.substr(at)}) {
+      try {
+        read_toml(damaged, "t");
+        ++read;
+      } catch (const InputError& error) {
+        EXPECT_EQ(std::string(error.what()).rfind("t:", 0), 0u) << error.what();
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(read, 10);
+  EXPECT_GT(refused, 100);
 }
 
 }  // namespace
