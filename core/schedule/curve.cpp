@@ -56,10 +56,6 @@ std::int64_t warmup_steps(const Curve& curve, std::int64_t length) {
   return std::llround(curve.warmup_fraction * static_cast<double>(length));
 }
 
-bool needs_length(const Curve& curve) {
-  return curve.shape != Curve::Shape::kConstant || curve.warmup_fraction > 0;
-}
-
 std::string_view name_of(Curve::Shape shape) {
   static constexpr std::string_view kNames[] = {"constant", "linear", "cosine",
                                                 "slanted-triangular"};

@@ -26,10 +26,6 @@ std::int64_t samples_of_epochs(double epochs, std::int64_t train_samples) {
   return std::llround(epochs * static_cast<double>(train_samples));
 }
 
-std::int64_t batch_at(std::int64_t cursor, std::int64_t train_samples, std::int64_t global_batch) {
-  return std::min(global_batch, train_samples - cursor % train_samples);
-}
-
 std::int64_t advance_cursor(std::int64_t cursor, std::int64_t steps, std::int64_t train_samples,
                             std::int64_t global_batch) {
   const std::int64_t left_in_epoch = train_samples - cursor % train_samples;

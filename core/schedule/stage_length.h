@@ -15,11 +15,8 @@ struct StageProgress {
 /// Samples that `epochs` epochs of a training split of `train_samples` hold, to the nearest.
 std::int64_t samples_of_epochs(double epochs, std::int64_t train_samples);
 
-/// Samples of the next global batch at `cursor`: batches never cross the end of an epoch, so the
-/// last of an epoch may be short.
-std::int64_t batch_at(std::int64_t cursor, std::int64_t train_samples, std::int64_t global_batch);
-
-/// The cursor after `steps` steps from `cursor`, in constant time.
+/// The cursor after `steps` steps from `cursor`, in constant time. Batches never cross the end of
+/// an epoch, so the last of an epoch may be short.
 std::int64_t advance_cursor(std::int64_t cursor, std::int64_t steps, std::int64_t train_samples,
                             std::int64_t global_batch);
 

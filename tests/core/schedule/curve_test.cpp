@@ -78,12 +78,5 @@ TEST(Curve, OwnLengthTakesThePlaceOfTheStages) {
   EXPECT_EQ(warmup_steps({.warmup_steps = 7, .warmup_fraction = 0.5}, 10), 7);
 }
 
-TEST(Curve, OnlyAConstantNeedsNoLength) {
-  EXPECT_FALSE(needs_length({}));
-  EXPECT_FALSE(needs_length({.warmup_steps = 3}));
-  EXPECT_TRUE(needs_length({.warmup_fraction = 0.1}));
-  EXPECT_TRUE(needs_length({.shape = Shape::kCosine}));
-}
-
 }  // namespace
 }  // namespace thaw

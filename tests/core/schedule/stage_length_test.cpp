@@ -80,14 +80,6 @@ TEST(StageLength, EqualsABatchByBatchWalk) {
   }
 }
 
-TEST(StageLength, BatchesDoNotCrossEpochs) {
-  EXPECT_EQ(batch_at(0, 10, 4), 4);
-  EXPECT_EQ(batch_at(8, 10, 4), 2);
-  EXPECT_EQ(batch_at(13, 10, 4), 4);
-  EXPECT_EQ(batch_at(19, 10, 4), 1);
-  EXPECT_EQ(batch_at(0, 3, 64), 3);
-}
-
 TEST(StageEnded, NeedsAStepEvenWhereTheConditionRoundsToNothing) {
   EXPECT_FALSE(stage_ended(epochs(0.01), {0, 0}, 10));
   EXPECT_TRUE(stage_ended(epochs(0.01), {1, 4}, 10));
