@@ -52,7 +52,7 @@ std::optional<DropoutDraws> Dropout::draws(const SampleRows& rows) {
 
 void assign_draw_sites(torch::nn::Module& module) {
   std::vector<std::pair<std::string, nn::Dropout*>> dropouts;
-  for (const auto& item : module.named_modules(std::string(), /*include_self=*/true)) {
+  for (const auto& item : module.named_modules(std::string(), /*include_self=*/false)) {
     if (auto* dropout = dynamic_cast<nn::Dropout*>(item.value().get())) {
       dropouts.emplace_back(item.key(), dropout);
     }

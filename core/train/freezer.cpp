@@ -53,7 +53,8 @@ void Freezer::set_training_modes() {
   };
   // In training mode where something is active, level by level: `train` on a module would switch
   // all below it, so it is called from the root down.
-  for (const auto& item : module_.named_modules(std::string(), /*include_self=*/true)) {
+  module_.train(!active_.empty());
+  for (const auto& item : module_.named_modules(std::string(), /*include_self=*/false)) {
     torch::nn::Module& layer = *item.value();
     std::string path = item.key();
     bool training = false;
