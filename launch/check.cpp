@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "core/data/dataset.h"
 #include "core/parallel/self_communicator.h"
 #include "core/schedule/stage_length.h"
 #include "core/train/parameter_table.h"

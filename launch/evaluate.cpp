@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/stopwatch.h"
+#include "core/data/dataset.h"
+#include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/train/evaluator.h"

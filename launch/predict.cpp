@@ -9,6 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/data/dataset.h"
+#include "core/models/model.h"
 #include "core/parallel/self_communicator.h"
 #include "core/train/evaluator.h"
 #include "launch/arguments.h"

@@ -6,9 +6,12 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/data/dataset.h"
 #include "core/data/expand_files.h"
+#include "core/models/model.h"
 #include "core/models/registry.h"
 #include "core/models/safetensors.h"
+#include "core/models/weights.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
@@ -51,7 +54,7 @@ std::vector<std::string> wanted_splits(const SetupRequest& request, const Datase
 void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
   const DataOptions& options = setup.configuration().data;
   setup.dataset =
-      agreed(communicator, [&] { return std::make_unique<Dataset>(expand_files(options.file)); });
+      agreed(communicator, [&] { return std::make_shared<Dataset>(expand_files(options.file)); });
   const DataCacheOptions cache{.mode = options.cache,
                                .local_processes = setup.topology.local_size,
                                .progress = decode_progress(communicator.rank())};

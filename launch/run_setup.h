@@ -1,27 +1,27 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/config/configuration_document.h"
-#include "core/data/dataset.h"
-#include "core/models/model.h"
-#include "core/models/weights.h"
 #include "core/schedule/schedule.h"
 #include "dist/communicator/host_topology.h"
 
 namespace thaw {
 
 class Communicator;
+class Dataset;
+class Model;
 
 /// Everything that a configuration names, read and checked against each other.
 struct RunSetup {
   ConfigurationDocument document;
   HostTopology topology;
-  std::unique_ptr<Dataset> dataset;  ///< its splits are prepared
-  std::shared_ptr<Model> model;      ///< weights loaded, equal on all ranks
-  WeightNames weight_names;          ///< under which weights are saved
+  std::shared_ptr<Dataset> dataset;                 ///< its splits are prepared
+  std::shared_ptr<Model> model;                     ///< weights loaded, equal on all ranks
+  std::map<std::string, std::string> weight_names;  ///< to save under: see WeightNames
 
   const Configuration& configuration() const { return document.configuration; }
   std::vector<std::string> group_names() const;

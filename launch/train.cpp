@@ -3,6 +3,9 @@
 #include <filesystem>
 #include <optional>
 
+#include "core/data/dataset.h"
+#include "core/models/model.h"
+#include "core/models/weights.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"
@@ -54,8 +57,12 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   if (communicator.size() == 1) {
     return make_local_coordinator();
   }
-  return make_unfreezing_coordinator(
-      communicator, {.bucket_bytes = static_cast<std::size_t>(options.bucket_bytes)});
+  ReducerOptions reducer;
+  reducer.buckets.cap_bytes = options.bucket_bytes;
+  reducer.overlap = options.overlap == "on"    ? Overlap::kOn
+                    : options.overlap == "off" ? Overlap::kOff
+                                               : Overlap::kAuto;
+  return make_unfreezing_coordinator(communicator, reducer);
 }
 
 ExitStatus train(const ArgumentParser& parser, const std::vector<std::string>& command_line,
