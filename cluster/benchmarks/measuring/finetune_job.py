@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from measuring import datasets, processes, thaw_command
 from measuring.step_job import Stage, model_section
 
-_PROBE_SAMPLES = 200
+_PROBE_SAMPLES = 300  # few samples (up to 256) are permuted with more rounds than many
 _PROBE_EPOCHS = 2
 _PROBE_TOLERANCE = 1e-4  # relative, of a loss
 
