@@ -9,6 +9,15 @@ import unittest
 from command_fixture import MPIEXEC, THAW, CommandTest, require
 
 
+def is_running(process):
+    """Whether a process is there and no zombie, which only its new parent can remove."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class OneRankOnly(CommandTest):
     def run_in(self, folders, *arguments):
         """Rank i in folders[i]."""
@@ -67,8 +76,10 @@ class Killed(CommandTest):
         os.kill(int(ranks[1]), signal.SIGKILL)
         _, errors = job.communicate(timeout=30)
         self.assertEqual(job.returncode, 137, errors)
-        for rank in ranks:
-            self.assertFalse(os.path.exists(f"/proc/{rank}"), errors)
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline and any(map(is_running, ranks)):
+            time.sleep(0.05)
+        self.assertEqual([rank for rank in ranks if is_running(rank)], [], errors)
 
 
 if __name__ == "__main__":
