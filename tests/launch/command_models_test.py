@@ -5,6 +5,7 @@ import subprocess
 import sys
 import unittest
 
+import h5py
 from command_fixture import DATA, MINILM, ROOT, CommandTest, np, require
 
 IMAGENET = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
@@ -15,10 +16,8 @@ class Trained(CommandTest):
         source = DATA / "cifar10-test.npz"
         if not source.is_file():
             self.skipTest(f"{source} is not there")
-        with np.load(source) as arrays:
-            images, labels = sorted(arrays, key=lambda name: -arrays[name].ndim)
         subprocess.run([sys.executable, ROOT / "launch/prepare.py", "images", "--test",
-                        f"{source}:{images},{labels}", *IMAGENET, "--output",
+                        f"{source}:x,y", *IMAGENET, "--output",
                         self.folder / "cifar10.h5"], check=True, capture_output=True)
 
     def evaluate(self, depth, ranks):
@@ -54,6 +53,20 @@ class FiftySteps(CommandTest):
         run = f"run{ranks}"
         self.thaw("train", config, "--run-dir", run, *flags, ranks=ranks)
         return [step["loss"] for step in self.metrics(run)]
+
+    def cifar100(self, samples):
+        """The first images of 20 classes of CIFAR-100, which the network was not trained on."""
+        source = DATA / "cifar100-first20.npz"
+        if not source.is_file():
+            self.skipTest(f"{source} is not there")
+        with np.load(source) as arrays, h5py.File(self.folder / "cifar100.h5", "w") as file:
+            images = arrays["x_train"][:samples]
+            channels_first = images if images.shape[1] == 3 else images.transpose(0, 3, 1, 2)
+            file["train/inputs"] = np.ascontiguousarray(channels_first)
+            file["train/labels"] = arrays["y_train"][:samples].astype(np.int64)
+            file.attrs["classes"] = [str(c) for c in range(20)]
+            file.attrs["mean"] = [0.485, 0.456, 0.406]
+            file.attrs["std"] = [0.229, 0.224, 0.225]
 
     def compare(self, config, *flags):
         one = self.losses(config, 1, *flags)
@@ -99,7 +112,7 @@ until = {{ epochs = 2 }}
         weights = DATA / "resnet20-cifar10.safetensors"
         if not weights.is_file():
             self.skipTest(f"{weights} is not there")
-        self.images(train=16 * 9 + 1, classes=3, size=32)
+        self.cifar100(64 * 9 + 1)
         self.write("resnet20.toml", f"""
 [model]
 architecture = "resnet-cifar"
@@ -107,8 +120,8 @@ depth = 20
 weights = "{weights}"
 head = "new"
 [data]
-file = "images.h5"
-batch = 16
+file = "cifar100.h5"
+batch = 64
 crop-padding = 4
 horizontal-flip = true
 [train]
