@@ -32,6 +32,25 @@ std::string step_text(const StepReport& report, double stage_seconds) {
   return text;
 }
 
+/// Neighbours that are alike share a row: "encoder.0 … encoder.3".
+std::string group_table(const std::vector<TransitionReport::Group>& groups) {
+  TextTable table({"group", ">parameters", ">learning rate"});
+  for (std::size_t first = 0; first < groups.size();) {
+    const TransitionReport::Group& group = groups[first];
+    std::size_t last = first;
+    std::int64_t parameters = group.parameters;
+    while (last + 1 < groups.size() && groups[last + 1].active == group.active &&
+           groups[last + 1].learning_rate == group.learning_rate) {
+      parameters += groups[++last].parameters;
+    }
+    table.row({last == first ? group.name : group.name + " … " + groups[last].name,
+               with_commas(parameters),
+               group.active ? fmt::format("{:g}", group.learning_rate) : "frozen"});
+    first = last + 1;
+  }
+  return table.text();
+}
+
 std::string time_of_day() { return fmt::format("{:%H:%M:%S}", fmt::localtime(std::time(nullptr))); }
 
 }  // namespace
@@ -58,15 +77,10 @@ void Progress::transition(const TransitionReport& report) {
     return;
   }
   clear_line();
-  TextTable table({"group", ">parameters", ">learning rate"});
-  for (const TransitionReport::Group& group : report.groups) {
-    table.row({group.name, with_commas(group.parameters),
-               group.active ? fmt::format("{:g}", group.learning_rate) : "frozen"});
-  }
+  const std::string table = group_table(report.groups);
   fmt::print("Stage {}/{} \"{}\" at step {} (epoch {:.2f}){}\n{}", report.index + 1, report.stages,
              report.stage, report.step, report.epoch,
-             report.stage_steps > 0 ? fmt::format(": {} steps", report.stage_steps) : "",
-             table.text());
+             report.stage_steps > 0 ? fmt::format(": {} steps", report.stage_steps) : "", table);
   fmt::print("  active: {} of {} parameters ({:.1f} %); backward reaches {}\n",
              with_commas(report.active_parameters), with_commas(report.parameters),
              100.0 * static_cast<double>(report.active_parameters) /

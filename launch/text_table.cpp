@@ -7,6 +7,16 @@
 
 namespace thaw {
 
+namespace {
+
+/// Columns that UTF-8 text of letters, digits and signs such as "…" takes: its code points.
+std::size_t columns(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
 TextTable::TextTable(std::vector<std::string> headings) {
   for (std::string& heading : headings) {
     right_.push_back(!heading.empty() && heading.front() == '>');
@@ -23,15 +33,15 @@ std::string TextTable::text() const {
   std::vector<std::size_t> widths(right_.size(), 0);
   for (const auto& row : rows_) {
     for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
+      widths[i] = std::max(widths[i], columns(row[i]));
     }
   }
   std::string text;
   for (const auto& row : rows_) {
     std::string line = " ";
     for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) {
-      line += right_[i] ? fmt::format(" {:>{}}", row[i], widths[i])
-                        : fmt::format(" {:<{}}", row[i], widths[i]);
+      const std::string gap(widths[i] - columns(row[i]), ' ');
+      line += " " + (right_[i] ? gap + row[i] : row[i] + gap);
       line += i + 1 < row.size() ? " " : "";
     }
     line.erase(line.find_last_not_of(' ') + 1);

@@ -15,6 +15,16 @@ TEST(TextTable, AlignsNumbersToTheRight) {
             "  head         1,234,567\n");
 }
 
+TEST(TextTable, CountsColumnsNotBytes) {
+  TextTable table({"group", ">n"});
+  table.row({"encoder.0 … encoder.3", "1"});
+  table.row({"head", "22"});
+  EXPECT_EQ(table.text(),
+            "  group                   n\n"
+            "  encoder.0 … encoder.3   1\n"
+            "  head                   22\n");
+}
+
 TEST(WithCommas, GroupsByThousands) {
   EXPECT_EQ(with_commas(0), "0");
   EXPECT_EQ(with_commas(999), "999");
