@@ -46,7 +46,10 @@ class FusedSgd final : public Optimizer {
     at::_foreach_add_(lists.steps, 1);
     // A momentum that starts at zero, without dampening, gives the gradient itself in the first
     // step: no parameter needs the kernel's special first step, whenever it thaws.
-    at::_fused_sgd_(lists.parameters, lists.gradients, lists.first, group.weight_decay,
+    // Without momentum the kernel insists on having no buffers.
+    const at::TensorList buffers =
+        settings_.momentum != 0 ? at::TensorList(lists.first) : at::TensorList();
+    at::_fused_sgd_(lists.parameters, lists.gradients, buffers, group.weight_decay,
                     settings_.momentum, learning_rate, /*dampening=*/0.0, settings_.nesterov,
                     /*maximize=*/false, /*is_first_step=*/false, gradient_scale);
   }
