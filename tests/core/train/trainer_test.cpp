@@ -158,6 +158,49 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndNamesTheStep) {
   }
 }
 
+TEST_F(TrainerTest, AStageOverridesOptimizerSettings) {
+  train_.optimizer = "sgd";
+  train_.weight_decay = 0.5;
+  TinyModel model;
+  model.to(at::kDouble);
+  const auto before = weights(model);
+  Schedule schedule{{stage("all", {"stem", "middle", "head"}, 1)}};
+  schedule.stages[0].learning_rates.assign(3, 0.0);  // decay rides on the rate: nothing moves
+  schedule.stages[0].overrides.weight_decay = 0;
+  schedule.stages[0].overrides.label_smoothing = 0.5;
+  run(model, schedule);
+  const double smoothed = recorder_.steps[0].loss;
+  for (const auto& [name, tensor] : weights(model)) {
+    EXPECT_TRUE(at::equal(tensor, before.at(name))) << name;
+  }
+  schedule.stages[0].overrides.label_smoothing = 0.0;
+  run(model, schedule);
+  const double plain = recorder_.steps.back().loss;
+  EXPECT_GT(std::abs(smoothed - plain), 1e-3);
+
+  schedule.stages[0].until = {EndCondition::Kind::kSteps, 1, {}};
+  schedule.stages[0].learning_rates.assign(3, 0.1);
+  schedule.stages[0].overrides.clip_norm = 1e-12;  // leaves decay alone to move the weights
+  schedule.stages[0].overrides.weight_decay = 0.25;
+  run(model, schedule);
+  const at::Tensor expected = before.at("stem.weight") * (1 - 0.1 * 0.25);
+  EXPECT_LT((weights(model).at("stem.weight") - expected).abs().max().item().toDouble(), 1e-9);
+  EXPECT_LT((weights(model).at("stem.bias") - before.at("stem.bias")).abs().max().item().toDouble(),
+            1e-9)
+      << "biases do not decay";
+}
+
+TEST_F(TrainerTest, EvaluatesEverySoManySteps) {
+  train_.evaluate_every = 2;
+  TinyModel model;
+  run(model, {{stage("all", {"stem", "middle", "head"}, 1)}});  // 5 steps
+  ASSERT_EQ(recorder_.evaluations.size(), 3U);
+  EXPECT_EQ(recorder_.evaluations[0].step, 2);
+  EXPECT_EQ(recorder_.evaluations[1].step, 4);
+  EXPECT_EQ(recorder_.evaluations[2].step, 5);  // the stage's end
+  EXPECT_EQ(recorder_.evaluations[2].samples, 10);
+}
+
 TEST_F(TrainerTest, ClippingLimitsTheUpdate) {
   train_.optimizer = "sgd";
   train_.momentum = 0;
