@@ -112,10 +112,11 @@ void BatchAssembler::read_texts(Batch& batch) {
 
 void BatchAssembler::read_images(Batch& batch) {
   const SampleFormat& format = split_.format();
-  batch.inputs = at::empty({batch.size(), format.channels, format.height, format.width},
-                           at::TensorOptions().dtype(at::kFloat), at::MemoryFormat::ChannelsLast);
-  auto* images = batch.inputs.mutable_data_ptr<float>();
   const std::int64_t elements = format.image_elements();
+  batch.inputs = images_.take(batch.size() * elements)
+                     .view({batch.size(), format.height, format.width, format.channels})
+                     .permute({0, 3, 1, 2});
+  auto* images = batch.inputs.mutable_data_ptr<float>();
   for (std::int64_t i = 0; i < batch.size();) {
     const std::int64_t count = next_group(batch.samples, i);
     split_.read(std::span(batch.samples).subspan(i, count), buffer_.data());

@@ -7,6 +7,7 @@
 
 #include "core/data/augmentation.h"
 #include "core/data/batch.h"
+#include "core/data/buffer_pool.h"
 #include "core/data/image_converter.h"
 
 namespace thaw {
@@ -14,7 +15,7 @@ namespace thaw {
 class Dataset;
 class Split;
 
-/// Makes batches of given samples, writing each tensor once. Not thread-safe: keeps a buffer.
+/// Makes batches of given samples, writing each tensor once. Not thread-safe: keeps buffers.
 class BatchAssembler {
  public:
   /// `split` is one of `dataset`; both must outlive this. Throws `InputError` for an augmentation
@@ -35,7 +36,8 @@ class BatchAssembler {
   AugmentationOptions augmentation_;
   bool augments_;
   std::optional<ImageConverter> converter_;
-  std::vector<std::byte> buffer_;
+  std::vector<std::byte> buffer_;  // as read, before conversion
+  BufferPool images_;
 };
 
 }  // namespace thaw

@@ -1,11 +1,13 @@
 #include "core/data/training_loader.h"
 
+#include <ATen/ops/clone.h>
 #include <ATen/ops/equal.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/data/augmentation.h"
@@ -181,6 +183,27 @@ TEST_F(TrainingLoaderTest, ImagesAreNormalisedAugmentedAndChannelsLast) {
           }
     }
   }
+}
+
+TEST_F(TrainingLoaderTest, ImagesThatAreKeptAreNotOverwritten) {
+  const Dataset dataset = images(64);
+  TrainingLoader loader(dataset, {.batch = 4, .read_ahead = 2});
+  std::vector<Batch> kept;       // whole batches
+  std::vector<at::Tensor> view;  // one image of each of the others
+  std::vector<at::Tensor> copies;
+  std::set<const void*> places;
+  for (int i = 0; i < 64; ++i) {
+    Batch batch = loader.next().batch;
+    places.insert(batch.inputs.const_data_ptr());
+    copies.push_back(i % 2 == 0 ? batch.inputs.clone() : batch.inputs[1].clone());
+    if (i % 2 == 0 && i < 8) kept.push_back(std::move(batch));
+    if (i % 2 == 1 && i < 8) view.push_back(batch.slice(1, 2).inputs);
+  }
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(at::equal(kept[i].inputs, copies[2 * i]));
+    EXPECT_TRUE(at::equal(view[i][0], copies[2 * i + 1]));
+  }
+  EXPECT_LE(places.size(), 8U + 2 + 2);  // and those that are dropped are used again
 }
 
 TEST_F(TrainingLoaderTest, RefusesWhatDoesNotFit) {
