@@ -30,6 +30,12 @@ namespace {
 //     MPI_Abort with its status, which mpirun returns. Waiting for the others would be a hang.
 // A rank that neither ends nor answers is for the watchdog: mpirun never notices.
 
+// Note [Waiting gives way]
+// A rank that waits in MPI spins. Its loader and helper threads, or other ranks where there are more
+// than cores, need that core: so Open MPI is asked to yield while it waits, unless the user has
+// said otherwise. On a core of its own a rank notices nothing.
+void ask_mpi_to_yield() { setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*replace=*/0); }
+
 void flush_output() {
   std::cout.flush();
   std::cerr.flush();
@@ -86,6 +92,7 @@ MpiSession::MpiSession() : unwinding_(std::uncaught_exceptions()) {
   if (initialised) {
     check_mpi(MPI_Query_thread(&provided), "MPI_Query_thread");
   } else {
+    ask_mpi_to_yield();
     check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
     owns_mpi_ = true;
   }
