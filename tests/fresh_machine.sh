@@ -62,6 +62,7 @@ package_mirror() {
 
 carry_over_package_sources() {
   local file
+  rm -f "$root/etc/apt/sources.list"
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
     if [[ -f $file ]] && grep -qE '/debian(-security)?/?( |$)' "$file"; then
       cp "$file" "$root$file"
