@@ -6,6 +6,8 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/parallel/agreement.h"
+#include "core/parallel/communicator.h"
 
 namespace po = boost::program_options;
 
@@ -28,8 +30,9 @@ void ArgumentParser::option(const std::string& name, const std::string& help,
   options_.add_options()(name.c_str(), value, help.c_str());
 }
 
-ArgumentParser::Parsed ArgumentParser::parse(std::vector<std::string> arguments) const {
-  Parsed parsed;
+ArgumentParser::Attempt ArgumentParser::attempt(std::vector<std::string> arguments) const {
+  Attempt result;
+  Parsed& parsed = result.parsed;
   if (takes_configuration_) {
     parsed.overrides = take_overrides(arguments);
   }
@@ -54,13 +57,33 @@ ArgumentParser::Parsed ArgumentParser::parse(std::vector<std::string> arguments)
   } catch (const po::error& error) {
     throw InputError(fmt::format("command line: {}; usage: thaw {}", error.what(), usage_));
   }
-  parsed.help = parsed.values.count("help") > 0;
+  result.help_wanted = parsed.values.count("help") > 0;
   for (const std::string& name : required_) {
-    if (!parsed.help && parsed.values.count(name) == 0) {
+    if (!result.help_wanted && parsed.values.count(name) == 0) {
       throw InputError(fmt::format("command line: {} is missing; usage: thaw {}", name, usage_));
     }
   }
-  return parsed;
+  return result;
+}
+
+std::optional<ArgumentParser::Parsed> ArgumentParser::parse(
+    std::vector<std::string> arguments) const {
+  Attempt result = attempt(std::move(arguments));
+  if (result.help_wanted) {
+    fmt::print("{}", help());
+    return std::nullopt;
+  }
+  return std::move(result.parsed);
+}
+
+std::optional<ArgumentParser::Parsed> ArgumentParser::parse(
+    const std::vector<std::string>& arguments, Communicator& communicator) const {
+  Attempt result = agreed(communicator, [&] { return attempt(arguments); });
+  if (result.help_wanted) {
+    fmt::print("{}", communicator.rank() == 0 ? help() : "");
+    return std::nullopt;
+  }
+  return std::move(result.parsed);
 }
 
 std::string ArgumentParser::help() const {

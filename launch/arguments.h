@@ -1,12 +1,15 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/config/flags.h"
 
 namespace thaw {
+
+class Communicator;
 
 /// What a sub-command takes besides the options of the configuration.
 class ArgumentParser {
@@ -24,16 +27,25 @@ class ArgumentParser {
   struct Parsed {
     boost::program_options::variables_map values;
     std::vector<Override> overrides;  ///< of the configuration
-    bool help = false;                ///< --help was given: print `help()` and end
 
     std::string operator[](const std::string& name) const { return values[name].as<std::string>(); }
   };
+  /// Nothing where `--help` was given: the help was printed and the sub-command is done.
   /// Throws InputError for an unknown option (with the nearest name), a missing value or argument.
-  Parsed parse(std::vector<std::string> arguments) const;
+  std::optional<Parsed> parse(std::vector<std::string> arguments) const;
+  /// The same as a collective, whose error all ranks throw together; rank 0 prints.
+  std::optional<Parsed> parse(const std::vector<std::string>& arguments,
+                              Communicator& communicator) const;
 
   std::string help() const;
 
  private:
+  struct Attempt {
+    Parsed parsed;
+    bool help_wanted = false;
+  };
+  Attempt attempt(std::vector<std::string> arguments) const;
+
   std::string usage_;
   std::string summary_;
   boost::program_options::options_description options_{"Options"};

@@ -57,16 +57,15 @@ std::string class_lines(const ClassCounts& counts, const std::vector<std::string
   return lines;
 }
 
-ExitStatus evaluate_split(const ArgumentParser& parser,
-                          const std::vector<std::string>& command_line,
+ExitStatus evaluate_split(const std::vector<std::string>& command_line,
                           Communicator& communicator) {
   const bool first = communicator.rank() == 0;
-  const ArgumentParser::Parsed arguments =
-      agreed(communicator, [&] { return parser.parse(command_line); });
-  if (arguments.help) {
-    fmt::print("{}", first ? parser.help() : "");
+  const std::optional<ArgumentParser::Parsed> parsed =
+      make_parser().parse(command_line, communicator);
+  if (!parsed) {
     return ExitStatus::kDone;
   }
+  const ArgumentParser::Parsed& arguments = *parsed;
   const std::string split = arguments["split"];
   const RunSetup setup = set_up(evaluation_request(arguments, split), communicator);
   setup.model->eval();
@@ -87,9 +86,8 @@ ExitStatus evaluate_split(const ArgumentParser& parser,
 }  // namespace
 
 int run_evaluate(std::vector<std::string> arguments) {
-  const ArgumentParser parser = make_parser();
   return run_job(
-      [&](Communicator& communicator) { return evaluate_split(parser, arguments, communicator); });
+      [&](Communicator& communicator) { return evaluate_split(arguments, communicator); });
 }
 
 }  // namespace thaw

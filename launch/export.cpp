@@ -26,12 +26,11 @@ ArgumentParser make_parser() {
 }
 
 ExitStatus export_weights(const std::vector<std::string>& command_line) {
-  const ArgumentParser parser = make_parser();
-  const ArgumentParser::Parsed arguments = parser.parse(command_line);
-  if (arguments.help) {
-    fmt::print("{}", parser.help());
+  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  if (!parsed) {
     return ExitStatus::kDone;
   }
+  const ArgumentParser::Parsed& arguments = *parsed;
   if (arguments["format"] != "huggingface") {
     throw InputError(fmt::format("--format {}: the formats are huggingface", arguments["format"]));
   }

@@ -76,12 +76,11 @@ void print_run(const RunFolder& folder) {
 }
 
 ExitStatus inspect(const std::vector<std::string>& command_line) {
-  const ArgumentParser parser = make_parser();
-  const ArgumentParser::Parsed arguments = parser.parse(command_line);
-  if (arguments.help) {
-    fmt::print("{}", parser.help());
+  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  if (!parsed) {
     return ExitStatus::kDone;
   }
+  const ArgumentParser::Parsed& arguments = *parsed;
   const std::string path = arguments["FILE"];
   if (std::filesystem::is_directory(path)) {
     const RunFolder folder(path);

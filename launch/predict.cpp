@@ -84,12 +84,11 @@ std::string prediction_lines(const Batch& batch, const at::Tensor& logits,
 }
 
 ExitStatus predict(const std::vector<std::string>& command_line) {
-  const ArgumentParser parser = make_parser();
-  const ArgumentParser::Parsed arguments = parser.parse(command_line);
-  if (arguments.help) {
-    fmt::print("{}", parser.help());
+  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  if (!parsed) {
     return ExitStatus::kDone;
   }
+  const ArgumentParser::Parsed& arguments = *parsed;
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   const std::string split = arguments["split"];
   const RunSetup setup = set_up(evaluation_request(arguments, split), *alone);

@@ -20,12 +20,11 @@ ArgumentParser make_parser() {
 }
 
 ExitStatus write_schedule(const std::vector<std::string>& command_line) {
-  const ArgumentParser parser = make_parser();
-  const ArgumentParser::Parsed arguments = parser.parse(command_line);
-  if (arguments.help) {
-    fmt::print("{}", parser.help());
+  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  if (!parsed) {
     return ExitStatus::kDone;
   }
+  const ArgumentParser::Parsed& arguments = *parsed;
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   const RunSetup setup = set_up({arguments["CONFIG"], arguments.overrides}, *alone);
   fmt::print("{}", write_schedule_toml(agreed_schedule(setup, *alone)));

@@ -65,15 +65,14 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   return make_unfreezing_coordinator(communicator, reducer);
 }
 
-ExitStatus train(const ArgumentParser& parser, const std::vector<std::string>& command_line,
-                 Communicator& communicator) {
+ExitStatus train(const std::vector<std::string>& command_line, Communicator& communicator) {
   const bool first = communicator.rank() == 0;
-  const ArgumentParser::Parsed arguments =
-      agreed(communicator, [&] { return parser.parse(command_line); });
-  if (arguments.help) {
-    fmt::print("{}", first ? parser.help() : "");
+  const std::optional<ArgumentParser::Parsed> parsed =
+      make_parser().parse(command_line, communicator);
+  if (!parsed) {
     return ExitStatus::kDone;
   }
+  const ArgumentParser::Parsed& arguments = *parsed;
   agreed(communicator, [&] { check_resume(arguments["resume"]); });
   const RunSetup setup = set_up({arguments["CONFIG"], arguments.overrides}, communicator);
   const Configuration& configuration = setup.configuration();
@@ -121,9 +120,7 @@ ExitStatus train(const ArgumentParser& parser, const std::vector<std::string>& c
 }  // namespace
 
 int run_train(std::vector<std::string> arguments) {
-  const ArgumentParser parser = make_parser();
-  return run_job(
-      [&](Communicator& communicator) { return train(parser, arguments, communicator); });
+  return run_job([&](Communicator& communicator) { return train(arguments, communicator); });
 }
 
 }  // namespace thaw
