@@ -81,8 +81,8 @@ void backward_on_host(const at::Tensor& gradient, const at::Tensor& input, const
       sum_over_rows<T>(input.size(0), row_grain(width), sums ? width : 0, totals,
                        [&](std::int64_t begin, std::int64_t end, T* partial) {
                          const std::int64_t at = begin * width;
-                         kernel(dy + at, in + at, b, dx + at, sums ? partial : nullptr,
-                                end - begin, width);
+                         kernel(dy + at, in + at, b, dx + at, sums ? partial : nullptr, end - begin,
+                                width);
                        });
     });
   });

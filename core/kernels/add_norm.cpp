@@ -65,12 +65,11 @@ void forward_on_host(const Operands& o, double epsilon, const Draws& draws) {
     rows.draws = draws ? &*draws : nullptr;
     rows.packed = draws && rows_are_tokens(*draws->rows, o.input.size(0));
     auto* const kernel = THAW_PICK_SIMD(add_norm_rows<E, T>);
-    at::parallel_for(0, o.input.size(0), row_grain(rows.width),
-                     [&](std::int64_t begin, std::int64_t end) {
-                       std::vector<T> scratch(
-                           static_cast<std::size_t>(2 * padded_width(rows.width)));
-                       kernel(rows, begin, end, scratch.data());
-                     });
+    at::parallel_for(
+        0, o.input.size(0), row_grain(rows.width), [&](std::int64_t begin, std::int64_t end) {
+          std::vector<T> scratch(static_cast<std::size_t>(2 * padded_width(rows.width)));
+          kernel(rows, begin, end, scratch.data());
+        });
   });
 }
 
@@ -131,8 +130,7 @@ struct AddNorm : torch::autograd::Function<AddNorm> {
     const variable_list saved = context->get_saved_variables();
     const bool has_bias = context->saved_data["has bias"].toBool();
     const bool has_residual = context->saved_data["has residual"].toBool();
-    const auto input_type =
-        static_cast<at::ScalarType>(context->saved_data["input type"].toInt());
+    const auto input_type = static_cast<at::ScalarType>(context->saved_data["input type"].toInt());
     const Draws draws = DrawsHolder::unpack(context->saved_data["draws"]);
     const bool input = context->needs_input_grad(0);
     const bool scale = context->needs_input_grad(1);
@@ -204,9 +202,8 @@ at::Tensor add_norm(at::Tensor input, const at::Tensor& bias, const at::Tensor& 
     return AddNorm::apply(input, scale, shift, maybe(fitting_bias), maybe(fitting_residual),
                           epsilon, draws);
   }
-  const at::Tensor output = type == scale.scalar_type()
-                                ? input
-                                : at::empty(input.sizes(), scale.options());
+  const at::Tensor output =
+      type == scale.scalar_type() ? input : at::empty(input.sizes(), scale.options());
   forward_on_host({.input = input,
                    .bias = fitting_bias,
                    .residual = fitting_residual,

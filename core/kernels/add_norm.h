@@ -11,10 +11,10 @@ namespace thaw {
 /// LayerNorm(dropout(input + bias) + residual) over the last dimension: what ends each half of a
 /// transformer layer, in one pass over [rows, width] and one for backward (Note [Fused kernels]).
 ///
-/// `bias` [width] and `residual` [rows, width] may be undefined; without `draws` nothing is dropped.
-/// `input` may be bfloat16; the rest and the result are float32 then, else all have one dtype.
-/// `scale` and `shift`, [width], are LayerNorm's weight and bias (Ba et al. 2016).
-/// Takes the input's memory over: nobody may read it afterwards.
+/// `bias` [width] and `residual` [rows, width] may be undefined; without `draws` nothing is
+/// dropped. `input` may be bfloat16; the rest and the result are float32 then, else all have one
+/// dtype. `scale` and `shift`, [width], are LayerNorm's weight and bias (Ba et al. 2016). Takes the
+/// input's memory over: nobody may read it afterwards.
 at::Tensor add_norm(at::Tensor input, const at::Tensor& bias, const at::Tensor& residual,
                     const at::Tensor& scale, const at::Tensor& shift, double epsilon,
                     const std::optional<DropoutDraws>& draws);

@@ -16,7 +16,8 @@ void check(std::span<const std::int64_t> samples, std::span<const std::int64_t> 
     return;
   }
   if (offsets.size() != samples.size() + 1 || offsets.front() != 0) {
-    throw std::invalid_argument("DrawScope: offsets must start with 0 and be one more than samples");
+    throw std::invalid_argument(
+        "DrawScope: offsets must start with 0 and be one more than samples");
   }
   for (std::size_t i = 1; i < offsets.size(); ++i) {
     if (offsets[i] < offsets[i - 1]) {

@@ -16,7 +16,8 @@ class DrawsHolder : public torch::CustomClassHolder {
   const DropoutDraws draws;
 
   static at::IValue pack(const std::optional<DropoutDraws>& draws) {
-    return draws ? at::IValue::make_capsule(c10::make_intrusive<DrawsHolder>(*draws)) : at::IValue();
+    return draws ? at::IValue::make_capsule(c10::make_intrusive<DrawsHolder>(*draws))
+                 : at::IValue();
   }
   static std::optional<DropoutDraws> unpack(const at::IValue& value) {
     if (value.isNone()) {

@@ -41,9 +41,8 @@ using TorchElement = std::conditional_t<std::is_same_v<E, BFloat16Bits>, c10::BF
 /// The elements of a contiguous tensor of E; null for an undefined one.
 template <typename E>
 const E* elements(const at::Tensor& tensor) {
-  return tensor.defined()
-             ? reinterpret_cast<const E*>(tensor.const_data_ptr<TorchElement<E>>())
-             : nullptr;
+  return tensor.defined() ? reinterpret_cast<const E*>(tensor.const_data_ptr<TorchElement<E>>())
+                          : nullptr;
 }
 template <typename E>
 E* mutable_elements(const at::Tensor& tensor) {

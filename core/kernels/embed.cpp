@@ -1,6 +1,7 @@
 #include "core/kernels/embed.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
@@ -47,22 +48,25 @@ at::Tensor forward_on_host(const at::Tensor& tokens, const at::Tensor& words,
     const auto* position_table = positions.const_data_ptr<Element>();
     const auto* type = types.const_data_ptr<Element>();
     auto* out = output.mutable_data_ptr<Element>();
-    at::parallel_for(0, tokens.size(0), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        const Element* word = word_table + ids[t] * width;
-        const Element* position = position_table + place[static_cast<std::size_t>(t)] * width;
-        for (std::int64_t i = 0; i < width; ++i) {
-          out[t * width + i] = word[i] + position[i] + type[i];
-        }
-      }
-    });
+    at::parallel_for(
+        0, tokens.size(0), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t t = begin; t < end; ++t) {
+            const Element* word = word_table + ids[t] * width;
+            const Element* position = position_table + place[static_cast<std::size_t>(t)] * width;
+            for (std::int64_t i = 0; i < width; ++i) {
+              out[t * width + i] = word[i] + position[i] + type[i];
+            }
+          }
+        });
   });
   return output;
 }
 
-/// Adds row t of `gradient` to row `index[t]` of `table`. Threads share the columns out, so no two
-/// write to one element and each element is summed in the order of the tokens.
-void add_rows(const at::Tensor& gradient, const std::int64_t* index, const at::Tensor& table) {
+/// Adds row t of `gradient` to row `index[t]` of `table`, unless that is `left_out`. Threads share
+/// the columns out, so no two write to one element and each element is summed in the order of the
+/// tokens.
+void add_rows(const at::Tensor& gradient, const std::int64_t* index, const at::Tensor& table,
+              std::int64_t left_out = -1) {
   const std::int64_t width = gradient.size(1), tokens = gradient.size(0);
   with_element_types(gradient.scalar_type(), [&]<typename E, typename T>() {
     using Element = TorchElement<E>;
@@ -72,6 +76,9 @@ void add_rows(const at::Tensor& gradient, const std::int64_t* index, const at::T
     at::parallel_for(0, (width + 63) / 64, 1, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t first = begin * 64, last = std::min(end * 64, width);
       for (std::int64_t t = 0; t < tokens; ++t) {
+        if (index[t] == left_out) {
+          continue;
+        }
         const Element* row = from + t * width;
         Element* sum = to + index[t] * width;
         for (std::int64_t i = first; i < last; ++i) {
@@ -85,19 +92,22 @@ void add_rows(const at::Tensor& gradient, const std::int64_t* index, const at::T
 struct Embed : torch::autograd::Function<Embed> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& tokens,
                             const at::Tensor& words, const at::Tensor& positions,
-                            const at::Tensor& types, const RowsPointer& rows) {
+                            const at::Tensor& types, const RowsPointer& rows,
+                            std::int64_t padding) {
     context->save_for_backward({tokens, words, positions, types});
     context->saved_data["rows"] = RowsHolder::pack(rows);
+    context->saved_data["padding"] = padding;
     return forward_on_host(tokens, words, positions, types, *rows);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor gradient = gradients[0].contiguous();
-    variable_list result(5);
+    variable_list result(6);
     if (context->needs_input_grad(1)) {
       result[1] = at::zeros_like(saved[1]);
-      add_rows(gradient, saved[0].const_data_ptr<std::int64_t>(), result[1]);
+      add_rows(gradient, saved[0].const_data_ptr<std::int64_t>(), result[1],
+               context->saved_data["padding"].toInt());
     }
     if (context->needs_input_grad(2)) {
       result[2] = at::zeros_like(saved[2]);
@@ -115,15 +125,15 @@ struct Embed : torch::autograd::Function<Embed> {
 }  // namespace
 
 at::Tensor embed(const at::Tensor& tokens, const at::Tensor& words, const at::Tensor& positions,
-                 const at::Tensor& types, RowsPointer rows) {
+                 const at::Tensor& types, RowsPointer rows, std::int64_t padding) {
   TORCH_CHECK(tokens.dim() == 1 && tokens.scalar_type() == at::kLong && !rows->offsets.empty() &&
                   rows->offsets.back() == tokens.size(0),
               "embed: tokens must be int64 [T], as the offsets say");
   if (!use_fused(words)) {
     const at::Tensor place = at::tensor(places(*rows), at::kLong).to(tokens.device());
-    return words.index_select(0, tokens) + positions.index_select(0, place) + types[0];
+    return at::embedding(words, tokens, padding) + positions.index_select(0, place) + types[0];
   }
-  return Embed::apply(tokens.contiguous(), words, positions, types, rows);
+  return Embed::apply(tokens.contiguous(), words, positions, types, rows, padding);
 }
 
 }  // namespace thaw

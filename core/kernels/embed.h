@@ -12,8 +12,10 @@ namespace thaw {
 /// encoder starts from.
 ///
 /// `tokens` int64 [T], on the device of the tables; `rows` must have offsets, from 0 to T. Ids and
-/// lengths must fit the tables: the caller checks them. Backward gives dense gradients.
+/// lengths must fit the tables: the caller checks them. Backward gives dense gradients; the word
+/// `padding` (-1: none) gets none, as with torch.nn.Embedding's padding_idx.
 at::Tensor embed(const at::Tensor& tokens, const at::Tensor& words, const at::Tensor& positions,
-                 const at::Tensor& types, std::shared_ptr<const SampleRows> rows);
+                 const at::Tensor& types, std::shared_ptr<const SampleRows> rows,
+                 std::int64_t padding);
 
 }  // namespace thaw

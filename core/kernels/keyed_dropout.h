@@ -9,8 +9,8 @@ namespace thaw {
 /// `input` with elements dropped and the rest scaled, as Note [Keyed draws] says. Differentiable;
 /// backward draws again. float32, float64 or bfloat16, on the host or a CUDA device.
 ///
-/// Rows, the first dimension, are the samples of `draws` or, packed, their tokens. Throws c10::Error
-/// if their number is neither.
+/// Rows, the first dimension, are the samples of `draws` or, packed, their tokens. Throws
+/// c10::Error if their number is neither.
 at::Tensor keyed_dropout(const at::Tensor& input, const DropoutDraws& draws);
 
 /// The same for attention's probabilities padded to [n, heads, L, L]: the draw of head h, query q

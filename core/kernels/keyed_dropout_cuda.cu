@@ -29,8 +29,8 @@ __device__ std::int64_t sample_of(std::int64_t row, const std::int64_t* offsets,
   return low;
 }
 
-/// A thread makes one Philox call for eight elements, 16 apart (Note [Keyed draws]), so neighbouring
-/// threads touch neighbouring elements.
+/// A thread makes one Philox call for eight elements, 16 apart (Note [Keyed draws]), so
+/// neighbouring threads touch neighbouring elements.
 template <typename scalar_t>
 __global__ void drop_rows(const scalar_t* input, scalar_t* output, std::int64_t rows,
                           std::int64_t width, DropoutKey key, const std::int64_t* samples,
@@ -48,10 +48,10 @@ __global__ void drop_rows(const scalar_t* input, scalar_t* output, std::int64_t 
       token = row - offsets[sample];
     }
     const auto id = static_cast<std::uint64_t>(samples[sample]);
-    const Philox::Counter words = Philox::draw(
-        {static_cast<std::uint32_t>(within), static_cast<std::uint32_t>(token),
-         static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)},
-        key.key);
+    const Philox::Counter words =
+        Philox::draw({static_cast<std::uint32_t>(within), static_cast<std::uint32_t>(token),
+                      static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)},
+                     key.key);
     const std::int64_t first = within / 16 * 128 + within % 16;
     for (int half_word = 0; half_word < 8 && first + half_word * 16 < width; ++half_word) {
       const std::uint32_t bits = (words[half_word / 2] >> (half_word % 2 * 16)) & 0xFFFF;
@@ -120,12 +120,13 @@ at::Tensor keyed_attention_dropout_cuda(const at::Tensor& input, const DropoutDr
   const at::Tensor samples = to_device(draws.rows->samples, input);
   const at::Tensor offsets = to_device(draws.rows->offsets, input);
   const int grid = grid_for(input.numel());
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, input.scalar_type(), "keyed_attention_dropout", [&] {
-    drop_attention<scalar_t><<<grid, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
-        input.const_data_ptr<scalar_t>(), output.mutable_data_ptr<scalar_t>(), input.numel(),
-        input.size(1), input.size(2), draws.key, samples.const_data_ptr<std::int64_t>(),
-        offsets.const_data_ptr<std::int64_t>());
-  });
+  AT_DISPATCH_FLOATING_TYPES_AND(
+      at::kBFloat16, input.scalar_type(), "keyed_attention_dropout", [&] {
+        drop_attention<scalar_t><<<grid, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
+            input.const_data_ptr<scalar_t>(), output.mutable_data_ptr<scalar_t>(), input.numel(),
+            input.size(1), input.size(2), draws.key, samples.const_data_ptr<std::int64_t>(),
+            offsets.const_data_ptr<std::int64_t>());
+      });
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return output;
 }

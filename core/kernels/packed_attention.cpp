@@ -74,8 +74,8 @@ at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& b
                                 .index_copy(0, places, with_bias)
                                 .view({n, length, 3, heads, size})
                                 .permute({2, 0, 3, 1, 4});
-  at::Tensor scores = at::matmul(padded[0], padded[1].transpose(2, 3)) /
-                      std::sqrt(static_cast<double>(size));
+  at::Tensor scores =
+      at::matmul(padded[0], padded[1].transpose(2, 3)) / std::sqrt(static_cast<double>(size));
   std::vector<std::int64_t> lengths;
   for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
     lengths.push_back(rows.offsets[i + 1] - rows.offsets[i]);
@@ -105,8 +105,9 @@ template <typename T>
 class Scratch {
  public:
   explicit Scratch(std::int64_t count)
-      : memory_(std::aligned_alloc(64, (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64),
-                &std::free) {
+      : memory_(
+            std::aligned_alloc(64, (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64),
+            &std::free) {
     if (memory_ == nullptr) {
       throw std::bad_alloc();
     }
@@ -117,9 +118,9 @@ class Scratch {
   std::unique_ptr<void, void (*)(void*)> memory_;
 };
 
-/// Shares the (sample, head) pairs out among threads: each gets consecutive ones, so that a sample's
-/// rows stay in a core's cache, of about the same cost, which grows with the square of the length.
-/// Calls `body(first, last)` with numbers of pairs, sample after sample.
+/// Shares the (sample, head) pairs out among threads: each gets consecutive ones, so that a
+/// sample's rows stay in a core's cache, of about the same cost, which grows with the square of the
+/// length. Calls `body(first, last)` with numbers of pairs, sample after sample.
 template <typename Body>
 void for_balanced_heads(const SampleRows& rows, std::int64_t heads, std::int64_t size,
                         const Body& body) {
@@ -157,7 +158,8 @@ struct Operands {
   at::Tensor output, gradient, projected_gradient;
 };
 
-void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows, const Draws& draws) {
+void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows,
+                 const Draws& draws) {
   const std::int64_t tokens = o.projected.size(0);
   const std::int64_t width = o.projected.size(1) / 3;
   const std::int64_t size = width / heads;
@@ -252,8 +254,8 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
   }
 };
 
-void check(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
-           std::int64_t heads, const SampleRows& rows) {
+void check(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases, std::int64_t heads,
+           const SampleRows& rows) {
   TORCH_CHECK(projected.dim() == 2 && heads > 0 && projected.size(1) % (3 * heads) == 0,
               "packed_attention: projections must be [T, 3 * heads * d], not ", projected.sizes(),
               " for ", heads, " heads");

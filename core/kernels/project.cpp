@@ -30,8 +30,8 @@ struct Project : torch::autograd::Function<Project> {
       any_weight = any_weight || weight.requires_grad();
       sizes.push_back(weight.size(0));
     }
-    context->save_for_backward({any_weight ? input : at::Tensor(),
-                                input.requires_grad() ? stacked : at::Tensor()});
+    context->save_for_backward(
+        {any_weight ? input : at::Tensor(), input.requires_grad() ? stacked : at::Tensor()});
     context->saved_data["sizes"] = sizes;
     return at::mm(input, stacked.t());
   }
@@ -59,7 +59,8 @@ struct Project : torch::autograd::Function<Project> {
 }  // namespace
 
 bool PreparedWeights::current(at::TensorList weights, at::ScalarType type) const {
-  if (!prepared_.defined() || prepared_.scalar_type() != type || sources_.size() != weights.size()) {
+  if (!prepared_.defined() || prepared_.scalar_type() != type ||
+      sources_.size() != weights.size()) {
     return false;
   }
   for (std::size_t i = 0; i < weights.size(); ++i) {

@@ -17,7 +17,10 @@ class PreparedWeights {
   /// (a write in place, or another storage, is noticed). Trainable weights are prepared anew.
   at::Tensor get(at::TensorList weights, at::ScalarType type);
 
-  void clear() { sources_.clear(); prepared_.reset(); }
+  void clear() {
+    sources_.clear();
+    prepared_.reset();
+  }
 
  private:
   struct Source {
@@ -32,7 +35,8 @@ class PreparedWeights {
 };
 
 /// input times the transposes of `weights`, side by side: [rows, in] times [out_i, in] gives
-/// [rows, sum of out_i]. No bias: the function that reads the result adds it (Note [Fused kernels]).
+/// [rows, sum of out_i]. No bias: the function that reads the result adds it (Note [Fused
+/// kernels]).
 ///
 /// Runs, and returns, in `type`, whatever the input and the weights are in; their gradients are in
 /// their own. Backward computes products for those inputs only that need a gradient; a frozen layer

@@ -28,7 +28,7 @@ Function* pick_simd(Function* baseline, Function* avx2, Function* avx512) {
 }  // namespace thaw
 
 #if defined(__x86_64__)
-#define THAW_PICK_SIMD(...)                                                    \
+#define THAW_PICK_SIMD(...)                                                               \
   ::thaw::pick_simd(&::thaw::simd_baseline::__VA_ARGS__, &::thaw::simd_avx2::__VA_ARGS__, \
                     &::thaw::simd_avx512::__VA_ARGS__)
 #else

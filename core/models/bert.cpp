@@ -32,8 +32,8 @@ Bert::Bert(const BertConfig& config, Pooling pooling, std::int64_t classes)
   ParameterGroup head{"head", {"classifier.*"}};
   if (pooling == Pooling::kCls) {
     const auto pooler = register_module("pooler", std::make_shared<torch::nn::Module>());
-    pooler_ = pooler->register_module("dense",
-                                      std::make_shared<nn::Dense>(config.hidden, config.hidden));
+    pooler_ =
+        pooler->register_module("dense", std::make_shared<nn::Dense>(config.hidden, config.hidden));
     head.patterns.insert(head.patterns.begin(), "pooler.*");
   }
   groups_.push_back(std::move(head));
@@ -49,8 +49,7 @@ at::Tensor Bert::run(std::size_t first, std::size_t last, at::Tensor input, cons
     if (group == 0) {
       hidden = embeddings_->forward(batch.inputs, rows);
     } else if (group <= layers_.size()) {
-      const at::ScalarType compute =
-          compute_ == at::kFloat ? hidden.scalar_type() : compute_;
+      const at::ScalarType compute = compute_ == at::kFloat ? hidden.scalar_type() : compute_;
       hidden = layers_[group - 1]->forward(hidden, rows, compute);
     } else {
       hidden = head(hidden, rows);
@@ -110,10 +109,10 @@ void Bert::check_inputs(std::int64_t largest_token, std::int64_t longest_sample)
         largest_token, config_.vocabulary - 1, config_.vocabulary));
   }
   if (longest_sample > config_.longest) {
-    throw InputError(fmt::format(
-        "the data has a sample of {} tokens, but the model takes {} (config.json's "
-        "max_position_embeddings): prepare the data with --max-tokens {}",
-        longest_sample, config_.longest, config_.longest));
+    throw InputError(
+        fmt::format("the data has a sample of {} tokens, but the model takes {} (config.json's "
+                    "max_position_embeddings): prepare the data with --max-tokens {}",
+                    longest_sample, config_.longest, config_.longest));
   }
 }
 
@@ -187,8 +186,7 @@ std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t class
     throw InputError("model.architecture: \"bert\" reads text, but the data are images");
   }
   if (options.pooling != "mean" && options.pooling != "cls") {
-    throw InputError(
-        fmt::format("model.pooling: \"{}\" is neither mean nor cls", options.pooling));
+    throw InputError(fmt::format("model.pooling: \"{}\" is neither mean nor cls", options.pooling));
   }
   if (options.config.empty()) {
     throw InputError("model.config: name the config.json that lies beside the weights");

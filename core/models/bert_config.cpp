@@ -84,6 +84,21 @@ class Fields {
     return value->get<std::string>();
   }
 
+  /// A token's id in [0, vocabulary), or -1 where the key is null.
+  std::int64_t token(const std::string& key, std::int64_t fallback, std::int64_t vocabulary) const {
+    if (object_.contains(key) && object_.at(key).is_null()) {
+      return -1;
+    }
+    const json* value = find(key);
+    if (value == nullptr) {
+      return fallback;
+    }
+    if (!value->is_number_integer() || *value < 0 || *value >= vocabulary) {
+      fail(key, fmt::format("must be a token of the vocabulary or null, not {}", value->dump()));
+    }
+    return value->get<std::int64_t>();
+  }
+
   bool flag(const std::string& key) const {
     const json* value = find(key);
     if (value != nullptr && !value->is_boolean()) {
@@ -102,9 +117,10 @@ class Fields {
 Fields read_fields(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    throw InputError(fmt::format("{}: cannot be read; model.config should name the config.json "
-                                 "that lies beside the weights",
-                                 path));
+    throw InputError(
+        fmt::format("{}: cannot be read; model.config should name the config.json "
+                    "that lies beside the weights",
+                    path));
   }
   constexpr std::size_t kLongest = 16 << 20;  // with many classes, id2label is long
   std::string text;
@@ -117,7 +133,8 @@ Fields read_fields(const std::string& path) {
   }
   json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (object.is_discarded() || !object.is_object()) {
-    throw InputError(fmt::format("{}: not a JSON object; expected Hugging Face's config.json", path));
+    throw InputError(
+        fmt::format("{}: not a JSON object; expected Hugging Face's config.json", path));
   }
   return Fields(path, std::move(object));
 }
@@ -147,8 +164,8 @@ Activation activation_of(const Fields& fields) {
 void refuse_other_networks(const Fields& fields) {
   const std::string type = fields.text("model_type", "bert");
   if (type != "bert") {
-    fields.fail("model_type", fmt::format("is \"{}\"; Thaw's architecture \"bert\" reads \"bert\"",
-                                          type));
+    fields.fail("model_type",
+                fmt::format("is \"{}\"; Thaw's architecture \"bert\" reads \"bert\"", type));
   }
   const std::string positions = fields.text("position_embedding_type", "absolute");
   if (positions != "absolute") {
@@ -175,6 +192,7 @@ BertConfig read_bert_config(const std::string& path) {
   config.intermediate = fields.size("intermediate_size");
   config.longest = fields.size("max_position_embeddings");
   config.token_types = fields.size("type_vocab_size", 2);
+  config.padding = fields.token("pad_token_id", 0, config.vocabulary);
   if (config.layers > 10000) {
     fields.fail("num_hidden_layers", fmt::format("is {}, more than any BERT has", config.layers));
   }
@@ -185,8 +203,8 @@ BertConfig read_bert_config(const std::string& path) {
   const double parameters =
       static_cast<double>(config.hidden) *
       (static_cast<double>(config.vocabulary + config.longest + config.token_types) +
-       static_cast<double>(config.layers) *
-           (4.0 * static_cast<double>(config.hidden) + 2.0 * static_cast<double>(config.intermediate)));
+       static_cast<double>(config.layers) * (4.0 * static_cast<double>(config.hidden) +
+                                             2.0 * static_cast<double>(config.intermediate)));
   if (parameters > kMostParameters) {
     fields.fail("hidden_size", fmt::format("and the other sizes make {:.0f} parameters, more than "
                                            "any BERT has",

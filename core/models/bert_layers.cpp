@@ -26,8 +26,8 @@ LayerNorm::LayerNorm(std::int64_t width, double norm_epsilon)
 
 AddNormOutput::AddNormOutput(std::int64_t in, const BertConfig& config)
     : dense_(register_module("dense", std::make_shared<Dense>(in, config.hidden))),
-      norm_(register_module("LayerNorm", std::make_shared<LayerNorm>(config.hidden,
-                                                                     config.layer_norm_epsilon))),
+      norm_(register_module("LayerNorm",
+                            std::make_shared<LayerNorm>(config.hidden, config.layer_norm_epsilon))),
       dropout_(register_module("dropout", std::make_shared<Dropout>(config.dropout))) {}
 
 at::Tensor AddNormOutput::forward(const at::Tensor& input, const at::Tensor& residual,
@@ -37,19 +37,21 @@ at::Tensor AddNormOutput::forward(const at::Tensor& input, const at::Tensor& res
 }
 
 BertEmbeddings::BertEmbeddings(const BertConfig& config)
-    : words_(register_module("word_embeddings",
+    : padding_(config.padding),
+      words_(register_module("word_embeddings",
                              std::make_shared<Table>(config.vocabulary, config.hidden))),
       positions_(register_module("position_embeddings",
                                  std::make_shared<Table>(config.longest, config.hidden))),
       types_(register_module("token_type_embeddings",
                              std::make_shared<Table>(config.token_types, config.hidden))),
-      norm_(register_module("LayerNorm", std::make_shared<LayerNorm>(config.hidden,
-                                                                     config.layer_norm_epsilon))),
+      norm_(register_module("LayerNorm",
+                            std::make_shared<LayerNorm>(config.hidden, config.layer_norm_epsilon))),
       dropout_(register_module("dropout", std::make_shared<Dropout>(config.dropout))) {}
 
 at::Tensor BertEmbeddings::forward(const at::Tensor& tokens,
                                    const std::shared_ptr<const SampleRows>& rows) {
-  const at::Tensor sum = embed(tokens, words_->weight, positions_->weight, types_->weight, rows);
+  const at::Tensor sum =
+      embed(tokens, words_->weight, positions_->weight, types_->weight, rows, padding_);
   return dropout_->forward(add_norm(sum, {}, {}, norm_->weight, norm_->bias, norm_->epsilon, {}));
 }
 
@@ -63,13 +65,12 @@ BertLayer::BertLayer(const BertConfig& config)
   value_ = self->register_module("value", square());
   attention_dropout_ =
       self->register_module("dropout", std::make_shared<Dropout>(config.attention_dropout));
-  attention_output_ = attention->register_module(
-      "output", std::make_shared<AddNormOutput>(config.hidden, config));
+  attention_output_ =
+      attention->register_module("output", std::make_shared<AddNormOutput>(config.hidden, config));
   const auto intermediate = register_module("intermediate", std::make_shared<torch::nn::Module>());
   intermediate_ = intermediate->register_module(
       "dense", std::make_shared<Dense>(config.hidden, config.intermediate));
-  output_ =
-      register_module("output", std::make_shared<AddNormOutput>(config.intermediate, config));
+  output_ = register_module("output", std::make_shared<AddNormOutput>(config.intermediate, config));
 }
 
 at::Tensor BertLayer::forward(const at::Tensor& input,
@@ -77,12 +78,11 @@ at::Tensor BertLayer::forward(const at::Tensor& input,
                               at::ScalarType compute) {
   const at::Tensor projected =
       project(input, {query_->weight, key_->weight, value_->weight}, attention_weights_, compute);
-  const at::Tensor context =
-      packed_attention(projected, {query_->bias, key_->bias, value_->bias}, heads_, rows,
-                       attention_dropout_->draws(*rows));
+  const at::Tensor context = packed_attention(projected, {query_->bias, key_->bias, value_->bias},
+                                              heads_, rows, attention_dropout_->draws(*rows));
   const at::Tensor attended = attention_output_->forward(context, input, *rows, compute);
-  const at::Tensor inner = bias_activation(intermediate_->project(attended, compute),
-                                           intermediate_->bias, activation_);
+  const at::Tensor inner =
+      bias_activation(intermediate_->project(attended, compute), intermediate_->bias, activation_);
   return output_->forward(inner, attended, *rows, compute);
 }
 

@@ -65,6 +65,7 @@ class BertEmbeddings : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& tokens, const std::shared_ptr<const SampleRows>& rows);
 
  private:
+  std::int64_t padding_;
   std::shared_ptr<Table> words_, positions_, types_;
   std::shared_ptr<LayerNorm> norm_;
   std::shared_ptr<Dropout> dropout_;

@@ -103,8 +103,9 @@ TEST(KeyedAttentionDropout, DoesNotDependOnPadding) {
   EXPECT_TRUE(at::equal(loose.slice(2, 0, 5).slice(3, 0, 5), tight));
   for (std::int64_t head = 0; head < 2; ++head) {
     for (std::int64_t i = 0; i < 9; ++i) {
-      EXPECT_EQ(tight[0][head][i / 3][i % 3].item<float>() != 0,
-                draws.key.keeps(4, static_cast<std::uint32_t>(head), static_cast<std::uint32_t>(i)));
+      EXPECT_EQ(
+          tight[0][head][i / 3][i % 3].item<float>() != 0,
+          draws.key.keeps(4, static_cast<std::uint32_t>(head), static_cast<std::uint32_t>(i)));
     }
   }
   EXPECT_THROW(keyed_attention_dropout(at::ones({2, 2, 4, 4}), draws), c10::Error);

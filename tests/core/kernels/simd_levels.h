@@ -25,10 +25,9 @@ class EachSimdLevel : public testing::TestWithParam<SimdLevel> {
   }
 };
 
-#define THAW_AT_EACH_SIMD_LEVEL(Suite)                                                    \
-  INSTANTIATE_TEST_SUITE_P(Level, Suite,                                                  \
-                           testing::Values(SimdLevel::kBaseline, SimdLevel::kAvx2,        \
-                                           SimdLevel::kAvx512),                           \
-                           EachSimdLevel::name)
+#define THAW_AT_EACH_SIMD_LEVEL(Suite)                                                           \
+  INSTANTIATE_TEST_SUITE_P(                                                                      \
+      Level, Suite, testing::Values(SimdLevel::kBaseline, SimdLevel::kAvx2, SimdLevel::kAvx512), \
+      EachSimdLevel::name)
 
 }  // namespace thaw
