@@ -69,6 +69,8 @@ if(THAW_CUDA_COMPILE)
   endif()
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_EXTENSIONS OFF)
+  # constexpr functions of the standard library (std::array) are called on the GPU too.
+  string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr")
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
   find_package(CUDAToolkit REQUIRED)
 

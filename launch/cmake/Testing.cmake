@@ -29,9 +29,6 @@ target_link_libraries(thaw_test_support PRIVATE thaw_compile_options)
 # thaw_test_folder(FOLDER LIBRARY): tests/FOLDER/*_test.cpp become one executable of GoogleTests,
 # `test_` and the folder's name with underscores. A CMakeLists.txt there may add more.
 function(thaw_test_folder folder library)
-  if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt")
-    add_subdirectory("${folder}")
-  endif()
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp")
   if(NOT sources OR NOT TARGET ${library})
     return()
@@ -43,6 +40,9 @@ function(thaw_test_folder folder library)
   gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 60
                        PROPERTIES TIMEOUT 120 LABELS unit
                                   ENVIRONMENT "OMP_NUM_THREADS=2;${_test_environment}")
+  if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt")
+    add_subdirectory("${folder}")
+  endif()
 endfunction()
 
 # thaw_mpi_test(NAME TARGET RANKS n... [ARGS a...] [LABELS l...] [TIMEOUT s]): one ctest entry for
