@@ -158,7 +158,8 @@ std::vector<GroupTensors> resolve_groups(const torch::nn::Module& module,
   matcher.require_all_used();
   for (const GroupTensors& group : result) {
     if (group.parameters.empty()) {
-      throw InputError(fmt::format("group \"{}\" holds no parameter", group.name));
+      throw InputError(fmt::format(
+          "group \"{}\" holds no parameter that an earlier group does not hold", group.name));
     }
   }
   return result;

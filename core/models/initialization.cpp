@@ -1,5 +1,6 @@
 #include "core/models/initialization.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 
@@ -24,28 +25,32 @@ class Draws {
       : key_(keyed_hash(seed, fingerprint(name).low)) {}
 
   /// In [0, 1), a multiple of 2^-53.
-  double uniform() { return static_cast<double>(keyed_hash(key_, next_++) >> 11) * 0x1p-53; }
+  double uniform(std::int64_t i) const {
+    return static_cast<double>(keyed_hash(key_, static_cast<std::uint64_t>(i)) >> 11) * 0x1p-53;
+  }
 
   /// Box and Muller 1958; the second value of each pair is left unused.
-  double normal() {
-    const double radius = std::sqrt(-2.0 * std::log1p(-uniform()));
-    return radius * std::cos(2.0 * std::numbers::pi * uniform());
+  double normal(std::int64_t i) const {
+    const double radius = std::sqrt(-2.0 * std::log1p(-uniform(2 * i)));
+    return radius * std::cos(2.0 * std::numbers::pi * uniform(2 * i + 1));
   }
 
  private:
   std::uint64_t key_;
-  std::uint64_t next_ = 0;
 };
 
-/// Writes `draw()` to each element in row-major order, whatever the tensor's strides and dtype.
-template <typename Draw>
-void fill(at::Tensor& tensor, Draw draw) {
+/// Writes `value(i)` to the i-th element in row-major order, whatever the strides and dtype.
+template <typename Value>
+void fill(at::Tensor& tensor, const Value& value) {
+  constexpr std::int64_t kGrain = 4096;
   const at::NoGradGuard no_grad;
   at::Tensor values = at::empty(tensor.sizes(), at::kDouble);
   double* out = values.mutable_data_ptr<double>();
-  for (std::int64_t i = 0; i < values.numel(); ++i) {
-    out[i] = draw();
-  }
+  at::parallel_for(0, values.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      out[i] = value(i);
+    }
+  });
   tensor.copy_(values);
 }
 
@@ -64,14 +69,14 @@ double fan_out(const at::Tensor& weight) {
 }  // namespace
 
 void Initializer::uniform(at::Tensor tensor, std::string_view name, double low, double high) const {
-  Draws draws(seed_, name);
-  fill(tensor, [&] { return low + (high - low) * draws.uniform(); });
+  const Draws draws(seed_, name);
+  fill(tensor, [&](std::int64_t i) { return low + (high - low) * draws.uniform(i); });
 }
 
 void Initializer::normal(at::Tensor tensor, std::string_view name, double mean,
                          double deviation) const {
-  Draws draws(seed_, name);
-  fill(tensor, [&] { return mean + deviation * draws.normal(); });
+  const Draws draws(seed_, name);
+  fill(tensor, [&](std::int64_t i) { return mean + deviation * draws.normal(i); });
 }
 
 void Initializer::kaiming_normal_fan_out(at::Tensor weight, std::string_view name) const {

@@ -1,10 +1,10 @@
 #include "core/models/resnet.h"
 
 #include <ATen/ops/adaptive_avg_pool2d.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/max_pool2d.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 
 #include <functional>
@@ -46,8 +46,8 @@ class ResNet : public Model {
       groups_.push_back({name, {name + ".*"}});
     }
     const auto head = register_module(head_name_, std::make_shared<torch::nn::Module>());
-    head_weight_ = head->register_parameter("weight", at::empty({classes, in}));
-    head_bias_ = head->register_parameter("bias", at::empty({classes}));
+    head_weight_ = head->register_parameter("weight", at::zeros({classes, in}));
+    head_bias_ = head->register_parameter("bias", at::zeros({classes}));
     groups_.push_back({"head", {head_name_ + ".*"}});
   }
 
@@ -83,7 +83,8 @@ class ResNet : public Model {
     }
   }
 
-  void initialize(std::uint64_t seed);
+  /// `head_only`: all else, which a file will set, stays 0.
+  void initialize(std::uint64_t seed, bool head_only);
 
  private:
   void add_layer(const std::string& name, std::int64_t& in, std::int64_t width, std::int64_t blocks,
@@ -141,11 +142,11 @@ class ResNet : public Model {
 };
 
 /// As the two sources of weights start theirs: torchvision, and the CIFAR ResNets of Idelbayev.
-void ResNet::initialize(std::uint64_t seed) {
+void ResNet::initialize(std::uint64_t seed, bool head_only) {
   const Initializer initializer(seed);
   for (const auto& item : named_parameters()) {
     const at::Tensor& tensor = item.value();
-    if (tensor.dim() == 4) {
+    if (tensor.dim() == 4 && !head_only) {
       if (shape_.cifar) {
         initializer.kaiming_normal_fan_in(tensor, item.key());
       } else {
@@ -196,7 +197,7 @@ std::shared_ptr<Model> make(const ResNetShape& shape, const ModelOptions& option
                                  options.architecture));
   }
   const auto model = std::make_shared<ResNet>(shape, input.channels, classes);
-  model->initialize(seed);
+  model->initialize(seed, /*head_only=*/!options.weights.empty());
   return model;
 }
 

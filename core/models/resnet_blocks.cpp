@@ -2,14 +2,14 @@
 
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/conv2d.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/zeros.h>
 
 namespace thaw::nn {
 
 Convolution::Convolution(std::int64_t in, std::int64_t out, std::int64_t kernel,
                          std::int64_t stride)
-    : weight(register_parameter("weight", at::empty({out, in, kernel, kernel}))),
+    : weight(register_parameter("weight", at::zeros({out, in, kernel, kernel}))),
       stride_(stride),
       padding_(kernel / 2) {}
 
