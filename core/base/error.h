@@ -8,10 +8,10 @@ namespace thaw {
 /// What a rank's process ends with. Scripts rely on these numbers.
 enum class ExitStatus : int {
   kDone = 0,
-  kBadInput = 2,       ///< bad input or configuration, found before training
-  kFailed = 3,         ///< failed while running
-  kDisagreement = 4,   ///< ranks disagree, or one does not answer
-  kRequeue = 75,       ///< stopped early on request with everything saved
+  kBadInput = 2,      ///< bad input or configuration, found before training
+  kFailed = 3,        ///< failed while running
+  kDisagreement = 4,  ///< ranks disagree, or one does not answer
+  kRequeue = 75,      ///< stopped early on request with everything saved
 };
 
 /// Base of all errors that Thaw throws on purpose; `what()` says what, where and what to do.

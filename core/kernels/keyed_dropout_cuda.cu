@@ -1,3 +1,5 @@
+#include "core/kernels/keyed_dropout_cuda.h"
+
 #include <ATen/Dispatch.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/ops/empty_like.h>
@@ -8,8 +10,6 @@
 
 #include <cstdint>
 #include <vector>
-
-#include "core/kernels/keyed_dropout_cuda.h"
 
 namespace thaw {
 namespace {

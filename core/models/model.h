@@ -35,17 +35,15 @@ class Model : public torch::nn::Module {
   virtual at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                          const Batch& batch) = 0;
 
-  at::Tensor forward(const Batch& batch) {
-    return run(0, groups().size(), at::Tensor(), batch);
-  }
+  at::Tensor forward(const Batch& batch) { return run(0, groups().size(), at::Tensor(), batch); }
 
   /// How weight files by others name this model's tensors (core/models/weights.h).
   virtual WeightNaming weight_naming() const { return {}; }
 
   /// The type that matrix products and convolutions run in: `at::kFloat` over float32 weights, or
-  /// `at::kBFloat16` over float32 weights (train.precision = "bfloat16"; norms, softmax and loss stay
-  /// float32). A model in float64 is converted by `to(at::kDouble)` instead.
-  /// Throws InputError where the model does not have it.
+  /// `at::kBFloat16` over float32 weights (train.precision = "bfloat16"; norms, softmax and loss
+  /// stay float32). A model in float64 is converted by `to(at::kDouble)` instead. Throws InputError
+  /// where the model does not have it.
   virtual void set_precision(at::ScalarType compute);
 
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what

@@ -31,9 +31,9 @@ namespace {
 // A rank that neither ends nor answers is for the watchdog: mpirun never notices.
 
 // Note [Waiting gives way]
-// A rank that waits in MPI spins. Its loader and helper threads, or other ranks where there are more
-// than cores, need that core: so Open MPI is asked to yield while it waits, unless the user has
-// said otherwise. On a core of its own a rank notices nothing.
+// A rank that waits in MPI spins. Its loader and helper threads, or other ranks where there are
+// more than cores, need that core: so Open MPI is asked to yield while it waits, unless the user
+// has said otherwise. On a core of its own a rank notices nothing.
 void ask_mpi_to_yield() { setenv("OMPI_MCA_mpi_yield_when_idle", "1", /*replace=*/0); }
 
 void flush_output() {

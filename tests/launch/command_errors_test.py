@@ -4,8 +4,7 @@ import json
 import struct
 import unittest
 
-import h5py
-from command_fixture import CommandTest, np, require
+from command_fixture import CommandTest, h5py, np, require
 
 
 def write_safetensors(path, tensors):

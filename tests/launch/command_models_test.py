@@ -5,8 +5,7 @@ import subprocess
 import sys
 import unittest
 
-import h5py
-from command_fixture import DATA, MINILM, ROOT, CommandTest, np, require
+from command_fixture import DATA, MINILM, ROOT, CommandTest, h5py, np, require
 
 IMAGENET = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 
