@@ -225,7 +225,8 @@ void CacheFile::remove_others(bool partial_too) const {
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_, error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(stem_ + ".")) continue;
+    // Not the one to be written: without locks another process may just have finished it.
+    if (!name.starts_with(stem_ + ".") || entry.path() == path()) continue;
     const bool complete = name.ends_with(".bin");
     const bool partial = name.find(ours) != std::string::npos;
     if (complete || (partial && partial_too)) fs::remove(entry.path(), error);

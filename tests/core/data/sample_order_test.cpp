@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
+#include <span>
 
 #include "core/data/dataset.h"
 #include "tests/core/data/hdf5_writer.h"
@@ -26,6 +27,18 @@ void expect_permutation(std::vector<std::int64_t> samples) {
   }
 }
 
+/// The order of one window with its blocks (of 2 samples) renamed by first appearance: equal for
+/// two windows that are mixed in the same way.
+std::vector<std::int64_t> pattern(std::span<const std::int64_t> window) {
+  std::map<std::int64_t, std::int64_t> names;
+  std::vector<std::int64_t> result;
+  for (const std::int64_t sample : window) {
+    const auto name = names.emplace(sample / 2, names.size()).first->second;
+    result.push_back(name * 2 + sample % 2);
+  }
+  return result;
+}
+
 class SampleOrderTest : public testing::Test {
  protected:
   /// Images of `row_bytes` bytes, `chunk` of them a chunk.
@@ -33,7 +46,7 @@ class SampleOrderTest : public testing::Test {
     {
       Hdf5Writer file(folder_ / name);
       TestLayout layout;
-      if (chunk > 0) layout.chunk = {chunk, 1, 1, row_bytes};
+      if (chunk > 0) layout = {.chunk = {chunk, 1, 1, row_bytes}, .gzip = 1};
       file.write("/train/inputs", {samples, 1, 1, row_bytes},
                  std::vector<std::uint8_t>(samples * row_bytes), layout);
       file.write("/train/labels", {samples}, std::vector<std::int64_t>(samples));
@@ -64,35 +77,39 @@ TEST_F(SampleOrderTest, DecodedDataHasTheOrderOfContiguousData) {
 }
 
 TEST_F(SampleOrderTest, BlocksAreVisitedInWindows) {
-  // Chunks of 100 KiB are read alone (two make a block of 200): 1000 rows in 500 blocks of 2 chunks
-  // are 100 MB, more than one window.
-  Dataset dataset = images("a.h5", 1001, 100 << 10, 1);
+  // Chunks of 100 KiB are read two at a time: 1400 rows are 700 blocks, two windows and a rest.
+  constexpr std::int64_t kSamples = 1400;
+  Dataset dataset = images("a.h5", kSamples, 100 << 10, 1);
   Split& split = dataset.split("train");
   split.prepare({.mode = "off"});
-  ASSERT_EQ(split.blocks().size(), 502U);  // the last one short, and the end
+  ASSERT_EQ(split.blocks().size(), 701U);
   EXPECT_EQ(split.blocks()[1], 2);
-  EXPECT_EQ(split.blocks().back(), 1001);
-  EXPECT_THAT(describe_order(split), testing::StartsWith("shuffled in windows of "));
+  EXPECT_EQ(split.blocks().back(), kSamples);
+  EXPECT_EQ(describe_order(split), "shuffled in windows of 327 of its 700 blocks of chunks");
   const auto order = order_of(split, 3, 4);
   expect_permutation(order);
   EXPECT_NE(order, order_of(split, 3, 5));
   EXPECT_EQ(order, order_of(split, 3, 4));
   // While a window lasts, only its blocks are touched: in all, each block in one run of positions
   // no longer than a window.
-  const std::int64_t window = kWindowBytes / (200 << 10) * 2;
-  std::vector<std::int64_t> first(501, -1), last(501, -1);
+  const std::int64_t window = 327 * 2;
+  std::vector<std::int64_t> first(700, -1), last(700, -1);
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::int64_t block = order[i] / 2;
     if (first[block] < 0) first[block] = static_cast<std::int64_t>(i);
     last[block] = static_cast<std::int64_t>(i);
   }
   std::int64_t longest = 0;
-  for (std::size_t block = 0; block < 501; ++block) {
+  for (std::size_t block = 0; block < 700; ++block) {
     longest = std::max(longest, last[block] - first[block]);
   }
   EXPECT_LT(longest, window);
   EXPECT_GT(longest, window / 2);  // and they are mixed within it
-  EXPECT_NE(order_fingerprint(split), order_fingerprint(images("b.h5", 1001, 4, 0).split("train")));
+  // Each window in its own way.
+  const std::span all(order);
+  EXPECT_NE(pattern(all.subspan(0, window)), pattern(all.subspan(window, window)));
+  EXPECT_NE(order_fingerprint(split),
+            order_fingerprint(images("b.h5", kSamples, 4, 0).split("train")));
 }
 
 TEST_F(SampleOrderTest, TextBlocksFollowTokens) {
