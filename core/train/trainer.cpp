@@ -36,6 +36,18 @@ double agreed_loss(const at::Tensor& local_sum, std::int64_t total, Communicator
   return sum / static_cast<double>(total);
 }
 
+/// The loss is equal on all ranks, so all of them throw together.
+void refuse_unless_finite(double loss, std::int64_t step, const std::string& stage) {
+  if (std::isfinite(loss)) {
+    return;
+  }
+  RunError error(fmt::format(
+      "step {} of stage \"{}\": the loss is {}; lower the learning rate, or set train.clip-norm",
+      step, stage, loss));
+  error.mark_agreed();
+  throw error;
+}
+
 }  // namespace
 
 Trainer::Trainer(TrainerParts parts)
@@ -163,14 +175,7 @@ void Trainer::train_step(StageRun& stage, TrainingLoader& loader) {
   const bool reported = (step_ + 1) % parts_.log_every == 0;
   if (reported) {
     last_loss_ = agreed_loss(loss_sum, share.total, parts_.communicator);
-    if (!std::isfinite(last_loss_)) {
-      RunError error(
-          fmt::format("step {} of stage \"{}\": the loss is {}; lower the learning rate, or set "
-                      "train.clip-norm",
-                      step_ + 1, stage.stage().name, last_loss_));
-      error.mark_agreed();
-      throw error;
-    }
+    refuse_unless_finite(last_loss_, step_ + 1, stage.stage().name);
   }
   optimizer_->step(rate_factor, gradient_factor);
 
@@ -178,9 +183,16 @@ void Trainer::train_step(StageRun& stage, TrainingLoader& loader) {
   ++step_;
   const double seconds = watch.seconds();
   stage.commit(share.total, seconds);
-  if (!reported || parts_.observers.empty()) {
-    return;
+  if (reported) {
+    report_step(stage, {.samples = share.total,
+                        .rate_factor = rate_factor,
+                        .gradient_norm = norm,
+                        .data_seconds = data_seconds,
+                        .seconds = seconds});
   }
+}
+
+void Trainer::report_step(StageRun& stage, const StepFigures& figures) {
   const ReductionCounters counters = stage.reducer().counters();
   StepReport report;
   report.step = step_;
@@ -189,17 +201,17 @@ void Trainer::train_step(StageRun& stage, TrainingLoader& loader) {
   report.stage_step = stage.progress().steps;
   report.stage_steps = stage.steps();
   report.loss = last_loss_;
-  report.learning_rates = rates_of(stage.stage(), rate_factor);
+  report.learning_rates = rates_of(stage.stage(), figures.rate_factor);
   for (const auto& [group, rate] : report.learning_rates) {
     report.learning_rate = std::max(report.learning_rate, rate);
   }
-  report.gradient_norm = norm;
-  report.samples = share.total;
+  report.gradient_norm = figures.gradient_norm;
+  report.samples = figures.samples;
   report.bytes_reduced = counters.payload_bytes;
-  report.seconds = seconds;
-  report.data_seconds = data_seconds;
+  report.seconds = figures.seconds;
+  report.data_seconds = figures.data_seconds;
   report.communication_seconds = counters.exposed_seconds;
-  report.compute_seconds = seconds - data_seconds - counters.exposed_seconds;
+  report.compute_seconds = figures.seconds - figures.data_seconds - counters.exposed_seconds;
   tell(&TrainingObserver::step, report);
 }
 

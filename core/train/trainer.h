@@ -56,6 +56,13 @@ class Trainer {
  private:
   void run_stage(std::size_t index);
   void train_step(StageRun& stage, TrainingLoader& loader);
+  /// What a step leaves behind for its report.
+  struct StepFigures {
+    std::int64_t samples;
+    double rate_factor, gradient_norm;
+    double data_seconds, seconds;
+  };
+  void report_step(StageRun& stage, const StepFigures& figures);
   bool evaluation_due(const StageRun& stage, bool ended) const;
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
