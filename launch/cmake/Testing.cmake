@@ -37,7 +37,7 @@ function(thaw_test_folder folder library)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${library} thaw_test_support GTest::gmock GTest::gtest_main
                                         thaw_compile_options)
-  gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 60
+  gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 300
                        PROPERTIES TIMEOUT 120 LABELS unit
                                   ENVIRONMENT "OMP_NUM_THREADS=2;${_test_environment}")
   if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt")
