@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/process_memory.h"
 #include "core/base/suggest.h"
 #include "launch/job.h"
 #include "launch/subcommand.h"
@@ -38,6 +39,7 @@ thaw::ExitStatus unknown(const std::string& name) {
 }  // namespace
 
 int main(int count, char** values) {
+  thaw::keep_freed_memory();
   std::vector<std::string> arguments(values + 1, values + count);
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {
     return thaw::run_alone(print_help);
