@@ -42,7 +42,7 @@ fi
 if [[ -z $root ]]; then
   root=$(mktemp -d)
 fi
-tree=/home/user/thaw
+tree=/srv/thaw
 
 clean_up() {
   finish_step
