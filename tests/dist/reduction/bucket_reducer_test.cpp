@@ -5,19 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <ostream>
-
 #include "core/parallel/in_process.h"
 #include "tests/core/parallel/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {
-
-/// For the names that GoogleTest lists.
-void PrintTo(Overlap overlap, std::ostream* out) {
-  *out << (overlap == Overlap::kOn ? "on" : overlap == Overlap::kOff ? "off" : "auto");
-}
-
 namespace {
 
 using ::testing::HasSubstr;
