@@ -2,11 +2,12 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/mm.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <atomic>
 
-#include "core/kernels/fused.h"
+#include "core/kernels/matrix_product.h"
 
 namespace thaw {
 namespace {
@@ -16,24 +17,40 @@ using torch::autograd::variable_list;
 
 std::atomic<std::int64_t> products{0};
 
-at::Tensor prepare(at::TensorList weights, at::ScalarType type) {
-  return (weights.size() == 1 ? weights[0] : at::cat(weights)).to(type);
+at::Tensor stacked_rows(at::TensorList weights, at::ScalarType type) {
+  return (weights.size() == 1 ? weights[0].detach() : at::cat(weights)).to(type);
+}
+
+bool any_trainable(at::TensorList weights) {
+  for (const at::Tensor& weight : weights) {
+    if (weight.requires_grad()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+at::Tensor multiply(const at::Tensor& input, const StackedWeights& stacked) {
+  return stacked.columns.defined() ? product_with_columns(input, stacked.columns)
+                                   : at::mm(input, stacked.rows.t());
 }
 
 struct Project : torch::autograd::Function<Project> {
   /// `input` and `stacked` are in the product's dtype. `weights` only connect the graph.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
-                            at::TensorList weights, const at::Tensor& stacked) {
-    bool any_weight = false;
+                            at::TensorList weights, const StackedWeights& stacked) {
     std::vector<std::int64_t> sizes;
     for (const at::Tensor& weight : weights) {
-      any_weight = any_weight || weight.requires_grad();
       sizes.push_back(weight.size(0));
     }
-    context->save_for_backward(
-        {any_weight ? input : at::Tensor(), input.requires_grad() ? stacked : at::Tensor()});
+    // A lone weight is saved itself, so that autograd notices a write between the passes.
+    const at::Tensor& rows = weights.size() == 1 && weights[0].scalar_type() == input.scalar_type()
+                                 ? weights[0]
+                                 : stacked.rows;
+    context->save_for_backward({any_trainable(weights) ? input : at::Tensor(),
+                                input.requires_grad() ? rows : at::Tensor()});
     context->saved_data["sizes"] = sizes;
-    return at::mm(input, stacked.t());
+    return multiply(input, stacked);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -42,7 +59,9 @@ struct Project : torch::autograd::Function<Project> {
     const at::Tensor gradient = gradients[0].contiguous();
     variable_list result(sizes.size() + 2);
     if (context->needs_input_grad(0)) {
-      result[0] = at::mm(gradient, saved[1]);
+      result[0] = prefers_columns(gradient, /*kept=*/true)
+                      ? product_with_columns(gradient, saved[1])
+                      : at::mm(gradient, saved[1]);
     }
     std::int64_t column = 0;
     for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -58,54 +77,58 @@ struct Project : torch::autograd::Function<Project> {
 
 }  // namespace
 
-bool PreparedWeights::current(at::TensorList weights, at::ScalarType type) const {
-  if (!prepared_.defined() || prepared_.scalar_type() != type ||
-      sources_.size() != weights.size()) {
-    return false;
-  }
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const Source& source = sources_[i];
-    if (!source.weight.is_same(weights[i]) || source.data != weights[i].const_data_ptr() ||
-        source.version != weights[i]._version()) {
-      return false;
-    }
-  }
-  return true;
+void PreparedWeights::clear() {
+  sources_.clear();
+  kept_ = {};
 }
 
-at::Tensor PreparedWeights::get(at::TensorList weights, at::ScalarType type) {
-  if (weights.size() == 1 && weights[0].scalar_type() == type) {
-    return weights[0];
+void PreparedWeights::keep_only(at::TensorList weights) {
+  bool same = sources_.size() == weights.size();
+  for (std::size_t i = 0; same && i < weights.size(); ++i) {
+    const Source& source = sources_[i];
+    same = source.weight.is_same(weights[i]) && source.data == weights[i].const_data_ptr() &&
+           source.version == weights[i]._version();
   }
-  for (const at::Tensor& weight : weights) {
-    if (weight.requires_grad()) {
-      clear();
-      return prepare(weights, type);
-    }
-  }
-  if (!current(weights, type)) {
-    prepared_ = prepare(weights, type);
-    sources_.clear();
+  if (!same) {
+    clear();
     for (const at::Tensor& weight : weights) {
       sources_.push_back({weight, weight.const_data_ptr(), weight._version()});
     }
   }
-  return prepared_;
+}
+
+StackedWeights PreparedWeights::get(at::TensorList weights, const at::Tensor& input,
+                                    bool rows_too) {
+  const at::ScalarType type = input.scalar_type();
+  const bool frozen = !any_trainable(weights);
+  StackedWeights fresh;
+  if (frozen) {
+    keep_only(weights);
+  } else {
+    clear();
+  }
+  StackedWeights& stacked = frozen ? kept_ : fresh;
+  const bool columns = weights[0].scalar_type() == type && prefers_columns(input, frozen);
+  if (columns && !stacked.columns.defined()) {
+    stacked.columns = stacked_columns(weights);
+  }
+  if ((rows_too || !columns) && (!stacked.rows.defined() || stacked.rows.scalar_type() != type)) {
+    stacked.rows = stacked_rows(weights, type);
+  }
+  return {.rows = stacked.rows, .columns = columns ? stacked.columns : at::Tensor()};
 }
 
 at::Tensor project(const at::Tensor& input, at::TensorList weights, PreparedWeights& prepared,
                    at::ScalarType type) {
-  at::Tensor stacked;
+  const bool recorded =
+      c10::GradMode::is_enabled() && (input.requires_grad() || any_trainable(weights));
+  const at::Tensor cast = input.to(type);
+  StackedWeights stacked;
   {
     const c10::AutoGradMode no_grad(false);
-    stacked = prepared.get(weights, type);
+    stacked = prepared.get(weights, cast, recorded && input.requires_grad());
   }
-  const at::Tensor cast = input.to(type);
-  bool recorded = records({input});
-  for (const at::Tensor& weight : weights) {
-    recorded = recorded || records({weight});
-  }
-  return recorded ? Project::apply(cast, weights, stacked) : at::mm(cast, stacked.t());
+  return recorded ? Project::apply(cast, weights, stacked) : multiply(cast, stacked);
 }
 
 std::int64_t weight_gradient_products() { return products.load(std::memory_order_relaxed); }

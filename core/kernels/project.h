@@ -7,20 +7,24 @@
 
 namespace thaw {
 
-/// Frozen weights as the matrix product wants them, so that no forward prepares them again: stacked
-/// where they are several, and in the dtype that the product runs in.
+/// The weights of one layer as its matrix products want them.
+struct StackedWeights {
+  at::Tensor rows;     ///< [sum of out_i, in]; undefined if `columns` is there and nobody asked
+  at::Tensor columns;  ///< [in, sum of out_i], where that is faster (Note [Matrix products])
+};
+
+/// Frozen weights as products want them, so that no forward prepares them again: stacked where they
+/// are several, converted, transposed.
 ///
 /// One instance belongs to the weights of one layer. Not thread-safe.
 class PreparedWeights {
  public:
-  /// `weights`, stacked, in `type`; from the last call where they were frozen and are unchanged
-  /// (a write in place, or another storage, is noticed). Trainable weights are prepared anew.
-  at::Tensor get(at::TensorList weights, at::ScalarType type);
+  /// `weights` for a product with `input`, in the input's dtype; what was prepared for the last one
+  /// where all are frozen and unchanged (a write in place, or another storage, is noticed).
+  /// `rows_too`: backward will need the rows.
+  StackedWeights get(at::TensorList weights, const at::Tensor& input, bool rows_too);
 
-  void clear() {
-    sources_.clear();
-    prepared_.reset();
-  }
+  void clear();
 
  private:
   struct Source {
@@ -28,10 +32,11 @@ class PreparedWeights {
     const void* data;
     std::int64_t version;
   };
-  bool current(at::TensorList weights, at::ScalarType type) const;
+  /// Forgets what was prepared unless it is of these weights; remembers them.
+  void keep_only(at::TensorList weights);
 
   std::vector<Source> sources_;
-  at::Tensor prepared_;
+  StackedWeights kept_;
 };
 
 /// input times the transposes of `weights`, side by side: [rows, in] times [out_i, in] gives
