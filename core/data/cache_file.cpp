@@ -13,9 +13,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
@@ -56,19 +58,29 @@ class Descriptor {
   int descriptor_;
 };
 
-/// Waits for the lock `path` and holds it for its life, where the file system knows locks.
+/// Waits for the lock `path` and holds it for its life, where the file system knows locks. Its
+/// holder leaves in it how many bytes are done; those who wait are told.
 class FolderLock {
  public:
-  explicit FolderLock(const std::string& path)
+  FolderLock(const std::string& path, const std::function<void(std::int64_t)>& waiting)
       : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
     if (descriptor_.get() < 0) fail(path, "cannot be created", errno);
-    int status = 0;
-    do {
-      status = ::flock(descriptor_.get(), LOCK_EX);
-    } while (status != 0 && errno == EINTR);
-    held_ = status == 0;
+    while (!held_) {
+      held_ = ::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0;
+      if (held_ || (errno != EWOULDBLOCK && errno != EINTR)) break;
+      std::int64_t done = 0;
+      if (::pread(descriptor_.get(), &done, sizeof(done), 0) != sizeof(done)) done = 0;
+      waiting(done);
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    set_done(0);
   }
   bool held() const { return held_; }
+  /// A report only: whether it can be written makes no difference.
+  void set_done(std::int64_t bytes) const {
+    if (!held_) return;
+    [[maybe_unused]] const ssize_t count = ::pwrite(descriptor_.get(), &bytes, sizeof(bytes), 0);
+  }
 
  private:
   Descriptor descriptor_;
@@ -132,8 +144,11 @@ std::int64_t room_in(const std::string& folder) {
   return is_memory ? std::min(free, available_memory()) : free;
 }
 
-CacheFile::CacheFile(std::string folder, const Hdf5Dataset& dataset)
-    : folder_(std::move(folder)), what_(dataset.where()), bytes_(dataset.bytes()) {
+CacheFile::CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgress progress)
+    : folder_(std::move(folder)),
+      what_(dataset.where()),
+      bytes_(dataset.bytes()),
+      progress_(std::move(progress)) {
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) fail(folder_, "cannot be made", error.value());
@@ -173,13 +188,29 @@ std::unique_ptr<ReadableFile> CacheFile::open_existing() const {
   return found == header() ? std::move(file) : nullptr;
 }
 
-std::unique_ptr<ReadableFile> CacheFile::open(const std::function<void(std::byte*)>& decode) {
+void CacheFile::tell(std::int64_t done) const {
+  if (progress_) progress_(what_, done, bytes_);
+}
+
+std::unique_ptr<ReadableFile> CacheFile::open(const Decode& decode) {
   if (auto file = open_existing()) return file;
-  const FolderLock lock((fs::path(folder_) / (stem_ + ".lock")).string());
-  if (auto file = open_existing()) return file;  // another process made it meanwhile
+  bool waited = false;
+  const FolderLock lock((fs::path(folder_) / (stem_ + ".lock")).string(), [&](std::int64_t done) {
+    waited = true;
+    tell(std::min(done, bytes_ - 1));  // the end is told once, below
+  });
+  if (auto file = open_existing()) {  // another process made it meanwhile
+    if (waited) tell(bytes_);
+    return file;
+  }
   remove_others(lock.held());
   require_room();
-  write(decode);
+  write([&](std::byte* memory) {
+    decode(memory, [&](const std::string&, std::int64_t done, std::int64_t) {
+      lock.set_done(done);
+      tell(done);
+    });
+  });
   auto file = open_existing();
   if (!file) throw InputError(path() + ": vanished right after it was written");
   return file;

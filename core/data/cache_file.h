@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "core/data/data_cache.h"
 #include "core/data/readable_file.h"
 
 namespace thaw {
@@ -26,18 +27,22 @@ std::int64_t room_in(const std::string& folder);
 /// It counts only while the source has the path, size, time of modification and layout that it had
 /// (a fingerprint of them is in its name and in its header). It appears under its name only when
 /// complete, and is removed when its source has changed. One process decodes, those that come
-/// meanwhile wait for it (a lock beside the file; where the file system has no locks, all decode
-/// and one of the equal results stays).
+/// meanwhile wait for it and tell its progress (a lock beside the file, which holds the bytes done;
+/// where the file system has no locks, all decode and one of the equal results stays).
 class CacheFile {
  public:
   /// Text that says what this is, before the elements.
   static constexpr std::int64_t kHeaderBytes = 4096;
 
-  CacheFile(std::string folder, const Hdf5Dataset& dataset);
+  /// Writes the elements to memory of `dataset.bytes()` and calls the progress it is given.
+  using Decode = std::function<void(std::byte* memory, const DecodeProgress& progress)>;
 
-  /// Opens the file; where there is none yet, has `decode` write the elements (to memory of
-  /// `dataset.bytes()`) first. Throws `InputError`: no room, no permission.
-  std::unique_ptr<ReadableFile> open(const std::function<void(std::byte*)>& decode);
+  /// `progress` is told what this process or the one it waits for has done.
+  CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgress progress);
+
+  /// Opens the file; where there is none yet, has `decode` make it first. Throws `InputError`: no
+  /// room, no permission.
+  std::unique_ptr<ReadableFile> open(const Decode& decode);
 
  private:
   std::string path() const;
@@ -45,6 +50,7 @@ class CacheFile {
   std::unique_ptr<ReadableFile> open_existing() const;
   void require_room() const;
   void write(const std::function<void(std::byte*)>& decode) const;
+  void tell(std::int64_t done) const;
   void remove_others(bool partial_too) const;
 
   std::string folder_;
@@ -53,6 +59,7 @@ class CacheFile {
   std::string stem_;    // of the names of all caches of this file and dataset
   std::string fingerprint_;
   std::int64_t bytes_;
+  DecodeProgress progress_;
 };
 
 }  // namespace thaw

@@ -50,11 +50,11 @@ std::unique_ptr<ByteStore> decode_to_memory(const Hdf5Dataset& dataset,
 
 std::unique_ptr<ByteStore> decode_to_folder(const Hdf5Dataset& dataset, const std::string& folder,
                                             const DataCacheOptions& options) {
-  CacheFile cache(folder, dataset);
+  CacheFile cache(folder, dataset, options.progress);
   bool fresh = false;
-  auto file = cache.open([&](std::byte* memory) {
+  auto file = cache.open([&](std::byte* memory, const DecodeProgress& progress) {
     fresh = true;
-    decode(dataset, memory, options.progress);
+    decode(dataset, memory, progress);
   });
   const std::string how = fresh ? "decoded into " : "found decoded in ";
   const std::string path = file->path();
