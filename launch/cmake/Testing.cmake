@@ -80,7 +80,7 @@ function(thaw_python_tests folder)
     add_test(NAME "${folder}/${name}" COMMAND "${THAW_TEST_PYTHON}" "${script}"
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
     set_tests_properties("${folder}/${name}" PROPERTIES
-      TIMEOUT 300 LABELS python SKIP_RETURN_CODE 77
+      TIMEOUT 900 LABELS python SKIP_RETURN_CODE 77
       ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${_test_environment};${_command_environment}")
   endforeach()
 endfunction()
