@@ -3,15 +3,14 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/narrow.h>
 
-#include <atomic>
-
 namespace thaw {
 
 at::Tensor BufferPool::take(std::int64_t elements) {
   for (at::Tensor& buffer : buffers_) {
     if (buffer.storage().use_count() != 1) continue;
-    // The count is read without order: what its last user did must be over before it is written.
-    std::atomic_thread_fence(std::memory_order_acquire);
+    // The count is read without order. Dropping a reference is ordered after the drops before it,
+    // so what the last user did is over when this returns.
+    { const c10::Storage reference = buffer.storage(); }
     if (buffer.numel() < elements) buffer = at::empty({elements}, at::kFloat);
     return buffer.narrow(0, 0, elements);
   }

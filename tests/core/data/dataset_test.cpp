@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
+#include <stdexcept>
 
 #include "core/base/error.h"
 #include "tests/core/data/hdf5_writer.h"
@@ -61,7 +62,9 @@ TEST_F(DatasetTest, ReadsTexts) {
     for (const std::int32_t token : test_tokens(i)) expected.push_back(token);
   }
   EXPECT_EQ(read_tokens(train, {7, 8, 9, 3, 3, 19, 0}), expected);
-  EXPECT_THROW(read_tokens(train, {20}), std::exception);
+  std::byte none{};
+  EXPECT_THROW(train.read(std::vector<std::int64_t>{20}, &none), std::out_of_range);
+  EXPECT_THROW(train.read(std::vector<std::int64_t>{-1}, &none), std::out_of_range);
 }
 
 TEST_F(DatasetTest, ReadsImages) {
