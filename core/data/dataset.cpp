@@ -50,6 +50,7 @@ struct Joining {
   void look_at_labels(const FileSplit& split, const std::string& where);
 };
 
+/// Reads one file; what it says must agree with the files before it.
 void Joining::add(const std::string& path) {
   const Hdf5File file(path);
   DatasetAttributes found = read_attributes(file);
@@ -139,6 +140,8 @@ std::string describe_balance(const Split& split, std::size_t classes) {
 
 }  // namespace
 
+// Files are closed again at the end of `Joining::add`; what stays open is a descriptor of each file
+// with contiguous samples, and HDF5's own of each with chunked ones until they are decoded.
 Dataset::Dataset(std::vector<std::string> files) : files_(std::move(files)) {
   if (files_.empty()) throw InputError("data.file: names no file");
   Joining joining;

@@ -37,6 +37,7 @@ class EvaluationLoader::Implementation {
   std::optional<Batch> next() { return read_ahead_.next(); }
 
  private:
+  /// This rank's share of the next global batch: neighbours in the file, so one read each.
   std::optional<Batch> make() {
     if (cursor_ == split_.size()) return std::nullopt;
     const GlobalBatch global = next_global_batch(cursor_, split_.size(), options_.batch);

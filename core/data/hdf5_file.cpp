@@ -79,6 +79,7 @@ Attribute open_attribute(hid_t file, const std::string& name, const std::string&
   return result;
 }
 
+/// HDF5 allocates each string; it is freed here, and copied out before.
 std::vector<std::string> read_variable_strings(const Attribute& attribute,
                                                const std::string& where) {
   std::vector<char*> pointers(attribute.elements, nullptr);
@@ -97,6 +98,7 @@ std::vector<std::string> read_variable_strings(const Attribute& attribute,
   return result;
 }
 
+/// `element_bytes` a string; ends at the first zero, or where padding with spaces begins.
 std::vector<std::string> read_fixed_strings(const Attribute& attribute, const std::string& where) {
   std::string bytes(attribute.elements * attribute.element_bytes, '\0');
   if (H5Aread(attribute.handle.get(), attribute.type.get(), bytes.data()) < 0) {
@@ -120,6 +122,7 @@ std::vector<std::string> read_strings(const Attribute& attribute, const std::str
                                                       : read_fixed_strings(attribute, where);
 }
 
+/// Of whatever number type, converted by HDF5.
 std::vector<double> read_numbers(const Attribute& attribute, const std::string& where) {
   if (attribute.elements == 0) return {};
   std::vector<double> result(attribute.elements);

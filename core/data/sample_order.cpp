@@ -66,6 +66,7 @@ class WindowOrder : public SampleOrder {
   std::vector<std::int64_t> begins_;  // first sample of each block in permuted order
 };
 
+/// As many blocks as fill a window, on average.
 std::int64_t blocks_a_window(const Split& split) {
   const std::int64_t elements = split.format().kind == DataKind::kText
                                     ? split.offsets().back()

@@ -115,6 +115,7 @@ void Split::read(std::span<const std::int64_t> samples, std::byte* memory) const
   }
 }
 
+/// All parts are cut where one is, so that the samples of all files are mixed.
 std::vector<std::int64_t> Split::find_blocks() const {
   std::vector<std::int64_t> blocks;
   const bool any = std::any_of(parts_.begin(), parts_.end(),

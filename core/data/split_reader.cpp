@@ -47,6 +47,7 @@ std::vector<std::int64_t> read_numbers(const Hdf5Dataset& dataset) {
   return numbers;
 }
 
+/// Each sample holds a token: the mean over none would be no number.
 void require_offsets(const Hdf5Dataset& dataset, const std::vector<std::int64_t>& offsets,
                      std::int64_t tokens) {
   if (offsets.front() != 0) {
@@ -166,6 +167,7 @@ void SplitReader::set_values(Hdf5Dataset values, Split::Part& part) {
   part.name = values.where();
   part.layout = values.layout();
   values.require_credible();
+  // Chunked, compact, virtual, external: readable through HDF5 only.
   if (!values.address()) {
     part.chunked = std::make_shared<const Hdf5Dataset>(std::move(values));
     return;

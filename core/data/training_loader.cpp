@@ -50,6 +50,7 @@ class TrainingLoader::Implementation {
     };
   }
 
+  /// This rank's samples of a global batch. The order of the epoch is kept until the next one.
   std::vector<std::int64_t> samples_of(const GlobalBatch& global) {
     if (!order_ || order_epoch_ != global.epoch) {
       order_ = epoch_order(split_, options_.seed, global.epoch);

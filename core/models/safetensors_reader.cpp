@@ -23,7 +23,8 @@ static_assert(std::endian::native == std::endian::little,
 class SafetensorsFile::Mapping {
  public:
   explicit Mapping(const std::string& path) {
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    // Without O_NONBLOCK a pipe of that name would block for ever.
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0) {
       throw InputError(fmt::format("{}: cannot open: {}", path, std::strerror(errno)));
     }

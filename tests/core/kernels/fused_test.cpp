@@ -101,8 +101,8 @@ class Fused : public EachSimdLevel {
       const at::Tensor gradient = at::randn_like(function(copies(inputs, at::kDouble, {})));
       const Tensors reference =
           run(function, copies(inputs, at::kDouble, {}), trainable, gradient, false);
-      // float64 shows the mathematics. In float32 rounding without FMA (the baseline level) comes to
-      // 2.01e-6 in attention; what is asked of the models is 1e-5.
+      // float64 shows the mathematics. In float32 rounding without FMA (the baseline level) comes
+      // to 2.01e-6 in attention; what is asked of the models is 1e-5.
       for (const auto& [dtype, tolerance] :
            {std::pair{at::kDouble, 1e-12}, {at::kFloat, 5e-6}, {at::kBFloat16, 5e-2}}) {
         const Tensors found =

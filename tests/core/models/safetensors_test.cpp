@@ -5,6 +5,8 @@
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -163,6 +165,8 @@ TEST_F(Safetensors, TellsWhatAFileIsNot) {
   EXPECT_THAT(refusal(std::string("PK\x03\x04", 4) + std::string(100, '\0')), HasSubstr("pickle"));
   EXPECT_THROW(SafetensorsFile("/no/such/file"), InputError);
   EXPECT_THROW(SafetensorsFile{folder_.string()}, InputError);
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  EXPECT_THROW(SafetensorsFile{path("pipe")}, InputError);
 }
 
 TEST_F(Safetensors, RefusesHeadersThatAreNone) {
