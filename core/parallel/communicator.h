@@ -23,6 +23,11 @@ class PendingSum {
   virtual bool poll() = 0;
   /// Blocks the host until the sum is there.
   virtual void wait() = 0;
+  /// Orders the sum before all that this thread queues on its current stream from now on. The host
+  /// goes on where the tensor lies on a GPU; in host memory it is `wait`.
+  virtual void wait_on_stream() { wait(); }
+  /// Seconds that the sum took on its stream, once it is there; 0 where that is not measured.
+  virtual double seconds() const { return 0; }
 };
 
 /// What the ranks of one job say to each other. Implemented in dist/communicator.
@@ -47,6 +52,7 @@ class Communicator {
   /// touched until it is done. One at a time: nothing else is called on this communicator
   /// meanwhile, and sums are started in the same order on all ranks. Its bits may differ from those
   /// of `sum` (another algorithm), never from rank to rank.
+  /// Sums of tensors on a GPU may be started one after another: they run in this order.
   virtual std::unique_ptr<PendingSum> start_sum(at::Tensor tensor);
 
   /// Overwrites `tensor` (contiguous, any dtype) with rank `root`'s.
