@@ -1,7 +1,7 @@
 # thaw_library(NAME FOLDER dir [DEPENDS libs...] [EXCLUDE files...]): one static library from the
 # .cpp files of a folder; a header-only one where there are none.
 #
-# Its *.cu, *_cuda.cpp and nccl_*.cpp become a library NAME_cuda, compiled where there is a CUDA
+# Its *.cu and *_cuda.cpp become a library NAME_cuda, compiled where there is a CUDA
 # toolkit and linked into NAME where it can run: see Note [Compiled is not linked].
 function(thaw_library name)
   cmake_parse_arguments(ARG "" "FOLDER" "DEPENDS;EXCLUDE" ${ARGN})
@@ -11,7 +11,7 @@ function(thaw_library name)
     list(FILTER sources EXCLUDE REGEX "/${excluded}$")
   endforeach()
   set(cuda_sources "${sources}")
-  set(cuda_pattern "(\\.cu|_cuda\\.cpp|/nccl_[^/]*\\.cpp)$")
+  set(cuda_pattern "(\\.cu|_cuda\\.cpp)$")
   list(FILTER sources EXCLUDE REGEX "${cuda_pattern}")
   list(FILTER cuda_sources INCLUDE REGEX "${cuda_pattern}")
 
