@@ -32,27 +32,36 @@ std::string describe(const at::Tensor& tensor) {
                      tensor.device().str(), tensor.layout() == at::kStrided ? "" : ", not dense");
 }
 
-void check_host_tensor(const at::Tensor& tensor, std::string_view what) {
+void check_dense_tensor(const at::Tensor& tensor, std::string_view what) {
   const char* needs = nullptr;
   if (!tensor.defined()) {
     needs = "a tensor";
   } else if (tensor.layout() != at::kStrided) {
     needs = "a dense tensor";
-  } else if (!tensor.is_cpu()) {
-    needs = "a tensor in host memory";
   } else if (!tensor.is_non_overlapping_and_dense()) {
     needs = "a tensor that fills its memory without gaps (call contiguous())";
   }
   if (needs) throw RunError(fmt::format("{} needs {}, got {}", what, needs, describe(tensor)));
 }
 
-void check_summable(const at::Tensor& tensor, std::string_view what) {
-  check_host_tensor(tensor, what);
+void check_host_tensor(const at::Tensor& tensor, std::string_view what) {
+  check_dense_tensor(tensor, what);
+  if (!tensor.is_cpu()) {
+    throw RunError(fmt::format("{} needs a tensor in host memory, got {}", what, describe(tensor)));
+  }
+}
+
+void check_summable_type(const at::Tensor& tensor, std::string_view what) {
   const at::ScalarType type = tensor.scalar_type();
   if (type != at::kFloat && type != at::kDouble && type != at::kBFloat16 && type != at::kLong) {
     throw RunError(fmt::format("{} needs float32, float64, bfloat16 or int64, got {}", what,
                                describe(tensor)));
   }
+}
+
+void check_summable(const at::Tensor& tensor, std::string_view what) {
+  check_host_tensor(tensor, what);
+  check_summable_type(tensor, what);
 }
 
 }  // namespace thaw
