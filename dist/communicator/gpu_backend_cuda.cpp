@@ -1,0 +1,17 @@
+#include <c10/cuda/CUDAFunctions.h>
+
+#include "dist/communicator/gpu_backend.h"
+#include "dist/communicator/gpu_stream_cuda.h"
+#include "dist/communicator/nccl_api_cuda.h"
+
+namespace thaw {
+
+int gpu_count() { return c10::cuda::device_count(); }
+
+void use_gpu(int gpu) { c10::cuda::set_device(static_cast<c10::DeviceIndex>(gpu)); }
+
+GpuParts gpu_parts(int gpu) {
+  return {.nccl = make_nccl_api(gpu), .make_stream = [gpu] { return make_gpu_stream(gpu); }};
+}
+
+}  // namespace thaw

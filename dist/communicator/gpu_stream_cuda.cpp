@@ -1,0 +1,59 @@
+#include "dist/communicator/gpu_stream_cuda.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAStream.h>
+
+namespace thaw {
+
+namespace {
+
+class CudaEvent final : public GpuEvent {
+ public:
+  explicit CudaEvent(const c10::cuda::CUDAStream& stream) { event_.record(stream); }
+
+  bool done() const override { return event_.query(); }
+  double seconds_since(const GpuEvent& earlier) const override {
+    return static_cast<const CudaEvent&>(earlier).event_.elapsed_time(event_) * 1e-3;
+  }
+  at::cuda::CUDAEvent& event() const { return event_; }
+
+ private:
+  mutable at::cuda::CUDAEvent event_{cudaEventDefault};  ///< with timing; `block` is not const
+};
+
+class CudaStream final : public GpuStream {
+ public:
+  explicit CudaStream(int gpu)
+      : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/true,
+                                             static_cast<c10::DeviceIndex>(gpu))) {}
+
+  CUstream_st* handle() const override { return stream_.stream(); }
+  std::string device() const override { return stream_.device().str(); }
+  bool holds(const at::Tensor& tensor) const override {
+    return tensor.device() == stream_.device();
+  }
+
+  void follow_current() override {
+    at::cuda::CUDAEvent here(cudaEventDisableTiming);
+    here.record(current());
+    here.block(stream_);
+  }
+  std::unique_ptr<GpuEvent> record() override { return std::make_unique<CudaEvent>(stream_); }
+  void hold_current(const GpuEvent& event) override {
+    static_cast<const CudaEvent&>(event).event().block(current());
+  }
+
+ private:
+  c10::cuda::CUDAStream current() const {
+    return c10::cuda::getCurrentCUDAStream(stream_.device_index());
+  }
+
+  const c10::cuda::CUDAStream stream_;
+};
+
+}  // namespace
+
+std::shared_ptr<GpuStream> make_gpu_stream(int gpu) { return std::make_shared<CudaStream>(gpu); }
+
+}  // namespace thaw

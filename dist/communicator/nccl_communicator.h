@@ -1,0 +1,37 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+#include "core/parallel/communicator.h"
+#include "dist/communicator/gpu_stream.h"
+
+namespace thaw {
+
+struct NcclOptions {
+  /// How long a sum, a broadcast or the joining of the ranks may take before the other ranks count
+  /// as lost. From when the GPU could begin with it, so waiting for slower ranks is included.
+  std::chrono::milliseconds deadline = std::chrono::minutes(10);
+  /// Between two looks at what is under way.
+  std::chrono::milliseconds interval{20};
+};
+
+/// A Communicator for ranks with a GPU each: tensors that lie on it travel by NCCL, on a stream of
+/// its own; tensors in host memory and small values go the way of `host`, of which it splits off a
+/// part for itself. A collective over `host`, which outlives it.
+///
+/// A sum or broadcast comes after what the calling thread has queued on its current stream. `sum`
+/// and `broadcast` block the host; what `start_sum` returns can be ordered on a stream without that
+/// (PendingSum::wait_on_stream), and several may be started one after another. `barrier` is one of
+/// the hosts.
+///
+/// `split` joins the new ranks' GPUs at the first tensor that needs it, so a communicator for small
+/// values costs no GPU memory; see Note [Joining at first use]. All ranks destroy it together.
+///
+/// A failure of NCCL, or a rank that does not answer within the deadline, is thrown by the next
+/// call on any communicator of the family (it and what was split off it): RunError or
+/// DisagreementError, saying rank, host and what. All of the family have been aborted by then.
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const GpuParts& parts,
+                                                     const NcclOptions& options = {});
+
+}  // namespace thaw

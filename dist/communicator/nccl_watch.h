@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "dist/communicator/nccl_health.h"
+
+namespace thaw {
+
+class NcclLink;
+
+/// Looks after the NCCL communicators of one rank, on a thread of its own: NCCL keeps no deadlines
+/// and tells of errors only if asked, and a host that waits for the GPU (in a copy, say) asks
+/// nobody. When one of them fails it aborts them all, which ends such waits.
+///
+/// Sleeps while nothing is under way.
+class NcclWatch {
+ public:
+  /// `interval`: between two looks at what is under way.
+  explicit NcclWatch(std::chrono::milliseconds interval);
+  ~NcclWatch();
+  NcclWatch(const NcclWatch&) = delete;
+  NcclWatch& operator=(const NcclWatch&) = delete;
+
+  NcclHealth& health() { return health_; }
+
+  void add(NcclLink& link);
+  /// When it returns, the watch is not looking at `link` and never will again.
+  void remove(NcclLink& link);
+  /// Something is under way, or has failed. Not to be called while holding a link's lock.
+  void wake();
+
+ private:
+  void watch();
+  /// Returns whether there is still something to look at.
+  bool look();
+
+  const std::chrono::milliseconds interval_;
+  NcclHealth health_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<NcclLink*> links_;
+  bool awake_ = false;
+  bool stopping_ = false;
+  std::thread thread_;  ///< last: starts when all else is there
+};
+
+}  // namespace thaw
