@@ -15,19 +15,26 @@
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "dist/communicator/gpu_backend.h"
+#include "dist/communicator/gpu_choice.h"
+#include "dist/communicator/gpu_communicator.h"
 #include "launch/core_binding.h"
 #include "launch/decode_progress.h"
 
 namespace thaw {
 namespace {
 
-/// Calls `body`; an InputError that names an option gets the option's line.
+/// Calls `body`; an InputError that names an option gets the option's line, and stays agreed.
 template <class Body>
 auto located_errors(const ConfigurationDocument& document, Body&& body) {
   try {
     return body();
   } catch (const InputError& error) {
-    throw InputError(document.located(error.what()));
+    InputError located(document.located(error.what()));
+    if (error.agreed()) {
+      located.mark_agreed();
+    }
+    throw located;
   }
 }
 
@@ -49,6 +56,13 @@ std::vector<std::string> wanted_splits(const SetupRequest& request, const Datase
     splits.push_back("validation");
   }
   return splits;
+}
+
+std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator) {
+  return located_errors(setup.document, [&] {
+    return agreed_gpu(communicator, setup.topology, setup.configuration().train.device,
+                      gpu_supply());
+  });
 }
 
 void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
@@ -136,6 +150,10 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
   for (at::Tensor& tensor : setup.model->buffers()) {
     communicator.broadcast(tensor, 0);
   }
+  if (setup.gpu) {
+    use_gpu(*setup.gpu);
+    setup.model->to(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(*setup.gpu)));
+  }
   setup.model->weights_changed();
 }
 
@@ -154,9 +172,17 @@ RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
   setup.document = read_on_rank_0(request, communicator);
   setup.topology = discover_topology(communicator);
   use_cores(setup.configuration().train.threads, setup.topology, communicator);
+  setup.gpu = choose_gpu(setup, communicator);
   open_data(setup, request, communicator);
   build_model(setup, request, communicator);
   return setup;
+}
+
+std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator) {
+  if (!setup.gpu || communicator.size() == 1) {
+    return nullptr;
+  }
+  return make_gpu_communicator(communicator, setup.topology, *setup.gpu);
 }
 
 Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {

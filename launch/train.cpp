@@ -97,14 +97,16 @@ ExitStatus train(const std::vector<std::string>& command_line, Communicator& com
   const auto save = [&](const std::filesystem::path& path) {
     save_weights(path.string(), *setup.model, setup.weight_names, setup.dataset->classes());
   };
+  const std::unique_ptr<Communicator> gpus = gpu_communicator(setup, communicator);
+  Communicator& ranks = gpus ? *gpus : communicator;
   const std::unique_ptr<StageCoordinator> coordinator =
-      coordinator_for(communicator, configuration.distributed);
+      coordinator_for(ranks, configuration.distributed);
   Trainer trainer({.model = *setup.model,
                    .dataset = *setup.dataset,
                    .schedule = schedule,
                    .data = configuration.data,
                    .train = configuration.train,
-                   .communicator = communicator,
+                   .communicator = ranks,
                    .coordinator = *coordinator,
                    .observers = observers,
                    .save_best = [&] { save(folder.best_weights()); },

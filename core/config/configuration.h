@@ -38,6 +38,7 @@ struct DataOptions {
 
 /// `[train]`
 struct TrainOptions {
+  std::string device = "auto";        ///< auto | cpu | cuda
   std::string precision = "float32";  ///< float32 | bfloat16 | float64
   std::int64_t micro_batch = 0;       ///< samples a forward a rank; 0: the whole share
   std::int64_t seed = 0;              ///< of the new head and of dropout

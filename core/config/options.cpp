@@ -101,6 +101,9 @@ void add_data(TableBuilder& table) {
 void add_train(TableBuilder& table) {
   using T = TrainOptions;
   table.section("train");
+  table.add(&T::device, "device", "",
+            "where ranks compute; cuda: on a GPU each; auto: cuda where a rank sees a GPU",
+            Choices{"auto", "cpu", "cuda"});
   table.add(&T::precision, "precision", "", "of the computation",
             Choices{"float32", "bfloat16", "float64"});
   table.add(&T::micro_batch, "micro-batch", "samples",
