@@ -20,9 +20,9 @@ class Model;
 struct RunSetup {
   ConfigurationDocument document;
   HostTopology topology;
-  std::optional<int> gpu;                           ///< this rank's; nothing: it computes on CPUs
+  std::optional<int> gpu;                           ///< this rank's; nothing: the CPU
   std::shared_ptr<Dataset> dataset;                 ///< its splits are prepared
-  std::shared_ptr<Model> model;                     ///< weights loaded, equal on all ranks; on `gpu`
+  std::shared_ptr<Model> model;                     ///< on `gpu`, weights loaded, equal on all ranks
   std::map<std::string, std::string> weight_names;  ///< to save under: see WeightNames
 
   const Configuration& configuration() const { return document.configuration; }
@@ -44,8 +44,8 @@ struct SetupRequest {
 /// only, is thrown on all ranks as one error; nothing has been written then.
 RunSetup set_up(const SetupRequest& request, Communicator& communicator);
 
-/// The communicator of a set-up run whose ranks, several, compute on GPUs, over `communicator`; null
-/// for all others, which need no other than that. A collective.
+/// The communicator of a set-up run whose ranks, several, compute on GPUs, over `communicator`;
+/// null for all others, which need no other than that. A collective.
 std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator);
 
 /// The schedule of a set-up run; as `resolve_schedule`, agreed over the ranks.
