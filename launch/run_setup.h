@@ -22,7 +22,7 @@ struct RunSetup {
   HostTopology topology;
   std::optional<int> gpu;                           ///< this rank's; nothing: the CPU
   std::shared_ptr<Dataset> dataset;                 ///< its splits are prepared
-  std::shared_ptr<Model> model;                     ///< on `gpu`, weights loaded, equal on all ranks
+  std::shared_ptr<Model> model;                     ///< loaded, on `gpu`, equal on all ranks
   std::map<std::string, std::string> weight_names;  ///< to save under: see WeightNames
 
   const Configuration& configuration() const { return document.configuration; }
