@@ -20,7 +20,8 @@ struct SampleShare {
 
 /// What one step's reduction moved and cost.
 struct ReductionCounters {
-  std::int64_t payload_bytes = 0;  ///< gradients of active parameters, once
+  std::int64_t payload_bytes = 0;  ///< gradients of active parameters, once; rows that were touched
+                                   ///< and their marks where a gradient travels by rows
   std::int64_t padding_bytes = 0;  ///< alignment between them
   std::int64_t collectives = 0;    ///< calls
   double exposed_seconds = 0;      ///< time in which backward had ended and reduction had not

@@ -2,13 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "core/parallel/gradient_reducer.h"
+#include "core/parallel/transition_costs.h"
 
 namespace thaw {
 
@@ -18,14 +17,6 @@ class StagePlan;
 struct NamedParameter {
   std::string name;
   at::Tensor tensor;
-};
-
-/// What the last transition cost on this rank, for the metrics.
-struct TransitionCosts {
-  double agreement_seconds = 0;  ///< comparing plans over the ranks, waiting for them included
-  double build_seconds = 0;      ///< hooks, buckets and their memory
-  std::size_t buckets = 0;
-  std::int64_t gradient_bytes = 0;  ///< of the new buckets, padding included
 };
 
 /// Takes all ranks from one stage to the next at the same step.
@@ -45,6 +36,14 @@ class StageCoordinator {
   /// plans are not equal.
   virtual std::unique_ptr<GradientReducer> enter(const StagePlan& plan,
                                                  std::span<const NamedParameter> parameters) = 0;
+
+  /// Says that the stage of `plan` comes next, so that its buckets and their memory are made ready
+  /// on a thread beside training. Returns at once; no collective. The next `enter` takes what is
+  /// ready if its plan is equal, else drops it. `parameters` as for `enter`.
+  virtual void prepare(const StagePlan& plan, std::span<const NamedParameter> parameters) {
+    static_cast<void>(plan);
+    static_cast<void>(parameters);
+  }
 
   /// Of the last `enter`.
   virtual TransitionCosts costs() const = 0;

@@ -1,6 +1,8 @@
 #include "dist/coordination/unfreezing_coordinator.h"
 
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "core/base/stopwatch.h"
 #include "core/parallel/active_parameters.h"
@@ -8,6 +10,7 @@
 #include "core/parallel/fact_agreement.h"
 #include "core/parallel/gradient_set.h"
 #include "core/schedule/stage_plan.h"
+#include "dist/coordination/stage_preparation.h"
 
 namespace thaw {
 
@@ -54,11 +57,19 @@ class UnfreezingCoordinator final : public StageCoordinator {
     costs_.agreement_seconds = watch.lap();
 
     drop_gradients(parameters);
-    auto reducer = make_bucket_reducer(*reduction_, split.active, split.frozen, options_);
+    costs_.prepared = next_ && next_->is_for(plan.fingerprint());
+    SlabMemory memory = costs_.prepared ? next_->take() : SlabMemory();
+    next_.reset();
+    auto reducer =
+        make_bucket_reducer(*reduction_, split.active, split.frozen, options_, std::move(memory));
     costs_.build_seconds = watch.lap();
     costs_.buckets = static_cast<std::size_t>(reducer->counters().collectives);
     costs_.gradient_bytes = reducer->counters().payload_bytes + reducer->counters().padding_bytes;
     return std::make_unique<CountedReducer>(std::move(reducer), alive_);
+  }
+
+  void prepare(const StagePlan& plan, std::span<const NamedParameter> parameters) override {
+    next_.emplace(plan, parameters, options_.buckets);
   }
 
   TransitionCosts costs() const override { return costs_; }
@@ -68,6 +79,7 @@ class UnfreezingCoordinator final : public StageCoordinator {
   std::unique_ptr<Communicator> reduction_;  ///< of the reducers, which may use it on a thread
   ReducerOptions options_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+  std::optional<StagePreparation> next_;
   TransitionCosts costs_;
 };
 

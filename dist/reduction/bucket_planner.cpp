@@ -57,7 +57,9 @@ class BucketMapBuilder {
   BucketMapBuilder(std::span<const BucketEntry> entries, const BucketOptions& options)
       : entries_(entries) {
     std::int64_t active_bytes = 0;
-    for (const BucketEntry& entry : entries) active_bytes += bytes_of(entry);
+    for (const BucketEntry& entry : entries) {
+      if (!entry.by_rows) active_bytes += bytes_of(entry);
+    }
     cap_ = options.cap_bytes > 0 ? options.cap_bytes : bucket_cap(active_bytes);
     // What fits in one bucket travels in one: a second call would cost more than it saves.
     first_cap_ = options.first_cap_bytes > 0 ? options.first_cap_bytes
@@ -73,7 +75,7 @@ class BucketMapBuilder {
     std::sort(closed_.begin(), closed_.end(),
               [](const Open& a, const Open& b) { return a.ready < b.ready; });
     for (Open& bucket : closed_) map_.buckets_.push_back(std::move(bucket.bucket));
-    append_flags();
+    if (!entries_.empty()) append_flags();
     index_slots();
     count_bytes();
     write_facts();
@@ -89,6 +91,11 @@ class BucketMapBuilder {
 
   void add(std::size_t parameter) {
     const BucketEntry& entry = entries_[parameter];
+    if (entry.by_rows) {
+      closed_.push_back(
+          {{entry.type, entry.device, {{parameter, 0, elements_of(entry)}}, 0, true}, added_++});
+      return;
+    }
     const Kind kind(entry.type, entry.device);
     const auto element_bytes = static_cast<std::int64_t>(size_of(entry.type));
     auto open = open_.find(kind);
@@ -98,7 +105,7 @@ class BucketMapBuilder {
       open = open_.end();
     }
     if (open == open_.end()) {
-      open = open_.emplace(kind, Open{{entry.type, entry.device, {}, 0}, 0}).first;
+      open = open_.emplace(kind, Open{{entry.type, entry.device, {}, 0, false}, 0}).first;
     }
     Bucket& bucket = open->second.bucket;
     const std::int64_t length = elements_of(entry);
@@ -107,18 +114,27 @@ class BucketMapBuilder {
     open->second.ready = added_++;
   }
 
-  std::int64_t current_cap() const { return closed_.empty() ? first_cap_ : cap_; }
+  std::int64_t current_cap() const { return any_is_full_ ? cap_ : first_cap_; }
 
   void close(std::map<Kind, Open>::iterator open) {
     closed_.push_back(std::move(open->second));
     open_.erase(open);
+    any_is_full_ = true;
   }
 
+  /// To the last dense bucket, which becomes the last of all.
   void append_flags() {
-    if (map_.buckets_.empty()) return;
-    Bucket& last = map_.buckets_.back();
+    std::vector<Bucket>& buckets = map_.buckets_;
+    const auto dense = std::find_if(buckets.rbegin(), buckets.rend(),
+                                    [](const Bucket& bucket) { return !bucket.by_rows; });
+    if (dense == buckets.rend()) {
+      buckets.emplace_back().device = "cpu";
+    } else {
+      std::rotate(dense.base() - 1, dense.base(), buckets.end());
+    }
+    Bucket& last = buckets.back();
     map_.flags_offset_ = last.length;
-    last.length += static_cast<std::int64_t>(entries_.size()) + 1;
+    last.length += static_cast<std::int64_t>(entries_.size()) + 2;
   }
 
   void index_slots() {
@@ -138,8 +154,11 @@ class BucketMapBuilder {
     for (const Bucket& bucket : map_.buckets_) {
       all += bucket.length * static_cast<std::int64_t>(size_of(bucket.type));
     }
-    for (const BucketEntry& entry : entries_) map_.payload_bytes_ += bytes_of(entry);
-    map_.padding_bytes_ = all - map_.payload_bytes_;
+    for (const BucketEntry& entry : entries_) {
+      map_.payload_bytes_ += bytes_of(entry);
+      if (entry.by_rows) map_.by_rows_bytes_ += bytes_of(entry);
+    }
+    map_.padding_bytes_ = all + map_.by_rows_bytes_ - map_.payload_bytes_;
   }
 
   void write_facts() {
@@ -154,7 +173,8 @@ class BucketMapBuilder {
       facts.push_back({entry.name, "type", std::string(name_of(entry.type))});
       facts.push_back({entry.name, "device", entry.device});
       facts.push_back({entry.name, "place",
-                       fmt::format("bucket {} at {}", map_.bucket_of(i), map_.slot_of(i).offset)});
+                       fmt::format("bucket {} at {}{}", map_.bucket_of(i), map_.slot_of(i).offset,
+                                   entry.by_rows ? ", by rows" : "")});
     }
     map_.fingerprint_ = fingerprint(encode(facts));
   }
@@ -165,6 +185,7 @@ class BucketMapBuilder {
   std::map<Kind, Open> open_;
   std::vector<Open> closed_;
   std::size_t added_ = 0;
+  bool any_is_full_ = false;
   BucketMap map_;
 };
 

@@ -16,6 +16,7 @@ struct BucketEntry {
   std::vector<std::int64_t> strides;  ///< of its gradient's memory: elements of ranks must match
   ElementType type = ElementType::kFloat32;
   std::string device = "cpu";  ///< the kind, without an index
+  bool by_rows = false;        ///< travels as touched rows, in a bucket of its own
 };
 
 struct BucketOptions {
@@ -23,6 +24,8 @@ struct BucketOptions {
   std::int64_t cap_bytes = 0;
   /// Bytes at which the first bucket is closed, so that sending starts early; 0: follows the cap.
   std::int64_t first_cap_bytes = 0;
+  /// Whether gradients of which few rows are touched may travel by rows.
+  bool by_rows = true;
 };
 
 /// The cap for `active_bytes` of gradients where none is given.

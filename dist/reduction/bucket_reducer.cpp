@@ -1,5 +1,6 @@
 #include "dist/reduction/bucket_reducer.h"
 
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
@@ -14,10 +15,11 @@
 #include "core/parallel/fact_agreement.h"
 #include "core/parallel/gradient_set.h"
 #include "core/parallel/local_reducer.h"
+#include "dist/reduction/bucket_generation.h"
 #include "dist/reduction/bucket_sender.h"
-#include "dist/reduction/bucket_slabs.h"
 #include "dist/reduction/coverage.h"
 #include "dist/reduction/gradient_hooks.h"
+#include "dist/reduction/observed_backward.h"
 
 namespace thaw {
 
@@ -34,22 +36,28 @@ namespace {
 // of gradients is right. Both are known only when backward has ended (a parameter thawed behind
 // our back gets its gradient at any time), so `finish` launches it. That costs next to nothing:
 // it holds the gradients nearest to the backward cut, which are the last to be ready anyway.
+
+// Note [Two generations of buckets]
+// Before the first backward of a stage nobody knows in which order gradients will be ready, so the
+// first map takes the reverse of declaration. That backward is watched; before the second step all
+// ranks take rank 0's order, and send by rows what turned out to be an embedding's gradient. No
+// later step changes the map: the bits of a sum may depend on where a gradient lies.
+
 class BucketReducer final : public GradientReducer {
  public:
   BucketReducer(Communicator& communicator, std::vector<NamedParameter> active,
-                std::vector<NamedParameter> frozen, BucketMap map, Overlap overlap)
+                std::vector<NamedParameter> frozen, std::vector<BucketEntry> entries, BucketMap map,
+                const ReducerOptions& options, SlabMemory memory)
       : communicator_(communicator),
         active_(std::move(active)),
         frozen_(std::move(frozen)),
-        map_(std::move(map)),
-        slabs_(map_, active_),
+        entries_(std::move(entries)),
+        options_(options),
+        memory_(std::move(memory)),
         sender_(make_blocking_sender(communicator)),
-        choice_(overlap, map_.buckets().size()),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
-    if (choice_.may_be_on()) helper_ = make_helper_sender(communicator);
-    counters_.payload_bytes = map_.payload_bytes();
-    counters_.padding_bytes = map_.padding_bytes();
-    counters_.collectives = static_cast<std::int64_t>(map_.buckets().size());
+    observed_.touched_rows.assign(active_.size(), 0.0);
+    enter(std::move(map));
   }
 
   void begin(SampleShare share) override;
@@ -58,12 +66,16 @@ class BucketReducer final : public GradientReducer {
   ReductionCounters counters() const override { return counters_; }
 
  private:
+  void enter(BucketMap map);
   void on_gradient(std::size_t parameter);
   void store(std::size_t parameter);
   void mark_ready(std::size_t parameter);
   void launch_next();
+  void launch_rows(std::size_t bucket);
   /// Returns the flags' sums over the ranks.
   std::vector<double> reduce_what_is_left();
+  void hand_out(const std::vector<double>& flags);
+  void refuse_unused(const std::vector<double>& flags) const;
   /// Takes this step's time into account in choosing whether to overlap.
   void learn(double step_seconds);
   std::string fault() const;
@@ -73,43 +85,58 @@ class BucketReducer final : public GradientReducer {
   Communicator& communicator_;
   const std::vector<NamedParameter> active_;
   const std::vector<NamedParameter> frozen_;
-  const BucketMap map_;
-  BucketSlabs slabs_;
+  const std::vector<BucketEntry> entries_;
+  const ReducerOptions options_;
+  SlabMemory memory_;
+  std::unique_ptr<BucketGeneration> now_;
   std::unique_ptr<BucketSender> sender_;  ///< on this thread
   std::unique_ptr<BucketSender> helper_;  ///< beside it; null where that is never wanted
-  OverlapChoice choice_;
+  OverlapChoice choice_{Overlap::kOff, 0};
+  ObservedBackward observed_;  ///< while the map is of generation 0
+  bool has_stepped_ = false;
 
   // Of the current step. Hooks of parameters on several devices run on several threads.
   std::mutex mutex_;
   bool begun_ = false;
   bool last_backward_ = false;
-  std::vector<bool> used_;            ///< parameter got a gradient in some backward
-  std::vector<bool> ready_;           ///< parameter was passed by the last backward
-  std::vector<std::size_t> pending_;  ///< of each bucket: parameters not ready
-  std::vector<std::size_t> launched_;
+  SampleShare share_;
   Stopwatch step_;
 
   ReductionCounters counters_;
-  double helper_busy_ = 0;  ///< until the last `finish`
-  GradientHooks hooks_;     ///< last: gone before anything that the hooks use
+  double helper_busy_ = 0;      ///< until the last `finish`
+  std::int64_t row_bytes_ = 0;  ///< likewise, of both senders
+  GradientHooks hooks_;         ///< last: gone before anything that the hooks use
 };
+
+void BucketReducer::enter(BucketMap map) {
+  now_.reset();
+  now_ = std::make_unique<BucketGeneration>(std::move(map), active_, memory_);
+  choice_ = OverlapChoice(options_.overlap, now_->map.buckets().size());
+  if (choice_.may_be_on() && !helper_) helper_ = make_helper_sender(communicator_);
+  counters_ = {};
+  counters_.payload_bytes = now_->map.payload_bytes();
+  counters_.padding_bytes = now_->map.padding_bytes();
+  counters_.collectives = static_cast<std::int64_t>(now_->map.buckets().size());
+}
 
 void BucketReducer::begin(SampleShare share) {
   if (share.total <= 0 || share.samples < 0 || share.samples > share.total) {
     throw RunError(fmt::format("a share of {} samples out of {}", share.samples, share.total));
   }
   const std::lock_guard lock(mutex_);
-  if (begun_ && !launched_.empty()) {
+  if (begun_ && !now_->progress.launched().empty()) {
     throw RunError("begin: the step before was not finished, and some of it has been sent");
   }
   drop_gradients(active_);
+  if (has_stepped_ && now_->map.generation() == 0 && !active_.empty()) {
+    std::optional<BucketMap> map =
+        plan_observed(communicator_, entries_, options_.buckets, observed_);
+    if (map) enter(std::move(*map));
+  }
   begun_ = true;
   last_backward_ = false;
-  used_.assign(active_.size(), false);
-  ready_.assign(active_.size(), false);
-  pending_.clear();
-  for (const Bucket& bucket : map_.buckets()) pending_.push_back(bucket.slots.size());
-  launched_.clear();
+  share_ = share;
+  now_->progress.begin();
   step_.lap();
 }
 
@@ -121,7 +148,7 @@ void BucketReducer::last_backward() {
 void BucketReducer::on_gradient(std::size_t parameter) {
   const std::lock_guard lock(mutex_);
   if (!begun_) return;  // a backward outside of steps: `begin` drops what it leaves
-  if (map_.bucket_of(parameter) < launched_.size()) {
+  if (now_->progress.was_launched(parameter)) {
     throw RunError(fmt::format(
         "parameter \"{}\" got another gradient after its bucket was sent: backward ran again, or "
         "reached it twice (reentrant checkpoints do), after last_backward; set overlap to off",
@@ -134,49 +161,67 @@ void BucketReducer::on_gradient(std::size_t parameter) {
 void BucketReducer::store(std::size_t parameter) {
   at::Tensor& grad = active_[parameter].tensor.mutable_grad();
   if (!grad.defined()) return;  // all its uses turned out not to reach the loss
-  used_[parameter] = true;
-  const at::Tensor& slot = slabs_.gradient(parameter);
-  if (grad.is_same(slot)) return;
+  now_->progress.mark_used(parameter);
   if (grad.layout() != at::kStrided) {
     throw RunError(fmt::format(
-        "parameter \"{}\" got a sparse gradient; gradients are reduced dense (an Embedding: build "
-        "it with sparse = false)",
+        "parameter \"{}\" got a sparse gradient; give it a dense one (an Embedding: build it with "
+        "sparse = false), of which only the rows that were touched travel",
         active_[parameter].name));
   }
+  const at::Tensor& slot = now_->slabs.gradient(parameter);
   const c10::AutoGradMode no_grad(false);
-  slot.copy_(grad);
-  grad = slot;
+  if (!slot.defined()) {
+    if (!grad.is_contiguous()) grad = grad.contiguous();
+  } else if (!grad.is_same(slot)) {
+    slot.copy_(grad);
+    grad = slot;
+  }
 }
 
 void BucketReducer::mark_ready(std::size_t parameter) {
-  if (ready_[parameter]) return;
-  ready_[parameter] = true;
-  --pending_[map_.bucket_of(parameter)];
+  const at::Tensor& tensor = active_[parameter].tensor;
+  if (now_->map.generation() == 0 && tensor.grad().defined() && may_travel_by_rows(tensor)) {
+    observed_.touched_rows[parameter] = static_cast<double>(touched_rows(tensor.grad()));
+  }
+  now_->progress.mark_ready(parameter);
   if (!choice_.on()) return;
   // In bucket order, and all but the last (see Note [The last bucket waits]).
-  while (launched_.size() + 1 < pending_.size() && pending_[launched_.size()] == 0) launch_next();
+  while (now_->progress.next_is_ready()) launch_next();
 }
 
 void BucketReducer::launch_next() {
-  const std::size_t bucket = launched_.size();
-  for (const BucketSlot& slot : map_.buckets()[bucket].slots) {
-    if (used_[slot.parameter]) continue;
-    const c10::AutoGradMode no_grad(false);
-    slabs_.gradient(slot.parameter).zero_();
+  const std::size_t bucket = now_->progress.launch_next();
+  if (now_->rows[bucket]) {
+    launch_rows(bucket);
+    return;
   }
-  launched_.push_back(bucket);
-  const bool is_last = launched_.size() == map_.buckets().size();
+  for (const BucketSlot& slot : now_->map.buckets()[bucket].slots) {
+    if (now_->progress.used()[slot.parameter]) continue;
+    const c10::AutoGradMode no_grad(false);
+    now_->slabs.gradient(slot.parameter).zero_();
+  }
+  const bool is_last = bucket + 1 == now_->map.buckets().size();
   BucketSender& sender = choice_.on() && !is_last ? *helper_ : *sender_;
-  sender.send(slabs_.slab(bucket));
+  sender.send(now_->slabs.slab(bucket));
+}
+
+void BucketReducer::launch_rows(std::size_t bucket) {
+  const at::Tensor& parameter = active_[now_->map.buckets()[bucket].slots.front().parameter].tensor;
+  at::Tensor& grad = parameter.mutable_grad();
+  const c10::AutoGradMode no_grad(false);
+  if (!grad.defined()) grad = at::zeros_like(parameter);
+  BucketSender& sender = choice_.on() ? *helper_ : *sender_;
+  sender.send_rows(*now_->rows[bucket], grad);
 }
 
 std::string BucketReducer::fault() const {
   std::string wrong_set = gradient_set_fault(active_, frozen_);
   if (!wrong_set.empty()) return wrong_set;
   // Asked when all but the last bucket are launched, since the last carries the answer.
-  std::vector<std::size_t> launched = launched_;
-  if (!pending_.empty()) launched.push_back(pending_.size() - 1);
-  return coverage_fault(map_, launched, active_);
+  const std::span<const std::size_t> already = now_->progress.launched();
+  std::vector<std::size_t> launched(already.begin(), already.end());
+  if (!now_->map.buckets().empty()) launched.push_back(now_->map.buckets().size() - 1);
+  return coverage_fault(now_->map, launched, active_);
 }
 
 void BucketReducer::agree_on_fault(const std::string& local_fault) {
@@ -195,27 +240,21 @@ void BucketReducer::finish() {
   const std::lock_guard lock(mutex_);
   if (!begun_) throw RunError("finish: no step was begun");
   begun_ = false;
+  has_stepped_ = true;
   const Stopwatch exposed;
-  std::vector<double> flags(1, 0.0);
-  if (map_.buckets().empty()) {
+  if (active_.empty()) {
     agree_on_fault(fault());  // nothing travels that could carry it
   } else {
-    flags = reduce_what_is_left();
-  }
-  for (std::size_t i = 0; i < active_.size(); ++i) {
-    at::Tensor& grad = active_[i].tensor.mutable_grad();
-    if (flags[i] == 0) {
-      grad.reset();
-    } else if (!grad.is_same(slabs_.gradient(i))) {
-      grad = slabs_.gradient(i);
-    }
+    const std::vector<double> flags = reduce_what_is_left();
+    hand_out(flags);
+    if (options_.unused == Unused::kError) refuse_unused(flags);
   }
   counters_.exposed_seconds = exposed.seconds();
   learn(step_.seconds());
 }
 
 std::vector<double> BucketReducer::reduce_what_is_left() {
-  while (launched_.size() + 1 < map_.buckets().size()) launch_next();
+  while (!now_->progress.only_the_last_is_left()) launch_next();
   counters_.hidden_seconds = 0;
   if (choice_.on()) {
     const Stopwatch drain;
@@ -224,22 +263,59 @@ std::vector<double> BucketReducer::reduce_what_is_left() {
     counters_.hidden_seconds = std::max(0.0, busy - helper_busy_ - drain.seconds());
     helper_busy_ = busy;
   }
+  if (now_->map.generation() == 0 && share_.samples > 0) {
+    // Without `last_backward` no order was seen: complete_order makes it that of declaration.
+    observed_.order = complete_order(now_->progress.order(), active_.size());
+  }
   const std::string local_fault = fault();
-  slabs_.write_flags(used_, !local_fault.empty());
+  now_->slabs.write_flags(now_->progress.used(), !local_fault.empty(), share_.samples > 0);
   launch_next();
-  std::vector<double> flags = slabs_.read_flags();
-  if (flags.back() > 0) agree_on_fault(local_fault);
+  const std::int64_t row_bytes = sender_->row_bytes() + (helper_ ? helper_->row_bytes() : 0);
+  counters_.payload_bytes = now_->map.payload_bytes() - now_->map.by_rows_bytes() + row_bytes -
+                            std::exchange(row_bytes_, row_bytes);
+  std::vector<double> flags = now_->slabs.read_flags();
+  if (flags[active_.size()] > 0) agree_on_fault(local_fault);
   return flags;
 }
 
+void BucketReducer::hand_out(const std::vector<double>& flags) {
+  for (std::size_t i = 0; i < active_.size(); ++i) {
+    at::Tensor& grad = active_[i].tensor.mutable_grad();
+    const at::Tensor& slot = now_->slabs.gradient(i);
+    if (flags[i] == 0) {
+      grad.reset();
+    } else if (slot.defined() && !grad.is_same(slot)) {
+      grad = slot;
+    }
+  }
+}
+
+// The flags are equal on all ranks, so all of them throw together.
+void BucketReducer::refuse_unused(const std::vector<double>& flags) const {
+  const double took_part = flags.back();
+  for (std::size_t i = 0; i < active_.size(); ++i) {
+    if (flags[i] >= took_part) continue;
+    RunError error(fmt::format(
+        "parameter \"{}\" is active but got a gradient on {} of the {} ranks that had samples; "
+        "freeze it, or set distributed.unused to \"allow\" to count it as zero there",
+        active_[i].name, flags[i], took_part));
+    error.mark_agreed();
+    throw error;
+  }
+}
+
 void BucketReducer::learn(double step_seconds) {
+  if (now_->map.generation() == 0) return;
   choice_.record(step_seconds);
   if (choice_.wants_verdict()) {
     std::array<double, 2> seconds = choice_.trial_seconds();
     communicator_.sum(seconds);
     choice_.decide(seconds);
   }
-  if (!choice_.may_be_on()) helper_.reset();
+  if (!choice_.may_be_on() && helper_) {
+    row_bytes_ -= helper_->row_bytes();
+    helper_.reset();
+  }
 }
 
 }  // namespace
@@ -247,19 +323,21 @@ void BucketReducer::learn(double step_seconds) {
 std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
                                                      std::span<const NamedParameter> active,
                                                      std::span<const NamedParameter> frozen,
-                                                     const ReducerOptions& options) {
+                                                     const ReducerOptions& options,
+                                                     SlabMemory memory) {
   if (communicator.size() == 1) return make_local_reducer(active, frozen);
   std::vector<NamedParameter> parameters;
+  std::vector<BucketEntry> entries;
   BucketMap map = agreed(communicator, [&] {
     parameters = without_ties(active, frozen);
-    std::vector<BucketEntry> entries;
     for (const NamedParameter& parameter : parameters) entries.push_back(bucket_entry(parameter));
     return plan_buckets(entries, options.buckets);
   });
   agree_on_facts(communicator, "bucket maps", map.facts());
   return std::make_unique<BucketReducer>(communicator, std::move(parameters),
                                          std::vector<NamedParameter>(frozen.begin(), frozen.end()),
-                                         std::move(map), options.overlap);
+                                         std::move(entries), std::move(map), options,
+                                         std::move(memory));
 }
 
 }  // namespace thaw

@@ -8,12 +8,21 @@
 #include "core/parallel/stage_coordinator.h"
 #include "dist/reduction/bucket_planner.h"
 #include "dist/reduction/overlap_choice.h"
+#include "dist/reduction/slab_memory.h"
 
 namespace thaw {
+
+/// What becomes of a step in which a rank that had samples left an active parameter without a
+/// gradient.
+enum class Unused {
+  kAllow,  ///< it counts as zero there; used on no rank, the parameter's `.grad` is undefined
+  kError,  ///< RunError on all ranks, naming the parameter
+};
 
 struct ReducerOptions {
   BucketOptions buckets;
   Overlap overlap = Overlap::kAuto;
+  Unused unused = Unused::kAllow;
 };
 
 /// A collective: the reducer that sums the gradients of `active` over the ranks of `communicator`
@@ -23,10 +32,11 @@ struct ReducerOptions {
 ///
 /// Throws InputError where an active parameter is of another element type than the buckets hold or
 /// no dense leaf that requires a gradient; DisagreementError on all ranks where their bucket maps
-/// differ (a parameter's memory layout, the bucket options).
+/// differ (a parameter's memory layout, the bucket options). `memory` is used as far as it fits.
 std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
                                                      std::span<const NamedParameter> active,
                                                      std::span<const NamedParameter> frozen,
-                                                     const ReducerOptions& options);
+                                                     const ReducerOptions& options,
+                                                     SlabMemory memory = {});
 
 }  // namespace thaw

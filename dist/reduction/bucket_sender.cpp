@@ -16,12 +16,20 @@ class BlockingSender final : public BucketSender {
     communicator_.sum(tensor);
     busy_seconds_ += watch.seconds();
   }
+  void send_rows(RowReduction& rows, const at::Tensor& gradient) override {
+    const Stopwatch watch;
+    at::Tensor tensor = gradient;
+    row_bytes_ += rows.sum(tensor, communicator_);
+    busy_seconds_ += watch.seconds();
+  }
   void drain() override {}
   double busy_seconds() const override { return busy_seconds_; }
+  std::int64_t row_bytes() const override { return row_bytes_; }
 
  private:
   Communicator& communicator_;
   double busy_seconds_ = 0;
+  std::int64_t row_bytes_ = 0;
 };
 
 }  // namespace

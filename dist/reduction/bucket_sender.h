@@ -2,9 +2,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "core/parallel/communicator.h"
+#include "dist/reduction/row_reduction.h"
 
 namespace thaw {
 
@@ -19,10 +21,15 @@ class BucketSender {
   /// Hands over a slab that nobody touches until `drain` has returned. Throws what an earlier one
   /// failed with.
   virtual void send(const at::Tensor& slab) = 0;
+  /// Hands over a gradient that travels by rows, likewise; `rows` outlives the sending.
+  virtual void send_rows(RowReduction& rows, const at::Tensor& gradient) = 0;
   /// Returns when all that was handed over is summed; throws what failed.
   virtual void drain() = 0;
   /// Seconds spent in sums since construction. Not while something is under way.
   virtual double busy_seconds() const = 0;
+  /// Bytes of gradients that travelled by rows since construction. Not while something is under
+  /// way.
+  virtual std::int64_t row_bytes() const = 0;
 };
 
 /// Sums within `send`, on the calling thread.

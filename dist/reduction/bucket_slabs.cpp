@@ -4,6 +4,8 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/parallel/active_parameters.h"
 #include "core/parallel/tensor_checks.h"
@@ -46,6 +48,11 @@ BucketEntry bucket_entry(const NamedParameter& parameter) {
         "parameter \"{}\" is {}; an active parameter is a dense leaf that requires a gradient",
         parameter.name, describe(tensor)));
   }
+  return describe_entry(parameter);
+}
+
+BucketEntry describe_entry(const NamedParameter& parameter) {
+  const at::Tensor& tensor = parameter.tensor;
   BucketEntry entry;
   entry.name = parameter.name;
   entry.shape = tensor.sizes().vec();
@@ -59,17 +66,18 @@ BucketEntry bucket_entry(const NamedParameter& parameter) {
   return entry;
 }
 
-BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedParameter> active)
-    : map_(map), gradients_(active.size()) {
+BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedParameter> active,
+                         SlabMemory& memory)
+    : map_(map), slabs_(map.buckets().size()), gradients_(active.size()) {
   const c10::AutoGradMode no_grad(false);
-  for (const Bucket& bucket : map.buckets()) {
-    const at::Device device = active[bucket.slots.front().parameter].tensor.device();
-    const at::Tensor& slab = slabs_.emplace_back(
-        at::empty({bucket.length}, at::dtype(scalar_type(bucket.type)).device(device)));
+  lay_out(active, memory);
+  for (std::size_t i = 0; i < slabs_.size(); ++i) {
+    if (map.buckets()[i].by_rows) continue;
+    const at::Tensor& slab = slabs_[i];
     // Slots are written before each use; only what lies between them is zeroed here, so that the
     // first step touches the memory, not the transition.
     std::int64_t end = 0;
-    for (const BucketSlot& slot : bucket.slots) {
+    for (const BucketSlot& slot : map.buckets()[i].slots) {
       slab.narrow(0, end, slot.offset - end).zero_();
       end = slot.offset + slot.length;
       const at::Tensor& parameter = active[slot.parameter].tensor;
@@ -77,7 +85,42 @@ BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedParameter> a
                                        .set_(slab.storage(), slab.storage_offset() + slot.offset,
                                              parameter.sizes(), gradient_strides(parameter));
     }
-    slab.narrow(0, end, bucket.length - end).zero_();
+    slab.narrow(0, end, slab.numel() - end).zero_();
+  }
+}
+
+void BucketSlabs::lay_out(std::span<const NamedParameter> active, SlabMemory& memory) {
+  struct Block {
+    at::ScalarType type;
+    at::Device device;
+    std::int64_t length;
+    std::vector<std::size_t> buckets;
+  };
+  std::vector<Block> blocks;
+  for (std::size_t i = 0; i < map_.buckets().size(); ++i) {
+    const Bucket& bucket = map_.buckets()[i];
+    if (bucket.by_rows) continue;
+    const at::ScalarType type = scalar_type(bucket.type);
+    const at::Device device = bucket.slots.empty()
+                                  ? at::Device(at::kCPU)
+                                  : active[bucket.slots.front().parameter].tensor.device();
+    auto block = std::find_if(blocks.begin(), blocks.end(), [&](const Block& one) {
+      return one.type == type && one.device == device;
+    });
+    // Each block has room for the flags, so that maps of another order need the same.
+    if (block == blocks.end())
+      block = blocks.insert(block, {type, device, map_.flags_length(), {}});
+    const bool holds_flags = i + 1 == map_.buckets().size();
+    block->length += bucket.length - (holds_flags ? map_.flags_length() : 0);
+    block->buckets.push_back(i);
+  }
+  for (const Block& block : blocks) {
+    const at::Tensor all = memory.take(block.type, block.device, block.length);
+    std::int64_t begin = 0;
+    for (const std::size_t bucket : block.buckets) {
+      slabs_[bucket] = all.narrow(0, begin, map_.buckets()[bucket].length);
+      begin += map_.buckets()[bucket].length;
+    }
   }
 }
 
@@ -86,12 +129,13 @@ at::Tensor BucketSlabs::flags() const {
   return last.narrow(0, map_.flags_offset(), last.numel() - map_.flags_offset());
 }
 
-void BucketSlabs::write_flags(const std::vector<bool>& used, bool fault) {
+void BucketSlabs::write_flags(const std::vector<bool>& used, bool fault, bool took_part) {
   const c10::AutoGradMode no_grad(false);
-  const at::Tensor host = at::empty({static_cast<std::int64_t>(used.size()) + 1}, at::kFloat);
+  const at::Tensor host = at::empty({map_.flags_length()}, at::kFloat);
   auto* values = host.mutable_data_ptr<float>();
   for (const bool one : used) *values++ = one ? 1.0F : 0.0F;
-  *values = fault ? 1.0F : 0.0F;
+  *values++ = fault ? 1.0F : 0.0F;
+  *values = took_part ? 1.0F : 0.0F;
   flags().copy_(host);
 }
 

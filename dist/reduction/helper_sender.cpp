@@ -59,11 +59,9 @@ class HelperSender final : public BucketSender {
   HelperSender(const HelperSender&) = delete;
   HelperSender& operator=(const HelperSender&) = delete;
 
-  void send(const at::Tensor& slab) override {
-    const std::lock_guard lock(mutex_);
-    if (failure_) std::rethrow_exception(failure_);
-    waiting_.push_back(slab);
-    changed_.notify_all();
+  void send(const at::Tensor& slab) override { hand_over({slab, nullptr}); }
+  void send_rows(RowReduction& rows, const at::Tensor& gradient) override {
+    hand_over({gradient, &rows});
   }
 
   void drain() override {
@@ -78,40 +76,63 @@ class HelperSender final : public BucketSender {
     const std::lock_guard lock(mutex_);
     return busy_seconds_;
   }
+  std::int64_t row_bytes() const override {
+    const std::lock_guard lock(mutex_);
+    return row_bytes_;
+  }
 
  private:
+  struct Load {
+    at::Tensor tensor;
+    RowReduction* rows;  ///< null: all of it travels
+  };
+
+  void hand_over(Load load) {
+    const std::lock_guard lock(mutex_);
+    if (failure_) std::rethrow_exception(failure_);
+    waiting_.push_back(std::move(load));
+    changed_.notify_all();
+  }
+
   void work() {
     std::unique_lock lock(mutex_);
     while (true) {
       changed_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
       if (stopping_) return;
-      at::Tensor slab = std::move(waiting_.front());
+      Load load = std::move(waiting_.front());
       waiting_.pop_front();
       sending_ = true;
       lock.unlock();
       double seconds = 0;
+      std::int64_t row_bytes = 0;
       std::exception_ptr failure;
       try {
-        seconds = sum_when_all_are_ready(slab);
+        if (all_are_ready()) {
+          const Stopwatch watch;
+          row_bytes = sum(load);
+          seconds = watch.seconds();
+        }
       } catch (...) {
         failure = std::current_exception();
       }
       lock.lock();
       sending_ = false;
       busy_seconds_ += seconds;
+      row_bytes_ += row_bytes;
       if (failure) failure_ = failure;
       changed_.notify_all();
       if (failure) return;
     }
   }
 
-  double sum_when_all_are_ready(at::Tensor& slab) {
+  /// Waits for the other ranks; false where the sender is to stop instead.
+  bool all_are_ready() {
     const at::Tensor place = at::full({1}, static_cast<double>(++sequence_), at::kDouble);
     std::unique_ptr<PendingSum> arrival = communicator_.start_sum(place);
     for (auto pause = kShortestPause; !arrival->poll();) {
       if (stopping_) {
         abandon(std::move(arrival));
-        return 0;
+        return false;
       }
       if (draining_) {
         std::this_thread::yield();
@@ -127,9 +148,14 @@ class HelperSender final : public BucketSender {
                       "stage, all together at {} instead of {}",
                       sequence_, place.item<double>(), expected));
     }
-    const Stopwatch watch;
-    communicator_.sum(slab);
-    return watch.seconds();
+    return true;
+  }
+
+  /// Returns the bytes that travelled by rows.
+  std::int64_t sum(Load& load) {
+    if (load.rows != nullptr) return load.rows->sum(load.tensor, communicator_);
+    communicator_.sum(load.tensor);
+    return 0;
   }
 
   static constexpr std::chrono::microseconds kShortestPause{20};
@@ -142,9 +168,10 @@ class HelperSender final : public BucketSender {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<at::Tensor> waiting_;
+  std::deque<Load> waiting_;
   bool sending_ = false;
   double busy_seconds_ = 0;
+  std::int64_t row_bytes_ = 0;
   std::exception_ptr failure_;
   std::thread thread_;  ///< last: starts when all else is there
 };

@@ -11,6 +11,7 @@
 #include "core/data/dataset.h"
 #include "core/data/training_loader.h"
 #include "tests/core/data/hdf5_writer.h"
+#include "tests/support/paths.h"
 
 namespace thaw {
 namespace {
@@ -21,8 +22,7 @@ using testing::HasSubstr;
 class H5pyFiles : public testing::Test {
  protected:
   void SetUp() override {
-    const char* given = std::getenv("THAW_TEST_PYTHON");
-    python_ = given != nullptr && *given != '\0' ? given : "python3";
+    python_ = test_python();
     if (std::system(("'" + python_ + "' -c 'import h5py' 2>/dev/null").c_str()) != 0) {
       GTEST_SKIP() << python_ << " has no h5py (THAW_TEST_PYTHON names a Python that has)";
     }

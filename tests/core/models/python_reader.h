@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
@@ -15,13 +14,11 @@
 
 namespace thaw {
 
-/// What fixtures/python_reader.py prints for these arguments; nothing where the environment's
-/// THAW_TEST_PYTHON lacks the packages that it needs.
+/// What fixtures/python_reader.py prints for these arguments; nothing where the tests'
+/// Python lacks the packages that it needs.
 inline std::optional<nlohmann::json> ask_python(const std::vector<std::string>& arguments) {
   constexpr int kLacksPackages = 77;
-  const char* python = std::getenv("THAW_TEST_PYTHON");
-  std::string command = python != nullptr ? python : "python3";
-  command += " " + source_path("tests/core/models/fixtures/python_reader.py");
+  std::string command = "'" + test_python() + "' " + source_path("tests/core/models/fixtures/python_reader.py");
   for (const std::string& argument : arguments) {
     command += " '" + argument + "'";
   }

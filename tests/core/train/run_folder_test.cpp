@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "tests/support/ordinary_user.h"
 
 namespace thaw {
 namespace {
@@ -56,11 +57,11 @@ TEST_F(RunFolderTest, AFileInTheWayIsNamed) {
 }
 
 TEST_F(RunFolderTest, AFolderWithoutWritePermissionIsNamed) {
-  if (geteuid() == 0) {
-    GTEST_SKIP() << "root may write everywhere";
-  }
   fs::create_directory(root_ / "closed");
-  fs::permissions(root_ / "closed", fs::perms::owner_read | fs::perms::owner_exec);
+  fs::permissions(root_ / "closed", fs::perms::owner_read | fs::perms::owner_exec |
+                                           fs::perms::others_read | fs::perms::others_exec);
+  const OrdinaryUser user;
+  ASSERT_TRUE(user.succeeded());
   EXPECT_THAT(refusal(RunFolder(root_ / "closed" / "run")),
               testing::HasSubstr("Permission denied in " + (root_ / "closed").string()));
 }

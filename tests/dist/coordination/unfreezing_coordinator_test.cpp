@@ -87,6 +87,43 @@ TEST(UnfreezingCoordinator, TrainsAScheduleAsOneProcessWould) {
   }
 }
 
+TEST(UnfreezingCoordinator, TakesWhatWasPreparedForAnEqualPlanOnly) {
+  run_ranks(2, [&](Communicator& communicator) {
+    const auto coordinator = make_unfreezing_coordinator(communicator, {{.cap_bytes = 200}, {}});
+    SmallNetwork network;
+    const auto plan_of = [&](std::vector<std::string> groups) {
+      return make_stage_plan(kGroups, facts_of(network), stage_of("s", std::move(groups)));
+    };
+    network.activate(4, 6);
+    auto reducer = coordinator->enter(plan_of({"head"}), network.parameters);
+    EXPECT_FALSE(coordinator->costs().prepared);
+
+    coordinator->prepare(plan_of({"middle", "head"}), network.parameters);
+    coordinator->prepare(plan_of({"lower", "middle", "head"}), network.parameters);
+    const Samples samples(5, at::kDouble);
+    reduce_step(*reducer, network, samples, {5, communicator.rank(), 2}, 100);
+    reducer.reset();
+    network.activate(0, 6);
+    reducer = coordinator->enter(plan_of({"lower", "middle", "head"}), network.parameters);
+    EXPECT_TRUE(coordinator->costs().prepared);
+    reduce_step(*reducer, network, samples, {5, communicator.rank(), 2}, 100);
+    SmallNetwork alone;
+    alone.activate(0, 6);
+    testing_network::loss_of(alone, samples, 0, 5, 5).backward();
+    for (std::size_t i = 0; i < 6; ++i) {
+      EXPECT_LE(relative_difference(network.parameters[i].tensor.grad(),
+                                    alone.parameters[i].tensor.grad()),
+                1e-12);
+    }
+
+    coordinator->prepare(plan_of({"head"}), network.parameters);
+    reducer.reset();
+    network.activate(2, 6);
+    reducer = coordinator->enter(plan_of({"middle", "head"}), network.parameters);
+    EXPECT_FALSE(coordinator->costs().prepared);
+  });
+}
+
 TEST(UnfreezingCoordinator, LeavesNoGradientOfTheStageBefore) {
   run_ranks(2, [](Communicator& communicator) {
     const auto coordinator = make_unfreezing_coordinator(communicator, {});

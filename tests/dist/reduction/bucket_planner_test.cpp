@@ -64,9 +64,9 @@ TEST(BucketPlanner, AlignsSlotsAndAppendsFlags) {
   ASSERT_EQ(map.buckets().size(), 1u);
   EXPECT_THAT(map.buckets()[0].slots, ElementsAre(BucketSlot{1, 0, 1}, BucketSlot{0, 16, 17}));
   EXPECT_EQ(map.flags_offset(), 16 + 32);
-  EXPECT_EQ(map.buckets()[0].length, 16 + 32 + 3);
+  EXPECT_EQ(map.buckets()[0].length, 16 + 32 + 4);
   EXPECT_EQ(map.payload_bytes(), 18 * 4);
-  EXPECT_EQ(map.padding_bytes(), (51 - 18) * 4);
+  EXPECT_EQ(map.padding_bytes(), (52 - 18) * 4);
 }
 
 TEST(BucketPlanner, ClosesBucketsAtTheCapAndTheFirstEarlier) {

@@ -1,0 +1,72 @@
+#include "dist/reduction/stream_sender.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/base/error.h"
+
+namespace thaw {
+
+namespace {
+
+// Note [Sums beside backward on a GPU]
+// A slab's sum is queued on the communicator's stream behind what backward has queued so far on its
+// own, so that it runs beside the rest of backward; `drain` makes the current stream wait for the
+// sums, not the host, which goes on to queue the optimizer's step. The times of sums are read from
+// the GPU's clock when they are there, which is one step later.
+class StreamSender final : public BucketSender {
+ public:
+  StreamSender(Communicator& communicator, at::Device device) : communicator_(communicator) {
+    at::Tensor one = at::zeros({1}, device);
+    communicator_.sum(one);
+  }
+
+  void send(const at::Tensor& slab) override {
+    collect();
+    started_.push_back(communicator_.start_sum(slab));
+  }
+
+  void drain() override {
+    for (std::unique_ptr<PendingSum>& sum : started_) {
+      sum->wait_on_stream();
+      ordered_.push_back(std::move(sum));
+    }
+    started_.clear();
+  }
+
+  double busy_seconds() const override { return busy_seconds_; }
+
+  // Finding the rows would make the host wait for the GPU, whose links carry the whole matrix in
+  // less time: the planner sends by rows in host memory alone.
+  void send_rows(RowReduction&, const at::Tensor&) override {
+    throw RunError("gradients on a GPU do not travel by rows");
+  }
+  std::int64_t row_bytes() const override { return 0; }
+
+ private:
+  /// Lets go of the sums that have ended.
+  void collect() {
+    while (!ordered_.empty() && ordered_.front()->poll()) {
+      busy_seconds_ += ordered_.front()->seconds();
+      ordered_.pop_front();
+    }
+  }
+
+  Communicator& communicator_;
+  std::vector<std::unique_ptr<PendingSum>> started_;
+  std::deque<std::unique_ptr<PendingSum>> ordered_;  ///< before the current stream
+  double busy_seconds_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<BucketSender> make_stream_sender(Communicator& communicator, at::Device device) {
+  return std::make_unique<StreamSender>(communicator, device);
+}
+
+}  // namespace thaw
