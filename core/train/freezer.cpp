@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/train/parameter_table.h"
+#include "core/train/trainable.h"
 
 namespace thaw {
 namespace {
@@ -32,12 +33,7 @@ Freezer::Freezer(torch::nn::Module& module, const ParameterTable& parameters, Fr
 void Freezer::apply(const std::set<std::string>& active) {
   active_ = active;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    at::Tensor parameter = parameters_.tensors()[i];
-    const bool trainable = active_.contains(parameters_.facts()[i].name);
-    parameter.requires_grad_(trainable);
-    if (!trainable) {
-      parameter.mutable_grad().reset();
-    }
+    set_trainable(parameters_.tensors()[i], active_.contains(parameters_.facts()[i].name));
   }
   set_training_modes();
 }

@@ -18,8 +18,8 @@ struct FrozenLayers {
   bool batch_norm_statistics = false;  ///< their running statistics keep moving
 };
 
-/// Makes a module's parameters trainable or not, group by group: the only code that writes
-/// `requires_grad`, and that switches layers between training and evaluation mode.
+/// Makes a module's parameters trainable or not, group by group (through `set_trainable`), and
+/// switches its layers between training and evaluation mode.
 ///
 /// A layer that holds parameters itself is in training mode if one of them is active; any other
 /// module (dropout, a container) if one below it, or else below its nearest enclosing module that

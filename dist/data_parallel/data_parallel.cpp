@@ -1,0 +1,252 @@
+#include "dist/data_parallel/data_parallel.h"
+
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/suggest.h"
+#include "core/parallel/active_parameters.h"
+#include "core/parallel/agreement.h"
+#include "core/parallel/gradient_set.h"
+#include "core/parallel/replicas.h"
+#include "core/parallel/tensor_checks.h"
+#include "core/schedule/stage_plan.h"
+#include "core/train/trainable.h"
+#include "dist/coordination/unfreezing_coordinator.h"
+#include "dist/data_parallel/parameter_selection.h"
+#include "dist/data_parallel/weighted_steps.h"
+
+namespace thaw {
+
+namespace {
+
+/// An activation as a stage: the coordinator agrees on plans. Of two groups, since a parameter is
+/// only active or not here; learning rates are the business of whoever has the optimizer.
+StagePlan plan_activation(std::span<const NamedParameter> parameters,
+                          const std::set<std::string>& active, std::int64_t number) {
+  const std::vector<std::string> groups = {"frozen", "active"};
+  std::vector<ParameterFacts> facts;
+  for (const NamedParameter& parameter : parameters) {
+    const bool is_active = active.contains(parameter.name);
+    // What is never reduced may be of any type, int8 weights for example.
+    if (!is_active && !parameter.tensor.is_floating_point()) continue;
+    facts.push_back({.name = parameter.name,
+                     .shape = parameter.tensor.sizes().vec(),
+                     .type = is_active ? element_type(parameter) : ElementType::kFloat32,
+                     .group = is_active ? 1U : 0U});
+  }
+  Stage stage;
+  stage.name = fmt::format("activation {}", number);
+  if (!active.empty()) {
+    stage.groups = {"active"};
+    stage.learning_rates = {0};
+  }
+  return make_stage_plan(groups, facts, stage);
+}
+
+std::set<std::string> names_of_trainable(std::span<const NamedParameter> parameters) {
+  std::set<std::string> names;
+  for (const NamedParameter& parameter : parameters) {
+    if (parameter.tensor.requires_grad()) names.insert(parameter.name);
+  }
+  return names;
+}
+
+}  // namespace
+
+class DataParallel::Implementation {
+ public:
+  Implementation(Communicator& communicator, std::vector<NamedParameter> parameters,
+                 std::vector<NamedParameter> buffers, const ReducerOptions& options)
+      : communicator_(communicator.split(0)),
+        totals_(communicator.split(0)),
+        coordinator_(make_unfreezing_coordinator(*communicator_, options)),
+        parameters_(std::move(parameters)),
+        buffers_(std::move(buffers)) {
+    make_replicas(*communicator_, parameters_, buffers_);
+    enter(names_of_trainable(parameters_));
+  }
+
+  void activate(const std::vector<std::string>& patterns) {
+    enter(agreed(*communicator_, [&] {
+      require_between_steps("activate");
+      return select_parameters(parameters_, patterns);
+    }));
+  }
+
+  void load(const DataParallelState& state);
+
+  DataParallelState state() const {
+    DataParallelState state;
+    for (const auto& [name, tensor] : parameters_) state.tensors.emplace(name, tensor.detach());
+    for (const auto& [name, tensor] : buffers_) state.tensors.emplace(name, tensor);
+    state.active = active_;
+    return state;
+  }
+
+  const std::vector<std::string>& active() const { return active_; }
+
+  std::vector<at::Tensor> active_parameters() const {
+    std::vector<at::Tensor> tensors;
+    for (const NamedParameter& parameter : active_once_) tensors.push_back(parameter.tensor);
+    return tensors;
+  }
+
+  void broadcast_buffers() { broadcast_tensors(*communicator_, buffers_); }
+
+  /// Of the active set. Throws where the last activation failed, so that there is none.
+  WeightedSteps& steps() const {
+    if (steps_) return *steps_;
+    throw RunError("the last activation failed, so there is no active set");
+  }
+  void end_accumulation() noexcept {
+    if (steps_) steps_->end_accumulation();
+  }
+  TransitionCosts costs() const { return coordinator_->costs(); }
+
+ private:
+  void require_between_steps(const char* what) const {
+    if (!steps_) return;
+    if (steps_->accumulating()) {
+      throw RunError(fmt::format("{}: within an accumulation; end it and finish the step", what));
+    }
+    if (steps_->announced()) {
+      throw RunError(fmt::format("{}: between begin and finish; finish the step first", what));
+    }
+  }
+
+  /// A collective: makes exactly these active.
+  void enter(const std::set<std::string>& selected) {
+    std::optional<StagePlan> plan;
+    std::unique_ptr<WeightedSteps> steps;
+    agreed(*communicator_, [&] {
+      steps_.reset();  // its hooks, and those of its reducer, before the next ones
+      plan = plan_activation(parameters_, selected, ++activations_);
+      std::vector<NamedParameter> active;
+      active_.clear();
+      for (const NamedParameter& parameter : parameters_) {
+        set_trainable(parameter.tensor, selected.contains(parameter.name));
+        if (!selected.contains(parameter.name)) continue;
+        active.push_back(parameter);
+        active_.push_back(parameter.name);
+      }
+      active_once_ = without_ties(active, {});
+      steps = std::make_unique<WeightedSteps>(*totals_, active_once_);
+    });
+    steps->attach(coordinator_->enter(*plan, parameters_));
+    steps_ = std::move(steps);
+  }
+
+  /// Throws InputError where the state's tensors are not this module's.
+  void check_loadable(const DataParallelState& state) const;
+
+  std::unique_ptr<Communicator> communicator_;
+  std::unique_ptr<Communicator> totals_;  ///< of the steps, whose sums go on while others are made
+  std::unique_ptr<StageCoordinator> coordinator_;
+  std::vector<NamedParameter> parameters_;
+  std::vector<NamedParameter> buffers_;
+  std::vector<std::string> active_;
+  std::vector<NamedParameter> active_once_;  ///< a tied one under its first name
+  std::int64_t activations_ = 0;
+  std::unique_ptr<WeightedSteps> steps_;
+};
+
+void DataParallel::Implementation::check_loadable(const DataParallelState& state) const {
+  std::set<std::string> known;
+  for (const auto* tensors : {&parameters_, &buffers_}) {
+    for (const auto& [name, tensor] : *tensors) {
+      known.insert(name);
+      const auto found = state.tensors.find(name);
+      if (found == state.tensors.end()) {
+        throw InputError(fmt::format("load: the state has no tensor \"{}\"", name));
+      }
+      if (found->second.sizes() != tensor.sizes()) {
+        throw InputError(fmt::format("load: \"{}\" is {}, but the module's is {}", name,
+                                     describe(found->second), describe(tensor)));
+      }
+    }
+  }
+  for (const auto& [name, _] : state.tensors) {
+    if (known.contains(name)) continue;
+    const std::string nearest = nearest_name(name, {known.begin(), known.end()});
+    throw InputError(fmt::format("load: the module has no tensor \"{}\"{}", name,
+                                 nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
+  }
+}
+
+void DataParallel::Implementation::load(const DataParallelState& state) {
+  const std::set<std::string> selected = agreed(*communicator_, [&] {
+    require_between_steps("load");
+    check_loadable(state);
+    std::set<std::string> names = select_parameters(parameters_, state.active);
+    const c10::AutoGradMode no_grad(false);
+    for (const auto* tensors : {&parameters_, &buffers_}) {
+      for (const auto& [name, tensor] : *tensors) tensor.copy_(state.tensors.at(name));
+    }
+    return names;
+  });
+  broadcast_tensors(*communicator_, parameters_);
+  broadcast_tensors(*communicator_, buffers_);
+  enter(selected);
+}
+
+DataParallel::DataParallel(Communicator& communicator, const torch::nn::Module& module,
+                           const ReducerOptions& options)
+    : DataParallel(communicator, named_parameters(module), named_buffers(module), options) {}
+
+DataParallel::DataParallel(Communicator& communicator, std::vector<NamedParameter> parameters,
+                           std::vector<NamedParameter> buffers, const ReducerOptions& options)
+    : implementation_(std::make_unique<Implementation>(communicator, std::move(parameters),
+                                                       std::move(buffers), options)) {}
+
+DataParallel::~DataParallel() = default;
+DataParallel::DataParallel(DataParallel&&) noexcept = default;
+DataParallel& DataParallel::operator=(DataParallel&&) noexcept = default;
+
+void DataParallel::activate(const std::vector<std::string>& patterns) {
+  implementation_->activate(patterns);
+}
+
+const std::vector<std::string>& DataParallel::active() const { return implementation_->active(); }
+
+std::vector<at::Tensor> DataParallel::active_parameters() const {
+  return implementation_->active_parameters();
+}
+
+void DataParallel::begin(std::int64_t samples) { implementation_->steps().begin(samples); }
+
+std::int64_t DataParallel::finish(std::int64_t samples) {
+  return implementation_->steps().finish(samples);
+}
+
+std::int64_t DataParallel::finish() { return implementation_->steps().finish(std::nullopt); }
+
+void DataParallel::broadcast_buffers() { implementation_->broadcast_buffers(); }
+
+DataParallelState DataParallel::state() const { return implementation_->state(); }
+
+void DataParallel::load(const DataParallelState& state) { implementation_->load(state); }
+
+ReductionCounters DataParallel::counters() const { return implementation_->steps().counters(); }
+
+TransitionCosts DataParallel::transition_costs() const { return implementation_->costs(); }
+
+DataParallel::Accumulation DataParallel::accumulate() { return Accumulation(*implementation_); }
+
+DataParallel::Accumulation::Accumulation(Implementation& owner) : owner_(&owner) {
+  owner_->steps().begin_accumulation();
+}
+
+DataParallel::Accumulation::Accumulation(Accumulation&& other) noexcept
+    : owner_(std::exchange(other.owner_, nullptr)) {}
+
+DataParallel::Accumulation::~Accumulation() {
+  if (owner_) owner_->end_accumulation();
+}
+
+}  // namespace thaw

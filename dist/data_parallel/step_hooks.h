@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/parallel/stage_coordinator.h"
+
+namespace torch::autograd {
+struct Node;
+struct FunctionPreHook;
+}  // namespace torch::autograd
+
+namespace thaw {
+
+/// Calls back just before and just after autograd puts a parameter's gradient of one backward into
+/// its `.grad`.
+///
+/// Hooks run in the order in which they were added: those of an instance made before the reducer's
+/// see `.grad` first. Both callbacks get the parameter's index and run on autograd's thread for its
+/// device (CPU: the thread that called backward). Hooks end with the instance; not while a backward
+/// runs. See Note [Where hooks live] in dist/reduction/gradient_hooks.cpp.
+class StepHooks {
+ public:
+  using Callback = std::function<void(std::size_t)>;
+
+  StepHooks(std::span<const NamedParameter> parameters, const Callback& before,
+            const Callback& after);
+  ~StepHooks();
+  StepHooks(const StepHooks&) = delete;
+  StepHooks& operator=(const StepHooks&) = delete;
+
+ private:
+  struct Hook {
+    std::shared_ptr<torch::autograd::Node> accumulator;
+    const torch::autograd::FunctionPreHook* before = nullptr;
+    std::uintptr_t after = 0;
+  };
+  std::vector<Hook> hooks_;
+};
+
+}  // namespace thaw
