@@ -79,8 +79,7 @@ std::unique_ptr<NcclLink> connect_ranks(Communicator& host, const std::shared_pt
     if (joined_and_failed[1] > 0 || joined_and_failed[0] == host.size()) break;
     std::this_thread::sleep_for(pause);
   }
-  if (joined_and_failed[1] > 0) link->give_up();
-  agree(host, failure);
+  agree(host, failure);  // aborts the link where it throws
   return link;
 }
 

@@ -39,6 +39,11 @@ class Gpu : public ::testing::Test {
   }
 };
 
+TEST(NcclLibrary, IsRecentEnough) {
+  if (!kHasCuda) GTEST_SKIP() << "built without CUDA";
+  EXPECT_GE(gpu_parts(0).nccl->version(), 21800);
+}
+
 TEST_F(Gpu, SumsEveryTypeWithTheSameBits) {
   on_gpus([](Communicator& communicator, at::Device gpu) {
     const double ranks = communicator.size();

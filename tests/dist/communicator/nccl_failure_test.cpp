@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/host_name.h"
+#include "core/base/stopwatch.h"
 #include "core/parallel/in_process.h"
 #include "core/parallel/self_communicator.h"
 #include "dist/communicator/nccl_communicator.h"
@@ -83,9 +84,11 @@ TEST(NcclFailure, OfJoiningOnOneRankIsToldToAll) {
   world.script(0).init_polls = world.script(2).init_polls = -1;
   world.script(1).init_call = NcclStatus::kSystemError;
   world.script(1).words = "no network interface";
+  const Stopwatch watch;
   expect_joining_fails<RunError>(
       world, 3, kQuick,
       {"on rank 1 (host " + host_name() + ")", "a system call failed: no network interface"});
+  EXPECT_LT(watch.seconds(), 5);
 }
 
 TEST(NcclFailure, OfJoiningMayComeLater) {
