@@ -1,0 +1,72 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/base/hash.h"
+
+namespace torch::nn {
+class Module;
+}
+
+namespace thaw {
+
+class Communicator;
+class Optimizer;
+class ParameterTable;
+
+/// Compares weights, buffers and optimizer state over the ranks, by their hashes: finds a bit that
+/// flipped in one rank's memory, and whatever else makes ranks part silently.
+///
+/// Tensors that nothing may change in a stage (frozen weights, their optimizer state, the
+/// statistics of frozen BatchNorms) are also compared with what this rank itself had when the stage
+/// began. See Note [What an audit costs] in audit.cpp. Belongs to the training thread.
+class Audit {
+ public:
+  struct Settings {
+    bool buffers = true;         ///< compared: not where the ranks' BatchNorms are local
+    bool frozen_buffers = true;  ///< those of frozen layers keep their values
+  };
+
+  /// Everything is borrowed.
+  Audit(const torch::nn::Module& model, const ParameterTable& parameters,
+        const Optimizer& optimizer, Communicator& communicator, Settings settings);
+
+  /// A stage begins whose optimizer state is there; the parameters named are active. What the last
+  /// audit found is what the frozen rest has to stay.
+  void enter_stage(const std::set<std::string>& active);
+
+  /// A collective. Throws DisagreementError on all ranks, naming tensors and ranks, where something
+  /// is not as it should be; `when` begins the message ("step 100 of stage ...").
+  void check(const std::string& when);
+
+  /// Of the last check.
+  std::size_t tensors() const { return items_.size(); }
+  std::int64_t bytes() const { return bytes_; }
+
+ private:
+  struct Item {
+    std::string name;
+    at::Tensor tensor;
+    bool constant = false;              ///< in this stage
+    std::optional<Fingerprint> before;  ///< when the stage began; only of what is constant
+    Fingerprint hash;                   ///< at the last check
+  };
+  std::vector<Item> list_items(const std::set<std::string>& active) const;
+  [[noreturn]] void search(const std::string& when);
+
+  const torch::nn::Module& model_;
+  const ParameterTable& parameters_;
+  const Optimizer& optimizer_;
+  Communicator& communicator_;
+  const Settings settings_;
+  std::vector<Item> items_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace thaw
