@@ -99,9 +99,9 @@ class DocumentReader {
     }
   }
 
-  ConfigurationDocument finish() {
+  ConfigurationDocument finish(bool whole = true) {
     for (const Option& option : option_table()) {
-      if (option.required && !attempted_.contains(option.name())) {
+      if (whole && option.required && !attempted_.contains(option.name())) {
         problems_.add({document_.path, 0, {}}, option.name(),
                       fmt::format("missing; the configuration must say it ({})", option.help));
       }
@@ -200,6 +200,12 @@ ConfigurationDocument parse_configuration(std::string_view text, const std::stri
   reader.read_file(read_toml(text, path));
   for (const Override& flag : overrides) reader.read_flag(flag);
   return reader.finish();
+}
+
+ConfigurationDocument parse_partial_configuration(std::string_view text, const std::string& path) {
+  DocumentReader reader(path);
+  reader.read_file(read_toml(text, path));
+  return reader.finish(/*whole=*/false);
 }
 
 ConfigurationDocument read_configuration(const std::string& path,

@@ -47,4 +47,8 @@ ConfigurationDocument read_configuration(const std::string& path,
 ConfigurationDocument parse_configuration(std::string_view text, const std::string& path,
                                           const std::vector<Override>& overrides = {});
 
+/// The same for a program that has its own model and data: what a file must say about those
+/// (`model.architecture`, `data.file`) may be left out.
+ConfigurationDocument parse_partial_configuration(std::string_view text, const std::string& path);
+
 }  // namespace thaw

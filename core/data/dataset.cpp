@@ -162,6 +162,16 @@ Dataset::Dataset(std::vector<std::string> files) : files_(std::move(files)) {
   }
 }
 
+Dataset::Dataset(std::string name, const SampleFormat& format,
+                 std::vector<std::unique_ptr<Split>> splits, DatasetAttributes attributes)
+    : files_({std::move(name)}),
+      format_(format),
+      classes_(std::move(attributes.classes)),
+      mean_(std::move(attributes.mean)),
+      std_(std::move(attributes.std_deviation)),
+      remarks_(std::move(attributes.remarks)),
+      splits_(std::move(splits)) {}
+
 Dataset::~Dataset() = default;
 Dataset::Dataset(Dataset&&) noexcept = default;
 Dataset& Dataset::operator=(Dataset&&) noexcept = default;

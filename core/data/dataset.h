@@ -11,6 +11,8 @@
 
 namespace thaw {
 
+struct DatasetAttributes;
+
 /// Data for training and evaluation: one or several HDF5 files read as one dataset.
 ///
 /// The format: one HDF5 group a split. Text: `tokens` int32 [total], `offsets` int64 [N + 1],
@@ -25,6 +27,9 @@ class Dataset {
   /// `files`: names as `expand_files` returns them; a split is the files' splits of that name, one
   /// after another.
   explicit Dataset(std::vector<std::string> files);
+  /// Of splits that come from elsewhere, validated by who made them: see make_memory_dataset.
+  Dataset(std::string name, const SampleFormat& format, std::vector<std::unique_ptr<Split>> splits,
+          DatasetAttributes attributes);
   ~Dataset();
   Dataset(Dataset&&) noexcept;
   Dataset& operator=(Dataset&&) noexcept;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/full.h>
 #include <c10/core/GradMode.h>
 
 #include "core/data/dataset.h"
@@ -12,6 +13,18 @@
 #include "core/train/gradient_pass.h"
 
 namespace thaw {
+namespace {
+
+/// float64, one a sample; of a loss of somebody's own, which tells means only, the mean.
+at::Tensor losses_of(const LossFunction* loss, const at::Tensor& logits, const Batch& batch) {
+  if (!loss || !*loss) {
+    return at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble);
+  }
+  const double sum = summed_loss(loss, logits, batch, 0).item().toDouble();
+  return at::full({batch.size()}, sum / static_cast<double>(batch.size()), at::kDouble);
+}
+
+}  // namespace
 
 void for_each_prediction(Model& model, const Dataset& dataset, const std::string& split,
                          const EvaluationSettings& settings, int rank, int ranks,
@@ -33,9 +46,8 @@ void for_each_prediction(Model& model, const Dataset& dataset, const std::string
 ClassCounts evaluate(Model& model, const Dataset& dataset, const std::string& split,
                      const EvaluationSettings& settings, Communicator& communicator) {
   ClassCounts counts(static_cast<std::int64_t>(dataset.classes().size()));
-  const auto count = [&counts](const Batch& batch, const at::Tensor& logits) {
-    const at::Tensor losses =
-        at::cross_entropy_loss(logits, batch.labels, {}, at::Reduction::None).to(at::kDouble);
+  const auto count = [&](const Batch& batch, const at::Tensor& logits) {
+    const at::Tensor losses = losses_of(settings.loss, logits, batch);
     const at::Tensor predicted = at::argmax(logits, 1);
     const double* loss = losses.const_data_ptr<double>();
     const std::int64_t* label = batch.labels.const_data_ptr<std::int64_t>();

@@ -6,6 +6,7 @@
 
 #include "core/data/batch.h"
 #include "core/train/class_counts.h"
+#include "core/train/loss.h"
 
 namespace at {
 class Tensor;
@@ -20,6 +21,7 @@ class Model;
 struct EvaluationSettings {
   std::int64_t batch = 64;  ///< global
   std::int64_t read_ahead = 4;
+  const LossFunction* loss = nullptr;  ///< null or empty: cross entropy
 };
 
 /// Runs a model, which the caller has put in evaluation mode, over every sample of a split once,

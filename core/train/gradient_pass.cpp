@@ -1,7 +1,5 @@
 #include "core/train/gradient_pass.h"
 
-#include <ATen/ops/cross_entropy_loss.h>
-
 #include <span>
 
 #include "core/data/batch.h"
@@ -13,11 +11,6 @@
 
 namespace thaw {
 namespace {
-
-/// Losses are computed in float32 at least, whatever the precision of the model.
-at::Tensor loss_precision(const at::Tensor& logits) {
-  return logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
-}
 
 std::span<const std::int64_t> offsets_of(const Batch& batch) {
   if (!batch.offsets.defined()) {
@@ -59,9 +52,7 @@ at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total,
                          .offsets = offsets_of(batch)});
   const Batch placed = to_model(batch, model_);
   const at::Tensor logits = forward_past_prefix(model_, cut, placed);
-  const at::Tensor loss =
-      at::cross_entropy_loss(loss_precision(logits), placed.labels, {}, at::Reduction::Sum,
-                             /*ignore_index=*/-100, settings_.label_smoothing);
+  const at::Tensor loss = summed_loss(settings_.loss, logits, placed, settings_.label_smoothing);
   if (loss.requires_grad()) {
     (loss / static_cast<double>(total)).backward();
   }

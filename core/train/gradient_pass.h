@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "core/parallel/gradient_reducer.h"
+#include "core/train/loss.h"
 
 namespace thaw {
 
@@ -16,9 +18,9 @@ struct Batch;
 
 /// Forward and backward of this rank's share of one global batch, in micro-batches.
 ///
-/// The loss is the cross entropy's mean over the global batch: each micro-batch contributes its
-/// sum divided by the global batch's samples, so that summing gradients over micro-batches and
-/// ranks gives the gradient of that mean whatever the sharding.
+/// The loss (the cross entropy, or one's own) is the mean over the global batch: each micro-batch
+/// contributes its sum divided by the global batch's samples, so that summing gradients over
+/// micro-batches and ranks gives the gradient of that mean whatever the sharding.
 class GradientPass {
  public:
   struct Settings {
@@ -26,12 +28,13 @@ class GradientPass {
     double label_smoothing = 0;
     std::uint64_t seed = 0;  ///< of dropout
     int ranks = 1;
+    const LossFunction* loss = nullptr;  ///< outlives it; null or empty: cross entropy
   };
 
   /// While one of `batch_norms`, the model's, is synchronised, its forward is a collective: every
   /// rank then runs the same number of micro-batches, empty ones where it has too few samples.
   GradientPass(Model& model, const BatchNorms& batch_norms, Settings settings)
-      : model_(model), batch_norms_(batch_norms), settings_(settings) {}
+      : model_(model), batch_norms_(batch_norms), settings_(std::move(settings)) {}
 
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
   /// `cut`: first group that backward reaches. Returns the sum of the samples' losses, a scalar

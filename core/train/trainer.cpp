@@ -12,7 +12,9 @@
 #include "core/data/training_loader.h"
 #include "core/models/dropout.h"
 #include "core/models/model.h"
+#include "core/models/module_model.h"
 #include "core/parallel/communicator.h"
+#include "core/parallel/replicas.h"
 #include "core/train/gradient_norm.h"
 #include "core/train/stage_run.h"
 
@@ -61,6 +63,13 @@ Trainer::Trainer(TrainerParts parts)
       train_samples_(parts_.dataset.split("train").size()) {
   assign_draw_sites(parts_.model);
   const bool synchronized = parts_.train.batch_norm == "synchronized";
+  const std::string unshared = unshared_batch_norm(parts_.model);
+  if (synchronized && parts_.communicator.size() > 1 && !unshared.empty()) {
+    throw InputError(fmt::format(
+        "module \"{}\" is a batch normalisation that knows one rank's samples only; build it as "
+        "thaw::nn::BatchNorm2d, or set train.batch-norm to local",
+        unshared));
+  }
   if (synchronized && parts_.communicator.size() > 1 && !batch_norms_.empty()) {
     // One of its own: its collectives run inside forward and backward, beside gradients that may
     // be under way.
@@ -74,7 +83,7 @@ Trainer::~Trainer() { batch_norms_.set_communicator(nullptr); }
 /// Local BatchNorms have moved apart on the ranks; what is evaluated and saved is rank 0's.
 void Trainer::settle_buffers() {
   if (batch_norm_communicator_ == nullptr && parts_.communicator.size() > 1) {
-    batch_norms_.broadcast_buffers(parts_.communicator);
+    broadcast_tensors(parts_.communicator, named_buffers(parts_.model));
   }
 }
 
@@ -121,7 +130,8 @@ void Trainer::run_stage(std::size_t index) {
                        .pass = {.micro_batch = parts_.train.micro_batch,
                                 .label_smoothing = 0,
                                 .seed = static_cast<std::uint64_t>(parts_.train.seed),
-                                .ranks = communicator.size()},
+                                .ranks = communicator.size(),
+                                .loss = &parts_.loss},
                        .stage_steps = steps_of_stage(stage.until, cursor_, train_samples_,
                                                      parts_.data.batch)});
   TransitionReport report = run.transition_report();
@@ -232,7 +242,8 @@ void Trainer::evaluate_now(const StageRun& stage) {
       parts_.data.evaluation_batch > 0 ? parts_.data.evaluation_batch : parts_.data.batch;
   const ClassCounts counts =
       evaluate(parts_.model, parts_.dataset, kValidation,
-               {.batch = batch, .read_ahead = parts_.data.read_ahead}, parts_.communicator);
+               {.batch = batch, .read_ahead = parts_.data.read_ahead, .loss = &parts_.loss},
+               parts_.communicator);
   EvaluationReport report;
   report.step = step_;
   report.epoch = epoch();

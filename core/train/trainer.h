@@ -11,6 +11,7 @@
 #include "core/schedule/schedule.h"
 #include "core/train/evaluator.h"
 #include "core/train/freezer.h"
+#include "core/train/loss.h"
 #include "core/train/observer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
@@ -34,6 +35,7 @@ struct TrainerParts {
   Communicator& communicator;
   StageCoordinator& coordinator;
   std::vector<TrainingObserver*> observers;  ///< called on rank 0 alone
+  LossFunction loss = {};                    ///< empty: cross entropy
   /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
   std::function<void()> save_best;
   /// Called on rank 0 when all stages are done. May be empty.
