@@ -6,6 +6,8 @@
 # where just the few wheels are installed that the CPU part needs. THAW_HAVE_CUDA is defined for
 # the CUDA sources themselves always, for all others only where they are linked.
 
+include(CudaTargets)
+
 set(THAW_CUDA_COMPILE OFF)
 set(THAW_CUDA_LINK OFF)
 
@@ -35,16 +37,7 @@ function(_thaw_cuda_obstacle out)
 endfunction()
 
 if(THAW_CUDA)  # AUTO or ON
-  _thaw_find_nvcc()
-  get_filename_component(_toolkit "${THAW_NVCC}" DIRECTORY)
-  _thaw_find_c(NCCL HEADER nccl.h LIBRARY nccl libnccl.so.2)
-  if(THAW_NVCC AND NOT NCCL_INCLUDE)
-    unset(NCCL_LIBRARY CACHE)
-    find_path(NCCL_INCLUDE nccl.h PATHS "${_toolkit}/.." "${THAW_TORCH_FOLDER}/../nvidia/nccl"
-              PATH_SUFFIXES include)
-    find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 PATHS "${_toolkit}/.."
-                 "${THAW_TORCH_FOLDER}/../nvidia/nccl" PATH_SUFFIXES lib64 lib)
-  endif()
+  _thaw_find_nccl()
   _thaw_cuda_obstacle(_obstacle)
   if(_obstacle AND NOT THAW_CUDA STREQUAL AUTO)
     message(FATAL_ERROR "THAW_CUDA=${THAW_CUDA}, but the CUDA parts cannot be built: ${_obstacle}")
@@ -74,13 +67,7 @@ if(THAW_CUDA_COMPILE)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
   find_package(CUDAToolkit REQUIRED)
 
-  set(_library "${THAW_TORCH_FOLDER}/lib/libtorch_cuda.so")
-  if(NOT THAW_TORCH_CUDA_PROBED STREQUAL _library)
-    _thaw_probe_torch("${THAW_TORCH_FOLDER}" "${_library}" _run_path _complaint)
-    set(THAW_TORCH_CUDA_PROBED "${_library}" CACHE INTERNAL "")
-    set(THAW_TORCH_CUDA_RUN_PATH "${_run_path}" CACHE INTERNAL "")
-    set(THAW_TORCH_CUDA_COMPLAINT "${_complaint}" CACHE INTERNAL "")
-  endif()
+  _thaw_probe_torch_cuda()
   if(NOT THAW_TORCH_CUDA_COMPLAINT)
     set(THAW_CUDA_LINK ON)
     message(STATUS "CUDA parts: compiled and linked, for GPUs ${CMAKE_CUDA_ARCHITECTURES}")
@@ -88,22 +75,12 @@ if(THAW_CUDA_COMPILE)
     message(STATUS "CUDA parts: compiled, not linked (${THAW_TORCH_CUDA_COMPLAINT})")
   else()
     unset(THAW_TORCH_CUDA_PROBED CACHE)
-    message(FATAL_ERROR "THAW_CUDA=${THAW_CUDA}, but ${_library} does not load: "
+    message(FATAL_ERROR "THAW_CUDA=${THAW_CUDA}, but ${THAW_TORCH_FOLDER}/lib/libtorch_cuda.so does not load: "
             "${THAW_TORCH_CUDA_COMPLAINT}\nInstall torch with all its dependencies, and name that "
             "environment with -DTHAW_TORCH=DIR")
   endif()
 
-  add_library(thaw_nccl INTERFACE IMPORTED GLOBAL)
-  target_include_directories(thaw_nccl INTERFACE "${NCCL_INCLUDE}")
-  target_link_libraries(thaw_nccl INTERFACE "${NCCL_LIBRARY}")
-  add_library(thaw_torch_cuda INTERFACE IMPORTED GLOBAL)
-  target_link_libraries(thaw_torch_cuda INTERFACE
-    thaw_torch "${_library}" "${THAW_TORCH_FOLDER}/lib/libc10_cuda.so" CUDA::cudart)
-  # LibTorch's GPU kernels register themselves when loaded; no symbol of theirs is referred to.
-  target_link_options(thaw_torch_cuda INTERFACE "LINKER:--no-as-needed")
-  foreach(_path IN LISTS THAW_TORCH_CUDA_RUN_PATH)
-    target_link_options(thaw_torch_cuda INTERFACE "-Wl,-rpath,${_path}")
-  endforeach()
+  _thaw_import_cuda()
   if(THAW_CUDA_LINK)
     target_compile_definitions(thaw_compile_options INTERFACE THAW_HAVE_CUDA)
   endif()

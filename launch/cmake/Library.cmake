@@ -3,8 +3,17 @@
 #
 # Its *.cu and *_cuda.cpp become a library NAME_cuda, compiled where there is a CUDA
 # toolkit and linked into NAME where it can run: see Note [Compiled is not linked].
+#
+# Includes name files from the project's root; installed, from include/thaw.
+set(_thaw_includes $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/thaw>)
+# Of header-only libraries that sources alone include, users of the installed package need nothing.
+set(_thaw_build_only thaw_toml thaw_xxhash nlohmann_json::nlohmann_json)
+
 function(thaw_library name)
   cmake_parse_arguments(ARG "" "FOLDER" "DEPENDS;EXCLUDE" ${ARGN})
+  foreach(library IN LISTS _thaw_build_only)
+    list(TRANSFORM ARG_DEPENDS REPLACE "^${library}$" "$<BUILD_INTERFACE:${library}>")
+  endforeach()
   set(folder "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FOLDER}")
   file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.cu")
   foreach(excluded IN LISTS ARG_EXCLUDE)
@@ -17,20 +26,20 @@ function(thaw_library name)
 
   if(sources)
     add_library(${name} STATIC ${sources})
-    target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}")
-    target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE thaw_compile_options)
+    target_include_directories(${name} PUBLIC ${_thaw_includes})
+    target_link_libraries(${name} PUBLIC ${ARG_DEPENDS} PRIVATE $<BUILD_INTERFACE:thaw_compile_options>)
   else()
     add_library(${name} INTERFACE)
-    target_include_directories(${name} INTERFACE "${PROJECT_SOURCE_DIR}")
+    target_include_directories(${name} INTERFACE ${_thaw_includes})
     target_link_libraries(${name} INTERFACE ${ARG_DEPENDS})
   endif()
 
   if(cuda_sources AND THAW_CUDA_COMPILE)
     add_library(${name}_cuda STATIC ${cuda_sources})
-    target_include_directories(${name}_cuda PUBLIC "${PROJECT_SOURCE_DIR}")
+    target_include_directories(${name}_cuda PUBLIC ${_thaw_includes})
     target_compile_definitions(${name}_cuda PRIVATE THAW_HAVE_CUDA)
     target_link_libraries(${name}_cuda PUBLIC ${ARG_DEPENDS} thaw_torch_cuda thaw_nccl
-                                       PRIVATE thaw_compile_options)
+                                       PRIVATE $<BUILD_INTERFACE:thaw_compile_options>)
     if(THAW_CUDA_LINK)
       target_link_libraries(${name} INTERFACE ${name}_cuda)
       if(sources)  # each may call the other: both are static, so the linker looks again

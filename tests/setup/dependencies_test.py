@@ -68,7 +68,7 @@ class Dependencies(unittest.TestCase):
         named = set(
             re.findall(
                 r"\blib[\w-]+-dev\b|openmpi-bin|nlohmann-json3-dev",
-                read("launch/cmake/Dependencies.cmake"),
+                read("launch/cmake/Dependencies.cmake") + read("launch/cmake/ThirdParty.cmake"),
             )
         )
         self.assertGreater(len(named), 8)

@@ -27,7 +27,6 @@ declare -A packages=(
   [HDF5]="libhdf5-dev libhdf5-103-1"
   [Boost]="libboost1.74-dev libboost-program-options1.74-dev libboost-program-options1.74.0"
   [fmt]="libfmt-dev libfmt9"
-  [spdlog]="libspdlog-dev libspdlog1.10"
   [nlohmann_json]="nlohmann-json3-dev"
   [tomlplusplus]="libtomlplusplus-dev"
   [xxHash]="libxxhash-dev"
@@ -75,7 +74,7 @@ roots=()
 for name in "${!packages[@]}"; do
   roots+=("-D${name}_ROOT=$work/$name/usr")
 done
-libraries=$work/MPI/usr/lib/$architecture:$work/spdlog/usr/lib/$architecture:$work/fmt/usr/lib/$architecture
+libraries=$work/MPI/usr/lib/$architecture:$work/fmt/usr/lib/$architecture
 
 expect_steps 4
 step "Dependencies, each in a root of its own"
@@ -113,7 +112,7 @@ if hidden cmake -S . -B "$work/build" -DTHAW_TORCH="$torch" -DTHAW_CUDA=OFF -DTH
   >"$work/log" 2>&1; then
   fail "configured although everything should be hidden"
 fi
-for package in libopenmpi-dev libhdf5-dev libboost-program-options-dev libfmt-dev libspdlog-dev \
+for package in libopenmpi-dev libhdf5-dev libboost-program-options-dev libfmt-dev \
   nlohmann-json3-dev libtomlplusplus-dev libxxhash-dev; do
   grep -q "$package" "$work/log" || { cat "$work/log"; fail "$package is not named"; }
 done

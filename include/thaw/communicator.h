@@ -1,0 +1,14 @@
+#pragma once
+
+/// \file
+/// Communicators and the errors of Thaw: `thaw::MpiSession::run` for a program under mpirun or
+/// srun, `thaw::make_self_communicator` for one process alone, `thaw::run_ranks` for ranks as
+/// threads.
+
+#include "core/base/error.h"
+#include "core/parallel/agreement.h"
+#include "core/parallel/communicator.h"
+#include "core/parallel/in_process.h"
+#include "core/parallel/self_communicator.h"
+#include "dist/communicator/mpi_communicator.h"
+#include "dist/communicator/mpi_session.h"

@@ -1,0 +1,10 @@
+#pragma once
+
+/// \file
+/// All of the library.
+
+#include "thaw/communicator.h"
+#include "thaw/data_parallel.h"
+#include "thaw/dataset.h"
+#include "thaw/schedule.h"
+#include "thaw/trainer.h"

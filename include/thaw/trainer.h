@@ -1,0 +1,12 @@
+#pragma once
+
+/// \file
+/// The whole job for a module of your own: `thaw::ModuleModel` and `thaw::Trainer`.
+
+#include "core/models/module_model.h"
+#include "core/parallel/replicas.h"
+#include "core/train/trainer.h"
+#include "dist/coordination/unfreezing_coordinator.h"
+#include "thaw/communicator.h"
+#include "thaw/dataset.h"
+#include "thaw/schedule.h"
