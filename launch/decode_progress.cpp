@@ -3,16 +3,23 @@
 #include <fmt/format.h>
 
 #include "core/base/stopwatch.h"
+#include "core/parallel/step_monitor.h"
 #include "launch/terminal.h"
 
 namespace thaw {
 
-DecodeProgress decode_progress(int rank) {
-  if (rank != 0) {
+DecodeProgress decode_progress(int rank, StepMonitor* monitor) {
+  if (rank != 0 && monitor == nullptr) {
     return {};
   }
-  return [watch = Stopwatch(), terminal = watched_on_terminal()](
+  return [rank, monitor, watch = Stopwatch(), terminal = watched_on_terminal()](
              const std::string& what, std::int64_t done, std::int64_t total) mutable {
+    if (monitor != nullptr) {
+      monitor->tick();
+    }
+    if (rank != 0) {
+      return;
+    }
     const bool finished = done >= total;
     if (!finished && watch.seconds() < (terminal ? 0.1 : 5.0)) {
       return;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
@@ -71,7 +72,7 @@ void open_data(RunSetup& setup, const SetupRequest& request, Communicator& commu
       agreed(communicator, [&] { return std::make_shared<Dataset>(expand_files(options.file)); });
   const DataCacheOptions cache{.mode = options.cache,
                                .local_processes = setup.topology.local_size,
-                               .progress = decode_progress(communicator.rank())};
+                               .progress = decode_progress(communicator.rank(), request.monitor)};
   const std::vector<std::string> splits =
       agreed(communicator, [&] { return wanted_splits(request, *setup.dataset); });
   agreed(communicator, [&] {
@@ -170,6 +171,9 @@ std::vector<std::string> RunSetup::group_names() const {
 RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
   RunSetup setup;
   setup.document = read_on_rank_0(request, communicator);
+  if (request.configured) {
+    request.configured(setup.configuration());
+  }
   setup.topology = discover_topology(communicator);
   use_cores(setup.configuration().train.threads, setup.topology, communicator);
   setup.gpu = choose_gpu(setup, communicator);
@@ -182,7 +186,16 @@ std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicat
   if (!setup.gpu || communicator.size() == 1) {
     return nullptr;
   }
-  return make_gpu_communicator(communicator, setup.topology, *setup.gpu);
+  // Later than the watchdog, which knows what each rank is at; this is for jobs without one.
+  const DistributedOptions& options = setup.configuration().distributed;
+  NcclOptions nccl;
+  if (options.hang_deadline > 0 && options.transition_deadline > 0) {
+    nccl.deadline = std::chrono::ceil<std::chrono::milliseconds>(
+        std::chrono::duration<double>(options.hang_deadline + options.transition_deadline));
+  } else {
+    nccl.deadline = std::chrono::hours(24 * 365);
+  }
+  return make_gpu_communicator(communicator, setup.topology, *setup.gpu, nccl);
 }
 
 Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {

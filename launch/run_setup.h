@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@ namespace thaw {
 class Communicator;
 class Dataset;
 class Model;
+class StepMonitor;
 
 /// Everything that a configuration names, read and checked against each other.
 struct RunSetup {
@@ -36,6 +38,10 @@ struct SetupRequest {
   std::string weights = {};              ///< instead of `model.weights`, if not empty
   std::vector<std::string> splits = {};  ///< to be made readable; empty: train and validation
   bool loaded_head = false;  ///< the head comes from the weights, whatever `model.head` says
+  /// Called on all ranks when the configuration is known and the rest is still to come. May be
+  /// empty.
+  std::function<void(const Configuration&)> configured = {};
+  StepMonitor* monitor = nullptr;  ///< hears that reading goes on; may be null
 };
 
 /// Reads configuration, data and weights on all ranks. A collective.

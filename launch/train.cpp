@@ -1,3 +1,5 @@
+#include "launch/train.h"
+
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -9,6 +11,7 @@
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/parallel/watched_communicator.h"
 #include "core/schedule/schedule_writer.h"
 #include "core/train/metrics_log.h"
 #include "core/train/run_folder.h"
@@ -16,6 +19,7 @@
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "launch/arguments.h"
 #include "launch/job.h"
+#include "launch/job_watch.h"
 #include "launch/progress.h"
 #include "launch/run_setup.h"
 #include "launch/subcommand.h"
@@ -62,10 +66,15 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   reducer.overlap = options.overlap == "on"    ? Overlap::kOn
                     : options.overlap == "off" ? Overlap::kOff
                                                : Overlap::kAuto;
+  reducer.buckets.by_rows = options.embedding_rows == "auto";
+  reducer.unused = options.unused == "error" ? Unused::kError : Unused::kAllow;
   return make_unfreezing_coordinator(communicator, reducer);
 }
 
-ExitStatus train(const std::vector<std::string>& command_line, Communicator& communicator) {
+ExitStatus train(const std::vector<std::string>& command_line,
+                 const CoordinatorMaker& make_coordinator, Communicator& world) {
+  JobWatch watch(world);
+  Communicator& communicator = watch.communicator();
   const bool first = communicator.rank() == 0;
   const std::optional<ArgumentParser::Parsed> parsed =
       make_parser().parse(command_line, communicator);
@@ -74,7 +83,12 @@ ExitStatus train(const std::vector<std::string>& command_line, Communicator& com
   }
   const ArgumentParser::Parsed& arguments = *parsed;
   agreed(communicator, [&] { check_resume(arguments["resume"]); });
-  const RunSetup setup = set_up({arguments["CONFIG"], arguments.overrides}, communicator);
+  const RunSetup setup =
+      set_up({.path = arguments["CONFIG"],
+              .overrides = arguments.overrides,
+              .configured = [&](const Configuration& known) { watch.start(known.distributed); },
+              .monitor = &watch.monitor()},
+             communicator);
   const Configuration& configuration = setup.configuration();
   const Schedule schedule = agreed_schedule(setup, communicator);
 
@@ -97,10 +111,12 @@ ExitStatus train(const std::vector<std::string>& command_line, Communicator& com
   const auto save = [&](const std::filesystem::path& path) {
     save_weights(path.string(), *setup.model, setup.weight_names, setup.dataset->classes());
   };
-  const std::unique_ptr<Communicator> gpus = gpu_communicator(setup, communicator);
-  Communicator& ranks = gpus ? *gpus : communicator;
+  const std::unique_ptr<Communicator> gpus = gpu_communicator(setup, world);
+  const std::unique_ptr<Communicator> watched_gpus =
+      gpus ? make_watched_communicator(*gpus, watch.monitor()) : nullptr;
+  Communicator& ranks = gpus ? *watched_gpus : communicator;
   const std::unique_ptr<StageCoordinator> coordinator =
-      coordinator_for(ranks, configuration.distributed);
+      make_coordinator(ranks, configuration.distributed);
   Trainer trainer({.model = *setup.model,
                    .dataset = *setup.dataset,
                    .schedule = schedule,
@@ -111,8 +127,11 @@ ExitStatus train(const std::vector<std::string>& command_line, Communicator& com
                    .observers = observers,
                    .save_best = [&] { save(folder.best_weights()); },
                    .save_last = [&] { save(folder.last_weights()); },
-                   .log_every = configuration.output.log_every});
+                   .log_every = configuration.output.log_every,
+                   .monitor = &watch.monitor(),
+                   .audit_every = configuration.distributed.audit_every});
   trainer.run();
+  watch.finish();
   if (first) {
     fmt::print("  kept in {}\n", folder.path().string());
   }
@@ -121,8 +140,13 @@ ExitStatus train(const std::vector<std::string>& command_line, Communicator& com
 
 }  // namespace
 
+int run_train_with(std::vector<std::string> arguments, const CoordinatorMaker& make_coordinator) {
+  return run_job(
+      [&](Communicator& communicator) { return train(arguments, make_coordinator, communicator); });
+}
+
 int run_train(std::vector<std::string> arguments) {
-  return run_job([&](Communicator& communicator) { return train(arguments, communicator); });
+  return run_train_with(std::move(arguments), coordinator_for);
 }
 
 }  // namespace thaw

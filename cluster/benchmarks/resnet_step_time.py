@@ -26,16 +26,21 @@ def parse() -> argparse.Namespace:
     parser = options.parser(__doc__, "resnet-step-time.json")
     options.add_rounds(parser)
     add = parser.add_argument
-    add("--depth", type=int, default=56, help="20, 32, 44, 56 or any 6 n + 2")
-    add("--weights", default="", help="safetensors; without it, random weights")
-    add("--images", default="", help="FILE.npz:IMAGES,LABELS; without it, random images")
     add("--batch", type=int, default=128, help="samples a step")
     add("--precision", type=options.listed, default="float32", help="float32,bfloat16")
+    add_arguments(parser)
     return options.settle_rounds(parser.parse_args())
 
 
-def make_data(given: argparse.Namespace) -> str:
-    samples = given.batch * (given.steps + given.warm_up)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--depth", type=int, default=56, help="20, 32, 44, 56 or any 6 n + 2")
+    add("--weights", default="", help="safetensors; without it, random weights")
+    add("--images", default="", help="FILE.npz:IMAGES,LABELS; without it, random images")
+
+
+def make_data(given: argparse.Namespace, batch: int) -> str:
+    samples = batch * (given.steps + given.warm_up)
     folder = os.path.join(given.work, "data")
     path = os.path.join(folder, f"images-{samples}.h5")
     if not given.images:
@@ -55,7 +60,7 @@ def _numbers(images: datasets.Images) -> list[str]:
     return [str(i) for i in range(int(images.labels.max()) + 1)]
 
 
-def make_job(path: str, precision: str, given: argparse.Namespace) -> StepJob:
+def make_job(path: str, batch: int, precision: str, given: argparse.Namespace) -> StepJob:
     return StepJob(
         model={
             "architecture": "resnet-cifar",
@@ -63,7 +68,7 @@ def make_job(path: str, precision: str, given: argparse.Namespace) -> StepJob:
             "weights": options.existing(given.weights, "--weights") if given.weights else "",
             "classes": len(datasets.class_names(path)),
         },
-        data={"file": path, "batch": given.batch, "seed": 0},
+        data={"file": path, "batch": batch, "seed": 0},
         optimizer={"name": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 1e-4},
         precision=precision,
         steps=given.warm_up + given.steps,
@@ -76,12 +81,12 @@ def make_job(path: str, precision: str, given: argparse.Namespace) -> StepJob:
 
 def main() -> None:
     given = parse()
-    path = make_data(given)
+    path = make_data(given, given.batch)
     stages = STAGES[::2] if given.quick else STAGES
     tables = [
         Table(
             title=f"batch {given.batch}, {precision}",
-            job=make_job(path, precision, given),
+            job=make_job(path, given.batch, precision, given),
             tune_on=STAGES[-1],
             parts={"from the output down": stages},
         )

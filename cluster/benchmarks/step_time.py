@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 from measuring import datasets, options, sample_order, step_tables  # noqa: E402
 from measuring.rounds import note  # noqa: E402
+from measuring.sides import BARE_ENGINE  # noqa: E402
 from measuring.step_job import Stage, StepJob  # noqa: E402
 from measuring.step_tables import Table  # noqa: E402
 
@@ -38,23 +39,27 @@ ORDERS = {
 def parse() -> argparse.Namespace:
     parser = options.parser(__doc__, "step-time.json")
     options.add_rounds(parser)
+    parser.add_argument("--precision", type=options.listed, default="float32", help="float32,bfloat16")
+    add_arguments(parser)
+    given = options.settle_rounds(parser.parse_args(), (*options.ONE_PROCESS, BARE_ENGINE))
+    if given.quick:
+        given.dropout = given.dropout[:1]
+    return given
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", default=options.default("data"), help="folder that holds minilm/")
     add("--batches", type=options.listed, default="full", help="full,banking77,wordnet")
-    add("--precision", type=options.listed, default="float32", help="float32,bfloat16")
     add("--dropout", type=options.numbers, default="0.1,0", help="a table each; attention's too")
     add("--orders", type=options.listed, default="top-down,bottom-up")
-    add("--batch", type=int, default=0, help="samples a step; 0: 32 of full, 64 of real ones")
+    add("--batch", type=int, default=0, help="samples a step; 0: 32 full texts, 64 real, 128 images")
     add("--tokens", type=int, default=32, help="length of full samples")
     add("--max-tokens", type=int, default=32, help="where real samples are cut")
     add("--classes", type=int, default=77, help="of full samples")
     banking77 = options.default(os.pardir, "shared", "data", "banking77")
     add("--banking77", default=banking77, help="folder with train.csv")
     add("--wordnet", default="/usr/share/wordnet", help="folder with data.noun and the others")
-    given = options.settle_rounds(parser.parse_args())
-    if given.quick:
-        given.dropout = given.dropout[:1]
-    return given
 
 
 def make_data(kind: str, batch: int, given: argparse.Namespace) -> tuple[str, str]:
@@ -105,6 +110,7 @@ def make_job(path: str, batch: int, precision: str, dropout: float, given) -> St
         work=os.path.join(given.work, "step-time"),
         timeout=given.timeout,
         thaw=options.command(given) if "thaw" in given.sides else "",
+        variants=options.variants(given) if BARE_ENGINE in given.sides else "",
     )
 
 

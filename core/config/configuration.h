@@ -71,8 +71,13 @@ struct CheckpointOptions {
 
 /// `[distributed]`
 struct DistributedOptions {
-  std::int64_t bucket_bytes = 0;  ///< cap of a bucket; 0: follows the active bytes
-  std::string overlap = "auto";   ///< auto | on | off
+  std::int64_t bucket_bytes = 0;        ///< cap of a bucket; 0: follows the active bytes
+  std::string overlap = "auto";         ///< auto | on | off
+  std::string embedding_rows = "auto";  ///< embedding gradients by touched rows: auto | off
+  std::string unused = "allow";         ///< active parameters without a gradient: allow | error
+  double hang_deadline = 300;           ///< seconds; 0: none
+  double transition_deadline = 900;     ///< likewise, in transitions and at start-up
+  std::int64_t audit_every = 100;       ///< steps; 0: at transitions only
 
   friend bool operator==(const DistributedOptions&, const DistributedOptions&) = default;
 };

@@ -187,6 +187,19 @@ void add_distributed(TableBuilder& table) {
             "cap of a gradient bucket; 0: follows the active bytes", kNotNegative);
   table.add(&D::overlap, "overlap", "", "gradients averaged while backward runs",
             Choices{"auto", "on", "off"});
+  table.add(&D::embedding_rows, "embedding-rows", "",
+            "gradients of embeddings travel as the rows that were touched", Choices{"auto", "off"});
+  table.add(
+      &D::unused, "unused", "",
+      "an active parameter that got no gradient on a rank counts as zero there, or is an error",
+      Choices{"allow", "error"});
+  table.add(&D::hang_deadline, "hang-deadline", "seconds",
+            "that a rank may hold up the others, or not answer; 0: for ever", kNotNegative);
+  table.add(&D::transition_deadline, "transition-deadline", "seconds",
+            "the same in transitions and at start-up", kNotNegative);
+  table.add(&D::audit_every, "audit-every", "steps",
+            "between comparisons of weights and optimizer state over ranks; 0: at transitions only",
+            kNotNegative);
 }
 
 void add_output(TableBuilder& table) {

@@ -68,6 +68,12 @@ void MetricsLog::transition(const TransitionReport& report) {
                   {"active_parameters", report.active_parameters},
                   {"backward_cut", report.backward_cut},
                   {"plan", report.plan},
+                  {"buckets", report.costs.buckets},
+                  {"gradient_bytes", report.costs.gradient_bytes},
+                  {"prepared", report.costs.prepared},
+                  {"agreement_seconds", report.costs.agreement_seconds},
+                  {"build_seconds", report.costs.build_seconds},
+                  {"optimizer_seconds", report.optimizer_seconds},
                   {"seconds", report.seconds}}
                  .dump());
 }
@@ -108,6 +114,17 @@ void MetricsLog::evaluation(const EvaluationReport& report) {
   line["seconds"] = report.seconds;
   line["best"] = report.best;
   write_line(line.dump());
+}
+
+void MetricsLog::audit(const AuditReport& report) {
+  write_line(Json{{"event", "audit"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"tensors", report.tensors},
+                  {"bytes", report.bytes},
+                  {"seconds", report.seconds}}
+                 .dump());
 }
 
 void MetricsLog::end(const RunSummary& summary) {

@@ -18,6 +18,7 @@ class MetricsLog final : public TrainingObserver {
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
+  void audit(const AuditReport& report) override;
   void end(const RunSummary& summary) override;
 
  private:

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/parallel/transition_costs.h"
+
 namespace thaw {
 
 /// One committed optimizer step.
@@ -58,8 +60,20 @@ struct TransitionReport {
   std::int64_t parameters = 0;
   std::string backward_cut;      ///< first group that backward reaches
   std::int64_t stage_steps = 0;  ///< 0 where nobody knows yet
-  double seconds = 0;
-  std::string plan;  ///< the stage plan's fingerprint
+  double seconds = 0;            ///< of the whole transition on rank 0, of which:
+  TransitionCosts costs;         ///< the coordinator's
+  double optimizer_seconds = 0;  ///< giving state to what is active for the first time
+  std::string plan;              ///< the stage plan's fingerprint
+};
+
+/// Ranks compared weights, buffers and optimizer state, and found them equal.
+struct AuditReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;  ///< that the steps so far were of; "" at the start
+  std::int64_t tensors = 0;
+  std::int64_t bytes = 0;
+  double seconds = 0;  ///< on rank 0, waiting for the others included
 };
 
 /// A stage has ended; a row of `summary.json`.
@@ -94,6 +108,7 @@ class TrainingObserver {
   virtual void transition(const TransitionReport&) {}
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
+  virtual void audit(const AuditReport&) {}
   virtual void end(const RunSummary&) {}
 };
 

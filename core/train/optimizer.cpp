@@ -9,20 +9,29 @@
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
+#include <cstring>
 #include <utility>
 
+#include "core/base/background.h"
 #include "core/base/error.h"
 
 namespace thaw {
 namespace {
 
-class FusedAdamW final : public Optimizer {
- private:
-  ParameterState new_state(const at::Tensor& parameter) const override {
-    return {at::zeros({}, parameter.options().dtype(at::kFloat)), at::zeros_like(parameter),
-            at::zeros_like(parameter)};
-  }
+ParameterState new_adamw_state(const at::Tensor& parameter) {
+  return {at::zeros({}, parameter.options().dtype(at::kFloat)), at::zeros_like(parameter),
+          at::zeros_like(parameter)};
+}
 
+ParameterState new_sgd_state(const at::Tensor& parameter) {
+  return {at::zeros({}, parameter.options().dtype(at::kFloat)), at::zeros_like(parameter), {}};
+}
+
+class FusedAdamW final : public Optimizer {
+ public:
+  FusedAdamW() : Optimizer(new_adamw_state) {}
+
+ private:
   void update(const OptimizerClass& group, Lists& lists, double learning_rate,
               const std::optional<at::Tensor>& gradient_scale) override {
     // The kernel divides by 1 - beta^step and does not advance the counts itself: with a count of
@@ -36,11 +45,10 @@ class FusedAdamW final : public Optimizer {
 };
 
 class FusedSgd final : public Optimizer {
- private:
-  ParameterState new_state(const at::Tensor& parameter) const override {
-    return {at::zeros({}, parameter.options().dtype(at::kFloat)), at::zeros_like(parameter), {}};
-  }
+ public:
+  FusedSgd() : Optimizer(new_sgd_state) {}
 
+ private:
   void update(const OptimizerClass& group, Lists& lists, double learning_rate,
               const std::optional<at::Tensor>& gradient_scale) override {
     at::_foreach_add_(lists.steps, 1);
@@ -55,16 +63,50 @@ class FusedSgd final : public Optimizer {
   }
 };
 
+/// Large zeros come from the system as pages that are not there yet; writing brings them. Not by
+/// `zero_`, which would start a team of threads beside the one that trains.
+void touch(const ParameterState& state) {
+  for (const at::Tensor& tensor : {state.first, state.second}) {
+    if (tensor.defined() && tensor.is_cpu()) {
+      std::memset(tensor.mutable_data_ptr(), 0, tensor.nbytes());
+    }
+  }
+}
+
 }  // namespace
+
+void Optimizer::prepare(const std::vector<std::string>& names,
+                        const std::vector<at::Tensor>& parameters) {
+  std::vector<std::pair<std::string, at::Tensor>> without_state;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!states_.contains(names[i])) without_state.emplace_back(names[i], parameters[i]);
+  }
+  prepared_ = std::async(std::launch::async,
+                         [new_state = new_state_, without_state = std::move(without_state)] {
+                           lower_priority_of_this_thread();
+                           const c10::AutoGradMode no_grad(false);
+                           States states;
+                           for (const auto& [name, parameter] : without_state) {
+                             touch(states.emplace(name, new_state(parameter)).first->second);
+                           }
+                           return states;
+                         });
+}
 
 void Optimizer::enter_stage(std::vector<OptimizerClass> classes, OptimizerSettings settings) {
   classes_ = std::move(classes);
   settings_ = settings;
   const c10::AutoGradMode no_grad(false);
+  States prepared;
+  if (prepared_.valid()) prepared = prepared_.get();
   for (const OptimizerClass& group : classes_) {
     for (std::size_t i = 0; i < group.names.size(); ++i) {
-      if (!states_.contains(group.names[i])) {
-        states_.emplace(group.names[i], new_state(group.parameters[i]));
+      if (states_.contains(group.names[i])) continue;
+      auto ready = prepared.extract(group.names[i]);
+      if (!ready.empty()) {
+        states_.insert(std::move(ready));
+      } else {
+        states_.emplace(group.names[i], new_state_(group.parameters[i]));
       }
     }
   }

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +46,10 @@ class Optimizer {
 
   virtual ~Optimizer() = default;
 
+  /// Says that these will be active next: allocates their state, and touches its memory, on a
+  /// thread beside training. Returns at once; the next `enter_stage` takes what it needs of it.
+  void prepare(const std::vector<std::string>& names, const std::vector<at::Tensor>& parameters);
+
   /// Sets what is updated from now on, and allocates state for what is active for the first time.
   void enter_stage(std::vector<OptimizerClass> classes, OptimizerSettings settings);
 
@@ -60,7 +65,10 @@ class Optimizer {
     std::vector<at::Tensor> parameters, gradients, first, second, steps;
   };
 
-  virtual ParameterState new_state(const at::Tensor& parameter) const = 0;
+  /// What a parameter starts with: a plain function, since it runs on another thread too.
+  using NewState = ParameterState (*)(const at::Tensor& parameter);
+  explicit Optimizer(NewState new_state) : new_state_(new_state) {}
+
   virtual void update(const OptimizerClass& group, Lists& lists, double learning_rate,
                       const std::optional<at::Tensor>& gradient_scale) = 0;
 
@@ -69,8 +77,10 @@ class Optimizer {
  private:
   Lists lists_with_gradients(const OptimizerClass& group) const;
 
+  NewState new_state_;
   std::vector<OptimizerClass> classes_;
   States states_;
+  std::future<States> prepared_;  ///< invalid where nothing was prepared
 };
 
 /// "adamw" (Loshchilov and Hutter 2019: decoupled decay) or "sgd" (momentum without dampening).

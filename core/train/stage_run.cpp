@@ -33,6 +33,18 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+std::vector<NamedParameter> parameters_by_name(const ParameterTable& parameters) {
+  std::vector<NamedParameter> named;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    named.push_back({parameters.facts()[i].name, parameters.tensors()[i]});
+  }
+  return named;
+}
+
+// Memory made ready early is memory that the running stage would not need; late enough that it
+// shows in its last steps alone, and early enough for the pages of a few hundred MB.
+constexpr std::int64_t kStepsAhead = 2;
+
 }  // namespace
 
 StageRun::StageRun(const Stage& stage, const Context& context)
@@ -51,12 +63,11 @@ StageRun::StageRun(const Stage& stage, const Context& context)
   context.freezer.apply(active);
   context.model.weights_changed();
 
-  std::vector<NamedParameter> named;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    named.push_back({parameters_.facts()[i].name, parameters_.tensors()[i]});
-  }
-  reducer_ = context.coordinator.enter(plan_, named);
+  reducer_ = context.coordinator.enter(plan_, parameters_by_name(parameters_));
+  costs_ = context.coordinator.costs();
+  const Stopwatch optimizer_watch;
   enter_optimizer(context);
+  optimizer_seconds_ = optimizer_watch.seconds();
   transition_seconds_ = watch.seconds();
   reset_peak_resident();
 }
@@ -86,6 +97,10 @@ double StageRun::rate_factor() const {
   return curve_factor(stage_.curve, progress_.steps, stage_steps_);
 }
 
+bool StageRun::ends_soon() const {
+  return stage_steps_ > 0 && stage_steps_ - progress_.steps <= kStepsAhead;
+}
+
 void StageRun::commit(std::int64_t samples, double seconds) {
   ++progress_.steps;
   progress_.samples += samples;
@@ -110,6 +125,8 @@ TransitionReport StageRun::transition_report() const {
   report.active_parameters = plan_.elements();
   report.stage_steps = stage_steps_;
   report.seconds = transition_seconds_;
+  report.costs = costs_;
+  report.optimizer_seconds = optimizer_seconds_;
   report.plan = plan_.fingerprint().hex();
   report.backward_cut =
       plan_.cut() < parameters_.groups().size() ? parameters_.groups()[plan_.cut()] : "";
@@ -136,6 +153,19 @@ StageSummary StageRun::summary() const {
   summary.peak_memory_bytes = peak_resident_bytes();
   summary.transition_seconds = transition_seconds_;
   return summary;
+}
+
+void prepare_stage(const Stage& stage, const ParameterTable& parameters, Optimizer& optimizer,
+                   StageCoordinator& coordinator) {
+  const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage);
+  std::vector<std::string> names;
+  std::vector<at::Tensor> tensors;
+  for (const ParameterFacts& parameter : plan.parameters()) {
+    names.push_back(parameter.name);
+    tensors.push_back(parameters.tensors()[parameters.index_of(parameter.name)]);
+  }
+  optimizer.prepare(names, tensors);
+  coordinator.prepare(plan, parameters_by_name(parameters));
 }
 
 }  // namespace thaw

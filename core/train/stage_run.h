@@ -54,6 +54,9 @@ class StageRun {
   double rate_factor() const;
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
 
+  /// True in the last steps of a stage whose end is known: the stage to come is then made ready.
+  bool ends_soon() const;
+
   /// A step of `samples` global samples was committed.
   void commit(std::int64_t samples, double seconds);
 
@@ -75,8 +78,14 @@ class StageRun {
   std::int64_t stage_steps_;
   StageProgress progress_;
   double transition_seconds_ = 0;
+  double optimizer_seconds_ = 0;
+  TransitionCosts costs_;
   std::vector<double> step_seconds_;
   ReductionCounters last_counters_;
 };
+
+/// Makes memory for `stage`, which comes next, ready on threads beside training. Returns at once.
+void prepare_stage(const Stage& stage, const ParameterTable& parameters, Optimizer& optimizer,
+                   StageCoordinator& coordinator);
 
 }  // namespace thaw

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
@@ -15,6 +16,7 @@
 #include "core/models/module_model.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/replicas.h"
+#include "core/train/audit.h"
 #include "core/train/gradient_norm.h"
 #include "core/train/stage_run.h"
 
@@ -29,6 +31,14 @@ std::vector<std::pair<std::string, double>> rates_of(const Stage& stage, double 
     rates.emplace_back(stage.groups[i], stage.learning_rates[i] * factor);
   }
   return rates;
+}
+
+std::set<std::string> active_names(const StagePlan& plan) {
+  std::set<std::string> names;
+  for (const ParameterFacts& parameter : plan.parameters()) {
+    names.insert(parameter.name);
+  }
+  return names;
 }
 
 /// The mean loss over the global batch, equal on all ranks. Blocks the host.
@@ -54,6 +64,7 @@ void refuse_unless_finite(double loss, std::int64_t step, const std::string& sta
 
 Trainer::Trainer(TrainerParts parts)
     : parts_(std::move(parts)),
+      monitor_(parts_.monitor != nullptr ? *parts_.monitor : unread_),
       parameters_(parts_.model, parts_.train.decay_norms_and_biases),
       freezer_(parts_.model, parameters_,
                {.dropout = parts_.train.frozen_dropout == "on",
@@ -76,6 +87,12 @@ Trainer::Trainer(TrainerParts parts)
     batch_norm_communicator_ = parts_.communicator.split(/*color=*/0);
     batch_norms_.set_communicator(batch_norm_communicator_.get());
   }
+  if (parts_.communicator.size() > 1) {
+    audit_ = std::make_unique<Audit>(
+        parts_.model, parameters_, *optimizer_, parts_.communicator,
+        Audit::Settings{.buffers = synchronized,
+                        .frozen_buffers = parts_.train.frozen_batch_norm == "keep"});
+  }
 }
 
 Trainer::~Trainer() { batch_norms_.set_communicator(nullptr); }
@@ -87,6 +104,24 @@ void Trainer::settle_buffers() {
   }
 }
 
+void Trainer::audit_now(const std::string& stage) {
+  if (audit_ == nullptr || audited_step_ == step_) {
+    return;
+  }
+  const Stopwatch watch;
+  monitor_.phase(RankPhase::kAudit);
+  audit_->check(step_ == 0 ? "loading" : fmt::format("step {} of stage \"{}\"", step_, stage));
+  audited_step_ = step_;
+  AuditReport report;
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage;
+  report.tensors = static_cast<std::int64_t>(audit_->tensors());
+  report.bytes = audit_->bytes();
+  report.seconds = watch.seconds();
+  tell(&TrainingObserver::audit, report);
+}
+
 double Trainer::epoch() const {
   return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
 }
@@ -96,6 +131,8 @@ RunSummary Trainer::run() {
   for (std::size_t index = 0; index < parts_.schedule.stages.size(); ++index) {
     run_stage(index);
   }
+  audit_now(stages_.empty() ? "" : stages_.back().name);
+  monitor_.phase(RankPhase::kSaving);
   settle_buffers();
   if (parts_.save_last && parts_.communicator.rank() == 0) {
     parts_.save_last();
@@ -120,6 +157,8 @@ void Trainer::run_stage(std::size_t index) {
   const Stopwatch watch;
   const Stage& stage = parts_.schedule.stages[index];
   const Communicator& communicator = parts_.communicator;
+  audit_now(stages_.empty() ? "" : stages_.back().name);
+  monitor_.stage(stage.name);
   StageRun run(stage, {.model = parts_.model,
                        .batch_norms = batch_norms_,
                        .parameters = parameters_,
@@ -134,6 +173,9 @@ void Trainer::run_stage(std::size_t index) {
                                 .loss = &parts_.loss},
                        .stage_steps = steps_of_stage(stage.until, cursor_, train_samples_,
                                                      parts_.data.batch)});
+  if (audit_ != nullptr) {
+    audit_->enter_stage(active_names(run.plan()));
+  }
   TransitionReport report = run.transition_report();
   report.step = step_;
   report.epoch = epoch();
@@ -151,9 +193,18 @@ void Trainer::run_stage(std::size_t index) {
                          .ranks = communicator.size()},
                         cursor_);
   bool ended = false;
+  bool next_is_prepared = index + 1 == parts_.schedule.stages.size();
   while (!ended) {
+    if (!next_is_prepared && run.ends_soon()) {
+      prepare_stage(parts_.schedule.stages[index + 1], parameters_, *optimizer_,
+                    parts_.coordinator);
+      next_is_prepared = true;
+    }
     train_step(run, loader);
     ended = stage_ended(stage.until, run.progress(), train_samples_);
+    if (parts_.audit_every > 0 && step_ % parts_.audit_every == 0) {
+      audit_now(stage.name);
+    }
     if (evaluation_due(run, ended)) {
       evaluate_now(run);
     }
@@ -165,14 +216,18 @@ void Trainer::run_stage(std::size_t index) {
 
 void Trainer::train_step(StageRun& stage, TrainingLoader& loader) {
   Stopwatch watch;
+  monitor_.step(step_ + 1);
   const TrainingBatch batch = loader.next();
   const double data_seconds = watch.seconds();
 
   const SampleShare share{batch.batch.size(), batch.global.size()};
+  monitor_.phase(RankPhase::kCompute);
   stage.reducer().begin(share);
   const at::Tensor loss_sum =
       stage.pass().run(batch.batch, share, stage.plan().cut(), stage.reducer());
+  monitor_.phase(RankPhase::kReduction);
   stage.reducer().finish();
+  monitor_.phase(RankPhase::kUpdate);
 
   double norm = 0;
   double gradient_factor = 1;
@@ -236,6 +291,7 @@ bool Trainer::evaluation_due(const StageRun& stage, bool ended) const {
 
 void Trainer::evaluate_now(const StageRun& stage) {
   const Stopwatch watch;
+  monitor_.phase(RankPhase::kEvaluation);
   settle_buffers();
   const Freezer::EvaluationMode evaluation_mode(freezer_);
   const std::int64_t batch =
@@ -254,6 +310,7 @@ void Trainer::evaluate_now(const StageRun& stage) {
   report.macro_f1 = counts.macro_f1();
   report.samples = counts.samples();
   report.seconds = watch.seconds();
+  monitor_.phase(RankPhase::kSaving);
   report.best = !best_evaluation_ || report.loss < best_evaluation_->loss;
   last_evaluation_ = report;
   if (report.best) {

@@ -8,6 +8,7 @@
 
 #include "core/config/configuration.h"
 #include "core/models/batch_norm.h"
+#include "core/parallel/step_monitor.h"
 #include "core/schedule/schedule.h"
 #include "core/train/evaluator.h"
 #include "core/train/freezer.h"
@@ -18,6 +19,7 @@
 
 namespace thaw {
 
+class Audit;
 class Communicator;
 class Dataset;
 class Model;
@@ -40,7 +42,9 @@ struct TrainerParts {
   std::function<void()> save_best;
   /// Called on rank 0 when all stages are done. May be empty.
   std::function<void()> save_last;
-  std::int64_t log_every = 1;  ///< steps between two `step` reports
+  std::int64_t log_every = 1;      ///< steps between two `step` reports
+  StepMonitor* monitor = nullptr;  ///< is told where this rank is; null: nobody asks
+  std::int64_t audit_every = 0;    ///< steps; 0: ranks compare weights at transitions only
 };
 
 /// Trains a model stage by stage, together with the trainers of the other ranks.
@@ -68,6 +72,7 @@ class Trainer {
   bool evaluation_due(const StageRun& stage, bool ended) const;
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
+  void audit_now(const std::string& stage);
   double epoch() const;
 
   template <typename Report>
@@ -78,11 +83,15 @@ class Trainer {
   }
 
   TrainerParts parts_;
+  StepMonitor unread_;  ///< where nobody gave one
+  StepMonitor& monitor_;
   ParameterTable parameters_;
   Freezer freezer_;
   std::unique_ptr<Communicator> batch_norm_communicator_;  ///< null where BatchNorm is local
   BatchNorms batch_norms_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Audit> audit_;  ///< null at one rank
+  std::int64_t audited_step_ = -1;
   std::int64_t train_samples_;
   std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps
   std::int64_t step_ = 0;    ///< committed steps

@@ -66,6 +66,9 @@ class NcclApi {
   virtual NcclStatus destroy(ncclComm* comm) = 0;
   /// The other end: stops what is under way on the GPU and frees `comm`, whatever other ranks do.
   virtual NcclStatus abort(ncclComm* comm) = 0;
+  /// What this thread calls between the two takes effect together.
+  virtual NcclStatus begin_group() = 0;
+  virtual NcclStatus end_group() = 0;
 };
 
 }  // namespace thaw

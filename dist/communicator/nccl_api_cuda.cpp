@@ -112,6 +112,8 @@ class Nccl final : public NcclApi {
     const c10::cuda::CUDAGuard guard(gpu_);
     return status_of(ncclCommAbort(comm));
   }
+  NcclStatus begin_group() override { return status_of(ncclGroupStart()); }
+  NcclStatus end_group() override { return status_of(ncclGroupEnd()); }
 
  private:
   const c10::DeviceIndex gpu_;

@@ -114,7 +114,7 @@ struct Family {
   Family(GpuParts gpu_parts, const NcclOptions& nccl_options)
       : parts(std::move(gpu_parts)),
         options(nccl_options),
-        watch(std::make_shared<NcclWatch>(options.interval)) {}
+        watch(std::make_shared<NcclWatch>(parts.nccl, options.interval)) {}
 
   const GpuParts parts;
   const NcclOptions options;

@@ -30,7 +30,7 @@ struct NcclOptions {
 ///
 /// A failure of NCCL, or a rank that does not answer within the deadline, is thrown by the next
 /// call on any communicator of the family (it and what was split off it): RunError or
-/// DisagreementError, saying rank, host and what. All of the family have been aborted by then.
+/// DisagreementError, saying rank, host and what. All of the family are aborted then.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const GpuParts& parts,
                                                      const NcclOptions& options = {});
 

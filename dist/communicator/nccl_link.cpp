@@ -24,9 +24,12 @@ namespace {
 //   non-blocking. Where NCCL answers "in progress", the caller polls, and lets go of the lock
 //   between two polls.
 // - A failure is first written down (NcclHealth), then acted on: whoever takes the lock next finds
-//   it and calls NCCL no more. abort_locked is the only place that aborts; it takes the handle away
-//   in the same breath, so that it happens once.
-// - The watch only tries the lock. If a thread should hang inside NCCL in spite of all this (a
+//   it and calls NCCL no more. The watch alone aborts; it takes the handle away in the same breath,
+//   so that it happens once.
+// - It aborts all communicators of the rank, in one group: the abort of one may free memory, which
+//   waits for all kernels of the GPU, and so for those of the next, which wait to be aborted
+//   (NCCL's issue 1013; groups of aborts exist from 2.22 on).
+// - The watch only tries the locks. If a thread should hang inside NCCL in spite of all this (a
 //   launch queue that is full, a broken driver), nothing is aborted beside it: the job's watchdog,
 //   which needs neither NCCL nor MPI's collectives, ends the process.
 // The failure is thrown by the next call on any communicator of the rank. Until then the host may
@@ -64,8 +67,12 @@ NcclLink::NcclLink(std::shared_ptr<NcclApi> api, std::shared_ptr<GpuStream> stre
 }
 
 NcclLink::~NcclLink() {
+  try {
+    close();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "thaw: closing an NCCL communicator: %s\n", error.what());
+  }
   watch_->remove(*this);
-  close();
 }
 
 std::string NcclLink::failure_text(const std::string& what, NcclStatus status) {
@@ -87,6 +94,7 @@ std::string NcclLink::late_text(const std::string& what) const {
 void NcclLink::join(int ranks, const NcclId& id) {
   joining_since_ = Clock::now();
   const std::lock_guard lock(mutex_);
+  health().require_good();
   const NcclStatus status = api_->init(comm_, ranks, id, settings_.rank);
   if (status == NcclStatus::kSuccess || status == NcclStatus::kInProgress) return;
   const std::string message = failure_text("joining the other ranks", status);
@@ -96,6 +104,7 @@ void NcclLink::join(int ranks, const NcclId& id) {
 
 bool NcclLink::joined() {
   const std::lock_guard lock(mutex_);
+  health().require_good();
   const NcclStatus status = state_locked();
   if (status == NcclStatus::kSuccess) return true;
   if (status != NcclStatus::kInProgress) {
@@ -116,9 +125,7 @@ NcclStatus NcclLink::state_locked() {
 }
 
 void NcclLink::fail(ExitStatus status, const std::string& message) {
-  health().fail({status, message});
-  give_up();
-  watch_->wake();  // the rank's other communicators are aborted too
+  watch_->give_up({status, message});
   health().require_good();
   std::terminate();  // it has just been told of a failure
 }
@@ -148,11 +155,6 @@ void NcclLink::track(std::string what, std::shared_ptr<const GpuEvent> end) {
     under_way_.push_back({std::move(what), std::move(end), Clock::now()});
   }
   watch_->wake();
-}
-
-void NcclLink::give_up() {
-  const std::lock_guard lock(mutex_);
-  abort_locked();
 }
 
 void NcclLink::abort_locked() noexcept {
@@ -194,18 +196,25 @@ bool NcclLink::check(Clock::time_point now) {
   if (health().is_good()) {
     if (const std::optional<LocalFailure> failure = look_locked(now)) health().fail(*failure);
   }
-  if (!health().is_good()) abort_locked();
   return !under_way_.empty();
 }
 
 bool NcclLink::finalize() {
+  const auto attempt = [&](const auto& body) {
+    const std::lock_guard lock(mutex_);
+    return comm_ != nullptr ? body() : NcclStatus::kUnknown;
+  };
   const Clock::time_point begun = Clock::now();
-  NcclStatus status = api_->finalize(comm_);
+  NcclStatus status = attempt([&] { return api_->finalize(comm_); });
   for (Pauses pauses; status == NcclStatus::kInProgress; pauses.pause()) {
     if (Clock::now() - begun > settings_.deadline) break;
-    status = state_locked();
+    status = attempt([&] { return state_locked(); });
   }
-  if (status == NcclStatus::kSuccess) return true;
+  const std::lock_guard lock(mutex_);
+  if (status == NcclStatus::kSuccess && comm_ != nullptr) {
+    api_->destroy(std::exchange(comm_, nullptr));
+    return true;
+  }
   const std::string message = status == NcclStatus::kInProgress
                                   ? late_text("closing the communicator")
                                   : failure_text("closing the communicator", status);
@@ -213,19 +222,15 @@ bool NcclLink::finalize() {
   return false;
 }
 
-void NcclLink::close() noexcept {
-  const std::lock_guard lock(mutex_);
-  if (comm_ == nullptr) return;
-  try {
-    const bool in_order = health().is_good() && std::uncaught_exceptions() <= unwinding_;
-    if (in_order && finalize()) {
-      api_->destroy(std::exchange(comm_, nullptr));
-      return;
-    }
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "thaw: closing an NCCL communicator: %s\n", error.what());
-  }
-  abort_locked();
+void NcclLink::close() {
+  const auto is_open = [this] {
+    const std::lock_guard lock(mutex_);
+    return comm_ != nullptr;
+  };
+  if (!is_open()) return;
+  const bool in_order = health().is_good() && std::uncaught_exceptions() <= unwinding_;
+  if (in_order && finalize()) return;
+  watch_->give_up({ExitStatus::kFailed, "an error has ended the NCCL communicators"});
 }
 
 }  // namespace thaw

@@ -33,8 +33,8 @@ class NcclLink {
 
   NcclLink(std::shared_ptr<NcclApi> api, std::shared_ptr<GpuStream> stream,
            std::shared_ptr<NcclWatch> watch, Settings settings);
-  /// Ends the communicator in order, together with the other ranks; aborts it where it has failed
-  /// or an exception unwinds, since the others may be elsewhere.
+  /// Ends the communicator in order, together with the other ranks. Where it has failed or an
+  /// exception unwinds, the others may be elsewhere: all of the rank's are aborted.
   ~NcclLink();
   NcclLink(const NcclLink&) = delete;
   NcclLink& operator=(const NcclLink&) = delete;
@@ -53,13 +53,11 @@ class NcclLink {
   /// meanwhile, the rank's communicators are aborted.
   void track(std::string what, std::shared_ptr<const GpuEvent> end);
 
-  /// Aborts the communicator if it is not yet gone.
-  void give_up();
-
   GpuStream& stream() { return *stream_; }
   NcclHealth& health() { return watch_->health(); }
 
-  /// One look, on the watch's thread. Returns whether there is something to look at again.
+  /// One look, on the watch's thread, which tells the health of what it finds. Returns whether
+  /// there is something to look at again.
   bool check(Clock::time_point now);
 
  private:
@@ -76,10 +74,11 @@ class NcclLink {
   /// Removes what has ended and says what is wrong with the rest, if anything. With the lock.
   std::optional<LocalFailure> look_locked(Clock::time_point now);
   [[noreturn]] void fail(ExitStatus status, const std::string& message);
-  /// The only place that aborts. With the lock.
+  /// For the watch alone. With the lock.
+  friend class NcclWatch;
   void abort_locked() noexcept;
-  void close() noexcept;
-  /// Returns whether NCCL is done with `finalize`.
+  void close();
+  /// Returns whether the communicator has ended in order.
   bool finalize();
 
   const std::shared_ptr<NcclApi> api_;

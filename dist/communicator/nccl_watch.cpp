@@ -1,13 +1,20 @@
 #include "dist/communicator/nccl_watch.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "dist/communicator/nccl_link.h"
 
 namespace thaw {
 
-NcclWatch::NcclWatch(std::chrono::milliseconds interval)
-    : interval_(interval), thread_([this] { watch(); }) {}
+namespace {
+
+constexpr int kFirstVersionWithGroupAbort = 22200;
+constexpr std::chrono::seconds kPatience{10};
+
+}  // namespace
+
+NcclWatch::NcclWatch(std::shared_ptr<NcclApi> api, std::chrono::milliseconds interval)
+    : api_(std::move(api)), interval_(interval), thread_([this] { watch(); }) {}
 
 NcclWatch::~NcclWatch() {
   {
@@ -37,17 +44,37 @@ void NcclWatch::wake() {
   changed_.notify_all();
 }
 
+void NcclWatch::give_up(LocalFailure failure) {
+  health_.fail(std::move(failure));
+  wake();
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, kPatience, [this] { return all_aborted_; });
+}
+
 bool NcclWatch::look() {
-  const auto look_at_all = [this] {
-    const auto now = NcclLink::Clock::now();
-    bool busy = false;
-    for (NcclLink* link : links_) busy |= link->check(now);
-    return busy;
-  };
-  const bool was_good = health_.is_good();
-  const bool busy = look_at_all();
-  // A failure found just now concerns those that were looked at before it.
-  return was_good && !health_.is_good() ? look_at_all() : busy;
+  const auto now = NcclLink::Clock::now();
+  bool busy = false;
+  for (NcclLink* link : links_) busy |= link->check(now);
+  if (health_.is_good()) return busy;
+  all_aborted_ = abort_all();
+  changed_.notify_all();
+  return !all_aborted_;
+}
+
+bool NcclWatch::abort_all() {
+  std::vector<std::unique_lock<std::mutex>> locks;
+  std::vector<NcclLink*> locked;
+  for (NcclLink* link : links_) {
+    std::unique_lock lock(link->mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) continue;  // its owner is inside NCCL: the next time
+    locks.push_back(std::move(lock));
+    locked.push_back(link);
+  }
+  const bool in_group = locked.size() > 1 && api_->version() >= kFirstVersionWithGroupAbort;
+  if (in_group) api_->begin_group();
+  for (NcclLink* link : locked) link->abort_locked();
+  if (in_group) api_->end_group();
+  return locked.size() == links_.size();
 }
 
 void NcclWatch::watch() {

@@ -16,8 +16,9 @@ namespace {
 // Note [Who hangs]
 // A hang shows on all ranks: sooner or later each waits in a collective for the one that does not
 // come. So it is not enough that a rank stands still; what counts is why.
-//   - Silence. The watchdog has a thread of its own, which beats through long computations, saves
-//     and evaluations. No heartbeat at all means that the process is stopped or gone, or its host.
+//   - Silence. The watchdog has a thread of its own, which beats through long computations, saves,
+//     evaluations and start-up. No heartbeat at all means that the process is stopped or gone, or
+//     its host.
 //   - Still, by its own heartbeats, but not waiting, for longer than the deadline, while some other
 //   rank has waited as
 //     long: the rank is stuck (an endless loop, a dead file system) and the others wait for it.
@@ -47,6 +48,11 @@ double deadline_of(RankPhase phase, const Deadlines& deadlines) {
                       : deadlines.hang);
 }
 
+/// Heartbeats come in any phase.
+double deadline_of_silence(const Deadlines& deadlines) {
+  return or_never(deadlines.hang > 0 ? deadlines.hang : deadlines.transition);
+}
+
 /// For how long some rank has waited, at most.
 double longest_wait(std::span<const RankView> ranks) {
   double longest = 0;
@@ -67,7 +73,7 @@ struct Lateness {
 Lateness lateness_of(const RankView& rank, double waited, const Deadlines& deadlines) {
   const RankPhase phase = rank.last.place.phase;
   const double deadline = deadline_of(phase, deadlines);
-  Lateness lateness{rank.silent_seconds / deadline, 0};
+  Lateness lateness{rank.silent_seconds / deadline_of_silence(deadlines), 0};
   if (!rank.last.place.waits) {
     lateness.stuck = std::min(rank.last.still_seconds, waited) / deadline;
     // May last as long as it likes: worth a word when others would have been given up.
@@ -200,7 +206,9 @@ Verdict judge(std::span<const RankView> ranks, int self, const Deadlines& deadli
     const RankView& first = ranks[static_cast<std::size_t>(verdict.ranks.front())];
     verdict.seconds =
         verdict.kind == Verdict::Kind::kSilent ? first.silent_seconds : first.last.still_seconds;
-    verdict.deadline = deadline_of(first.last.place.phase, deadlines);
+    verdict.deadline = verdict.kind == Verdict::Kind::kSilent
+                           ? deadline_of_silence(deadlines)
+                           : deadline_of(first.last.place.phase, deadlines);
   }
   verdict.slow = std::move(slow);
   return verdict;
@@ -269,8 +277,9 @@ std::string describe(const Verdict& verdict, std::span<const RankView> ranks,
 std::string describe_slow(const RankView& rank, const std::string& host,
                           const Deadlines& deadlines) {
   const RankPlace& place = rank.last.place;
-  const double deadline = deadline_of(place.phase, deadlines);
-  const bool silent = rank.silent_seconds >= kSlowShare * deadline;
+  const double silence = deadline_of_silence(deadlines);
+  const bool silent = rank.silent_seconds >= kSlowShare * silence;
+  const double deadline = silent ? silence : deadline_of(place.phase, deadlines);
   return fmt::format("straggler: {} {} for {} in {}{}", name_of(rank.last.rank, host),
                      silent ? "has not answered" : "has held up the others",
                      seconds_text(silent ? rank.silent_seconds : rank.last.still_seconds),

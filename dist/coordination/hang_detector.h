@@ -10,7 +10,7 @@ namespace thaw {
 
 /// For how long a rank may hold up others, in seconds; 0: for ever.
 struct Deadlines {
-  double hang = 0;        ///< in steps, and for a sign of life at any time after start-up
+  double hang = 0;        ///< in steps; and for a sign of life at any time
   double transition = 0;  ///< in transitions and at start-up
 };
 

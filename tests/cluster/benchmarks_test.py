@@ -18,7 +18,7 @@ try:
 
     from measuring import accuracy_results, datasets, processes, report, rounds, sample_order
     from measuring import step_job, thaw_command, tuning
-    from measuring.sides import PAIRED, THAW, TORCH, USUAL
+    from measuring.sides import PAIRED, THAW, TORCH, TUNED, USUAL
     from measuring.step_job import Stage, StepJob
 except ImportError as error:
     print(f"SKIPPED: {sys.executable}: {error}")
@@ -156,7 +156,7 @@ class Tuning(unittest.TestCase):
         self.addCleanup(setattr, step_job, "run", actual)
         tuning.note, step_job.run = lambda line: None, run
         job = StepJob({"architecture": "bert"}, {}, {}, "float32", 25, 2, "", 60)
-        chosen, words = tuning.tuned(job, Stage("all", ["head"]), steps=2, warm_up=1)
+        chosen, words = tuning.tuned(job, TUNED, Stage("all", ["head"]), steps=2, warm_up=1)
         self.assertEqual(chosen.tuned_attention, "eager")
         self.assertIn("OMP_PROC_BIND", chosen.tuned_environment)
         self.assertEqual(chosen.steps, 25)

@@ -20,7 +20,8 @@ def train(config: str, run_dir: str) -> None:
             seconds = {"total": step / 1000, "data": 0, "compute": 1, "communication": 0}
             line = {"event": "step", "step": step, "loss": 4.0, "seconds": seconds}
             print(json.dumps(line), file=stream, flush=True)
-    summary = {"steps": count, "seconds": 1.5, "stages": [{"peak_memory_bytes": 1 << 20}]}
+    summary = {"steps": count, "seconds": 1.5, "stages": []}
+    summary["stages"].append({"peak_memory_bytes": 1 << 20, "transition_seconds": 0.01})
     with open(os.path.join(run_dir, "summary.json"), "w") as stream:
         json.dump(summary, stream)
 

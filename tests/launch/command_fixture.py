@@ -34,6 +34,15 @@ def require():
         sys.exit(77)
 
 
+def is_running(process):
+    """Whether a process is there and no zombie, which only its new parent can remove."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class CommandTest(unittest.TestCase):
     """A test with a folder of its own, in which the command runs."""
 

@@ -6,16 +6,7 @@ import subprocess
 import time
 import unittest
 
-from command_fixture import MPIEXEC, THAW, CommandTest, require
-
-
-def is_running(process):
-    """Whether a process is there and no zombie, which only its new parent can remove."""
-    try:
-        with open(f"/proc/{process}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+from command_fixture import MPIEXEC, THAW, CommandTest, is_running, require
 
 
 class OneRankOnly(CommandTest):

@@ -9,10 +9,11 @@ namespace thaw {
 class OrdinaryUser {
  public:
   OrdinaryUser() : before_(::geteuid()) {
-    if (before_ == 0) succeeded_ = ::seteuid(kNobody) == 0;
+    // The real id too, which access(2) goes by; the saved one is the way back.
+    if (before_ == 0) succeeded_ = ::setresuid(kNobody, kNobody, before_) == 0;
   }
   ~OrdinaryUser() {
-    if (before_ == 0 && ::seteuid(before_) != 0) ::_exit(1);
+    if (before_ == 0 && ::setresuid(before_, before_, before_) != 0) ::_exit(1);
   }
   OrdinaryUser(const OrdinaryUser&) = delete;
   OrdinaryUser& operator=(const OrdinaryUser&) = delete;

@@ -8,7 +8,7 @@ import os
 import statistics
 
 from measuring.rounds import Samples
-from measuring.sides import THAW, TUNED, USUAL
+from measuring.sides import COLUMNS, THAW
 
 
 def markdown_table(titles: list[str], rows: list[list[str]]) -> str:
@@ -25,11 +25,14 @@ def markdown_table(titles: list[str], rows: list[list[str]]) -> str:
 
 
 def step_table(stages: list, samples: dict[tuple[str, str], Samples], sides: list[str]) -> str:
-    order = [side for side in (USUAL, TUNED, THAW) if side in sides]
+    order = [side for side in COLUMNS if side in sides]
     titles = ["stage", *(f"{side} ms" for side in order)]
     peers = [side for side in order if side != THAW and THAW in order]
     titles += [f"thaw/{side}" for side in peers]
-    titles += ["peak MiB " + " / ".join(order), "start-up s " + " / ".join(order)]
+    titles += [f"{what} " + " / ".join(order) for what in ("peak MiB", "start-up s")]
+    several_ranks = any(samples[stages[0].name, side].transition_seconds for side in order)
+    if several_ranks:
+        titles += ["transition ms " + " / ".join(order), "exposed ms thaw"]
     rows = []
     for stage in stages:
         of = {side: samples[stage.name, side] for side in order}
@@ -38,12 +41,16 @@ def step_table(stages: list, samples: dict[tuple[str, str], Samples], sides: lis
         peaks = (statistics.median(of[side].peak_memory_bytes) / 2**20 for side in order)
         row.append(" / ".join(f"{peak:.0f}" for peak in peaks))
         row.append(" / ".join(_middle(of[side].startup_seconds) for side in order))
+        if several_ranks:
+            row.append(" / ".join(_middle(of[side].transition_seconds, 1e3) for side in order))
+            exposed = [s for one in of[THAW].exposed_seconds for s in one] if THAW in of else []
+            row.append(_middle(exposed, 1e3))
         rows.append(row)
     return markdown_table(titles, rows)
 
 
-def _middle(values: list[float]) -> str:
-    return f"{statistics.median(values):.1f}" if values else "-"
+def _middle(values: list[float], unit: float = 1) -> str:
+    return f"{unit * statistics.median(values):.1f}" if values else "-"
 
 
 def step_figures(stages: list, samples: dict[tuple[str, str], Samples], sides: list[str]) -> list:

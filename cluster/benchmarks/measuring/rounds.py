@@ -19,6 +19,9 @@ class Samples:
     peak_memory_bytes: list[int] = field(default_factory=list)
     startup_seconds: list[float] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)  # of the machine, just before
+    # Of several ranks alone:
+    transition_seconds: list[float] = field(default_factory=list)
+    exposed_seconds: list[list[float]] = field(default_factory=list)  # [round][step], no warm-up
 
     def median(self) -> float:
         """Of the steps of all rounds."""
@@ -34,6 +37,9 @@ class Samples:
         if result["startup_seconds"] is not None:
             self.startup_seconds.append(result["startup_seconds"])
         self.loads.append(load)
+        if result.get("ranks", 1) > 1:
+            self.transition_seconds.append(result["transition_seconds"])
+            self.exposed_seconds.append(result.get("exposed_seconds", [])[warm_up:])
 
 
 def take_turns(
@@ -55,7 +61,7 @@ def take_turns(
                 one = samples[stage.name, side]
                 one.add(result, warm_up, load)
                 note(
-                    f"round {number + 1}/{rounds}  {stage.name:<18} {side:<6} "
+                    f"round {number + 1}/{rounds}  {stage.name:<18} {side:<10} "
                     f"{1e3 * one.round_medians()[-1]:8.1f} ms/step"
                 )
     return samples

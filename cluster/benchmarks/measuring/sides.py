@@ -11,3 +11,17 @@ TUNED = "tuned"
 # Accuracy: a PyTorch script of the same job, and the same with Thaw's order of samples and head.
 TORCH = "torch"
 PAIRED = "paired"
+
+# Two ranks: DistributedDataParallel wrapped anew for each stage as people write it, and tuned; wrapped
+# once around all parameters, looking for the unused ones; wrapped once, all trainable, learning rate
+# 0 where frozen. And Thaw's model in a plain C++ loop, one blocking all-reduce a parameter.
+DDP = "ddp"
+DDP_TUNED = "ddp-tuned"
+DDP_UNUSED = "ddp-unused"
+DDP_RATE0 = "ddp-rate0"
+PLAIN_LOOP = "plain-loop"
+# One process whose gradients go through Thaw's reducer, but travel nowhere.
+BARE_ENGINE = "bare-engine"
+
+# As tables of step times show them, from left to right.
+COLUMNS = (USUAL, TUNED, DDP, DDP_TUNED, DDP_UNUSED, DDP_RATE0, PLAIN_LOOP, BARE_ENGINE, THAW)

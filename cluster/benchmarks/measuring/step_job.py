@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from measuring import processes, thaw_command
-from measuring.sides import THAW, TUNED
+from measuring.sides import BARE_ENGINE, DDP_TUNED, PLAIN_LOOP, THAW, TUNED
 
 
 @dataclass
@@ -32,27 +32,37 @@ class StepJob:
     work: str  # folder for requests, logs and run folders
     timeout: float
     thaw: str = ""
+    variants: str = ""  # the program of the sides that are `thaw train` with another reduction
+    ranks: int = 1  # that share the batch, with `threads` each
+    launcher: tuple[str, ...] = ()  # starts the ranks of a program of MPI
     tuned_environment: dict[str, str] = field(default_factory=dict)
     tuned_attention: str = "sdpa"
 
 
 def run(job: StepJob, side: str, stage: Stage) -> dict:
     """`step_seconds` and `losses` (one a step), `peak_memory_bytes` within the stage, and
-    `startup_seconds` from the start of the process to the end of its first step."""
+    `startup_seconds` from the start of the process to the end of its first step. All of rank 0."""
     folder = os.path.join(job.work, side)
     threads = {"OMP_NUM_THREADS": str(job.threads)}
-    if side == THAW:
-        return _run_thaw(job, stage, folder, threads)
-    environment = {**threads, **(job.tuned_environment if side == TUNED else {})}
+    if side in (THAW, PLAIN_LOOP, BARE_ENGINE):
+        program = [job.thaw] if side == THAW else [job.variants, side]
+        return _run_thaw(job, program, stage, folder, threads)
+    environment = {**threads, **(job.tuned_environment if _is_tuned(side) else {})}
     return processes.run_worker(
         "peers.step_worker", _request(job, side, stage), folder, environment, job.timeout
     )
 
 
+def _is_tuned(side: str) -> bool:
+    return side in (TUNED, DDP_TUNED)
+
+
 def _request(job: StepJob, side: str, stage: Stage) -> dict:
-    attention = job.tuned_attention if side == TUNED else "sdpa"
+    attention = job.tuned_attention if _is_tuned(side) else "sdpa"
     return {
-        "form": side,
+        "form": "tuned" if _is_tuned(side) else "usual",
+        "side": side,
+        "ranks": job.ranks,
         "model": {**job.model, "attention": attention},
         "groups": stage.groups,
         "data": job.data,
@@ -103,11 +113,17 @@ def _configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
     return sections, [only]
 
 
-def _run_thaw(job: StepJob, stage: Stage, folder: str, environment: dict) -> dict:
+def _run_thaw(
+    job: StepJob, program: list[str], stage: Stage, folder: str, environment: dict
+) -> dict:
     config = thaw_command.write_configuration(folder, *_configuration(job, stage))
-    result = thaw_command.train(job.thaw, config, folder, environment, job.timeout)
+    command = [*job.launcher, *program]
+    result = thaw_command.train(command, config, folder, environment, job.timeout)
     (row,) = result["summary"]["stages"]
     return {
+        "ranks": job.ranks,
+        "exposed_seconds": [record["seconds"]["communication"] for record in result["steps"]],
+        "transition_seconds": row["transition_seconds"],
         "step_seconds": [thaw_command.step_seconds(record) for record in result["steps"]],
         "losses": [record["loss"] for record in result["steps"]],
         "peak_memory_bytes": row["peak_memory_bytes"],

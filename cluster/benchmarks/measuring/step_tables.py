@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from measuring import machine, options, report, rounds, step_job, tuning
 from measuring.datasets import ROOT
-from measuring.sides import THAW, TUNED
+from measuring.sides import DDP_TUNED, THAW, TUNED
 from measuring.step_job import Stage, StepJob
 
 LEGEND = """\
@@ -26,17 +26,20 @@ class Table:
     parts: dict[str, list[Stage]]  # by heading
 
 
-def measure(tables: list[Table], given: argparse.Namespace, title: str) -> None:
+def measure(
+    tables: list[Table], given: argparse.Namespace, title: str, legend: str = LEGEND
+) -> None:
     """Prints the report and writes it to `given.output` and beside it."""
     thaw = options.command(given) if THAW in given.sides else None
     facts = machine.facts(thaw, given.threads, ROOT)
-    texts = [f"# {title}\n\n{machine.header(facts)}\n\n{LEGEND}"]
+    texts = [f"# {title}\n\n{machine.header(facts)}\n\n{legend}"]
     print(texts[0], flush=True)
     content = {"machine": facts, "command": sys.argv, "tables": []}
     for table in tables:
         job, notes = table.job, [f"load of the machine before {machine.load():.1f}"]
-        if TUNED in given.sides and not given.no_tuning:
-            job, choice = tuning.tuned(job, table.tune_on, steps=8, warm_up=3)
+        tuned = [side for side in (TUNED, DDP_TUNED) if side in given.sides]
+        if tuned and not given.no_tuning:
+            job, choice = tuning.tuned(job, tuned[0], table.tune_on, steps=8, warm_up=3)
             notes.append(f"tuned: {choice}")
         for heading, stages in table.parts.items():
             rounds.note(f"{table.title}: {heading}")

@@ -36,14 +36,18 @@ def write_configuration(folder: str, sections: dict[str, dict], stages: list[dic
 
 
 def steps(run_folder: str) -> list[dict]:
-    """The `step` lines of metrics.jsonl that are whole so far."""
+    return events(run_folder, "step")
+
+
+def events(run_folder: str, kind: str) -> list[dict]:
+    """The lines of metrics.jsonl of one kind that are whole so far."""
     found = []
     try:
         with open(os.path.join(run_folder, "metrics.jsonl")) as stream:
             for line in stream:
                 if line.endswith("\n"):
                     record = json.loads(line)
-                    if record["event"] == "step":
+                    if record["event"] == kind:
                         found.append(record)
     except FileNotFoundError:
         pass
@@ -57,12 +61,14 @@ def step_seconds(record: dict) -> float:
     return sum(seconds.values())
 
 
-def train(thaw: str, config: str, folder: str, environment: dict, timeout: float) -> dict:
-    """Trains into FOLDER/run, afresh. Returns its steps, summary and start-up time."""
+def train(
+    thaw: str | list[str], config: str, folder: str, environment: dict, timeout: float
+) -> dict:
+    """Trains into FOLDER/run, afresh; `thaw` with its launcher before it, if any. Returns its steps, summary and start-up time."""
     run_folder = os.path.join(folder, "run")
     shutil.rmtree(run_folder, ignore_errors=True)
     startup = run_logged(
-        [thaw, "train", config, "--run-dir", run_folder],
+        [*([thaw] if isinstance(thaw, str) else thaw), "train", config, "--run-dir", run_folder],
         os.path.join(folder, "log.txt"),
         environment,
         timeout,

@@ -19,6 +19,8 @@ from torch.nn import functional
 from measuring import datasets, sample_order
 from peers import bert, freezing
 
+_PIECES = 3  # of a batch
+
 
 class Trainer:
     def __init__(self, request: dict):
@@ -32,7 +34,9 @@ class Trainer:
             self.model.head[1].load_state_dict({n: t.float() for n, t in head.items()})
         self.model.to(self.device)
         self.spared = freezing.spared_from_decay(self.model)
-        self.samples = bert.TextDataset(datasets.read_texts(request["file"]))
+        texts = datasets.read_texts(request["file"])
+        self.samples = bert.TextDataset(texts)
+        self.lengths = texts.lengths()
         self.optimizer: torch.optim.Optimizer | None = None
         self.thawed: set[str] = set()
         self.epoch = 0
@@ -76,11 +80,18 @@ class Trainer:
         return self.model(ids.to(self.device), mask.to(self.device)), labels.to(self.device)
 
     def _step(self, indices: np.ndarray) -> None:
+        """The mean over the batch, summed up over pieces of similar length, which need less padding
+        (half of a batch padded to its longest text is padding)."""
         self.optimizer.zero_grad()
-        loss = functional.cross_entropy(*self._logits(indices, self.samples))
-        loss.backward()
+        by_length = indices[np.argsort(self.lengths[indices], kind="stable")]
+        total = 0.0
+        for piece in np.array_split(by_length, min(_PIECES, len(by_length))):
+            logits, labels = self._logits(piece, self.samples)
+            loss = functional.cross_entropy(logits, labels, reduction="sum") / len(indices)
+            loss.backward()
+            total += loss.item()
         self.optimizer.step()
-        self.losses.append(loss.item())
+        self.losses.append(total)
 
     @torch.no_grad()
     def test(self) -> dict:

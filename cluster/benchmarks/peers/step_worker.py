@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from measuring import datasets, sample_order
 from measuring.process_memory import peak_bytes, reset_peak
-from peers import freezing
+from peers import freezing, ranks
 
 
 def build(request: dict) -> tuple[torch.nn.Module, torch.utils.data.Dataset, Callable]:
@@ -37,7 +37,9 @@ def make_batches(request: dict, dataset, collate) -> Iterable:
     """`steps` batches in Thaw's order. The tuned form has them all ready in advance."""
     data = request["data"]
     order = sample_order.global_batches(len(dataset), data["batch"], data["seed"])
-    chosen = [batch.tolist() for batch in itertools.islice(order, request["steps"])]
+    chosen = [
+        ranks.share(batch).tolist() for batch in itertools.islice(order, request["steps"])
+    ]
     loader = torch.utils.data.DataLoader(dataset, batch_sampler=chosen, collate_fn=collate)
     if request["form"] == "usual":
         return loader
@@ -51,7 +53,7 @@ def make_batches(request: dict, dataset, collate) -> Iterable:
 
 def make_optimizer(request: dict, model: torch.nn.Module) -> torch.optim.Optimizer:
     options = request["optimizer"]
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    trainable = ranks.optimized_parameters(request, model)
     fused = {"fused": True} if request["form"] == "tuned" else {}
     if options["name"] == "sgd":
         return torch.optim.SGD(
@@ -92,6 +94,7 @@ def train(model, optimizer, batches, request: dict) -> dict:
 def main(question: str, answer: str) -> None:
     with open(question) as stream:
         request = json.load(stream)
+    ranks.start(request["ranks"])
     torch.set_num_threads(request["threads"])
     torch.manual_seed(request["data"]["seed"])
     model, dataset, collate = build(request)
@@ -100,11 +103,18 @@ def main(question: str, answer: str) -> None:
     if tuned and request["precision"] == "bfloat16":
         freezing.cast_frozen_products(model, request["groups"])
     optimizer = make_optimizer(request, model)
+    started = time.perf_counter()
+    model = ranks.wrap(request, model)
+    wrap_seconds = time.perf_counter() - started
     batches = make_batches(request, dataset, collate)
     del dataset  # ready batches need it no more
     reset_peak()
     result = train(model, optimizer, batches, request)
     result["peak_memory_bytes"] = peak_bytes()
+    result |= {"ranks": request["ranks"], "transition_seconds": wrap_seconds}
+    ranks.end()
+    if ranks.rank() > 0:
+        return
     with open(answer, "w") as stream:
         json.dump(result, stream)
 

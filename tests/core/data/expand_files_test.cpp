@@ -2,13 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
 #include "core/base/error.h"
 #include "tests/core/data/hdf5_writer.h"
+#include "tests/support/ordinary_user.h"
 
 namespace thaw {
 namespace {

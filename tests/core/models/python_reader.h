@@ -18,7 +18,8 @@ namespace thaw {
 /// Python lacks the packages that it needs.
 inline std::optional<nlohmann::json> ask_python(const std::vector<std::string>& arguments) {
   constexpr int kLacksPackages = 77;
-  std::string command = "'" + test_python() + "' " + source_path("tests/core/models/fixtures/python_reader.py");
+  std::string command =
+      "'" + test_python() + "' " + source_path("tests/core/models/fixtures/python_reader.py");
   for (const std::string& argument : arguments) {
     command += " '" + argument + "'";
   }

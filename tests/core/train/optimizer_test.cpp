@@ -77,6 +77,31 @@ TEST(AdamW, ClipFactorReachesTheKernelInFloat32Too) {
   EXPECT_NEAR(value_of(scaled), 1.4, 1e-6);
 }
 
+TEST(AdamW, StatePreparedBesideTrainingChangesNothing) {
+  at::Tensor first = parameter(1.5), second = parameter(-0.5);
+  ReferenceAdamW first_reference{1.5, 0.01, 0.1}, second_reference{-0.5, 0.01, 0.1};
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("adamw");
+  optimizer->enter_stage({{0.01, 0.1, {"first"}, {first}}}, {});
+  optimizer->prepare({"first", "second", "never"}, {first, second, parameter(0)});
+  set_gradient(first, 0.3);
+  optimizer->step(1.0, 1.0);
+  first_reference.step(0.3);
+  optimizer->enter_stage({{0.01, 0.1, {"first", "second"}, {first, second}}}, {});
+  EXPECT_EQ(optimizer->states().size(), 2u);
+  set_gradient(first, -0.7);
+  set_gradient(second, 0.2);
+  optimizer->step(1.0, 1.0);
+  first_reference.step(-0.7);
+  second_reference.step(0.2);
+  EXPECT_NEAR(value_of(first), first_reference.value, 1e-12);
+  EXPECT_NEAR(value_of(second), second_reference.value, 1e-12);
+}
+
+TEST(Optimizer, MayBeDestroyedWhileItPrepares) {
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("sgd");
+  optimizer->prepare({"w"}, {parameter(1)});
+}
+
 TEST(AdamW, StateAndStepCountSurviveAStageOfBeingFrozen) {
   at::Tensor weight = parameter(1.5);
   at::Tensor other = parameter(2.0);

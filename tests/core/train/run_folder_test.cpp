@@ -59,7 +59,7 @@ TEST_F(RunFolderTest, AFileInTheWayIsNamed) {
 TEST_F(RunFolderTest, AFolderWithoutWritePermissionIsNamed) {
   fs::create_directory(root_ / "closed");
   fs::permissions(root_ / "closed", fs::perms::owner_read | fs::perms::owner_exec |
-                                           fs::perms::others_read | fs::perms::others_exec);
+                                        fs::perms::others_read | fs::perms::others_exec);
   const OrdinaryUser user;
   ASSERT_TRUE(user.succeeded());
   EXPECT_THAT(refusal(RunFolder(root_ / "closed" / "run")),

@@ -115,6 +115,10 @@ TEST(HangDetector, TransitionsAndStartUpHaveTheirOwnDeadline) {
     EXPECT_EQ(verdict.deadline, 100);
     EXPECT_THAT(describe(verdict, ranks, std::vector<std::string>{"a", "b"}, kDeadlines),
                 HasSubstr("distributed.transition-deadline is 100 s"));
+    // The watchdog of a process that runs beats in any phase.
+    const std::vector<RankView> stopped{view(0, waits, 11), view(1, place(phase), 0, 11)};
+    EXPECT_EQ(judge(stopped, 0, kDeadlines).kind, Kind::kSilent);
+    EXPECT_EQ(judge(stopped, 0, {.hang = 0, .transition = 100}).kind, Kind::kFine);
   }
 }
 
@@ -164,7 +168,7 @@ TEST(HangDetector, WhoLeftAndSaidSoIsNotLookedAt) {
 
 TEST(HangDetector, ZeroTurnsADeadlineOff) {
   const std::vector<RankView> ranks{view(0, kReduction, 5000), view(1, kCompute, 0, 5000)};
-  EXPECT_EQ(judge(ranks, 0, {.hang = 0, .transition = 100}).kind, Kind::kFine);
+  EXPECT_EQ(judge(ranks, 0, {.hang = 0, .transition = 6000}).kind, Kind::kFine);
   const std::vector<RankView> waiting{view(0, kReduction, 5000), view(1, kReduction, 5000)};
   EXPECT_EQ(judge(waiting, 0, {.hang = 0, .transition = 100}).kind, Kind::kFine);
 }

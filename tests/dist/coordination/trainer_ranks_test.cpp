@@ -113,7 +113,9 @@ Schedule schedule() {
 
 /// The largest difference of a tensor, relative to its largest element.
 double distance(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item().toDouble() / b.abs().max().item().toDouble();
+  const double largest = b.abs().max().item().toDouble();
+  const double difference = (a - b).abs().max().item().toDouble();
+  return difference == 0 ? 0 : difference / largest;
 }
 
 void expect_close(const Weights& a, const Weights& b, double tolerance) {

@@ -1,0 +1,33 @@
+#include "launch/job_watch.h"
+
+#include "core/parallel/watched_communicator.h"
+#include "dist/communicator/message_channel.h"
+#include "dist/coordination/job_end.h"
+
+namespace thaw {
+
+JobWatch::JobWatch(Communicator& world)
+    : world_(world), communicator_(make_watched_communicator(world, monitor_)) {}
+
+void JobWatch::start(const DistributedOptions& options) {
+  const Deadlines deadlines{options.hang_deadline, options.transition_deadline};
+  if (world_.size() == 1 || (deadlines.hang == 0 && deadlines.transition == 0)) {
+    return;
+  }
+  termination_.emplace();
+  watchdog_.emplace(*communicator_, make_mpi_message_channel(), monitor_,
+                    WatchdogOptions{.deadlines = deadlines,
+                                    .report = print_now,
+                                    .end_job = [] { end_mpi_job(ExitStatus::kDisagreement); },
+                                    .termination = &*termination_});
+}
+
+void JobWatch::finish() {
+  if (watchdog_) {
+    watchdog_->finish();
+    watchdog_.reset();
+    termination_.reset();
+  }
+}
+
+}  // namespace thaw

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+class Communicator;
+class StageCoordinator;
+struct DistributedOptions;
+
+/// Makes what takes the ranks from stage to stage. A collective.
+using CoordinatorMaker = std::function<std::unique_ptr<StageCoordinator>(
+    Communicator& communicator, const DistributedOptions& options)>;
+
+/// `thaw train` with another way to average gradients: for benchmarks that compare them.
+int run_train_with(std::vector<std::string> arguments, const CoordinatorMaker& make_coordinator);
+
+}  // namespace thaw
