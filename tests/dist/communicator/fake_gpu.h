@@ -251,7 +251,18 @@ class Nccl final : public NcclApi {
     return one.polls_left == 0 ? NcclStatus::kSuccess : NcclStatus::kInProgress;
   }
   NcclStatus destroy(ncclComm* comm) override { return end(comm, "destroy"); }
-  NcclStatus abort(ncclComm* comm) override { return end(comm, "abort"); }
+  NcclStatus abort(ncclComm* comm) override {
+    if (!in_group_) forbid_to_wait_for_kernels_of_others(comm);
+    return end(comm, "abort");
+  }
+  NcclStatus begin_group() override {
+    in_group_ = true;
+    return NcclStatus::kSuccess;
+  }
+  NcclStatus end_group() override {
+    in_group_ = false;
+    return NcclStatus::kSuccess;
+  }
 
  private:
   /// A thread's stay in a call on `comm`.
@@ -301,6 +312,17 @@ class Nccl final : public NcclApi {
     return one.polls_left == 0 ? NcclStatus::kSuccess : NcclStatus::kInProgress;
   }
 
+  /// An abort may wait for all that runs on the GPU.
+  void forbid_to_wait_for_kernels_of_others(ncclComm* comm) {
+    const std::lock_guard lock(world_.mutex);
+    for (const Comm& other : world_.comms) {
+      if (other.rank == rank_ && &other != reinterpret_cast<Comm*>(comm) && !other.gone &&
+          other.queued > other.done) {
+        world_.forbidden.push_back("an abort that waits for another communicator");
+      }
+    }
+  }
+
   NcclStatus end(ncclComm* comm, const std::string& call) {
     world_.note(rank_, call);
     const Inside inside(world_, comm, call);
@@ -311,6 +333,7 @@ class Nccl final : public NcclApi {
 
   World& world_;
   int rank_;
+  bool in_group_ = false;  ///< of the watch's thread
 };
 
 /// One rank's GPU and NCCL in `world`.
