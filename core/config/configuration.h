@@ -84,7 +84,7 @@ struct DistributedOptions {
 
 /// `[output]`
 struct OutputOptions {
-  std::string run_dir;            ///< "": runs/<name of the configuration file>
+  std::string run_dir;            ///< "": runs/ and the name of the configuration file
   std::int64_t log_every = 1;     ///< steps between `step` lines of metrics.jsonl
   std::string progress = "auto";  ///< auto | line | log | off
 
