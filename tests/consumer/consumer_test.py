@@ -1,6 +1,7 @@
 """The installed package serves a project outside of the build: installs, moves what was installed,
 builds tests/consumer against it alone, and trains under mpirun in both ways."""
 
+import glob
 import os
 import re
 import shutil
@@ -76,14 +77,29 @@ class Consumer(unittest.TestCase):
     def test_the_command_runs(self):
         self.assertIn("thaw", run(f"{self.prefix}/bin/thaw", "--help"))
 
-    def test_refuses_another_libtorch(self):
+    def refusal(self, *arguments: str) -> str:
+        """What configuring anew with these arguments ends with."""
         result = subprocess.run(
-            [*self.configure[:3], "-B", f"{self.folder}/other",
-             f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DTHAW_TORCH=/nowhere"],
+            [*self.configure[:3], "-B", f"{self.folder}/refused", *arguments],
             text=True, capture_output=True,
         )  # fmt: skip
         self.assertNotEqual(result.returncode, 0)
-        self.assertIn("no LibTorch in /nowhere", " ".join(result.stderr.split()))
+        return " ".join(result.stderr.split())
+
+    def test_says_that_libtorch_is_missing(self):
+        said = self.refusal(f"-DCMAKE_PREFIX_PATH={self.prefix}", "-DTHAW_TORCH=/nowhere")
+        self.assertIn("Thaw cannot be used yet. Missing: - no LibTorch in /nowhere", said)
+
+    def test_refuses_a_libtorch_of_another_version(self):
+        (package,) = glob.glob(f"{self.prefix}/lib*/cmake/Thaw")
+        other = f"{self.folder}/other"
+        shutil.copytree(package, other)
+        with open(f"{other}/ThawConfig.cmake", encoding="utf-8") as stream:
+            text = stream.read()
+        with open(f"{other}/ThawConfig.cmake", "w", encoding="utf-8") as stream:
+            stream.write(re.sub(r'VERSION_EQUAL "[^"]+"', 'VERSION_EQUAL "2.6.9"', text))
+        said = self.refusal(f"-DThaw_DIR={other}", self.configure[-1])
+        self.assertIn("which this Thaw was built with", said)
 
     def train(self, way: str) -> str:
         return run(

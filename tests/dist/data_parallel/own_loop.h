@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct LoopStyle {
   std::int64_t micro = 100;  ///< samples of a micro-batch
   std::string name = "";
 };
+
+inline void PrintTo(const LoopStyle& style, std::ostream* out) { *out << style.name; }
 
 /// Many small buckets.
 inline ReducerOptions small_buckets(Overlap overlap = Overlap::kOff) {
