@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -108,6 +109,7 @@ class Watchdog::Thread {
   }
 
   void run() {
+    pthread_setname_np(pthread_self(), "thaw-watchdog");  // as debuggers and top show it
     try {
       while (order_ == Order::kWatch) {
         notice_absence();
