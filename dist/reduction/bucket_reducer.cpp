@@ -20,6 +20,7 @@
 #include "dist/reduction/coverage.h"
 #include "dist/reduction/gradient_hooks.h"
 #include "dist/reduction/observed_backward.h"
+#include "dist/reduction/stream_sender.h"
 
 namespace thaw {
 
@@ -36,6 +37,12 @@ namespace {
 // of gradients is right. Both are known only when backward has ended (a parameter thawed behind
 // our back gets its gradient at any time), so `finish` launches it. That costs next to nothing:
 // it holds the gradients nearest to the backward cut, which are the last to be ready anyway.
+
+// Note [Nothing waits for a GPU]
+// On a GPU, sums are queued behind what computes a bucket's gradients, and the optimizer behind the
+// sums: no step blocks the host for the device. Flags would: they are written and read by the host.
+// So they do not ride in the last bucket there but are summed on host memory, over MPI. The times
+// that `overlap = auto` compares mean nothing on a GPU either; it overlaps.
 
 // Note [Two generations of buckets]
 // Before the first backward of a stage nobody knows in which order gradients will be ready, so the
@@ -54,7 +61,9 @@ class BucketReducer final : public GradientReducer {
         entries_(std::move(entries)),
         options_(options),
         memory_(std::move(memory)),
-        sender_(make_blocking_sender(communicator)),
+        on_gpu_(!active_.empty() && active_.front().tensor.is_cuda()),
+        sender_(on_gpu_ ? make_stream_sender(communicator, active_.front().tensor.device())
+                        : make_blocking_sender(communicator)),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
     observed_.touched_rows.assign(active_.size(), 0.0);
     enter(std::move(map));
@@ -74,6 +83,7 @@ class BucketReducer final : public GradientReducer {
   void launch_rows(std::size_t bucket);
   /// Returns the flags' sums over the ranks.
   std::vector<double> reduce_what_is_left();
+  std::vector<double> sum_flags_with_last_bucket(bool fault);
   void hand_out(const std::vector<double>& flags);
   void refuse_unused(const std::vector<double>& flags) const;
   /// Takes this step's time into account in choosing whether to overlap.
@@ -89,7 +99,8 @@ class BucketReducer final : public GradientReducer {
   const ReducerOptions options_;
   SlabMemory memory_;
   std::unique_ptr<BucketGeneration> now_;
-  std::unique_ptr<BucketSender> sender_;  ///< on this thread
+  const bool on_gpu_;                     ///< see Note [Nothing waits for a GPU]
+  std::unique_ptr<BucketSender> sender_;  ///< on this thread, or on a GPU's stream
   std::unique_ptr<BucketSender> helper_;  ///< beside it; null where that is never wanted
   OverlapChoice choice_{Overlap::kOff, 0};
   ObservedBackward observed_;  ///< while the map is of generation 0
@@ -111,8 +122,9 @@ class BucketReducer final : public GradientReducer {
 void BucketReducer::enter(BucketMap map) {
   now_.reset();
   now_ = std::make_unique<BucketGeneration>(std::move(map), active_, memory_);
-  choice_ = OverlapChoice(options_.overlap, now_->map.buckets().size());
-  if (choice_.may_be_on() && !helper_) helper_ = make_helper_sender(communicator_);
+  const bool always = on_gpu_ && options_.overlap == Overlap::kAuto;
+  choice_ = OverlapChoice(always ? Overlap::kOn : options_.overlap, now_->map.buckets().size());
+  if (choice_.may_be_on() && !on_gpu_ && !helper_) helper_ = make_helper_sender(communicator_);
   counters_ = {};
   counters_.payload_bytes = now_->map.payload_bytes();
   counters_.padding_bytes = now_->map.padding_bytes();
@@ -201,7 +213,7 @@ void BucketReducer::launch_next() {
     now_->slabs.gradient(slot.parameter).zero_();
   }
   const bool is_last = bucket + 1 == now_->map.buckets().size();
-  BucketSender& sender = choice_.on() && !is_last ? *helper_ : *sender_;
+  BucketSender& sender = helper_ && choice_.on() && !is_last ? *helper_ : *sender_;
   sender.send(now_->slabs.slab(bucket));
 }
 
@@ -256,7 +268,7 @@ void BucketReducer::finish() {
 std::vector<double> BucketReducer::reduce_what_is_left() {
   while (!now_->progress.only_the_last_is_left()) launch_next();
   counters_.hidden_seconds = 0;
-  if (choice_.on()) {
+  if (helper_ && choice_.on()) {
     const Stopwatch drain;
     helper_->drain();
     const double busy = helper_->busy_seconds();
@@ -268,13 +280,28 @@ std::vector<double> BucketReducer::reduce_what_is_left() {
     observed_.order = complete_order(now_->progress.order(), active_.size());
   }
   const std::string local_fault = fault();
-  now_->slabs.write_flags(now_->progress.used(), !local_fault.empty(), share_.samples > 0);
-  launch_next();
+  std::vector<double> flags = sum_flags_with_last_bucket(!local_fault.empty());
   const std::int64_t row_bytes = sender_->row_bytes() + (helper_ ? helper_->row_bytes() : 0);
   counters_.payload_bytes = now_->map.payload_bytes() - now_->map.by_rows_bytes() + row_bytes -
                             std::exchange(row_bytes_, row_bytes);
-  std::vector<double> flags = now_->slabs.read_flags();
   if (flags[active_.size()] > 0) agree_on_fault(local_fault);
+  return flags;
+}
+
+std::vector<double> BucketReducer::sum_flags_with_last_bucket(bool fault) {
+  const std::vector<bool>& used = now_->progress.used();
+  const bool took_part = share_.samples > 0;
+  if (!on_gpu_) {
+    now_->slabs.write_flags(used, fault, took_part);
+    launch_next();
+    return now_->slabs.read_flags();
+  }
+  launch_next();
+  sender_->drain();
+  std::vector<double> flags(used.begin(), used.end());
+  flags.push_back(fault ? 1 : 0);
+  flags.push_back(took_part ? 1 : 0);
+  communicator_.sum(flags);
   return flags;
 }
 
