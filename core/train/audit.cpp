@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/models/batch_norm.h"
 #include "core/parallel/communicator.h"
 #include "core/train/audit_verdict.h"
 #include "core/train/optimizer.h"
@@ -43,6 +44,18 @@ std::set<std::string> frozen_layers(const ParameterTable& parameters,
     frozen.erase(layer);
   }
   return frozen;
+}
+
+std::set<const void*> statistics_of(const BatchNorms* batch_norms) {
+  std::set<const void*> tensors;
+  if (batch_norms != nullptr) {
+    for (const nn::BatchNorm2d* layer : batch_norms->layers()) {
+      tensors.insert({layer->running_mean.unsafeGetTensorImpl(),
+                      layer->running_var.unsafeGetTensorImpl(),
+                      layer->num_batches_tracked.unsafeGetTensorImpl()});
+    }
+  }
+  return tensors;
 }
 
 }  // namespace
@@ -81,11 +94,12 @@ std::vector<Audit::Item> Audit::list_items(const std::set<std::string>& active) 
     const std::string& name = parameters_.facts()[i].name;
     add("weight " + name, parameters_.tensors()[i], !active.contains(name));
   }
-  if (settings_.buffers) {
-    const std::set<std::string> frozen = frozen_layers(parameters_, active);
-    for (const auto& buffer : model_.named_buffers()) {
+  const std::set<std::string> frozen = frozen_layers(parameters_, active);
+  const std::set<const void*> statistics = statistics_of(settings_.batch_norms);
+  for (const auto& buffer : model_.named_buffers()) {
+    if (statistics.contains(buffer.value().unsafeGetTensorImpl())) {
       add("buffer " + buffer.key(), buffer.value(),
-          settings_.frozen_buffers && frozen.contains(layer_of(buffer.key())));
+          settings_.frozen_statistics_stay && frozen.contains(layer_of(buffer.key())));
     }
   }
   for (const auto& [name, state] : optimizer_.states()) {

@@ -16,12 +16,13 @@ class Module;
 
 namespace thaw {
 
+class BatchNorms;
 class Communicator;
 class Optimizer;
 class ParameterTable;
 
-/// Compares weights, buffers and optimizer state over the ranks, by their hashes: finds a bit that
-/// flipped in one rank's memory, and whatever else makes ranks part silently.
+/// Compares weights, BatchNorm statistics and optimizer state over the ranks, by their hashes:
+/// finds a bit that flipped in one rank's memory, and whatever else makes ranks part silently.
 ///
 /// Tensors that nothing may change in a stage (frozen weights, their optimizer state, the
 /// statistics of frozen BatchNorms) are also compared with what this rank itself had when the stage
@@ -29,8 +30,10 @@ class ParameterTable;
 class Audit {
  public:
   struct Settings {
-    bool buffers = true;         ///< compared: not where the ranks' BatchNorms are local
-    bool frozen_buffers = true;  ///< those of frozen layers keep their values
+    /// Whose buffers are compared: BatchNorms whose statistics are equal on all ranks. Null: none.
+    /// (Other modules' buffers may rightly differ from rank to rank.)
+    const BatchNorms* batch_norms = nullptr;
+    bool frozen_statistics_stay = true;  ///< those of frozen BatchNorms keep their values
   };
 
   /// Everything is borrowed.

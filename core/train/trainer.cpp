@@ -90,8 +90,8 @@ Trainer::Trainer(TrainerParts parts)
   if (parts_.communicator.size() > 1) {
     audit_ = std::make_unique<Audit>(
         parts_.model, parameters_, *optimizer_, parts_.communicator,
-        Audit::Settings{.buffers = synchronized,
-                        .frozen_buffers = parts_.train.frozen_batch_norm == "keep"});
+        Audit::Settings{.batch_norms = synchronized ? &batch_norms_ : nullptr,
+                        .frozen_statistics_stay = parts_.train.frozen_batch_norm == "keep"});
   }
 }
 
