@@ -124,13 +124,13 @@ std::int64_t WeightedSteps::finish(std::optional<std::int64_t> samples) {
     const at::Tensor& grad = active_[i].tensor.grad();
     if (!weighted_[i] && grad.defined()) gradients.push_back(grad);
   }
-  apply_weight(std::move(gradients));
+  apply_weight(gradients);
   const std::int64_t total = take_total();
   reducer_->finish();
   return total;
 }
 
-void WeightedSteps::apply_weight(std::vector<at::Tensor> gradients) {
+void WeightedSteps::apply_weight(const std::vector<at::Tensor>& gradients) {
   const double factor = weight();
   if (factor == 1 || gradients.empty()) return;
   const c10::AutoGradMode no_grad(false);

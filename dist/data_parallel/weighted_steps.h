@@ -47,7 +47,7 @@ class WeightedSteps {
   void begin_if_not_begun(bool has_samples);
   /// This rank's samples over those of all ranks; waits for the others to have told theirs.
   double weight();
-  void apply_weight(std::vector<at::Tensor> gradients);
+  void apply_weight(const std::vector<at::Tensor>& gradients);
   /// Of all ranks; a step is over whatever happens then.
   std::int64_t take_total();
 
