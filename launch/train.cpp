@@ -57,7 +57,8 @@ void check_resume(const std::string& resume) {
 }
 
 std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
-                                                  const DistributedOptions& options) {
+                                                  const DistributedOptions& options,
+                                                  StepMonitor& monitor) {
   if (communicator.size() == 1) {
     return make_local_coordinator();
   }
@@ -68,6 +69,7 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
                                                : Overlap::kAuto;
   reducer.buckets.by_rows = options.embedding_rows == "auto";
   reducer.unused = options.unused == "error" ? Unused::kError : Unused::kAllow;
+  reducer.monitor = &monitor;
   return make_unfreezing_coordinator(communicator, reducer);
 }
 
@@ -116,7 +118,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
       gpus ? make_watched_communicator(*gpus, watch.monitor()) : nullptr;
   Communicator& ranks = gpus ? *watched_gpus : communicator;
   const std::unique_ptr<StageCoordinator> coordinator =
-      make_coordinator(ranks, configuration.distributed);
+      make_coordinator(ranks, configuration.distributed, watch.monitor());
   Trainer trainer({.model = *setup.model,
                    .dataset = *setup.dataset,
                    .schedule = schedule,

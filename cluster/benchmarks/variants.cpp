@@ -106,8 +106,8 @@ int main(int count, char** values) {
   }
   return thaw::run_train_with(
       {arguments.begin() + 2, arguments.end()},
-      [bare](thaw::Communicator& communicator,
-             const thaw::DistributedOptions&) -> std::unique_ptr<thaw::StageCoordinator> {
+      [bare](thaw::Communicator& communicator, const thaw::DistributedOptions&,
+             thaw::StepMonitor&) -> std::unique_ptr<thaw::StageCoordinator> {
         if (bare) return thaw::bare_engine();
         return std::make_unique<thaw::PlainCoordinator>(communicator);
       });

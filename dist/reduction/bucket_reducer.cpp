@@ -15,6 +15,7 @@
 #include "core/parallel/fact_agreement.h"
 #include "core/parallel/gradient_set.h"
 #include "core/parallel/local_reducer.h"
+#include "core/parallel/step_monitor.h"
 #include "dist/reduction/bucket_generation.h"
 #include "dist/reduction/bucket_sender.h"
 #include "dist/reduction/coverage.h"
@@ -203,6 +204,7 @@ void BucketReducer::mark_ready(std::size_t parameter) {
 
 void BucketReducer::launch_next() {
   const std::size_t bucket = now_->progress.launch_next();
+  if (options_.monitor != nullptr) options_.monitor->bucket(static_cast<std::int64_t>(bucket));
   if (now_->rows[bucket]) {
     launch_rows(bucket);
     return;

@@ -12,6 +12,8 @@
 
 namespace thaw {
 
+class StepMonitor;
+
 /// What becomes of a step in which a rank that had samples left an active parameter without a
 /// gradient.
 enum class Unused {
@@ -23,6 +25,7 @@ struct ReducerOptions {
   BucketOptions buckets;
   Overlap overlap = Overlap::kAuto;
   Unused unused = Unused::kAllow;
+  StepMonitor* monitor = nullptr;  ///< is told each bucket that leaves; may be null
 };
 
 /// A collective: the reducer that sums the gradients of `active` over the ranks of `communicator`
