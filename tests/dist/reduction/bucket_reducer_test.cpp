@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "core/parallel/in_process.h"
+#include "core/parallel/step_monitor.h"
 #include "tests/core/parallel/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
@@ -241,6 +242,21 @@ TEST_P(BucketReducer, CountsBytesOfActiveParametersOnly) {
     EXPECT_GT(counters.padding_bytes, 0);
     EXPECT_EQ(counters.collectives, 3);  // head; middle.bias; middle.weight with the flags
     EXPECT_GT(counters.exposed_seconds, 0);
+  });
+}
+
+TEST_P(BucketReducer, TellsTheMonitorEachBucketThatLeaves) {
+  run_ranks(2, [&](Communicator& communicator) {
+    StepMonitor monitor;
+    ReducerOptions watched = options();
+    watched.monitor = &monitor;
+    SmallNetwork network;
+    network.activate(0, 6);
+    const auto reducer = make_bucket_reducer(communicator, network.active, network.frozen, watched);
+    EXPECT_EQ(monitor.place().bucket, -1);
+    const Samples samples(4, at::kDouble);
+    reduce_step(*reducer, network, samples, {4, communicator.rank(), 2}, 100);
+    EXPECT_EQ(monitor.place().bucket, reducer->counters().collectives - 1);
   });
 }
 
