@@ -22,6 +22,7 @@
 #include "dist/reduction/gradient_hooks.h"
 #include "dist/reduction/observed_backward.h"
 #include "dist/reduction/stream_sender.h"
+#include "dist/reduction/unused_parameters.h"
 
 namespace thaw {
 
@@ -86,7 +87,6 @@ class BucketReducer final : public GradientReducer {
   std::vector<double> reduce_what_is_left();
   std::vector<double> sum_flags_with_last_bucket(bool fault);
   void hand_out(const std::vector<double>& flags);
-  void refuse_unused(const std::vector<double>& flags) const;
   /// Takes this step's time into account in choosing whether to overlap.
   void learn(double step_seconds);
   std::string fault() const;
@@ -261,7 +261,7 @@ void BucketReducer::finish() {
   } else {
     const std::vector<double> flags = reduce_what_is_left();
     hand_out(flags);
-    if (options_.unused == Unused::kError) refuse_unused(flags);
+    if (options_.unused == Unused::kError) refuse_unused(flags, active_);
   }
   counters_.exposed_seconds = exposed.seconds();
   learn(step_.seconds());
@@ -316,20 +316,6 @@ void BucketReducer::hand_out(const std::vector<double>& flags) {
     } else if (slot.defined() && !grad.is_same(slot)) {
       grad = slot;
     }
-  }
-}
-
-// The flags are equal on all ranks, so all of them throw together.
-void BucketReducer::refuse_unused(const std::vector<double>& flags) const {
-  const double took_part = flags.back();
-  for (std::size_t i = 0; i < active_.size(); ++i) {
-    if (flags[i] >= took_part) continue;
-    RunError error(fmt::format(
-        "parameter \"{}\" is active but got a gradient on {} of the {} ranks that had samples; "
-        "freeze it, or set distributed.unused to \"allow\" to count it as zero there",
-        active_[i].name, flags[i], took_part));
-    error.mark_agreed();
-    throw error;
   }
 }
 
