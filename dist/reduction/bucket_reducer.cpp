@@ -48,9 +48,11 @@ namespace {
 
 // Note [Two generations of buckets]
 // Before the first backward of a stage nobody knows in which order gradients will be ready, so the
-// first map takes the reverse of declaration. That backward is watched; before the second step all
-// ranks take rank 0's order, and send by rows what turned out to be an embedding's gradient. No
-// later step changes the map: the bits of a sum may depend on where a gradient lies.
+// first map takes the reverse of declaration. That backward is watched, and in the same step's
+// `finish` all ranks take rank 0's order, and send by rows what turned out to be an embedding's
+// gradient. (Not in `begin`: DataParallel calls it from a hook of backward, or twice where a rank
+// gives a step up.) No later step changes the map: the bits of a sum may depend on where a gradient
+// lies.
 
 class BucketReducer final : public GradientReducer {
  public:
@@ -104,8 +106,8 @@ class BucketReducer final : public GradientReducer {
   std::unique_ptr<BucketSender> sender_;  ///< on this thread, or on a GPU's stream
   std::unique_ptr<BucketSender> helper_;  ///< beside it; null where that is never wanted
   OverlapChoice choice_{Overlap::kOff, 0};
-  ObservedBackward observed_;  ///< while the map is of generation 0
-  bool has_stepped_ = false;
+  ObservedBackward observed_;         ///< while the map is of generation 0
+  std::optional<BucketMap> planned_;  ///< of generation 1, for the step to come
 
   // Of the current step. Hooks of parameters on several devices run on several threads.
   std::mutex mutex_;
@@ -141,10 +143,9 @@ void BucketReducer::begin(SampleShare share) {
     throw RunError("begin: the step before was not finished, and some of it has been sent");
   }
   drop_gradients(active_);
-  if (has_stepped_ && now_->map.generation() == 0 && !active_.empty()) {
-    std::optional<BucketMap> map =
-        plan_observed(communicator_, entries_, options_.buckets, observed_);
-    if (map) enter(std::move(*map));
+  if (planned_) {
+    enter(std::move(*planned_));
+    planned_.reset();
   }
   begun_ = true;
   last_backward_ = false;
@@ -254,7 +255,6 @@ void BucketReducer::finish() {
   const std::lock_guard lock(mutex_);
   if (!begun_) throw RunError("finish: no step was begun");
   begun_ = false;
-  has_stepped_ = true;
   const Stopwatch exposed;
   if (active_.empty()) {
     agree_on_fault(fault());  // nothing travels that could carry it
@@ -262,6 +262,9 @@ void BucketReducer::finish() {
     const std::vector<double> flags = reduce_what_is_left();
     hand_out(flags);
     if (options_.unused == Unused::kError) refuse_unused(flags, active_);
+    if (now_->map.generation() == 0) {
+      planned_ = plan_observed(communicator_, entries_, options_.buckets, observed_);
+    }
   }
   counters_.exposed_seconds = exposed.seconds();
   learn(step_.seconds());

@@ -1,5 +1,6 @@
 // From the declared order of buckets to the one that the first backward showed.
 
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -110,6 +111,25 @@ TEST(Generations, ChangeNoGradientAndKeepTheMemory) {
     }
     EXPECT_EQ(slots[0], slots[1]);
     EXPECT_EQ(slots[1], slots[2]);
+  });
+}
+
+// A rank may give a step up and begin again, where others do not: `begin` is no collective.
+TEST(Generations, AreAgreedWhereAllRanksAre) {
+  run_ranks(2, [&](Communicator& communicator) {
+    const at::Tensor weight = at::ones({64}, at::kDouble).set_requires_grad(true);
+    const std::vector<NamedParameter> active = {{"weight", weight}};
+    const auto reducer = make_bucket_reducer(communicator, active, {}, {kOneEach, Overlap::kOff});
+    for (int step = 0; step < 3; ++step) {
+      // In the first step rank 0, whose order counts, has no samples.
+      const bool has_samples = communicator.rank() == 1 || step > 0;
+      reducer->begin({has_samples ? 1 : 0, 2});
+      if (communicator.rank() == 1) reducer->begin({1, 2});
+      reducer->last_backward();
+      if (has_samples) weight.mul(2).sum().backward();
+      reducer->finish();
+      EXPECT_TRUE(weight.grad().equal(at::full_like(weight, step > 0 ? 4 : 2)));
+    }
   });
 }
 
