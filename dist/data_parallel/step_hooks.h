@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "core/parallel/stage_coordinator.h"
+#include "dist/reduction/gradient_hooks.h"
 
 namespace torch::autograd {
 struct Node;
@@ -36,10 +36,10 @@ class StepHooks {
  private:
   struct Hook {
     std::shared_ptr<torch::autograd::Node> accumulator;
-    const torch::autograd::FunctionPreHook* before = nullptr;
-    std::uintptr_t after = 0;
+    const torch::autograd::FunctionPreHook* key = nullptr;
   };
-  std::vector<Hook> hooks_;
+  GradientHooks after_;
+  std::vector<Hook> before_;
 };
 
 }  // namespace thaw
