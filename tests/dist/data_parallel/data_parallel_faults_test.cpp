@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/parallel/in_process.h"
+#include "tests/core/parallel/agreed_errors.h"
 #include "tests/core/parallel/communicator_contract.h"
 #include "tests/dist/data_parallel/own_loop.h"
 
@@ -17,25 +18,6 @@ using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using namespace testing_network;  // NOLINT(google-build-using-namespace)
-
-/// What each rank's `body` throws, which must be an agreed error of this type; all ranks stay with
-/// each other.
-template <typename Expected>
-std::vector<std::string> agreed_errors(int ranks, const std::function<void(Communicator&)>& body) {
-  std::vector<std::string> messages(static_cast<std::size_t>(ranks));
-  run_ranks(ranks, [&](Communicator& communicator) {
-    std::string& message = messages[static_cast<std::size_t>(communicator.rank())];
-    try {
-      body(communicator);
-      message = "no error";
-    } catch (const Expected& error) {
-      message = error.what();
-      EXPECT_TRUE(error.agreed());
-    }
-    communicator.barrier();
-  });
-  return messages;
-}
 
 /// Builds a DataParallel after `change` on rank 1.
 std::vector<std::string> construction_errors(const std::function<void(SmallNetwork&)>& change) {

@@ -9,6 +9,7 @@
 #include "core/parallel/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/coverage.h"
+#include "tests/core/parallel/agreed_errors.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {
@@ -22,25 +23,6 @@ using testing_network::Samples;
 using testing_network::SmallNetwork;
 
 constexpr BucketOptions kSmallBuckets{.cap_bytes = 200, .first_cap_bytes = 100};
-
-/// What each rank's `body` throws, which must be an agreed error of this type; all ranks stay with
-/// each other.
-template <typename Expected>
-std::vector<std::string> agreed_errors(int ranks, const std::function<void(Communicator&)>& body) {
-  std::vector<std::string> messages(static_cast<std::size_t>(ranks));
-  run_ranks(ranks, [&](Communicator& communicator) {
-    std::string& message = messages[static_cast<std::size_t>(communicator.rank())];
-    try {
-      body(communicator);
-      message = "no error";
-    } catch (const Expected& error) {
-      message = error.what();
-      EXPECT_TRUE(error.agreed());
-    }
-    communicator.barrier();
-  });
-  return messages;
-}
 
 /// A step of a network of which parameters from 2 on are active, after `meddle` on some ranks.
 std::vector<std::string> mismatches(const std::function<void(SmallNetwork&)>& meddle, int meddler) {
