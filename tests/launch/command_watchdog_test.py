@@ -28,6 +28,7 @@ class Job:
         while time.monotonic() < deadline and not self.has_stepped():
             time.sleep(0.05)
         time.sleep(0.6)  # until all have heard in which step the others are
+        test.assertIsNone(self.process.poll(), "the job ended before it could be disturbed")
         self.pids = self.by_rank()
 
     def has_stepped(self):
@@ -60,7 +61,7 @@ class Job:
 class WatchdogTest(CommandTest):
     def setUp(self):
         super().setUp()
-        self.images(train=6000)
+        self.images(train=24000)  # seconds of training, also where a step takes 4 ms
         self.config = self.resnet_config()
 
 
@@ -88,7 +89,7 @@ class HeldUp(WatchdogTest):
 name = "head"
 groups = ["head"]
 learning-rate = 0.05
-until = { steps = 120 }
+until = { steps = 1000 }
 """
 
     def test_a_rank_stopped_for_half_the_deadline_changes_nothing_and_is_reported(self):
