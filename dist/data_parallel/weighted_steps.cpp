@@ -19,8 +19,7 @@ namespace {
 // samples of all). People's own losses are means over their own samples, and they say how many
 // those were after backward. A sum of unweighted gradients cannot be weighted later, so a gradient
 // is multiplied by its weight when backward has left it in `.grad`, and before it is sent:
-// - Where the samples are known only in `finish`, all gradients are weighted there, in one pass,
-// and
+// - Where the samples are known only in `finish`, all gradients are weighted there in one pass, and
 //   all of them are sent there: that is what `finish` can do without `begin`.
 // - After `begin(samples)` the ranks' sum of samples travels while forward runs, and each gradient
 //   is weighted in a hook that runs before the reducer's, while it is in the cache. So buckets
