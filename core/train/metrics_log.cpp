@@ -2,42 +2,24 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/train/report_json.h"
 
 namespace thaw {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// JSON has no NaN and no infinity: those figures are written as null.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-Json evaluation_json(const EvaluationReport& report) {
-  return {{"split", report.split},         {"loss", number(report.loss)},
-          {"accuracy", report.accuracy},   {"macro_f1", report.macro_f1},
-          {"samples", report.samples},     {"step", report.step},
-          {"epoch", number(report.epoch)}, {"stage", report.stage}};
-}
-
-Json stage_json(const StageSummary& stage) {
-  return {{"name", stage.name},
-          {"steps", stage.steps},
-          {"seconds", stage.seconds},
-          {"step_seconds_median", stage.step_seconds_median},
-          {"active_parameters", stage.active_parameters},
-          {"bytes_reduced_per_step", stage.bytes_reduced_per_step},
-          {"padding_bytes_per_step", stage.padding_bytes_per_step},
-          {"peak_memory_bytes", stage.peak_memory_bytes},
-          {"transition_seconds", stage.transition_seconds}};
-}
+Json number(double value) { return json_number(value); }
 
 }  // namespace
 
-MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every)
-    : folder_(folder), log_every_(log_every), log_(folder.metrics(), std::ios::trunc) {
+MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on)
+    : folder_(folder),
+      log_every_(log_every),
+      log_(folder.metrics(), goes_on ? std::ios::app : std::ios::trunc) {
   if (!log_) {
     throw RunError(fmt::format("{}: cannot be created", folder.metrics().string()));
   }
@@ -110,7 +92,7 @@ void MetricsLog::step(const StepReport& report) {
 
 void MetricsLog::evaluation(const EvaluationReport& report) {
   Json line{{"event", "evaluation"}};
-  line.update(evaluation_json(report));
+  line.update(json_of(report));
   line["seconds"] = report.seconds;
   line["best"] = report.best;
   write_line(line.dump());
@@ -124,6 +106,31 @@ void MetricsLog::audit(const AuditReport& report) {
                   {"tensors", report.tensors},
                   {"bytes", report.bytes},
                   {"seconds", report.seconds}}
+                 .dump());
+}
+
+void MetricsLog::checkpoint(const CheckpointReport& report) {
+  Json line{{"event", "checkpoint"},           {"step", report.step},
+            {"epoch", number(report.epoch)},   {"stage", report.stage},
+            {"transition", report.transition}, {"path", report.path}};
+  if (!report.problem.empty()) {
+    line["problem"] = report.problem;
+  }
+  line.update({{"bytes", report.bytes},
+               {"seconds", report.seconds},
+               {"stall_seconds", report.stall_seconds}});
+  write_line(line.dump());
+}
+
+void MetricsLog::resume(const ResumeReport& report) {
+  write_line(Json{{"event", "resume"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"path", report.path},
+                  {"ranks", report.ranks},
+                  {"ranks_before", report.ranks_before},
+                  {"passed_over", report.passed_over}}
                  .dump());
 }
 
@@ -141,12 +148,12 @@ void MetricsLog::end(const RunSummary& summary) {
             {"ranks", summary.ranks},
             {"train_loss", number(summary.train_loss)}};
   if (summary.evaluated) {
-    json["validation"] = evaluation_json(summary.last_evaluation);
-    json["best"] = evaluation_json(summary.best_evaluation);
+    json["validation"] = json_of(summary.last_evaluation);
+    json["best"] = json_of(summary.best_evaluation);
   }
   json["stages"] = Json::array();
   for (const StageSummary& stage : summary.stages) {
-    json["stages"].push_back(stage_json(stage));
+    json["stages"].push_back(json_of(stage));
   }
   write_file_atomically(folder_.summary(), json.dump(2) + "\n");
 }

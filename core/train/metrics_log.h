@@ -13,12 +13,15 @@ namespace thaw {
 class MetricsLog final : public TrainingObserver {
  public:
   /// Opens the log of a run folder that exists. `log_every`: steps between `step` lines.
-  MetricsLog(const RunFolder& folder, std::int64_t log_every);
+  /// `goes_on`: what stands in it stays.
+  MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on = false);
 
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
   void audit(const AuditReport& report) override;
+  void checkpoint(const CheckpointReport& report) override;
+  void resume(const ResumeReport& report) override;
   void end(const RunSummary& summary) override;
 
  private:

@@ -76,6 +76,30 @@ struct AuditReport {
   double seconds = 0;  ///< on rank 0, waiting for the others included
 };
 
+/// A checkpoint is complete and on the disk, or could not be made.
+struct CheckpointReport {
+  std::int64_t step = 0;  ///< that it was taken after
+  double epoch = 0;
+  std::string stage;
+  bool transition = false;  ///< the stage had ended
+  std::string path;
+  std::string problem;  ///< why there is none; "" where there is
+  std::int64_t bytes = 0;
+  double seconds = 0;        ///< until it was complete
+  double stall_seconds = 0;  ///< of these, those in which training stood still on rank 0
+};
+
+/// A run goes on from a checkpoint.
+struct ResumeReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;  ///< that goes on; "" where the next one begins
+  std::string path;   ///< of the checkpoint
+  int ranks = 1;
+  int ranks_before = 1;
+  std::vector<std::string> passed_over;  ///< newer checkpoints that are damaged, and why
+};
+
 /// A stage has ended; a row of `summary.json`.
 struct StageSummary {
   std::string name;
@@ -109,6 +133,8 @@ class TrainingObserver {
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
   virtual void audit(const AuditReport&) {}
+  virtual void checkpoint(const CheckpointReport&) {}
+  virtual void resume(const ResumeReport&) {}
   virtual void end(const RunSummary&) {}
 };
 
