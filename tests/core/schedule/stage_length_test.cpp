@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/schedule/triggers.h"
+
 namespace thaw {
 namespace {
 
@@ -41,8 +43,10 @@ struct Walk {
   std::int64_t cursor = 0;
 };
 Walk walk(const EndCondition& until, std::int64_t start, std::int64_t samples, std::int64_t batch) {
-  StageProgress progress;
-  while (!stage_ended(until, progress, samples)) {
+  ScheduleState state;
+  state.triggers = fresh_triggers(until);
+  StageProgress& progress = state.progress;
+  while (!stage_ended(until, state, samples)) {
     const std::int64_t cursor = start + progress.samples;
     const std::int64_t end_of_epoch = (cursor / samples + 1) * samples;
     progress.samples += std::min(cursor + batch, end_of_epoch) - cursor;
