@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
 #include "core/models/model.h"
 #include "core/models/weights.h"
@@ -21,6 +22,7 @@
 #include "launch/job.h"
 #include "launch/job_watch.h"
 #include "launch/progress.h"
+#include "launch/resume.h"
 #include "launch/run_setup.h"
 #include "launch/subcommand.h"
 
@@ -32,7 +34,11 @@ ArgumentParser make_parser() {
                         "Trains as the configuration says.");
   parser.positional("CONFIG", "the configuration file");
   parser.option("run-dir", "where the run is kept; default: output.run-dir, or runs/NAME");
-  parser.option("resume", "auto, never or the path of a checkpoint", "auto");
+  parser.option(
+      "resume",
+      "auto: from the newest good checkpoint of the run folder, else from the start; never; "
+      "or the path of a checkpoint",
+      "auto");
   parser.takes_configuration();
   return parser;
 }
@@ -46,14 +52,6 @@ RunFolder run_folder(const ArgumentParser::Parsed& arguments, const Configuratio
   }
   return RunFolder(std::filesystem::path("runs") /
                    std::filesystem::path(arguments["CONFIG"]).stem());
-}
-
-void check_resume(const std::string& resume) {
-  if (resume != "auto" && resume != "never") {
-    throw InputError(fmt::format(
-        "--resume {}: this version of thaw does not write or read checkpoints; use auto or never",
-        resume));
-  }
 }
 
 std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
@@ -73,6 +71,23 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   return make_unfreezing_coordinator(communicator, reducer);
 }
 
+CheckpointSaver checkpoint_saver(const RunFolder& folder, const CheckpointOptions& options,
+                                 Communicator& communicator, JobWatch& watch) {
+  return CheckpointSaver(CheckpointStore(folder.checkpoints()), communicator,
+                         {.keep = {options.keep, options.keep_best, options.keep_transitions},
+                          .asynchronous = options.asynchronous,
+                          .progress = [&monitor = watch.monitor()] { monitor.tick(); }});
+}
+
+void report_end(const RunSummary& summary, const RunFolder& folder) {
+  if (!summary.stopped) {
+    fmt::print("  kept in {}\n", folder.path().string());
+    return;
+  }
+  fmt::print("Stopped after step {} since {}; all is saved in {}: the same command goes on\n",
+             summary.steps, summary.stop_reason, folder.path().string());
+}
+
 ExitStatus train(const std::vector<std::string>& command_line,
                  const CoordinatorMaker& make_coordinator, Communicator& world) {
   JobWatch watch(world);
@@ -84,7 +99,6 @@ ExitStatus train(const std::vector<std::string>& command_line,
     return ExitStatus::kDone;
   }
   const ArgumentParser::Parsed& arguments = *parsed;
-  agreed(communicator, [&] { check_resume(arguments["resume"]); });
   const RunSetup setup =
       set_up({.path = arguments["CONFIG"],
               .overrides = arguments.overrides,
@@ -95,6 +109,19 @@ ExitStatus train(const std::vector<std::string>& command_line,
   const Schedule schedule = agreed_schedule(setup, communicator);
 
   const RunFolder folder = run_folder(arguments, configuration);
+  const RunFacts facts = run_facts(setup, communicator);
+  RunStart start = start_run(arguments["resume"], folder, setup, schedule, facts, communicator);
+  if (start.finished) {
+    watch.finish();
+    if (first) {
+      fmt::print(
+          "{}: this run is finished; nothing is left to do (a stage added to the schedule "
+          "would go on from here)\n",
+          folder.path().string());
+    }
+    return ExitStatus::kDone;
+  }
+  const std::string resolved = write_configuration_toml(configuration, schedule);
   std::optional<MetricsLog> metrics;
   std::optional<Progress> progress;
   std::vector<TrainingObserver*> observers;
@@ -102,13 +129,12 @@ ExitStatus train(const std::vector<std::string>& command_line,
     if (!first) {
       return;
     }
-    folder.check_usable();
     folder.create();
-    write_file_atomically(folder.resolved_configuration(),
-                          write_configuration_toml(configuration, schedule));
-    observers.push_back(&metrics.emplace(folder, configuration.output.log_every));
+    write_file_atomically(folder.resolved_configuration(), resolved);
+    observers.push_back(&metrics.emplace(folder, configuration.output.log_every, start.goes_on));
     observers.push_back(&progress.emplace(configuration.output.progress));
   });
+  CheckpointSaver saver = checkpoint_saver(folder, configuration.checkpoint, communicator, watch);
 
   const auto save = [&](const std::filesystem::path& path) {
     save_weights(path.string(), *setup.model, setup.weight_names, setup.dataset->classes());
@@ -131,13 +157,20 @@ ExitStatus train(const std::vector<std::string>& command_line,
                    .save_last = [&] { save(folder.last_weights()); },
                    .log_every = configuration.output.log_every,
                    .monitor = &watch.monitor(),
-                   .audit_every = configuration.distributed.audit_every});
-  trainer.run();
+                   .audit_every = configuration.distributed.audit_every,
+                   .checkpoints = {.saver = &saver,
+                                   .every_steps = configuration.checkpoint.every_steps,
+                                   .configuration = resolved,
+                                   .facts = facts,
+                                   .resume = start.checkpoint.get(),
+                                   .state = &start.state,
+                                   .passed_over = start.passed_over}});
+  const RunSummary summary = trainer.run();
   watch.finish();
   if (first) {
-    fmt::print("  kept in {}\n", folder.path().string());
+    report_end(summary, folder);
   }
-  return ExitStatus::kDone;
+  return summary.stopped ? ExitStatus::kRequeue : ExitStatus::kDone;
 }
 
 }  // namespace

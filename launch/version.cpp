@@ -26,4 +26,6 @@ std::string version_text() {
                      cuda);
 }
 
+const char* thaw_version() { return THAW_VERSION; }
+
 }  // namespace thaw

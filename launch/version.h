@@ -7,4 +7,7 @@ namespace thaw {
 /// Versions of Thaw and of what it was built with and runs on, a line each.
 std::string version_text();
 
+/// "0.1.0"
+const char* thaw_version();
+
 }  // namespace thaw

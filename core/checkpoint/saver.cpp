@@ -175,6 +175,8 @@ void CheckpointSaver::end_writing() {
 void CheckpointSaver::end_committing() {
   SaveReport report;
   report.place = manifest_.place;
+  report.epoch = manifest_.epoch;
+  report.stage = manifest_.stage;
   report.path = store_.path_of(manifest_.place).string();
   report.problem = communicator_.broadcast(wait().problem, /*root=*/0);
   for (const FileRecord& file : manifest_.files) {

@@ -27,6 +27,8 @@ struct CheckpointContent {
 /// What became of a checkpoint, on every rank alike but for the figures, which are this rank's.
 struct SaveReport {
   CheckpointPlace place;
+  double epoch = 0;
+  std::string stage;
   std::string path;
   std::string problem;       ///< "" where it is complete and on the disk
   std::int64_t bytes = 0;    ///< of all files; rank 0 alone knows

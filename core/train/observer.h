@@ -123,6 +123,8 @@ struct RunSummary {
   EvaluationReport last_evaluation, best_evaluation;
   std::vector<StageSummary> stages;
   int ranks = 1;
+  bool stopped = false;     ///< early, on request, with everything saved
+  std::string stop_reason;  ///< as the end of a sentence
 };
 
 /// Hears what happens in training. Called on rank 0 alone, on the training thread: be quick.

@@ -93,6 +93,17 @@ void StageRun::commit(double seconds) {
   last_counters_ = reducer_->counters();
 }
 
+void StageRun::restore(const std::vector<double>& step_seconds, const ReductionOrder& order) {
+  step_seconds_ = step_seconds;
+  reducer_->restore(order);
+}
+
+std::vector<double> StageRun::newest_step_seconds() const {
+  constexpr std::size_t kMost = 1000;
+  const std::size_t count = std::min(step_seconds_.size(), kMost);
+  return {step_seconds_.end() - static_cast<std::ptrdiff_t>(count), step_seconds_.end()};
+}
+
 std::vector<double> StageRun::rates_by_group() const {
   std::vector<double> rates(parameters_.groups().size(), 0.0);
   for (std::size_t i = 0; i < stage_.groups.size(); ++i) {

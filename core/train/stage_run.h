@@ -43,6 +43,7 @@ class StageRun {
   const Stage& stage() const { return stage_; }
   const StagePlan& plan() const { return plan_; }
   GradientReducer& reducer() { return *reducer_; }
+  const GradientReducer& reducer() const { return *reducer_; }
   GradientPass& pass() { return pass_; }
   const StageProgress& progress() const { return schedule_.state().progress; }
   /// 0 where nobody knows yet.
@@ -53,6 +54,12 @@ class StageRun {
   /// Factor on every learning rate in the step to come.
   double rate_factor() const { return schedule_.rate_factor(); }
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
+
+  /// Goes on with a stage that was under way: its steps' times, and how gradients were reduced. A
+  /// collective.
+  void restore(const std::vector<double>& step_seconds, const ReductionOrder& order);
+  /// Times of the last steps, as many as are worth keeping for their median.
+  std::vector<double> newest_step_seconds() const;
 
   /// A step was committed, which took so long.
   void commit(double seconds);

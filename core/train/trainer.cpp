@@ -19,6 +19,7 @@
 #include "core/train/audit.h"
 #include "core/train/gradient_norm.h"
 #include "core/train/stage_run.h"
+#include "core/train/step_agreement.h"
 #include "core/train/step_meter.h"
 
 namespace thaw {
@@ -40,13 +41,6 @@ std::set<std::string> active_names(const StagePlan& plan) {
     names.insert(parameter.name);
   }
   return names;
-}
-
-/// The mean loss over the global batch, equal on all ranks. Blocks the host.
-double agreed_loss(const at::Tensor& local_sum, std::int64_t total, Communicator& communicator) {
-  double sum = local_sum.defined() ? local_sum.item().toDouble() : 0.0;
-  communicator.sum(std::span<double>(&sum, 1));
-  return sum / static_cast<double>(total);
 }
 
 /// The loss is equal on all ranks, so all of them throw together.
@@ -140,10 +134,13 @@ double Trainer::epoch() const {
 }
 
 RunSummary Trainer::run() {
-  const Stopwatch watch;
+  restore();
   while (schedule_.begin_stage(cursor_)) {
-    run_stage();
+    if (!run_stage()) {
+      return summary();
+    }
     schedule_.end_stage();
+    save_checkpoint(nullptr, 0);
   }
   audit_now(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);
@@ -151,10 +148,17 @@ RunSummary Trainer::run() {
   if (parts_.save_last && parts_.communicator.rank() == 0) {
     parts_.save_last();
   }
+  finish_checkpoint();
+  const RunSummary done = summary();
+  tell(&TrainingObserver::end, done);
+  return done;
+}
+
+RunSummary Trainer::summary() const {
   RunSummary summary;
   summary.steps = step_;
   summary.epochs = epoch();
-  summary.seconds = watch.seconds();
+  summary.seconds = seconds_before_ + watch_.seconds();
   summary.train_loss = last_loss_;
   summary.ranks = parts_.communicator.size();
   summary.stages = stages_;
@@ -163,11 +167,13 @@ RunSummary Trainer::run() {
     summary.last_evaluation = *last_evaluation_;
     summary.best_evaluation = *best_evaluation_;
   }
-  tell(&TrainingObserver::end, summary);
+  summary.stopped = stop_ != StopReason::kNone;
+  summary.stop_reason = text_of(stop_);
   return summary;
 }
 
-void Trainer::run_stage() {
+/// False where the run is to stop early.
+bool Trainer::run_stage() {
   const Stopwatch watch;
   const Stage& stage = schedule_.stage();
   const Communicator& communicator = parts_.communicator;
@@ -196,7 +202,13 @@ void Trainer::run_stage() {
   report.epoch = epoch();
   report.index = schedule_.state().stage;
   report.stages = parts_.schedule.stages.size();
-  tell(&TrainingObserver::transition, report);
+  const TrainingState* resumed = std::exchange(resumed_, nullptr);
+  const double seconds_before = resumed != nullptr ? resumed->stage_seconds : 0;
+  if (resumed != nullptr) {
+    run.restore(resumed->step_seconds, resumed->reduction);
+  } else {
+    tell(&TrainingObserver::transition, report);
+  }
 
   TrainingLoader loader(parts_.dataset,
                         {.batch = parts_.data.batch,
@@ -208,22 +220,34 @@ void Trainer::run_stage() {
                          .ranks = communicator.size()},
                         cursor_);
   bool next_is_prepared = schedule_.next_stage() == nullptr;
+  if (resumed != nullptr && resumed->evaluation_pending) {
+    evaluate_now(run);
+  }
   while (!schedule_.ended()) {
     if (!next_is_prepared && schedule_.ends_soon()) {
       prepare_stage(*schedule_.next_stage(), parameters_, *optimizer_, parts_.coordinator);
       next_is_prepared = true;
     }
     train_step(run, meter, loader);
+    if (stop_ != StopReason::kNone) {
+      stop_here(run, seconds_before + watch.seconds());
+      return false;
+    }
     if (parts_.audit_every > 0 && step_ % parts_.audit_every == 0) {
       audit_now(stage.name);
     }
     if (evaluation_due(run)) {
       evaluate_now(run);
     }
+    const std::int64_t every = parts_.checkpoints.every_steps;
+    if (every > 0 && step_ % every == 0 && !schedule_.ended()) {
+      save_checkpoint(&run, seconds_before + watch.seconds());
+    }
   }
   StageSummary summary = run.summary();
-  summary.seconds = watch.seconds();
+  summary.seconds = seconds_before + watch.seconds();
   stages_.push_back(summary);
+  return true;
 }
 
 void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader) {
@@ -250,8 +274,10 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
   const double rate_factor = stage.rate_factor();
   // Before the update, so that a step that went wrong leaves the weights as they were.
   const bool reported = (step_ + 1) % parts_.log_every == 0;
-  if (reported || meter.wants_loss()) {
-    last_loss_ = agreed_loss(loss_sum, share.total, parts_.communicator);
+  const bool wants_loss = reported || meter.wants_loss();
+  const StepVerdict verdict = agree(loss_sum, wants_loss);
+  if (wants_loss) {
+    last_loss_ = verdict.loss_sum / static_cast<double>(share.total);
     refuse_unless_finite(last_loss_, step_ + 1, stage.stage().name);
   }
   const StepValues values = meter.measure(share.total, last_loss_);
