@@ -18,8 +18,8 @@ using Clock = std::chrono::system_clock;
 constexpr double kSecondsBetweenLooks = 0.5;
 
 Clock::time_point after(double seconds) {
-  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                            std::chrono::duration<double>(seconds));
+  return Clock::now() +
+         std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
 std::optional<Clock::time_point> slurm_job_end() {

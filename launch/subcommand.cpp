@@ -10,8 +10,10 @@ const std::vector<Subcommand>& subcommands() {
       {"schedule", "writes a preset's stages out as TOML that can be edited", run_schedule},
       {"evaluate", "measures weights on a split: one JSON line", run_evaluate},
       {"predict", "writes a JSON line for each sample of a split", run_predict},
-      {"inspect", "describes a dataset, a safetensors file or a run folder", run_inspect},
-      {"export", "writes weights as Hugging Face's transformers load them", run_export},
+      {"inspect", "describes a dataset, a safetensors file, a run folder or a checkpoint",
+       run_inspect},
+      {"export", "writes trained weights for others to load", run_export},
+      {"launch", "starts mpirun, passes signals on, restarts after a failure", run_launch},
   };
   return all;
 }

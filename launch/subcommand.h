@@ -19,6 +19,7 @@ int run_evaluate(std::vector<std::string> arguments);
 int run_predict(std::vector<std::string> arguments);
 int run_inspect(std::vector<std::string> arguments);
 int run_export(std::vector<std::string> arguments);
+int run_launch(std::vector<std::string> arguments);
 
 /// In the order of `thaw --help`.
 const std::vector<Subcommand>& subcommands();

@@ -18,7 +18,9 @@ struct CheckpointParts {
   std::int64_t every_steps = 0;      ///< 0: at transitions and at the end only
   std::string configuration;         ///< of the run, as TOML
   RunFacts facts;
-  StopRequest* stop = nullptr;  ///< null: nothing stops it
+  std::vector<std::string> classes = {};                 ///< for who exports from a checkpoint
+  std::map<std::string, std::string> weight_names = {};  ///< likewise
+  StopRequest* stop = nullptr;                           ///< null: nothing stops it
 
   const CheckpointReader* resume = nullptr;  ///< to go on from; null: from the start
   const TrainingState* state = nullptr;      ///< its state

@@ -17,22 +17,9 @@ Json number(double value) { return json_number(value); }
 }  // namespace
 
 MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on)
-    : folder_(folder),
-      log_every_(log_every),
-      log_(folder.metrics(), goes_on ? std::ios::app : std::ios::trunc) {
-  if (!log_) {
-    throw RunError(fmt::format("{}: cannot be created", folder.metrics().string()));
-  }
-}
+    : folder_(folder), log_every_(log_every), log_(folder.metrics(), goes_on) {}
 
-void MetricsLog::write_line(const std::string& json) {
-  // Flushed line by line: whoever follows the file sees each step, and a killed run keeps them.
-  log_ << json << std::endl;
-  if (!log_) {
-    throw RunError(
-        fmt::format("{}: cannot be written; is the disk full?", folder_.metrics().string()));
-  }
-}
+void MetricsLog::write_line(const std::string& json) { log_.add(json); }
 
 void MetricsLog::transition(const TransitionReport& report) {
   Json groups = Json::object();
@@ -109,6 +96,17 @@ void MetricsLog::audit(const AuditReport& report) {
                  .dump());
 }
 
+void MetricsLog::skipped(const SkippedReport& report) {
+  write_line(Json{{"event", "skipped"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"loss", number(report.loss)},
+                  {"gradient_norm", number(report.gradient_norm)},
+                  {"in_a_row", report.in_a_row}}
+                 .dump());
+}
+
 void MetricsLog::checkpoint(const CheckpointReport& report) {
   Json line{{"event", "checkpoint"},           {"step", report.step},
             {"epoch", number(report.epoch)},   {"stage", report.stage},
@@ -142,6 +140,7 @@ void MetricsLog::end(const RunSummary& summary) {
                   {"loss", number(summary.train_loss)},
                   {"seconds", summary.seconds}}
                  .dump());
+  log_.settle();
   Json json{{"steps", summary.steps},
             {"epochs", number(summary.epochs)},
             {"seconds", summary.seconds},

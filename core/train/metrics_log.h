@@ -1,9 +1,9 @@
 #pragma once
 
-#include <fstream>
 #include <memory>
 #include <string>
 
+#include "core/train/line_file.h"
 #include "core/train/observer.h"
 #include "core/train/run_folder.h"
 
@@ -20,6 +20,7 @@ class MetricsLog final : public TrainingObserver {
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
   void audit(const AuditReport& report) override;
+  void skipped(const SkippedReport& report) override;
   void checkpoint(const CheckpointReport& report) override;
   void resume(const ResumeReport& report) override;
   void end(const RunSummary& summary) override;
@@ -29,7 +30,7 @@ class MetricsLog final : public TrainingObserver {
 
   RunFolder folder_;
   std::int64_t log_every_;
-  std::ofstream log_;
+  LineFile log_;
 };
 
 }  // namespace thaw

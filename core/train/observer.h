@@ -76,6 +76,17 @@ struct AuditReport {
   double seconds = 0;  ///< on rank 0, waiting for the others included
 };
 
+/// A step that changed no weight, since its loss or gradients were not finite. It consumed its
+/// samples.
+struct SkippedReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;
+  double loss = 0;
+  double gradient_norm = 0;
+  std::int64_t in_a_row = 0;
+};
+
 /// A checkpoint is complete and on the disk, or could not be made.
 struct CheckpointReport {
   std::int64_t step = 0;  ///< that it was taken after
@@ -125,6 +136,7 @@ struct RunSummary {
   int ranks = 1;
   bool stopped = false;     ///< early, on request, with everything saved
   std::string stop_reason;  ///< as the end of a sentence
+  bool go_back = false;     ///< to be begun again from the last good checkpoint
 };
 
 /// Hears what happens in training. Called on rank 0 alone, on the training thread: be quick.
@@ -135,6 +147,7 @@ class TrainingObserver {
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
   virtual void audit(const AuditReport&) {}
+  virtual void skipped(const SkippedReport&) {}
   virtual void checkpoint(const CheckpointReport&) {}
   virtual void resume(const ResumeReport&) {}
   virtual void end(const RunSummary&) {}

@@ -4,6 +4,7 @@
 #include <ATen/core/Generator.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
+#include <torch/nn/module.h>
 
 #include <map>
 #include <mutex>

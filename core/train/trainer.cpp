@@ -43,26 +43,18 @@ std::set<std::string> active_names(const StagePlan& plan) {
   return names;
 }
 
-/// The loss is equal on all ranks, so all of them throw together.
-void refuse_unless_finite(double loss, std::int64_t step, const std::string& stage) {
-  if (std::isfinite(loss)) {
-    return;
-  }
+/// What is judged is equal on all ranks, so all of them throw together.
+[[noreturn]] void refuse_not_finite(double loss, double norm, std::int64_t step,
+                                    const std::string& stage, std::int64_t skipped) {
+  const std::string what = std::isfinite(loss) ? fmt::format("the gradients' norm is {}", norm)
+                                               : fmt::format("the loss is {}", loss);
   RunError error(fmt::format(
-      "step {} of stage \"{}\": the loss is {}; lower the learning rate, or set train.clip-norm",
-      step, stage, loss));
+      "step {} of stage \"{}\": {}{}; lower the learning rate, or set "
+      "train.clip-norm",
+      step, stage, what,
+      skipped > 0 ? fmt::format(", after {} steps that were skipped for it", skipped - 1) : ""));
   error.mark_agreed();
   throw error;
-}
-
-void refuse_metrics_without_split(const Schedule& schedule, bool has_validation) {
-  for (const Stage& stage : schedule.stages) {
-    if (!has_validation && needs_of(stage.until).validation) {
-      throw InputError(fmt::format(
-          "stage \"{}\" ends by a metric of the validation split, and the data has none",
-          stage.name));
-    }
-  }
 }
 
 }  // namespace
@@ -77,7 +69,8 @@ Trainer::Trainer(TrainerParts parts)
       batch_norms_(parts_.model),
       optimizer_(make_optimizer(parts_.train.optimizer)),
       train_samples_(parts_.dataset.split("train").size()),
-      schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
+      schedule_(parts_.schedule, train_samples_, parts_.data.batch),
+      guard_(parts_.train.not_finite, parts_.train.skip_limit) {
   refuse_metrics_without_split(parts_.schedule, parts_.dataset.has_split(kValidation));
   assign_draw_sites(parts_.model);
   const bool synchronized = parts_.train.batch_norm == "synchronized";
@@ -169,6 +162,7 @@ RunSummary Trainer::summary() const {
   }
   summary.stopped = stop_ != StopReason::kNone;
   summary.stop_reason = text_of(stop_);
+  summary.go_back = go_back_;
   return summary;
 }
 
@@ -229,6 +223,9 @@ bool Trainer::run_stage() {
       next_is_prepared = true;
     }
     train_step(run, meter, loader);
+    if (go_back_) {
+      return false;
+    }
     if (stop_ != StopReason::kNone) {
       stop_here(run, seconds_before + watch.seconds());
       return false;
@@ -258,6 +255,10 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
 
   const SampleShare share{batch.batch.size(), batch.global.size()};
   monitor_.phase(RankPhase::kCompute);
+  std::optional<BufferCopies> buffers;
+  if (guard_.watches_each_step()) {
+    buffers.emplace(parts_.model);
+  }
   stage.reducer().begin(share);
   const at::Tensor loss_sum =
       stage.pass().run(batch.batch, share, stage.plan().cut(), stage.reducer());
@@ -267,28 +268,45 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
 
   double norm = 0;
   double gradient_factor = 1;
-  if (stage.clip_norm() > 0) {
+  if (stage.clip_norm() > 0 || guard_.watches_each_step()) {
     norm = global_gradient_norm(stage.active_tensors(), parts_.communicator);
+  }
+  if (stage.clip_norm() > 0) {
     gradient_factor = clip_factor(norm, stage.clip_norm());
   }
   const double rate_factor = stage.rate_factor();
   // Before the update, so that a step that went wrong leaves the weights as they were.
   const bool reported = (step_ + 1) % parts_.log_every == 0;
-  const bool wants_loss = reported || meter.wants_loss();
+  const bool wants_loss = reported || meter.wants_loss() || guard_.watches_each_step();
   const StepVerdict verdict = agree(loss_sum, wants_loss);
-  if (wants_loss) {
-    last_loss_ = verdict.loss_sum / static_cast<double>(share.total);
-    refuse_unless_finite(last_loss_, step_ + 1, stage.stage().name);
+  const double loss = wants_loss ? verdict.loss_sum / static_cast<double>(share.total) : last_loss_;
+  const StepVerdictKind kind = guard_.judge(loss, norm);
+  if (kind == StepVerdictKind::kStop) {
+    refuse_not_finite(loss, norm, step_ + 1, stage.stage().name, guard_.skipped());
+  }
+  if (kind == StepVerdictKind::kGoBack) {
+    go_back_ = true;
+    return;
+  }
+  const bool commits = kind == StepVerdictKind::kCommit;
+  if (commits) {
+    last_loss_ = loss;
+  } else {
+    buffers->restore();
   }
   const StepValues values = meter.measure(share.total, last_loss_);
-  optimizer_->step(rate_factor, gradient_factor);
+  if (commits) {
+    optimizer_->step(rate_factor, gradient_factor);
+  }
 
   cursor_ += share.total;
   ++step_;
   const double seconds = watch.seconds();
   stage.commit(seconds);
   schedule_.commit_step(values);
-  if (reported) {
+  if (!commits) {
+    report_skipped(stage, loss, norm);
+  } else if (reported) {
     report_step(stage, {.samples = share.total,
                         .rate_factor = rate_factor,
                         .gradient_norm = norm,

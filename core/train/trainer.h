@@ -14,6 +14,7 @@
 #include "core/schedule/schedule_run.h"
 #include "core/train/checkpoint_parts.h"
 #include "core/train/evaluator.h"
+#include "core/train/finite_guard.h"
 #include "core/train/freezer.h"
 #include "core/train/loss.h"
 #include "core/train/observer.h"
@@ -78,6 +79,7 @@ class Trainer {
     double data_seconds, seconds;
   };
   void report_step(StageRun& stage, const StepFigures& figures);
+  void report_skipped(const StageRun& stage, double loss, double gradient_norm);
   bool evaluation_due(const StageRun& stage) const;
   /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& stage);
@@ -125,6 +127,8 @@ class Trainer {
   const TrainingState* resumed_ = nullptr;  ///< a stage to go on with; null once that is done
   StopReason stop_ = StopReason::kNone;
   std::string last_save_problem_;
+  FiniteGuard guard_;
+  bool go_back_ = false;
 };
 
 }  // namespace thaw

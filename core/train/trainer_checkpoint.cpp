@@ -78,6 +78,8 @@ TrainingState Trainer::state(const StageRun* run, double stage_seconds) const {
   state.last_evaluation = last_evaluation_;
   state.best_evaluation = best_evaluation_;
   state.facts = parts_.checkpoints.facts;
+  state.classes = parts_.checkpoints.classes;
+  state.weight_names = parts_.checkpoints.weight_names;
   return state;
 }
 
@@ -141,6 +143,17 @@ StepVerdict Trainer::agree(const at::Tensor& loss_sum, bool wants_loss) {
   }
   stop_ = verdict.stop;
   return verdict;
+}
+
+void Trainer::report_skipped(const StageRun& stage, double loss, double gradient_norm) {
+  SkippedReport report;
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage.stage().name;
+  report.loss = loss;
+  report.gradient_norm = gradient_norm;
+  report.in_a_row = guard_.skipped();
+  tell(&TrainingObserver::skipped, report);
 }
 
 void Trainer::stop_here(const StageRun& run, double stage_seconds) {

@@ -60,6 +60,8 @@ TrainingState read(const Json& json) {
   state.last_evaluation = optional_evaluation(json.at("last_evaluation"));
   state.best_evaluation = optional_evaluation(json.at("best_evaluation"));
   state.facts = facts_of(json.at("facts"));
+  state.classes = json.at("classes").get<std::vector<std::string>>();
+  state.weight_names = json.at("weight_names").get<std::map<std::string, std::string>>();
   return state;
 }
 
@@ -84,7 +86,9 @@ std::string to_json(const TrainingState& state) {
       {"stages", stages},
       {"last_evaluation", evaluation_json(state.last_evaluation)},
       {"best_evaluation", evaluation_json(state.best_evaluation)},
-      {"facts", facts_json(state.facts)}};
+      {"facts", facts_json(state.facts)},
+      {"classes", state.classes},
+      {"weight_names", state.weight_names}};
   return json.dump(1) + "\n";
 }
 

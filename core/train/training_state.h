@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +43,8 @@ struct TrainingState {
   std::vector<StageSummary> stages;  ///< that ended
   std::optional<EvaluationReport> last_evaluation, best_evaluation;
   RunFacts facts;
+  std::vector<std::string> classes;                 ///< that the head tells apart
+  std::map<std::string, std::string> weight_names;  ///< to export under: see WeightNames
 };
 
 /// The state as JSON.

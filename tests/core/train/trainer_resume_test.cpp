@@ -1,5 +1,6 @@
 // Training that stops after any step and goes on is the training that never stopped.
 #include <ATen/ops/equal.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
