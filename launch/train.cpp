@@ -19,6 +19,7 @@
 #include "core/train/trainer.h"
 #include "dist/coordination/job_watch.h"
 #include "dist/coordination/unfreezing_coordinator.h"
+#include "launch/deterministic.h"
 #include "launch/job.h"
 #include "launch/progress.h"
 #include "launch/restart_clock.h"
@@ -135,6 +136,12 @@ ExitStatus train(const std::vector<std::string>& command_line,
   const Configuration& configuration = setup.configuration();
   const Schedule schedule = agreed_schedule(setup, communicator);
 
+  if (configuration.train.deterministic) {
+    const std::string off = make_deterministic(setup.gpu.has_value());
+    if (first && !off.empty()) {
+      fmt::print(stderr, "thaw: train.deterministic turns off: {}\n", off);
+    }
+  }
   const RunFolder folder = run_folder(arguments, configuration);
   const RunFacts facts = run_facts(setup, communicator);
   RunStart start = start_run(arguments["resume"], folder, setup, schedule, facts, communicator);

@@ -182,8 +182,10 @@ void add_schedule(TableBuilder& table) {
 void add_checkpoint(TableBuilder& table) {
   using C = CheckpointOptions;
   table.section("checkpoint");
-  table.add(&C::every_steps, "every-steps", "steps",
-            "between checkpoints; 0: only at transitions and at the end", kNotNegative);
+  table.add(
+      &C::every_steps, "every-steps", "steps",
+      "between checkpoints; 0: only at transitions and at the end; -1: only where stopped early",
+      Range{.least = -1});
   table.add(&C::keep, "keep", "checkpoints", "newest ones that stay", kPositive);
   table.add(&C::keep_best, "keep-best", "", "the one with the best evaluation stays too");
   table.add(&C::keep_transitions, "keep-transitions", "", "those at transitions stay too");

@@ -57,6 +57,16 @@ std::set<std::string> active_names(const StagePlan& plan) {
   throw error;
 }
 
+void refuse_metrics_without_split(const Schedule& schedule, bool has_validation) {
+  for (const Stage& stage : schedule.stages) {
+    if (!has_validation && needs_of(stage.until).validation) {
+      throw InputError(fmt::format(
+          "stage \"{}\" ends by a metric of the validation split, and the data has none",
+          stage.name));
+    }
+  }
+}
+
 }  // namespace
 
 Trainer::Trainer(TrainerParts parts)
@@ -133,7 +143,9 @@ RunSummary Trainer::run() {
       return summary();
     }
     schedule_.end_stage();
-    save_checkpoint(nullptr, 0);
+    if (parts_.checkpoints.every_steps >= 0) {
+      save_checkpoint(nullptr, 0);
+    }
   }
   audit_now(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);

@@ -15,13 +15,13 @@ namespace thaw {
 /// and with which data.
 struct RunFacts {
   int ranks = 1;
-  int threads = 1;         ///< of a rank
-  std::string device;      ///< "cpu", or the kind of GPU
-  std::string cpu;         ///< the instructions that kernels use: "AVX512"
-  std::string torch;       ///< version of LibTorch
-  std::string version;     ///< of Thaw
-  std::string data;        ///< fingerprint of the dataset
-  std::string model_file;  ///< fingerprint of model.config's content; "" without one
+  int threads = 1;              ///< of a rank
+  std::string device = {};      ///< "cpu", or the kind of GPU
+  std::string cpu = {};         ///< the instructions that kernels use: "AVX512"
+  std::string torch = {};       ///< version of LibTorch
+  std::string version = {};     ///< of Thaw
+  std::string data = {};        ///< fingerprint of the dataset
+  std::string model_file = {};  ///< fingerprint of model.config's content; "" without one
 
   friend bool operator==(const RunFacts&, const RunFacts&) = default;
 };
