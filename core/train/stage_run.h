@@ -11,6 +11,7 @@
 #include "core/schedule/stage_plan.h"
 #include "core/train/gradient_pass.h"
 #include "core/train/observer.h"
+#include "core/train/stage_flops.h"
 
 namespace thaw {
 
@@ -44,11 +45,14 @@ class StageRun {
   const Stage& stage() const { return stage_; }
   const StagePlan& plan() const { return plan_; }
   GradientReducer& reducer() { return *reducer_; }
-  GradientPass& pass() { return pass_; }
   const StageProgress& progress() const { return progress_; }
   std::int64_t steps() const { return stage_steps_; }
   double transition_seconds() const { return transition_seconds_; }
   double clip_norm() const { return clip_norm_; }
+
+  /// Forward and backward of this rank's share, between the reducer's `begin` and `finish`; see
+  /// GradientPass::run. Counts the operations of some steps.
+  at::Tensor compute(const Batch& batch, SampleShare share);
 
   /// Factor on every learning rate in the step to come.
   double rate_factor() const;
@@ -78,9 +82,11 @@ class StageRun {
   std::int64_t stage_steps_;
   StageProgress progress_;
   double transition_seconds_ = 0;
+  double training_seconds_ = 0;  ///< the transition and all steps
   double optimizer_seconds_ = 0;
   TransitionCosts costs_;
   std::vector<double> step_seconds_;
+  StageFlops flops_;
   ReductionCounters last_counters_;
 };
 
