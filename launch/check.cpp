@@ -71,8 +71,8 @@ void print_stages(const RunSetup& setup, const Schedule& schedule) {
     table.row({stage.name, with_commas(plan.elements()),
                fmt::format("{:.1f} %",
                            100.0 * static_cast<double>(plan.elements()) / static_cast<double>(all)),
-               plain_text(stage.until), steps_text(stage.until, steps), parameters.groups()[plan.cut()],
-               rates_text(stage)});
+               plain_text(stage.until), steps_text(stage.until, steps),
+               parameters.groups()[plan.cut()], rates_text(stage)});
   }
   const double epochs = static_cast<double>(cursor) / static_cast<double>(samples);
   fmt::print("{}  {}\n", table.text(),

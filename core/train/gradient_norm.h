@@ -10,8 +10,8 @@ namespace thaw {
 
 class Communicator;
 
-/// The 2-norm over this rank's gradients of all given parameters together; undefined gradients count
-/// as zero. Blocks the host.
+/// The 2-norm over this rank's gradients of all given parameters together; undefined gradients
+/// count as zero. Blocks the host.
 double gradient_norm(const std::vector<at::Tensor>& parameters);
 
 /// Gives all ranks rank 0's numbers, bit by bit. A collective; nothing to do at one rank.
