@@ -16,10 +16,10 @@
 #include "core/train/metrics_log.h"
 #include "core/train/run_folder.h"
 #include "core/train/trainer.h"
+#include "dist/coordination/job_watch.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "launch/arguments.h"
 #include "launch/job.h"
-#include "launch/job_watch.h"
 #include "launch/progress.h"
 #include "launch/run_setup.h"
 #include "launch/subcommand.h"
@@ -88,7 +88,11 @@ ExitStatus train(const std::vector<std::string>& command_line,
   const RunSetup setup =
       set_up({.path = arguments["CONFIG"],
               .overrides = arguments.overrides,
-              .configured = [&](const Configuration& known) { watch.start(known.distributed); },
+              .configured =
+                  [&](const Configuration& known) {
+                    watch.start({.hang = known.distributed.hang_deadline,
+                                 .transition = known.distributed.transition_deadline});
+                  },
               .monitor = &watch.monitor()},
              communicator);
   const Configuration& configuration = setup.configuration();

@@ -28,7 +28,7 @@ namespace {
 /// An activation as a stage: the coordinator agrees on plans. Of two groups, since a parameter is
 /// only active or not here; learning rates are the business of whoever has the optimizer.
 StagePlan plan_activation(std::span<const NamedParameter> parameters,
-                          const std::set<std::string>& active, std::int64_t number) {
+                          const std::set<std::string>& active, const std::string& name) {
   const std::vector<std::string> groups = {"frozen", "active"};
   std::vector<ParameterFacts> facts;
   for (const NamedParameter& parameter : parameters) {
@@ -41,7 +41,7 @@ StagePlan plan_activation(std::span<const NamedParameter> parameters,
                      .group = is_active ? 1U : 0U});
   }
   Stage stage;
-  stage.name = fmt::format("activation {}", number);
+  stage.name = name;
   if (!active.empty()) {
     stage.groups = {"active"};
     stage.learning_rates = {0};
@@ -66,6 +66,7 @@ class DataParallel::Implementation {
       : communicator_(communicator.split(0)),
         totals_(communicator.split(0)),
         coordinator_(make_unfreezing_coordinator(*communicator_, options)),
+        places_(options.monitor),
         parameters_(std::move(parameters)),
         buffers_(std::move(buffers)) {
     make_replicas(*communicator_, parameters_, buffers_);
@@ -122,11 +123,13 @@ class DataParallel::Implementation {
 
   /// A collective: makes exactly these active.
   void enter(const std::set<std::string>& selected) {
+    const std::string name = fmt::format("activation {}", ++activations_);
+    places_.activation(name);
     std::optional<StagePlan> plan;
     std::unique_ptr<WeightedSteps> steps;
     agreed(*communicator_, [&] {
       steps_.reset();  // its hooks, and those of its reducer, before the next ones
-      plan = plan_activation(parameters_, selected, ++activations_);
+      plan = plan_activation(parameters_, selected, name);
       std::vector<NamedParameter> active;
       active_.clear();
       for (const NamedParameter& parameter : parameters_) {
@@ -136,10 +139,11 @@ class DataParallel::Implementation {
         active_.push_back(parameter.name);
       }
       active_once_ = without_ties(active, {});
-      steps = std::make_unique<WeightedSteps>(*totals_, active_once_);
+      steps = std::make_unique<WeightedSteps>(*totals_, active_once_, places_);
     });
     steps->attach(coordinator_->enter(*plan, parameters_));
     steps_ = std::move(steps);
+    places_.activated();
   }
 
   /// Throws InputError where the state's tensors are not this module's.
@@ -148,6 +152,7 @@ class DataParallel::Implementation {
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Communicator> totals_;  ///< of the steps, whose sums go on while others are made
   std::unique_ptr<StageCoordinator> coordinator_;
+  StepPlaces places_;
   std::vector<NamedParameter> parameters_;
   std::vector<NamedParameter> buffers_;
   std::vector<std::string> active_;

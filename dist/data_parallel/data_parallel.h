@@ -57,6 +57,9 @@ struct DataParallelState {
 /// is a ReductionMismatch on all ranks. `train()` and `eval()` stay the caller's: a frozen
 /// BatchNorm in training mode goes on moving its running statistics.
 ///
+/// With `ReducerOptions::monitor` it says where this rank is, for a watch over the ranks: see
+/// JobWatch in dist/coordination/job_watch.h.
+///
 /// All calls that are said to be collective are made by all ranks in the same order. Not
 /// thread-safe: it belongs to the thread that calls `backward`. Errors are thaw::Error, see
 /// core/base/error.h; one whose `agreed()` is true was thrown on all ranks.

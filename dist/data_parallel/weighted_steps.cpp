@@ -36,8 +36,10 @@ void check_samples(std::int64_t samples) {
 
 }  // namespace
 
-WeightedSteps::WeightedSteps(Communicator& communicator, std::vector<NamedParameter> active)
+WeightedSteps::WeightedSteps(Communicator& communicator, std::vector<NamedParameter> active,
+                             StepPlaces& places)
     : communicator_(communicator),
+      places_(places),
       active_(std::move(active)),
       weighted_(active_.size(), false),
       hooks_(
@@ -62,6 +64,7 @@ void WeightedSteps::start(std::int64_t samples) {
 void WeightedSteps::begin_if_not_begun(bool has_samples) {
   if (begun_) return;
   begun_ = true;
+  places_.step_begun();
   sending_ = false;
   weighted_.assign(active_.size(), false);
   reducer_->begin({has_samples ? 1 : 0, 1});  // weights are ours: it need not know more
@@ -118,6 +121,7 @@ std::int64_t WeightedSteps::finish(std::optional<std::int64_t> samples) {
   if (samples) check_samples(*samples);
   if (!samples_) start(*samples);
   begin_if_not_begun(*samples_ > 0);
+  places_.reduction_begun();
   std::vector<at::Tensor> gradients;
   for (std::size_t i = 0; i < active_.size(); ++i) {
     const at::Tensor& grad = active_[i].tensor.grad();
@@ -126,6 +130,7 @@ std::int64_t WeightedSteps::finish(std::optional<std::int64_t> samples) {
   apply_weight(gradients);
   const std::int64_t total = take_total();
   reducer_->finish();
+  places_.step_finished();
   return total;
 }
 

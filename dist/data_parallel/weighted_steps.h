@@ -13,6 +13,7 @@
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
 #include "dist/data_parallel/step_hooks.h"
+#include "dist/data_parallel/step_places.h"
 
 namespace thaw {
 
@@ -23,8 +24,8 @@ namespace thaw {
 class WeightedSteps {
  public:
   /// `active`: each tensor once. Hooks them, so that what is hooked later sees weighted gradients.
-  /// `communicator` is its own (from `split`) and outlives it.
-  WeightedSteps(Communicator& communicator, std::vector<NamedParameter> active);
+  /// `communicator` is its own (from `split`); it and `places` outlive it.
+  WeightedSteps(Communicator& communicator, std::vector<NamedParameter> active, StepPlaces& places);
 
   /// Takes the reducer of the active set, before anything else but construction.
   void attach(std::unique_ptr<GradientReducer> reducer) { reducer_ = std::move(reducer); }
@@ -52,6 +53,7 @@ class WeightedSteps {
   std::int64_t take_total();
 
   Communicator& communicator_;
+  StepPlaces& places_;
   const std::vector<NamedParameter> active_;
 
   // Of the current step. Hooks of parameters on several devices run on several threads.

@@ -22,7 +22,7 @@ enum class Unused {
 };
 
 struct ReducerOptions {
-  BucketOptions buckets;
+  BucketOptions buckets = {};
   Overlap overlap = Overlap::kAuto;
   Unused unused = Unused::kAllow;
   StepMonitor* monitor = nullptr;  ///< is told each bucket that leaves; may be null

@@ -3,6 +3,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -97,14 +98,15 @@ inline std::shared_ptr<Bert> bert_of(const nlohmann::json& expected, at::ScalarT
   options.pooling = expected.at("pooling").get<std::string>();
   const bool trained = expected.at("config").is_null();
   const std::string folder = minilm_folder();
+  static std::atomic<int> made = 0;  // ranks as threads make one each
   if (trained) {
     options.config = folder + "/config.json";
     options.weights = folder + "/model.safetensors";
   } else {
-    options.config =
-        (std::filesystem::temp_directory_path() /
-         ("thaw-" + expected.at("name").get<std::string>() + std::to_string(getpid()) + ".json"))
-            .string();
+    options.config = (std::filesystem::temp_directory_path() /
+                      ("thaw-" + expected.at("name").get<std::string>() + std::to_string(getpid()) +
+                       "-" + std::to_string(++made) + ".json"))
+                         .string();
     std::ofstream(options.config) << expected.at("config");
   }
   const auto model = std::dynamic_pointer_cast<Bert>(

@@ -1,4 +1,4 @@
-#include "launch/job_watch.h"
+#include "dist/coordination/job_watch.h"
 
 #include "core/parallel/watched_communicator.h"
 #include "dist/communicator/message_channel.h"
@@ -9,8 +9,7 @@ namespace thaw {
 JobWatch::JobWatch(Communicator& world)
     : world_(world), communicator_(make_watched_communicator(world, monitor_)) {}
 
-void JobWatch::start(const DistributedOptions& options) {
-  const Deadlines deadlines{options.hang_deadline, options.transition_deadline};
+void JobWatch::start(const Deadlines& deadlines) {
   if (world_.size() == 1 || (deadlines.hang == 0 && deadlines.transition == 0)) {
     return;
   }

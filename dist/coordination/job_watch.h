@@ -1,0 +1,50 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "core/parallel/communicator.h"
+#include "core/parallel/step_monitor.h"
+#include "dist/coordination/hang_detector.h"
+#include "dist/coordination/termination_signal.h"
+#include "dist/coordination/watchdog.h"
+
+namespace thaw {
+
+/// Watches the ranks of an MPI job for one that hangs, stops answering or skips a collective, and
+/// then ends the job with status 4, saying which rank, on which host and where it is. mpirun alone
+/// never notices a hang. At one rank, or with both deadlines 0, it does nothing.
+///
+/// In a loop of your own:
+///
+///     thaw::JobWatch watch(world);
+///     watch.start({.hang = 300, .transition = 600});
+///     thaw::DataParallel parallel(watch.communicator(), *net, {.monitor = &watch.monitor()});
+///     ...                  // long work outside of steps: watch.monitor().tick() now and then
+///     watch.finish();
+///
+/// One instance a process, made, started and finished by the thread that trains.
+class JobWatch {
+ public:
+  /// `world`: all ranks of the job, which outlive it.
+  explicit JobWatch(Communicator& world);
+
+  /// To be used in the place of `world`: what waits in it is told apart from what hangs.
+  Communicator& communicator() { return *communicator_; }
+  /// Where this rank is: told by whoever trains, a DataParallel or a Trainer.
+  StepMonitor& monitor() { return monitor_; }
+
+  /// A collective. Seconds that a rank may hold up the others; see Deadlines.
+  void start(const Deadlines& deadlines);
+  /// A collective: returns when all ranks have finished training, watched until then.
+  void finish();
+
+ private:
+  Communicator& world_;
+  StepMonitor monitor_;
+  std::unique_ptr<Communicator> communicator_;
+  std::optional<TerminationSignal> termination_;
+  std::optional<Watchdog> watchdog_;
+};
+
+}  // namespace thaw
