@@ -2,9 +2,11 @@
 #include <fmt/ranges.h>
 
 #include <numeric>
+#include <optional>
 
 #include "core/data/dataset.h"
 #include "core/parallel/self_communicator.h"
+#include "core/schedule/end_condition_text.h"
 #include "core/schedule/stage_length.h"
 #include "core/train/parameter_table.h"
 #include "launch/arguments.h"
@@ -26,27 +28,6 @@ ArgumentParser make_parser() {
   return parser;
 }
 
-std::string end_text(const EndCondition& until) {
-  const auto nested = [&](const char* word) {
-    std::vector<std::string> parts;
-    for (const EndCondition& condition : until.conditions) {
-      parts.push_back(end_text(condition));
-    }
-    return fmt::format("{} ({})", word, fmt::join(parts, ", "));
-  };
-  switch (until.kind) {
-    case EndCondition::Kind::kEpochs:
-      return fmt::format("{:g} epoch{}", until.amount, until.amount == 1 ? "" : "s");
-    case EndCondition::Kind::kSteps:
-      return fmt::format("{:g} steps", until.amount);
-    case EndCondition::Kind::kAny:
-      return nested("any of");
-    case EndCondition::Kind::kAll:
-      return nested("all of");
-  }
-  return "";
-}
-
 /// "head 1e-3, encoder.5 1e-4": neighbours with the same rate share it.
 std::string rates_text(const Stage& stage) {
   std::vector<std::string> parts;
@@ -64,6 +45,14 @@ std::string rates_text(const Stage& stage) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+/// "300", "at most 300" where something else may end the stage earlier, "open".
+std::string steps_text(const EndCondition& until, std::optional<std::int64_t> most) {
+  if (!most) {
+    return "open";
+  }
+  return (length_is_known(until) ? "" : "at most ") + with_commas(*most);
+}
+
 void print_stages(const RunSetup& setup, const Schedule& schedule) {
   const ParameterTable parameters(*setup.model, setup.configuration().train.decay_norms_and_biases);
   const std::vector<std::int64_t> elements = parameters.elements_by_group();
@@ -73,18 +62,22 @@ void print_stages(const RunSetup& setup, const Schedule& schedule) {
   TextTable table({"stage", ">active parameters", ">share", "ends after", ">steps",
                    "backward reaches", "learning rates"});
   std::int64_t cursor = 0;
+  bool all_known = true;
   for (const Stage& stage : schedule.stages) {
     const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage);
-    const std::int64_t steps = steps_of_stage(stage.until, cursor, samples, batch);
-    cursor = advance_cursor(cursor, steps, samples, batch);
+    const auto steps = steps_of_stage(stage.until, cursor, samples, batch);
+    cursor = advance_cursor(cursor, steps.value_or(0), samples, batch);
+    all_known = all_known && length_is_known(stage.until);
     table.row({stage.name, with_commas(plan.elements()),
                fmt::format("{:.1f} %",
                            100.0 * static_cast<double>(plan.elements()) / static_cast<double>(all)),
-               end_text(stage.until), with_commas(steps), parameters.groups()[plan.cut()],
-               rates_text(stage)});
+               plain_text(stage.until), steps_text(stage.until, steps),
+               parameters.groups()[plan.cut()], rates_text(stage)});
   }
-  fmt::print("{}  {:.2f} epochs in all\n", table.text(),
-             static_cast<double>(cursor) / static_cast<double>(samples));
+  const double epochs = static_cast<double>(cursor) / static_cast<double>(samples);
+  fmt::print("{}  {}\n", table.text(),
+             all_known ? fmt::format("{:.2f} epochs in all", epochs)
+                       : "how long it takes depends on what is found as the run goes");
 }
 
 ExitStatus check(const std::vector<std::string>& command_line) {

@@ -201,7 +201,8 @@ std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicat
 Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {
   return agreed(communicator, [&] {
     return resolve_schedule(setup.document, setup.group_names(),
-                            setup.dataset->split("train").size());
+                            setup.dataset->split("train").size(),
+                            setup.dataset->has_split("validation"));
   });
 }
 

@@ -56,6 +56,11 @@ std::int64_t warmup_steps(const Curve& curve, std::int64_t length) {
   return std::llround(curve.warmup_fraction * static_cast<double>(length));
 }
 
+bool needs_length(const Curve& curve) {
+  const bool by_fraction = curve.warmup_fraction > 0 && curve.warmup_steps == 0;
+  return curve.steps == 0 && (curve.shape != Curve::Shape::kConstant || by_fraction);
+}
+
 std::string_view name_of(Curve::Shape shape) {
   static constexpr std::string_view kNames[] = {"constant", "linear", "cosine",
                                                 "slanted-triangular"};

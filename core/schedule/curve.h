@@ -26,6 +26,9 @@ double curve_factor(const Curve& curve, std::int64_t step, std::int64_t length);
 /// Steps of warm-up of a curve over a stage of `length` steps.
 std::int64_t warmup_steps(const Curve& curve, std::int64_t length);
 
+/// Whether the curve takes its length from the stage, so that there must be one.
+bool needs_length(const Curve& curve);
+
 /// "constant", "linear", "cosine", "slanted-triangular".
 std::string_view name_of(Curve::Shape shape);
 

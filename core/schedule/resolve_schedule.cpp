@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/config/problems.h"
@@ -102,7 +104,23 @@ std::string wrong_length(const EndCondition& until, std::int64_t train_samples,
   return "";
 }
 
-/// Checks lengths, and that warm-ups fit into them. `settings` are what `stages` were read from.
+/// What is wrong with the curve of a stage of at most `steps` steps, "" where nothing is.
+std::string wrong_curve(const Curve& curve, std::optional<std::int64_t> steps) {
+  if (!steps && needs_length(curve)) {
+    return fmt::format(
+        "{} needs a length, and no number of epochs or steps bounds this stage: give curve.steps, "
+        "or until.at-most",
+        curve.shape == Curve::Shape::kConstant ? "warmup-fraction" : name_of(curve.shape));
+  }
+  const std::int64_t length = curve.steps > 0 ? curve.steps : steps.value_or(0);
+  const std::int64_t warmup = warmup_steps(curve, length);
+  if (length == 0 || warmup == 0 || warmup < length) return "";
+  return fmt::format("a warm-up of {} steps leaves nothing of {} steps", warmup, length);
+}
+
+/// Checks lengths, that curves have one, and that warm-ups fit into it. `settings` are what
+/// `stages` were read from. After a stage whose end is open, the place of the next in its epoch is
+/// a guess.
 void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>& settings,
                    std::int64_t train_samples, std::int64_t batch, Problems& problems) {
   std::int64_t cursor = 0;
@@ -114,14 +132,12 @@ void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>&
       problems.add(settings[i].find("until")->where, subject + ".until", wrong);
       return;
     }
-    const std::int64_t steps = steps_of_stage(stage.until, cursor, train_samples, batch);
-    const std::int64_t length = stage.curve.steps > 0 ? stage.curve.steps : steps;
-    const std::int64_t warmup = warmup_steps(stage.curve, length);
-    if (warmup > 0 && warmup >= length) {
-      problems.add(settings[i].find("curve")->where, subject + ".curve",
-                   fmt::format("a warm-up of {} steps leaves nothing of {} steps", warmup, length));
+    const auto steps = steps_of_stage(stage.until, cursor, train_samples, batch);
+    const std::string objection = wrong_curve(stage.curve, steps);
+    if (!objection.empty()) {
+      problems.add(settings[i].find("curve")->where, subject + ".curve", objection);
     }
-    cursor = advance_cursor(cursor, steps, train_samples, batch);
+    cursor = advance_cursor(cursor, steps.value_or(0), train_samples, batch);
     if (static_cast<double>(cursor) > kMostSamples) {
       problems.add(settings[i].where, subject, "ends after more than 1e15 samples");
       return;
@@ -132,8 +148,8 @@ void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>&
 }  // namespace
 
 Schedule resolve_schedule(const ConfigurationDocument& document,
-                          const std::vector<std::string>& model_groups,
-                          std::int64_t train_samples) {
+                          const std::vector<std::string>& model_groups, std::int64_t train_samples,
+                          bool has_validation) {
   if (model_groups.empty()) throw InputError(document.path + ": the model has no groups");
   if (train_samples < 1) throw InputError(document.path + ": the training split has no samples");
   Problems problems;
@@ -145,7 +161,7 @@ Schedule resolve_schedule(const ConfigurationDocument& document,
   refuse_equal_names(settings, problems);
   Schedule schedule;
   for (std::size_t i = 0; i < settings.size(); ++i) {
-    const auto stage = read_stage(settings[i], i, model_groups, problems);
+    const auto stage = read_stage(settings[i], i, model_groups, has_validation, problems);
     if (stage) schedule.stages.push_back(*stage);
   }
   problems.throw_if_any();

@@ -10,7 +10,8 @@
 namespace thaw {
 
 /// The stages that a configuration describes, for a model with the groups `model_groups` (from
-/// input to output; the last is the head) and a training split of `train_samples` samples.
+/// input to output; the last is the head), a training split of `train_samples` samples, and a
+/// validation split or none: a metric of one that is not there is an error.
 ///
 /// A preset is written out as explicit stages first and then read like them, so both ways give the
 /// identical schedule. Flags `--schedule.stage.NAME.KEY` are laid over either.
@@ -19,6 +20,7 @@ namespace thaw {
 /// `configs/a.toml:14: schedule.stage[1].groups: "encoder.7" matches no group of this model
 /// (embeddings, encoder.0 … encoder.5, head)`.
 Schedule resolve_schedule(const ConfigurationDocument& document,
-                          const std::vector<std::string>& model_groups, std::int64_t train_samples);
+                          const std::vector<std::string>& model_groups, std::int64_t train_samples,
+                          bool has_validation = true);
 
 }  // namespace thaw

@@ -7,12 +7,46 @@
 
 namespace thaw {
 
-/// When a stage ends. A tree: issue 5's triggers join as further kinds.
+/// What a plateau or a threshold looks at.
+struct MetricRule {
+  enum class Mode { kMin, kMax };
+  std::string metric;         ///< one of `metric_names()`, core/schedule/metrics.h
+  Mode mode = Mode::kMin;     ///< whether less is better, or more
+  std::int64_t patience = 0;  ///< plateau: evaluations without a new best until it is one
+  double least_change = 0;    ///< plateau: a new best is better than the old one by more than this
+  double value = 0;           ///< threshold: what must be reached
+
+  friend bool operator==(const MetricRule&, const MetricRule&) = default;
+};
+
+/// What a gradient signal looks at: how much the norm of one group's gradient changes.
+struct SignalRule {
+  std::string group;             ///< an active group of the stage
+  std::int64_t every_steps = 0;  ///< steps between two checks, over which the norm is averaged
+  std::int64_t patience = 0;     ///< checks in a row that must find a small change
+  double least_change = 0;       ///< relative; what lies below is small
+
+  friend bool operator==(const SignalRule&, const SignalRule&) = default;
+};
+
+/// When a stage ends: a tree whose leaves are triggers (core/schedule/triggers.h).
 struct EndCondition {
-  enum class Kind { kEpochs, kSteps, kAny, kAll };
+  enum class Kind {
+    kEpochs,
+    kSteps,
+    kAny,
+    kAll,
+    kSeconds,
+    kPlateau,
+    kThreshold,
+    kGradientSignal,
+    kCurveFinished
+  };
   Kind kind = Kind::kEpochs;
-  double amount = 1;                     ///< epochs (may be a fraction) or steps
-  std::vector<EndCondition> conditions;  ///< of kAny and kAll
+  double amount = 1;  ///< epochs (may be a fraction), steps, seconds, or steps of the curve
+  std::vector<EndCondition> conditions = {};  ///< of kAny and kAll
+  MetricRule metric = {};                     ///< of kPlateau and kThreshold
+  SignalRule signal = {};                     ///< of kGradientSignal
 
   friend bool operator==(const EndCondition&, const EndCondition&) = default;
 };

@@ -3,37 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/config/options_writer.h"
 #include "core/config/toml_text.h"
 #include "core/schedule/curve.h"
+#include "core/schedule/end_condition_text.h"
 #include "core/schedule/stage_keys.h"
 
 namespace thaw {
 namespace {
-
-std::string until_text(const EndCondition& until) {
-  const auto list = [&](const char* key) {
-    std::string text;
-    for (const EndCondition& each : until.conditions) {
-      if (!text.empty()) text += ", ";
-      text += until_text(each);
-    }
-    return fmt::format("{{ {} = [{}] }}", key, text);
-  };
-  switch (until.kind) {
-    case EndCondition::Kind::kEpochs:
-      return fmt::format("{{ epochs = {} }}", until.amount);
-    case EndCondition::Kind::kSteps:
-      return fmt::format("{{ steps = {} }}", std::llround(until.amount));
-    case EndCondition::Kind::kAny:
-      return list("any");
-    case EndCondition::Kind::kAll:
-      return list("all");
-  }
-  return "";
-}
 
 /// One number where all groups share it, else a table by the groups' names.
 std::string rates_text(const Stage& stage) {
@@ -75,7 +53,7 @@ std::string stage_text(const Stage& stage) {
   add("groups", toml_text(stage.groups));
   add("learning-rate", rates_text(stage));
   add("curve", curve_text(stage.curve));
-  add("until", until_text(stage.until));
+  add("until", toml_text(stage.until));
   for (const OverrideKey& each : override_keys()) {
     const std::optional<double>& value = stage.overrides.*each.member;
     if (value) add(each.key, toml_text(*value));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace thaw {
 namespace {
@@ -36,48 +35,49 @@ std::int64_t advance_cursor(std::int64_t cursor, std::int64_t steps, std::int64_
   return cursor + left_in_epoch + rest / an_epoch * train_samples + rest % an_epoch * global_batch;
 }
 
-std::int64_t steps_of_stage(const EndCondition& until, std::int64_t start_cursor,
-                            std::int64_t train_samples, std::int64_t global_batch) {
-  const auto steps_of = [&](const EndCondition& condition) {
-    return steps_of_stage(condition, start_cursor, train_samples, global_batch);
-  };
-  std::int64_t steps = 0;
+std::optional<std::int64_t> steps_of_stage(const EndCondition& until, std::int64_t start_cursor,
+                                           std::int64_t train_samples, std::int64_t global_batch) {
+  using Kind = EndCondition::Kind;
+  std::optional<std::int64_t> steps;
   switch (until.kind) {
-    case EndCondition::Kind::kSteps:
+    case Kind::kSteps:
+    case Kind::kCurveFinished:
       steps = std::llround(until.amount);
       break;
-    case EndCondition::Kind::kEpochs:
+    case Kind::kEpochs:
       steps = steps_to_consume(samples_of_epochs(until.amount, train_samples), start_cursor,
                                train_samples, global_batch);
       break;
-    case EndCondition::Kind::kAny:
-      steps = std::numeric_limits<std::int64_t>::max();
-      for (const EndCondition& each : until.conditions) steps = std::min(steps, steps_of(each));
+    case Kind::kAny:
+      for (const EndCondition& each : until.conditions) {
+        const auto its = steps_of_stage(each, start_cursor, train_samples, global_batch);
+        if (its) steps = std::min(steps.value_or(*its), *its);
+      }
       break;
-    case EndCondition::Kind::kAll:
-      for (const EndCondition& each : until.conditions) steps = std::max(steps, steps_of(each));
+    case Kind::kAll:
+      steps = 0;
+      for (const EndCondition& each : until.conditions) {
+        const auto its = steps_of_stage(each, start_cursor, train_samples, global_batch);
+        if (!its) return std::nullopt;
+        steps = std::max(*steps, *its);
+      }
       break;
+    case Kind::kSeconds:
+    case Kind::kPlateau:
+    case Kind::kThreshold:
+    case Kind::kGradientSignal:
+      return std::nullopt;
   }
-  return std::max<std::int64_t>(steps, 1);
+  if (steps) steps = std::max<std::int64_t>(*steps, 1);
+  return steps;
 }
 
-bool stage_ended(const EndCondition& until, const StageProgress& progress,
-                 std::int64_t train_samples) {
-  const auto ended = [&](const EndCondition& condition) {
-    return stage_ended(condition, progress, train_samples);
-  };
-  if (progress.steps < 1) return false;
-  switch (until.kind) {
-    case EndCondition::Kind::kSteps:
-      return progress.steps >= std::llround(until.amount);
-    case EndCondition::Kind::kEpochs:
-      return progress.samples >= samples_of_epochs(until.amount, train_samples);
-    case EndCondition::Kind::kAny:
-      return std::any_of(until.conditions.begin(), until.conditions.end(), ended);
-    case EndCondition::Kind::kAll:
-      return std::all_of(until.conditions.begin(), until.conditions.end(), ended);
+bool length_is_known(const EndCondition& until) {
+  using Kind = EndCondition::Kind;
+  if (until.kind == Kind::kAny || until.kind == Kind::kAll) {
+    return std::all_of(until.conditions.begin(), until.conditions.end(), length_is_known);
   }
-  return false;
+  return until.kind == Kind::kEpochs || until.kind == Kind::kSteps;
 }
 
 }  // namespace thaw

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/schedule/schedule.h"
 
@@ -10,6 +11,8 @@ namespace thaw {
 struct StageProgress {
   std::int64_t steps = 0;
   std::int64_t samples = 0;
+
+  friend bool operator==(const StageProgress&, const StageProgress&) = default;
 };
 
 /// Samples that `epochs` epochs of a training split of `train_samples` hold, to the nearest.
@@ -20,16 +23,16 @@ std::int64_t samples_of_epochs(double epochs, std::int64_t train_samples);
 std::int64_t advance_cursor(std::int64_t cursor, std::int64_t steps, std::int64_t train_samples,
                             std::int64_t global_batch);
 
-/// The number of steps of a stage that begins at `start_cursor`, in constant time: the least n
-/// for which `stage_ended` holds after n steps. At least 1.
+/// The most steps that a stage which begins at `start_cursor` can have, in constant time; at least
+/// 1. Nothing where only a metric, a clock or a gradient ends it. Where only epochs and steps do,
+/// that is its number of steps: the least n for which `stage_ended` holds after n steps.
 ///
 /// `epochs = k` ends with the first step at which k·N samples have been consumed since the stage's
 /// start. A stage that began inside an epoch may pass that by less than a batch.
-std::int64_t steps_of_stage(const EndCondition& until, std::int64_t start_cursor,
-                            std::int64_t train_samples, std::int64_t global_batch);
+std::optional<std::int64_t> steps_of_stage(const EndCondition& until, std::int64_t start_cursor,
+                                           std::int64_t train_samples, std::int64_t global_batch);
 
-/// Whether a stage that has come so far is over.
-bool stage_ended(const EndCondition& until, const StageProgress& progress,
-                 std::int64_t train_samples);
+/// Whether the number of steps is known beforehand: only epochs and steps end the stage.
+bool length_is_known(const EndCondition& until);
 
 }  // namespace thaw

@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
+#include "core/schedule/end_condition_text.h"
 
 namespace thaw {
 
@@ -57,25 +58,6 @@ std::int64_t StagePlan::elements() const {
 }
 
 namespace {
-
-std::string text_of(const EndCondition& condition) {
-  const auto nested = [&](std::string_view name) {
-    std::vector<std::string> parts;
-    for (const EndCondition& part : condition.conditions) parts.push_back(text_of(part));
-    return fmt::format("{}({})", name, fmt::join(parts, ", "));
-  };
-  switch (condition.kind) {
-    case EndCondition::Kind::kEpochs:
-      return fmt::format("{} epochs", condition.amount);
-    case EndCondition::Kind::kSteps:
-      return fmt::format("{} steps", condition.amount);
-    case EndCondition::Kind::kAny:
-      return nested("any");
-    case EndCondition::Kind::kAll:
-      return nested("all");
-  }
-  return "unknown";
-}
 
 std::string text_of(const Curve& curve) {
   const char* shape = "unknown";
@@ -185,7 +167,7 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
   facts.push_back({"", "groups of the model", fmt::format("{}", fmt::join(groups, ", "))});
   facts.push_back({"", "active groups", fmt::format("{}", fmt::join(stage.groups, ", "))});
   facts.push_back({"", "curve", text_of(stage.curve)});
-  facts.push_back({"", "end of the stage", text_of(stage.until)});
+  facts.push_back({"", "end of the stage", toml_text(stage.until)});
   facts.push_back({"", "overrides", text_of(stage.overrides)});
 
   std::map<std::pair<double, bool>, std::size_t> class_of;

@@ -25,14 +25,15 @@ std::vector<std::string> stage_key_names() {
 class StageReader {
  public:
   StageReader(const Setting& setting, std::size_t index, const std::vector<std::string>& groups,
-              Problems& problems)
+              bool has_validation, Problems& problems)
       : setting_(setting),
         subject_(fmt::format("schedule.stage[{}]", index)),
         model_groups_(groups),
+        has_validation_(has_validation),
         problems_(problems) {}
 
   std::optional<Stage> read() {
-    // All of them, whatever the first ones find.
+    // All of them, whatever the first ones find; `until` last of those that it speaks of.
     const bool good[] = {check_keys(),     read_name(),  read_groups(),   read_rates(),
                          read_curve_key(), read_until(), read_overrides()};
     const bool all_good = std::all_of(std::begin(good), std::end(good), [](bool b) { return b; });
@@ -131,7 +132,8 @@ class StageReader {
   bool read_until() {
     const Setting* setting = required("until");
     if (!setting) return false;
-    const auto until = read_end_condition(*setting, subject_of("until"), problems_);
+    const StageFacts facts{stage_.groups, stage_.curve, has_validation_};
+    const auto until = read_end_condition(*setting, subject_of("until"), facts, problems_);
     if (until) stage_.until = *until;
     return until.has_value();
   }
@@ -152,6 +154,7 @@ class StageReader {
   const Setting& setting_;
   const std::string subject_;
   const std::vector<std::string>& model_groups_;
+  const bool has_validation_;
   Problems& problems_;
   std::vector<std::size_t> active_;  ///< indices of the active groups, ascending
   Stage stage_;
@@ -160,8 +163,9 @@ class StageReader {
 }  // namespace
 
 std::optional<Stage> read_stage(const Setting& setting, std::size_t index,
-                                const std::vector<std::string>& model_groups, Problems& problems) {
-  return StageReader(setting, index, model_groups, problems).read();
+                                const std::vector<std::string>& model_groups, bool has_validation,
+                                Problems& problems) {
+  return StageReader(setting, index, model_groups, has_validation, problems).read();
 }
 
 }  // namespace thaw

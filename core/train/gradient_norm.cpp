@@ -11,9 +11,8 @@
 #include "core/parallel/communicator.h"
 
 namespace thaw {
-namespace {
 
-double local_norm(const std::vector<at::Tensor>& parameters) {
+double gradient_norm(const std::vector<at::Tensor>& parameters) {
   const c10::AutoGradMode no_grad(false);
   std::vector<at::Tensor> gradients;
   for (const at::Tensor& parameter : parameters) {
@@ -28,16 +27,20 @@ double local_norm(const std::vector<at::Tensor>& parameters) {
   return at::linalg_vector_norm(norms, 2).item().toDouble();
 }
 
-}  // namespace
+void broadcast_numbers(Communicator& communicator, std::vector<double>& numbers) {
+  if (communicator.size() == 1) {
+    return;
+  }
+  const std::size_t bytes = numbers.size() * sizeof(double);
+  const std::string told = communicator.broadcast(
+      std::string(reinterpret_cast<const char*>(numbers.data()), bytes), /*root=*/0);
+  std::memcpy(numbers.data(), told.data(), bytes);
+}
 
 double global_gradient_norm(const std::vector<at::Tensor>& parameters, Communicator& communicator) {
-  double norm = communicator.rank() == 0 ? local_norm(parameters) : 0;
-  if (communicator.size() > 1) {
-    const std::string told = communicator.broadcast(
-        std::string(reinterpret_cast<const char*>(&norm), sizeof norm), /*root=*/0);
-    std::memcpy(&norm, told.data(), sizeof norm);
-  }
-  return norm;
+  std::vector<double> norm = {communicator.rank() == 0 ? gradient_norm(parameters) : 0};
+  broadcast_numbers(communicator, norm);
+  return norm[0];
 }
 
 double clip_factor(double norm, double limit) { return norm > limit ? limit / (norm + 1e-6) : 1.0; }

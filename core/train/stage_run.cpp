@@ -9,7 +9,6 @@
 #include "core/base/stopwatch.h"
 #include "core/models/model.h"
 #include "core/parallel/stage_coordinator.h"
-#include "core/schedule/curve.h"
 #include "core/train/freezer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
@@ -41,19 +40,15 @@ std::vector<NamedParameter> parameters_by_name(const ParameterTable& parameters)
   return named;
 }
 
-// Memory made ready early is memory that the running stage would not need; late enough that it
-// shows in its last steps alone, and early enough for the pages of a few hundred MB.
-constexpr std::int64_t kStepsAhead = 2;
-
 }  // namespace
 
-StageRun::StageRun(const Stage& stage, const Context& context)
-    : stage_(stage),
+StageRun::StageRun(const Context& context)
+    : schedule_(context.schedule),
+      stage_(context.schedule.stage()),
       parameters_(context.parameters),
-      plan_(make_stage_plan(context.parameters.groups(), context.parameters.facts(), stage)),
-      pass_(context.model, context.batch_norms, pass_settings(context, stage)),
-      clip_norm_(stage.overrides.clip_norm.value_or(context.train.clip_norm)),
-      stage_steps_(context.stage_steps) {
+      plan_(make_stage_plan(context.parameters.groups(), context.parameters.facts(), stage_)),
+      pass_(context.model, context.batch_norms, pass_settings(context, stage_)),
+      clip_norm_(stage_.overrides.clip_norm.value_or(context.train.clip_norm)) {
   const Stopwatch watch;
   std::set<std::string> active;
   for (const ParameterFacts& parameter : plan_.parameters()) {
@@ -95,7 +90,7 @@ void StageRun::enter_optimizer(const Context& context) {
 }
 
 at::Tensor StageRun::compute(const Batch& batch, SampleShare share) {
-  if (!StageFlops::due(progress_.steps)) {
+  if (!StageFlops::due(progress().steps)) {
     return pass_.run(batch, share, plan_.cut(), *reducer_);
   }
   const FlopCounter counter(parameters_.tensors());
@@ -104,17 +99,7 @@ at::Tensor StageRun::compute(const Batch& batch, SampleShare share) {
   return loss_sum;
 }
 
-double StageRun::rate_factor() const {
-  return curve_factor(stage_.curve, progress_.steps, stage_steps_);
-}
-
-bool StageRun::ends_soon() const {
-  return stage_steps_ > 0 && stage_steps_ - progress_.steps <= kStepsAhead;
-}
-
-void StageRun::commit(std::int64_t samples, double seconds) {
-  ++progress_.steps;
-  progress_.samples += samples;
+void StageRun::commit(double seconds) {
   step_seconds_.push_back(seconds);
   training_seconds_ += seconds;
   last_counters_ = reducer_->counters();
@@ -135,7 +120,7 @@ TransitionReport StageRun::transition_report() const {
   TransitionReport report;
   report.stage = stage_.name;
   report.active_parameters = plan_.elements();
-  report.stage_steps = stage_steps_;
+  report.stage_steps = steps();
   report.seconds = transition_seconds_;
   report.costs = costs_;
   report.optimizer_seconds = optimizer_seconds_;
@@ -157,11 +142,11 @@ TransitionReport StageRun::transition_report() const {
 StageSummary StageRun::summary() const {
   StageSummary summary;
   summary.name = stage_.name;
-  summary.steps = progress_.steps;
+  summary.steps = progress().steps;
   summary.step_seconds_median = median(step_seconds_);
   summary.active_parameters = plan_.elements();
   summary.flops_per_sample = flops_.per_sample();
-  summary.samples = progress_.samples;
+  summary.samples = progress().samples;
   summary.training_seconds = training_seconds_;
   summary.bytes_reduced_per_step = last_counters_.payload_bytes;
   summary.padding_bytes_per_step = last_counters_.padding_bytes;

@@ -6,8 +6,7 @@
 
 #include "core/config/configuration.h"
 #include "core/parallel/gradient_reducer.h"
-#include "core/schedule/schedule.h"
-#include "core/schedule/stage_length.h"
+#include "core/schedule/schedule_run.h"
 #include "core/schedule/stage_plan.h"
 #include "core/train/gradient_pass.h"
 #include "core/train/observer.h"
@@ -35,18 +34,19 @@ class StageRun {
     StageCoordinator& coordinator;
     const TrainOptions& train;
     GradientPass::Settings pass;
-    std::int64_t stage_steps = 0;  ///< its length
+    const ScheduleRun& schedule;  ///< in the stage
   };
 
   /// A collective: freezes and thaws, agrees with the other ranks on the plan, rebuilds the
   /// reduction, and gives the optimizer what is active.
-  StageRun(const Stage& stage, const Context& context);
+  explicit StageRun(const Context& context);
 
   const Stage& stage() const { return stage_; }
   const StagePlan& plan() const { return plan_; }
   GradientReducer& reducer() { return *reducer_; }
-  const StageProgress& progress() const { return progress_; }
-  std::int64_t steps() const { return stage_steps_; }
+  const StageProgress& progress() const { return schedule_.state().progress; }
+  /// 0 where nobody knows yet.
+  std::int64_t steps() const { return schedule_.stage_steps(); }
   double transition_seconds() const { return transition_seconds_; }
   double clip_norm() const { return clip_norm_; }
 
@@ -55,14 +55,11 @@ class StageRun {
   at::Tensor compute(const Batch& batch, SampleShare share);
 
   /// Factor on every learning rate in the step to come.
-  double rate_factor() const;
+  double rate_factor() const { return schedule_.rate_factor(); }
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
 
-  /// True in the last steps of a stage whose end is known: the stage to come is then made ready.
-  bool ends_soon() const;
-
-  /// A step of `samples` global samples was committed.
-  void commit(std::int64_t samples, double seconds);
+  /// A step was committed, which took so long.
+  void commit(double seconds);
 
   TransitionReport transition_report() const;
   /// With times up to now.
@@ -72,6 +69,7 @@ class StageRun {
   std::vector<double> rates_by_group() const;
   void enter_optimizer(const Context& context);
 
+  const ScheduleRun& schedule_;
   const Stage& stage_;
   const ParameterTable& parameters_;
   StagePlan plan_;
@@ -79,8 +77,6 @@ class StageRun {
   std::unique_ptr<GradientReducer> reducer_;
   std::vector<at::Tensor> active_tensors_;
   double clip_norm_;
-  std::int64_t stage_steps_;
-  StageProgress progress_;
   double transition_seconds_ = 0;
   double training_seconds_ = 0;  ///< the transition and all steps
   double optimizer_seconds_ = 0;

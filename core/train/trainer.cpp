@@ -20,6 +20,7 @@
 #include "core/train/audit.h"
 #include "core/train/gradient_norm.h"
 #include "core/train/stage_run.h"
+#include "core/train/step_meter.h"
 
 namespace thaw {
 namespace {
@@ -70,6 +71,16 @@ void refuse_unless_finite(double loss, std::int64_t step, const std::string& sta
   throw error;
 }
 
+void refuse_metrics_without_split(const Schedule& schedule, bool has_validation) {
+  for (const Stage& stage : schedule.stages) {
+    if (!has_validation && needs_of(stage.until).validation) {
+      throw InputError(fmt::format(
+          "stage \"{}\" ends by a metric of the validation split, and the data has none",
+          stage.name));
+    }
+  }
+}
+
 }  // namespace
 
 Trainer::Trainer(TrainerParts parts)
@@ -81,7 +92,9 @@ Trainer::Trainer(TrainerParts parts)
                 .batch_norm_statistics = parts_.train.frozen_batch_norm == "update"}),
       batch_norms_(parts_.model),
       optimizer_(make_optimizer(parts_.train.optimizer)),
-      train_samples_(parts_.dataset.split("train").size()) {
+      train_samples_(parts_.dataset.split("train").size()),
+      schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
+  refuse_metrics_without_split(parts_.schedule, parts_.dataset.has_split(kValidation));
   assign_draw_sites(parts_.model);
   const bool synchronized = parts_.train.batch_norm == "synchronized";
   const std::string unshared = unshared_batch_norm(parts_.model);
@@ -138,8 +151,9 @@ double Trainer::epoch() const {
 
 RunSummary Trainer::run() {
   const Stopwatch watch;
-  for (std::size_t index = 0; index < parts_.schedule.stages.size(); ++index) {
-    run_stage(index);
+  while (schedule_.begin_stage(cursor_)) {
+    run_stage();
+    schedule_.end_stage();
   }
   audit_now(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);
@@ -163,33 +177,34 @@ RunSummary Trainer::run() {
   return summary;
 }
 
-void Trainer::run_stage(std::size_t index) {
+void Trainer::run_stage() {
   const Stopwatch watch;
-  const Stage& stage = parts_.schedule.stages[index];
+  const Stage& stage = schedule_.stage();
   const Communicator& communicator = parts_.communicator;
   audit_now(stages_.empty() ? "" : stages_.back().name);
   monitor_.stage(stage.name);
-  StageRun run(stage, {.model = parts_.model,
-                       .batch_norms = batch_norms_,
-                       .parameters = parameters_,
-                       .freezer = freezer_,
-                       .optimizer = *optimizer_,
-                       .coordinator = parts_.coordinator,
-                       .train = parts_.train,
-                       .pass = {.micro_batch = parts_.train.micro_batch,
-                                .label_smoothing = 0,
-                                .seed = static_cast<std::uint64_t>(parts_.train.seed),
-                                .ranks = communicator.size(),
-                                .loss = &parts_.loss},
-                       .stage_steps = steps_of_stage(stage.until, cursor_, train_samples_,
-                                                     parts_.data.batch)});
+  StageRun run({.model = parts_.model,
+                .batch_norms = batch_norms_,
+                .parameters = parameters_,
+                .freezer = freezer_,
+                .optimizer = *optimizer_,
+                .coordinator = parts_.coordinator,
+                .train = parts_.train,
+                .pass = {.micro_batch = parts_.train.micro_batch,
+                         .label_smoothing = 0,
+                         .seed = static_cast<std::uint64_t>(parts_.train.seed),
+                         .ranks = communicator.size(),
+                         .loss = &parts_.loss},
+                .schedule = schedule_});
+  StepMeter meter(schedule_.needs(), run.plan(), parameters_, schedule_.state().seconds,
+                  parts_.communicator);
   if (audit_ != nullptr) {
     audit_->enter_stage(active_names(run.plan()));
   }
   TransitionReport report = run.transition_report();
   report.step = step_;
   report.epoch = epoch();
-  report.index = index;
+  report.index = schedule_.state().stage;
   report.stages = parts_.schedule.stages.size();
   tell(&TrainingObserver::transition, report);
 
@@ -202,20 +217,17 @@ void Trainer::run_stage(std::size_t index) {
                          .rank = communicator.rank(),
                          .ranks = communicator.size()},
                         cursor_);
-  bool ended = false;
-  bool next_is_prepared = index + 1 == parts_.schedule.stages.size();
-  while (!ended) {
-    if (!next_is_prepared && run.ends_soon()) {
-      prepare_stage(parts_.schedule.stages[index + 1], parameters_, *optimizer_,
-                    parts_.coordinator);
+  bool next_is_prepared = schedule_.next_stage() == nullptr;
+  while (!schedule_.ended()) {
+    if (!next_is_prepared && schedule_.ends_soon()) {
+      prepare_stage(*schedule_.next_stage(), parameters_, *optimizer_, parts_.coordinator);
       next_is_prepared = true;
     }
-    train_step(run, loader);
-    ended = stage_ended(stage.until, run.progress(), train_samples_);
+    train_step(run, meter, loader);
     if (parts_.audit_every > 0 && step_ % parts_.audit_every == 0) {
       audit_now(stage.name);
     }
-    if (evaluation_due(run, ended)) {
+    if (evaluation_due(run)) {
       evaluate_now(run);
     }
   }
@@ -224,7 +236,7 @@ void Trainer::run_stage(std::size_t index) {
   stages_.push_back(summary);
 }
 
-void Trainer::train_step(StageRun& stage, TrainingLoader& loader) {
+void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader) {
   Stopwatch watch;
   monitor_.step(step_ + 1);
   const TrainingBatch batch = loader.next();
@@ -247,16 +259,18 @@ void Trainer::train_step(StageRun& stage, TrainingLoader& loader) {
   const double rate_factor = stage.rate_factor();
   // Before the update, so that a step that went wrong leaves the weights as they were.
   const bool reported = (step_ + 1) % parts_.log_every == 0;
-  if (reported) {
+  if (reported || meter.wants_loss()) {
     last_loss_ = agreed_loss(loss_sum, share.total, parts_.communicator);
     refuse_unless_finite(last_loss_, step_ + 1, stage.stage().name);
   }
+  const StepValues values = meter.measure(share.total, last_loss_);
   optimizer_->step(rate_factor, gradient_factor);
 
   cursor_ += share.total;
   ++step_;
   const double seconds = watch.seconds();
-  stage.commit(share.total, seconds);
+  stage.commit(seconds);
+  schedule_.commit_step(values);
   if (reported) {
     report_step(stage, {.samples = share.total,
                         .rate_factor = rate_factor,
@@ -289,16 +303,17 @@ void Trainer::report_step(StageRun& stage, const StepFigures& figures) {
   tell(&TrainingObserver::step, report);
 }
 
-bool Trainer::evaluation_due(const StageRun& stage, bool ended) const {
-  if (!parts_.dataset.has_split(kValidation)) {
-    return false;
-  }
+bool Trainer::evaluation_due(const StageRun& stage) const {
   const std::int64_t every = parts_.train.evaluate_every;
   const bool epoch_ended = cursor_ % train_samples_ == 0;
-  return ended || (every > 0 ? stage.progress().steps % every == 0 : epoch_ended);
+  return schedule_.ended() || (every > 0 ? stage.progress().steps % every == 0 : epoch_ended);
 }
 
 void Trainer::evaluate_now(const StageRun& stage) {
+  if (!parts_.dataset.has_split(kValidation)) {
+    schedule_.commit_evaluation({});
+    return;
+  }
   const Stopwatch watch;
   const StageSummary running = stage.summary();
   monitor_.phase(RankPhase::kEvaluation);
@@ -331,6 +346,9 @@ void Trainer::evaluate_now(const StageRun& stage) {
       parts_.save_best();
     }
   }
+  schedule_.commit_evaluation({{"validation/loss", report.loss},
+                               {"validation/accuracy", report.accuracy},
+                               {"validation/macro-f1", report.macro_f1}});
   tell(&TrainingObserver::evaluation, report);
 }
 

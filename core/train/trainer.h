@@ -10,6 +10,7 @@
 #include "core/models/batch_norm.h"
 #include "core/parallel/step_monitor.h"
 #include "core/schedule/schedule.h"
+#include "core/schedule/schedule_run.h"
 #include "core/train/evaluator.h"
 #include "core/train/freezer.h"
 #include "core/train/loss.h"
@@ -25,6 +26,7 @@ class Dataset;
 class Model;
 class StageCoordinator;
 class StageRun;
+class StepMeter;
 class TrainingLoader;
 
 /// What a run consists of. Everything is borrowed and must outlive the trainer.
@@ -60,8 +62,8 @@ class Trainer {
   RunSummary run();
 
  private:
-  void run_stage(std::size_t index);
-  void train_step(StageRun& stage, TrainingLoader& loader);
+  void run_stage();
+  void train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader);
   /// What a step leaves behind for its report.
   struct StepFigures {
     std::int64_t samples;
@@ -69,7 +71,8 @@ class Trainer {
     double data_seconds, seconds;
   };
   void report_step(StageRun& stage, const StepFigures& figures);
-  bool evaluation_due(const StageRun& stage, bool ended) const;
+  bool evaluation_due(const StageRun& stage) const;
+  /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
   void audit_now(const std::string& stage);
@@ -93,6 +96,7 @@ class Trainer {
   std::unique_ptr<Audit> audit_;  ///< null at one rank
   std::int64_t audited_step_ = -1;
   std::int64_t train_samples_;
+  ScheduleRun schedule_;     ///< its state is all that a checkpoint must hold of the schedule
   std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps
   std::int64_t step_ = 0;    ///< committed steps
   std::optional<EvaluationReport> last_evaluation_, best_evaluation_;

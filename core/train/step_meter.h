@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/base/stopwatch.h"
+#include "core/schedule/triggers.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace thaw {
+
+class Communicator;
+class ParameterTable;
+class StagePlan;
+
+/// Measures in each step what a stage's triggers ask for, and makes it equal on all ranks. Where
+/// they ask for nothing, it costs nothing: no collective, no wait for the device.
+class StepMeter {
+ public:
+  /// `seconds` have passed in the stage already; the clock goes on from there.
+  StepMeter(const TriggerNeeds& needs, const StagePlan& plan, const ParameterTable& parameters,
+            double seconds, Communicator& communicator);
+  ~StepMeter();
+
+  bool wants_loss() const { return needs_.loss; }
+
+  /// To be called when `.grad` holds the mean over the global batch. A collective where a clock or
+  /// gradients are asked for: rank 0's are taken, and all ranks get its bits.
+  StepValues measure(std::int64_t samples, double loss);
+
+ private:
+  TriggerNeeds needs_;
+  std::map<std::string, std::vector<at::Tensor>> parameters_;  ///< of the groups asked for
+  double seconds_;
+  Stopwatch watch_;
+  Communicator& communicator_;
+};
+
+}  // namespace thaw
