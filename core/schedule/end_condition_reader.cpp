@@ -25,9 +25,9 @@ class ConditionReader {
   Read read(const Setting& setting, const std::string& subject) {
     const Setting::Table* table = setting.table();
     if (!table) {
-      return fail(setting.where, subject,
-                  fmt::format("expected a table such as {{ epochs = 1 }}, got {}",
-                              describe(setting)));
+      return fail(
+          setting.where, subject,
+          fmt::format("expected a table such as {{ epochs = 1 }}, got {}", describe(setting)));
     }
     const Setting::Entry* main = nullptr;
     const Setting::Entry* least = nullptr;

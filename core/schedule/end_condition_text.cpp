@@ -71,7 +71,8 @@ std::string toml_text(const EndCondition& until) {
                          toml_text(metric.value));
     case Kind::kGradientSignal:
       return fmt::format(
-          "{{ gradient-signal = {{ group = {}, every-steps = {}, patience = {}, least-change = {} }} }}",
+          "{{ gradient-signal = {{ group = {}, every-steps = {}, patience = {}, least-change = {} "
+          "}} }}",
           toml_text(signal.group), signal.every_steps, signal.patience,
           toml_text(signal.least_change));
     case Kind::kCurveFinished:

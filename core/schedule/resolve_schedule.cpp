@@ -118,8 +118,9 @@ std::string wrong_curve(const Curve& curve, std::optional<std::int64_t> steps) {
   return fmt::format("a warm-up of {} steps leaves nothing of {} steps", warmup, length);
 }
 
-/// Checks lengths, that curves have one, and that warm-ups fit into it. `settings` are what `stages`
-/// were read from. After a stage whose end is open, the place of the next in its epoch is a guess.
+/// Checks lengths, that curves have one, and that warm-ups fit into it. `settings` are what
+/// `stages` were read from. After a stage whose end is open, the place of the next in its epoch is
+/// a guess.
 void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>& settings,
                    std::int64_t train_samples, std::int64_t batch, Problems& problems) {
   std::int64_t cursor = 0;

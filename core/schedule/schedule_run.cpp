@@ -21,11 +21,12 @@ void ScheduleRun::restore(const ScheduleState& state) {
   const std::size_t stages = schedule_.stages.size();
   const bool fits =
       state.stage <= stages && !(state.running && state.stage == stages) &&
-      (!state.running || state.triggers.size() ==
-                             fresh_triggers(schedule_.stages[state.stage].until).size());
+      (!state.running ||
+       state.triggers.size() == fresh_triggers(schedule_.stages[state.stage].until).size());
   if (!fits) {
-    throw InputError("the state of the schedule is of another schedule: its stages or their ends "
-                     "were changed");
+    throw InputError(
+        "the state of the schedule is of another schedule: its stages or their ends "
+        "were changed");
   }
   state_ = state;
 }

@@ -84,21 +84,21 @@ ScheduleState state_of(const Json& json) {
 
 std::string to_json(const ScheduleState& state) {
   Json json = {{"stage", state.stage},
-          {"running", state.running},
-          {"ended", state.ended},
-          {"progress", progress_json(state.progress)},
-          {"seconds", number_json(state.seconds)},
-          {"loss_sum", number_json(state.loss_sum)},
-          {"loss_samples", state.loss_samples},
-          {"triggers", Json::array()},
-          {"curve_start", state.curve_start},
-          {"curve_length", state.curve_length},
-          {"segment", state.segment},
-          {"segment_progress", progress_json(state.segment_progress)},
-          {"active", state.active},
-          {"first_active", state.first_active},
-          {"steps_since_thawed", state.steps_since_thawed},
-          {"signals", Json::object()}};
+               {"running", state.running},
+               {"ended", state.ended},
+               {"progress", progress_json(state.progress)},
+               {"seconds", number_json(state.seconds)},
+               {"loss_sum", number_json(state.loss_sum)},
+               {"loss_samples", state.loss_samples},
+               {"triggers", Json::array()},
+               {"curve_start", state.curve_start},
+               {"curve_length", state.curve_length},
+               {"segment", state.segment},
+               {"segment_progress", progress_json(state.segment_progress)},
+               {"active", state.active},
+               {"first_active", state.first_active},
+               {"steps_since_thawed", state.steps_since_thawed},
+               {"signals", Json::object()}};
   for (const TriggerState& trigger : state.triggers) {
     json["triggers"].push_back(trigger_json(trigger));
   }

@@ -64,8 +64,8 @@ class TriggerReader {
     const auto seconds = as_number(setting_);
     if (!seconds) return fail("expected a number, got " + describe(setting_));
     if (*seconds > 0 && *seconds <= kMostSeconds) return trigger(Kind::kSeconds, *seconds);
-    return fail(fmt::format("{} is out of range: above 0 and at most 1000000000",
-                            toml_text(*seconds)));
+    return fail(
+        fmt::format("{} is out of range: above 0 and at most 1000000000", toml_text(*seconds)));
   }
 
   Read read_curve_finished() {
@@ -130,9 +130,10 @@ class TriggerReader {
     const auto& groups = stage_.groups;
     if (table.good() && std::find(groups.begin(), groups.end(), rule.group) == groups.end()) {
       const std::string near = nearest_name(rule.group, groups);
-      table.report("group", fmt::format("{} is no group that this stage trains ({}){}",
-                                        toml_text(rule.group), list_groups(groups),
-                                        near.empty() ? "" : "; did you mean " + toml_text(near) + "?"));
+      table.report("group",
+                   fmt::format("{} is no group that this stage trains ({}){}",
+                               toml_text(rule.group), list_groups(groups),
+                               near.empty() ? "" : "; did you mean " + toml_text(near) + "?"));
     }
     return table.good() ? Read(read) : std::nullopt;
   }

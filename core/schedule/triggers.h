@@ -40,9 +40,9 @@ TriggerNeeds needs_of(const EndCondition& until);
 /// What one committed step came to; equal on all ranks. What nobody needs is left at 0.
 struct StepValues {
   std::int64_t samples = 0;
-  double loss = 0;                               ///< mean over the global batch
-  double seconds = 0;                            ///< since the stage's start, all in all
-  std::map<std::string, double> gradient_norms;  ///< by group
+  double loss = 0;                                    ///< mean over the global batch
+  double seconds = 0;                                 ///< since the stage's start, all in all
+  std::map<std::string, double> gradient_norms = {};  ///< by group
 };
 
 /// Metrics of one evaluation by name, without `train/loss`; equal on all ranks.
@@ -59,8 +59,7 @@ void observe_evaluation(const EndCondition& until, const MetricValues& metrics,
                         ScheduleState& state);
 
 /// Whether the stage is over.
-bool stage_ended(const EndCondition& until, const ScheduleState& state,
-                 std::int64_t train_samples);
+bool stage_ended(const EndCondition& until, const ScheduleState& state, std::int64_t train_samples);
 
 /// One step of a gradient signal: adds a norm, and checks where `rule.every_steps` have come.
 void observe_signal(const SignalRule& rule, double norm, TriggerState& state);

@@ -14,6 +14,12 @@ using Json = nlohmann::ordered_json;
 
 Json number(double value) { return json_number(value); }
 
+double flops_of(const RunSummary& summary) {
+  double sum = 0;
+  for (const StageSummary& stage : summary.stages) sum += stage.flops();
+  return sum;
+}
+
 }  // namespace
 
 MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on)
@@ -141,11 +147,9 @@ void MetricsLog::end(const RunSummary& summary) {
                   {"seconds", summary.seconds}}
                  .dump());
   log_.settle();
-  Json json{{"steps", summary.steps},
-            {"epochs", number(summary.epochs)},
-            {"seconds", summary.seconds},
-            {"ranks", summary.ranks},
-            {"train_loss", number(summary.train_loss)}};
+  Json json{{"steps", summary.steps},     {"epochs", number(summary.epochs)},
+            {"seconds", summary.seconds}, {"ranks", summary.ranks},
+            {"flops", flops_of(summary)}, {"train_loss", number(summary.train_loss)}};
   if (summary.evaluated) {
     json["validation"] = json_of(summary.last_evaluation);
     json["best"] = json_of(summary.best_evaluation);

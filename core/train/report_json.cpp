@@ -21,7 +21,10 @@ Json json_of(const EvaluationReport& report) {
           {"samples", report.samples},
           {"step", report.step},
           {"epoch", json_number(report.epoch)},
-          {"stage", report.stage}};
+          {"stage", report.stage},
+          {"trained_samples", report.trained_samples},
+          {"training_seconds", report.training_seconds},
+          {"training_flops", report.training_flops}};
 }
 
 Json json_of(const StageSummary& stage) {
@@ -29,6 +32,13 @@ Json json_of(const StageSummary& stage) {
           {"steps", stage.steps},
           {"seconds", stage.seconds},
           {"step_seconds_median", stage.step_seconds_median},
+          {"training_seconds", stage.training_seconds},
+          {"samples", stage.samples},
+          {"flops_per_sample",
+           {{"forward", stage.flops_per_sample.forward},
+            {"input_gradients", stage.flops_per_sample.input_gradients},
+            {"weight_gradients", stage.flops_per_sample.weight_gradients}}},
+          {"flops", stage.flops()},
           {"active_parameters", stage.active_parameters},
           {"bytes_reduced_per_step", stage.bytes_reduced_per_step},
           {"padding_bytes_per_step", stage.padding_bytes_per_step},
@@ -46,6 +56,9 @@ EvaluationReport evaluation_of(const Json& json) {
   report.step = json.at("step").get<std::int64_t>();
   report.epoch = number_of(json.at("epoch"));
   report.stage = json.at("stage").get<std::string>();
+  report.trained_samples = json.at("trained_samples").get<std::int64_t>();
+  report.training_seconds = json.at("training_seconds").get<double>();
+  report.training_flops = json.at("training_flops").get<double>();
   return report;
 }
 
@@ -54,6 +67,12 @@ StageSummary stage_summary_of(const Json& json) {
   stage.name = json.at("name").get<std::string>();
   stage.steps = json.at("steps").get<std::int64_t>();
   stage.seconds = json.at("seconds").get<double>();
+  stage.training_seconds = json.at("training_seconds").get<double>();
+  stage.samples = json.at("samples").get<std::int64_t>();
+  const Json& flops = json.at("flops_per_sample");
+  stage.flops_per_sample.forward = flops.at("forward").get<double>();
+  stage.flops_per_sample.input_gradients = flops.at("input_gradients").get<double>();
+  stage.flops_per_sample.weight_gradients = flops.at("weight_gradients").get<double>();
   stage.step_seconds_median = json.at("step_seconds_median").get<double>();
   stage.active_parameters = json.at("active_parameters").get<std::int64_t>();
   stage.bytes_reduced_per_step = json.at("bytes_reduced_per_step").get<std::int64_t>();

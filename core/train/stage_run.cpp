@@ -12,6 +12,7 @@
 #include "core/train/freezer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
+#include "core/train/training_state.h"
 
 namespace thaw {
 namespace {
@@ -64,6 +65,7 @@ StageRun::StageRun(const Context& context)
   enter_optimizer(context);
   optimizer_seconds_ = optimizer_watch.seconds();
   transition_seconds_ = watch.seconds();
+  training_seconds_ = transition_seconds_;
   reset_peak_resident();
 }
 
@@ -88,20 +90,39 @@ void StageRun::enter_optimizer(const Context& context) {
                                  .nesterov = train.nesterov});
 }
 
+at::Tensor StageRun::compute(const Batch& batch, SampleShare share) {
+  if (!StageFlops::due(progress().steps)) {
+    return pass_.run(batch, share, plan_.cut(), *reducer_);
+  }
+  const FlopCounter counter(parameters_.tensors());
+  at::Tensor loss_sum = pass_.run(batch, share, plan_.cut(), *reducer_);
+  flops_.add(counter.flops(), share.samples);
+  return loss_sum;
+}
+
 void StageRun::commit(double seconds) {
   step_seconds_.push_back(seconds);
+  training_seconds_ += seconds;
   last_counters_ = reducer_->counters();
 }
 
-void StageRun::restore(const std::vector<double>& step_seconds, const ReductionOrder& order) {
-  step_seconds_ = step_seconds;
-  reducer_->restore(order);
+void StageRun::restore(const TrainingState& state) {
+  transition_seconds_ = state.so_far.transition_seconds;
+  training_seconds_ = state.so_far.training_seconds;
+  step_seconds_ = state.step_seconds;
+  const auto counted = static_cast<double>(state.flop_samples);
+  flops_.add(state.so_far.flops_per_sample * counted, state.flop_samples);
+  reducer_->restore(state.reduction);
 }
 
-std::vector<double> StageRun::newest_step_seconds() const {
-  constexpr std::size_t kMost = 1000;
-  const std::size_t count = std::min(step_seconds_.size(), kMost);
-  return {step_seconds_.end() - static_cast<std::ptrdiff_t>(count), step_seconds_.end()};
+void StageRun::save(TrainingState& state) const {
+  constexpr std::size_t kMostSteps = 1000;  // enough for a median
+  const auto count = static_cast<std::ptrdiff_t>(std::min(step_seconds_.size(), kMostSteps));
+  state.stage = stage_.name;
+  state.so_far = summary();
+  state.step_seconds.assign(step_seconds_.end() - count, step_seconds_.end());
+  state.flop_samples = flops_.samples();
+  state.reduction = reducer_->order();
 }
 
 std::vector<double> StageRun::rates_by_group() const {
@@ -144,6 +165,9 @@ StageSummary StageRun::summary() const {
   summary.steps = progress().steps;
   summary.step_seconds_median = median(step_seconds_);
   summary.active_parameters = plan_.elements();
+  summary.flops_per_sample = flops_.per_sample();
+  summary.samples = progress().samples;
+  summary.training_seconds = training_seconds_;
   summary.bytes_reduced_per_step = last_counters_.payload_bytes;
   summary.padding_bytes_per_step = last_counters_.padding_bytes;
   summary.peak_memory_bytes = peak_resident_bytes();

@@ -10,6 +10,7 @@
 #include "core/schedule/stage_plan.h"
 #include "core/train/gradient_pass.h"
 #include "core/train/observer.h"
+#include "core/train/stage_flops.h"
 
 namespace thaw {
 
@@ -19,6 +20,7 @@ class Model;
 class Optimizer;
 class ParameterTable;
 class StageCoordinator;
+struct TrainingState;
 
 /// One stage while it lasts: its plan, its reducer, how far it has come and what it has cost.
 /// Building one is the transition into the stage, destroying it the first half of the next.
@@ -43,23 +45,24 @@ class StageRun {
   const Stage& stage() const { return stage_; }
   const StagePlan& plan() const { return plan_; }
   GradientReducer& reducer() { return *reducer_; }
-  const GradientReducer& reducer() const { return *reducer_; }
-  GradientPass& pass() { return pass_; }
   const StageProgress& progress() const { return schedule_.state().progress; }
   /// 0 where nobody knows yet.
   std::int64_t steps() const { return schedule_.stage_steps(); }
   double transition_seconds() const { return transition_seconds_; }
   double clip_norm() const { return clip_norm_; }
 
+  /// Forward and backward of this rank's share, between the reducer's `begin` and `finish`; see
+  /// GradientPass::run. Counts the operations of some steps.
+  at::Tensor compute(const Batch& batch, SampleShare share);
+
   /// Factor on every learning rate in the step to come.
   double rate_factor() const { return schedule_.rate_factor(); }
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
 
-  /// Goes on with a stage that was under way: its steps' times, and how gradients were reduced. A
-  /// collective.
-  void restore(const std::vector<double>& step_seconds, const ReductionOrder& order);
-  /// Times of the last steps, as many as are worth keeping for their median.
-  std::vector<double> newest_step_seconds() const;
+  /// Goes on with a stage that was under way when `state` was taken. A collective.
+  void restore(const TrainingState& state);
+  /// Leaves in `state` what `restore` needs.
+  void save(TrainingState& state) const;
 
   /// A step was committed, which took so long.
   void commit(double seconds);
@@ -81,9 +84,11 @@ class StageRun {
   std::vector<at::Tensor> active_tensors_;
   double clip_norm_;
   double transition_seconds_ = 0;
+  double training_seconds_ = 0;  ///< the transition and all steps
   double optimizer_seconds_ = 0;
   TransitionCosts costs_;
   std::vector<double> step_seconds_;
+  StageFlops flops_;
   ReductionCounters last_counters_;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
@@ -41,6 +42,15 @@ std::set<std::string> active_names(const StagePlan& plan) {
     names.insert(parameter.name);
   }
   return names;
+}
+
+/// What these stages have cost.
+void add_training_cost(EvaluationReport& report, std::span<const StageSummary> stages) {
+  for (const StageSummary& stage : stages) {
+    report.trained_samples += stage.samples;
+    report.training_seconds += stage.training_seconds;
+    report.training_flops += stage.flops();
+  }
 }
 
 /// What is judged is equal on all ranks, so all of them throw together.
@@ -209,9 +219,9 @@ bool Trainer::run_stage() {
   report.index = schedule_.state().stage;
   report.stages = parts_.schedule.stages.size();
   const TrainingState* resumed = std::exchange(resumed_, nullptr);
-  const double seconds_before = resumed != nullptr ? resumed->stage_seconds : 0;
+  const double seconds_before = resumed != nullptr ? resumed->so_far.seconds : 0;
   if (resumed != nullptr) {
-    run.restore(resumed->step_seconds, resumed->reduction);
+    run.restore(*resumed);
   } else {
     tell(&TrainingObserver::transition, report);
   }
@@ -272,8 +282,7 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
     buffers.emplace(parts_.model);
   }
   stage.reducer().begin(share);
-  const at::Tensor loss_sum =
-      stage.pass().run(batch.batch, share, stage.plan().cut(), stage.reducer());
+  const at::Tensor loss_sum = stage.compute(batch.batch, share);
   monitor_.phase(RankPhase::kReduction);
   stage.reducer().finish();
   monitor_.phase(RankPhase::kUpdate);
@@ -362,6 +371,7 @@ void Trainer::evaluate_now(const StageRun& stage) {
     return;
   }
   const Stopwatch watch;
+  const StageSummary running = stage.summary();
   monitor_.phase(RankPhase::kEvaluation);
   settle_buffers();
   const Freezer::EvaluationMode evaluation_mode(freezer_);
@@ -381,6 +391,8 @@ void Trainer::evaluate_now(const StageRun& stage) {
   report.macro_f1 = counts.macro_f1();
   report.samples = counts.samples();
   report.seconds = watch.seconds();
+  add_training_cost(report, stages_);
+  add_training_cost(report, {&running, 1});
   monitor_.phase(RankPhase::kSaving);
   report.best = !best_evaluation_ || report.loss < best_evaluation_->loss;
   last_evaluation_ = report;

@@ -64,11 +64,9 @@ TrainingState Trainer::state(const StageRun* run, double stage_seconds) const {
   state.seconds = seconds_before_ + watch_.seconds();
   state.schedule = to_json(schedule_.state());
   state.in_stage = run != nullptr;
-  state.stage_seconds = stage_seconds;
   if (run != nullptr) {
-    state.stage = run->stage().name;
-    state.step_seconds = run->newest_step_seconds();
-    state.reduction = run->reducer().order();
+    run->save(state);
+    state.so_far.seconds = stage_seconds;
     state.evaluation_pending =
         evaluation_due(*run) && !(last_evaluation_ && last_evaluation_->step == step_);
   } else if (!stages_.empty()) {

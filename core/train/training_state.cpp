@@ -50,7 +50,8 @@ TrainingState read(const Json& json) {
   const Json& stage = json.at("stage");
   state.in_stage = stage.at("under_way").get<bool>();
   state.stage = stage.at("name").get<std::string>();
-  state.stage_seconds = stage.at("seconds").get<double>();
+  state.so_far = stage_summary_of(stage.at("so_far"));
+  state.flop_samples = stage.at("flop_samples").get<std::int64_t>();
   state.step_seconds = stage.at("step_seconds").get<std::vector<double>>();
   const Json& reduction = json.at("reduction");
   state.reduction.parameters = reduction.at("order").get<std::vector<std::string>>();
@@ -79,8 +80,9 @@ std::string to_json(const TrainingState& state) {
       {"stage",
        {{"under_way", state.in_stage},
         {"name", state.stage},
-        {"seconds", state.stage_seconds},
-        {"step_seconds", state.step_seconds}}},
+        {"so_far", json_of(state.so_far)},
+        {"step_seconds", state.step_seconds},
+        {"flop_samples", state.flop_samples}}},
       {"reduction", {{"order", state.reduction.parameters}, {"by_rows", state.reduction.by_rows}}},
       {"evaluation_pending", state.evaluation_pending},
       {"stages", stages},

@@ -29,15 +29,16 @@ struct RunFacts {
 /// Where training stands between two steps: with the weights and the optimizer's state, all that it
 /// takes to go on as if nothing had been. A plain value.
 struct TrainingState {
-  std::int64_t step = 0;    ///< committed steps
-  std::int64_t cursor = 0;  ///< global samples consumed by them
-  double train_loss = 0;    ///< of the last step reported
-  double seconds = 0;       ///< of the run so far
-  std::string schedule;     ///< ScheduleState as JSON
-  bool in_stage = false;    ///< a stage is under way, of which:
-  std::string stage;        ///< its name; else that of the last one
-  double stage_seconds = 0;
-  std::vector<double> step_seconds;  ///< its newest
+  std::int64_t step = 0;             ///< committed steps
+  std::int64_t cursor = 0;           ///< global samples consumed by them
+  double train_loss = 0;             ///< of the last step reported
+  double seconds = 0;                ///< of the run so far
+  std::string schedule;              ///< ScheduleState as JSON
+  bool in_stage = false;             ///< a stage is under way, of which:
+  std::string stage;                 ///< its name; else that of the last one
+  StageSummary so_far;               ///< what it has come to
+  std::vector<double> step_seconds;  ///< of its newest steps
+  std::int64_t flop_samples = 0;     ///< of rank 0, that `so_far.flops_per_sample` is a mean over
   ReductionOrder reduction;
   bool evaluation_pending = false;   ///< the step's evaluation was due and is still to be made
   std::vector<StageSummary> stages;  ///< that ended

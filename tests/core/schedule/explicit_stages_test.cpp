@@ -233,12 +233,6 @@ INSTANTIATE_TEST_SUITE_P(
         BadStage{"until = { epoch = 1 }",
                  "a.toml:4: schedule.stage[0].until.epoch: unknown condition; did you mean "
                  "\"epochs\"?"},
-        BadStage{"until = { any = [{ epochs = 1 }, { plateau = { patience = 2 } }] }",
-                 "a.toml:4: schedule.stage[0].until.any[1].plateau: this version does not have "
-                 "this trigger; a stage may end by epochs, steps, any, all"},
-        BadStage{"until = { seconds = 60 }",
-                 "a.toml:4: schedule.stage[0].until.seconds: this version does not have this "
-                 "trigger; a stage may end by epochs, steps, any, all"},
         BadStage{"until = { epochs = 0.001 }",
                  "a.toml:4: schedule.stage[0].until: 0.001 epochs of 100 training samples are "
                  "less than one sample"},

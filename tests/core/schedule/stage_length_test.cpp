@@ -32,6 +32,16 @@ TEST(StageLength, HandComputed) {
   EXPECT_EQ(samples_of_epochs(1 / 3.0, 9), 3);
 }
 
+TEST(StageLength, OfWhatEndsByMetricsIsBoundedByTheLengthsBesideThem) {
+  const EndCondition plateau{.kind = Kind::kPlateau};
+  EXPECT_EQ(steps_of_stage(plateau, 0, 10, 4), std::nullopt);
+  EXPECT_EQ(steps_of_stage(any({plateau, steps(5)}), 0, 10, 4), 5);
+  EXPECT_EQ(steps_of_stage(all({plateau, steps(5)}), 0, 10, 4), std::nullopt);
+  EXPECT_EQ(steps_of_stage(any({all({plateau, steps(5)}), epochs(3)}), 0, 10, 4), 9);
+  EXPECT_FALSE(length_is_known(any({plateau, steps(5)})));
+  EXPECT_TRUE(length_is_known(any({epochs(1), steps(5)})));
+}
+
 TEST(StageLength, LongRunsInConstantTime) {
   EXPECT_EQ(steps_of_stage(epochs(1e6), 0, 1000000000, 3), 1000000LL * 333333334);
   EXPECT_EQ(advance_cursor(0, 1000000LL * 333333334, 1000000000, 3), 1000000LL * 1000000000);
@@ -85,8 +95,11 @@ TEST(StageLength, EqualsABatchByBatchWalk) {
 }
 
 TEST(StageEnded, NeedsAStepEvenWhereTheConditionRoundsToNothing) {
-  EXPECT_FALSE(stage_ended(epochs(0.01), {0, 0}, 10));
-  EXPECT_TRUE(stage_ended(epochs(0.01), {1, 4}, 10));
+  ScheduleState state;
+  state.triggers = fresh_triggers(epochs(0.01));
+  EXPECT_FALSE(stage_ended(epochs(0.01), state, 10));
+  state.progress = {1, 4};
+  EXPECT_TRUE(stage_ended(epochs(0.01), state, 10));
 }
 
 }  // namespace

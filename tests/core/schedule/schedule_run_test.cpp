@@ -1,0 +1,122 @@
+// A schedule as it is walked through, and its state taken over in the middle.
+#include "core/schedule/schedule_run.h"
+
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "core/schedule/curve.h"
+
+namespace thaw {
+namespace {
+
+Stage stage(const std::string& name, EndCondition until) {
+  Stage stage;
+  stage.name = name;
+  stage.groups = {"head"};
+  stage.learning_rates = {1};
+  stage.until = std::move(until);
+  return stage;
+}
+
+EndCondition plateau_within(double epochs) {
+  EndCondition plateau{.kind = EndCondition::Kind::kPlateau};
+  plateau.metric = {"validation/loss", MetricRule::Mode::kMin, 2, 0, 0};
+  EndCondition until{.kind = EndCondition::Kind::kAny};
+  until.conditions = {plateau, {.kind = EndCondition::Kind::kEpochs, .amount = epochs}};
+  return until;
+}
+
+Schedule schedule() {
+  Schedule result;
+  result.stages = {stage("first", plateau_within(3)),
+                   stage("second", {.kind = EndCondition::Kind::kSteps, .amount = 4})};
+  result.stages[0].curve.shape = Curve::Shape::kLinear;
+  return result;
+}
+
+constexpr std::int64_t kSamples = 37, kBatch = 8;
+
+/// What happened after each step: stage, factor, verdict.
+struct Event {
+  std::string stage;
+  double factor;
+  bool ended;
+  bool operator==(const Event&) const = default;
+};
+
+/// Steps through a schedule with losses of a fixed sequence; a new walker each `restart` steps.
+std::vector<Event> walk(const Schedule& schedule, std::int64_t restart) {
+  const std::vector<double> losses = {5, 4, 4.5, 3, 3, 3.5};
+  std::vector<Event> events;
+  auto run = std::make_unique<ScheduleRun>(schedule, kSamples, kBatch);
+  std::int64_t cursor = 0, steps = 0;
+  std::size_t evaluations = 0;
+  while (run->begin_stage(cursor)) {
+    while (!run->ended()) {
+      const double factor = run->rate_factor();
+      const std::int64_t left = kSamples - cursor % kSamples;
+      const std::int64_t samples = std::min(kBatch, left);
+      cursor += samples;
+      run->commit_step({.samples = samples});
+      if (++steps % 2 == 0) {
+        run->commit_evaluation({{"validation/loss", losses[evaluations++ % losses.size()]}});
+      }
+      events.push_back({run->stage().name, factor, run->ended()});
+      if (steps % restart == 0) {
+        const std::string saved = to_json(run->state());
+        run = std::make_unique<ScheduleRun>(schedule, kSamples, kBatch);
+        run->restore(schedule_state_from_json(saved));
+        EXPECT_TRUE(run->begin_stage(cursor));
+      }
+    }
+    run->end_stage();
+  }
+  return events;
+}
+
+TEST(ScheduleRun, EndsStagesByWhatItIsTold) {
+  const auto events = walk(schedule(), 1000);
+  // Losses 5, 4, 4.5, 3, 3, 3.5 at steps 2, 4, …: two evaluations without a best at step 12, and
+  // 3 epochs would be 15.
+  ASSERT_EQ(events.size(), 16U);
+  EXPECT_TRUE(events[11].ended);
+  EXPECT_EQ(events[11].stage, "first");
+  EXPECT_DOUBLE_EQ(events[3].factor, 1 - 3.0 / 15);
+  EXPECT_EQ(events[12].stage, "second");
+}
+
+TEST(ScheduleRun, GoesOnFromItsState) {
+  const auto whole = walk(schedule(), 1000);
+  for (const std::int64_t restart : {1, 2, 3, 5, 12}) {
+    EXPECT_EQ(walk(schedule(), restart), whole) << restart;
+  }
+}
+
+TEST(ScheduleRun, RefusesTheStateOfAnotherSchedule) {
+  const Schedule known = schedule();
+  ScheduleRun run(known, kSamples, kBatch);
+  ScheduleState state;
+  state.stage = 3;
+  EXPECT_THROW(run.restore(state), InputError);
+  state.stage = 0;
+  state.running = true;  // of a stage with two triggers, and here are none
+  EXPECT_THROW(run.restore(state), InputError);
+}
+
+TEST(ScheduleRun, KnowsTheNextStageAndWhenItIsNear) {
+  const Schedule known = schedule();
+  ScheduleRun run(known, kSamples, kBatch);
+  ASSERT_TRUE(run.begin_stage(0));
+  EXPECT_EQ(run.stage_steps(), 15);
+  EXPECT_EQ(run.next_stage(), &known.stages[1]);
+  for (int i = 0; i < 12; ++i) run.commit_step({.samples = 8});
+  EXPECT_FALSE(run.ends_soon());
+  run.commit_step({.samples = 8});
+  EXPECT_TRUE(run.ends_soon());
+  run.end_stage();
+  ASSERT_TRUE(run.begin_stage(104));
+  EXPECT_EQ(run.next_stage(), nullptr);
+}
+
+}  // namespace
+}  // namespace thaw
