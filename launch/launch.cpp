@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/checkpoint/store.h"
+#include "core/config/configuration_document.h"
 #include "launch/job.h"
 #include "launch/job_process.h"
 #include "launch/launch_command.h"

@@ -366,6 +366,7 @@ bool Trainer::evaluation_due(const StageRun& stage) const {
 }
 
 void Trainer::evaluate_now(const StageRun& stage) {
+  evaluated_step_ = step_;
   if (!parts_.dataset.has_split(kValidation)) {
     schedule_.commit_evaluation({});
     return;

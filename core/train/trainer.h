@@ -120,6 +120,7 @@ class Trainer {
   std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps
   std::int64_t step_ = 0;    ///< committed steps
   std::optional<EvaluationReport> last_evaluation_, best_evaluation_;
+  std::int64_t evaluated_step_ = -1;  ///< at which it was last time for an evaluation
   double last_loss_ = 0;
   std::vector<StageSummary> stages_;
   Stopwatch watch_;

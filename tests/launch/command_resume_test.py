@@ -224,10 +224,10 @@ class Changes(ResumeTest):
     def test_other_threads_warn_and_deterministic_refuses(self):
         place = self.place("run", 3)
         done = self.thaw("train", self.config, "--run-dir", "new", "--resume", place,
-                         "--train.threads", "2")
+                         "--train.threads", "3")
         self.assertIn("threads of a rank (train.threads): ", done.stderr)
         self.assertIn("train.deterministic refuses", self.refused(
-            "train", self.config, "--run-dir", "newer", "--resume", place, "--train.threads", "2",
+            "train", self.config, "--run-dir", "newer", "--resume", place, "--train.threads", "3",
             "--train.deterministic", "true"))
 
 

@@ -23,7 +23,9 @@ TEST(ResumeRulesTest, EveryOptionThatTrainsIsRefusedUnlessItWasThoughtAbout) {
     const ChangeEffect effect = effect_of_change(option.name());
     const bool training =
         option.section == "model" || option.section == "data" || option.section == "train";
-    if (!training) EXPECT_NE(effect, ChangeEffect::kMathematics) << option.name();
+    if (!training) {
+      EXPECT_NE(effect, ChangeEffect::kMathematics) << option.name();
+    }
     refused += effect == ChangeEffect::kMathematics ? 1 : 0;
   }
   EXPECT_GT(refused, 20);

@@ -101,6 +101,8 @@ class ResumeTest : public testing::Test {
                      .communicator = *alone,
                      .coordinator = *coordinator,
                      .observers = {&recorder},
+                     .save_best = {},
+                     .save_last = {},
                      .checkpoints = {.saver = &saver,
                                      .every_steps = every_steps,
                                      .facts = {.version = "test"},
