@@ -120,6 +120,16 @@ void Progress::evaluation(const EvaluationReport& report) {
   std::fflush(stdout);
 }
 
+void Progress::retention(const RetentionReport& report) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  clear_line();
+  fmt::print("  source task ({}) at step {}: loss {:.4f}, accuracy {:.2f} %\n", report.split,
+             report.step, report.loss, 100 * report.accuracy);
+  std::fflush(stdout);
+}
+
 void Progress::end(const RunSummary& summary) {
   if (mode_ == Mode::kOff) {
     return;

@@ -17,6 +17,7 @@ class Progress final : public TrainingObserver {
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
+  void retention(const RetentionReport& report) override;
   void end(const RunSummary& summary) override;
 
  private:

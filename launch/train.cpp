@@ -21,6 +21,7 @@
 #include "launch/arguments.h"
 #include "launch/job.h"
 #include "launch/progress.h"
+#include "launch/retention_setup.h"
 #include "launch/run_setup.h"
 #include "launch/subcommand.h"
 
@@ -97,6 +98,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
              communicator);
   const Configuration& configuration = setup.configuration();
   const Schedule schedule = agreed_schedule(setup, communicator);
+  const std::unique_ptr<Retention> retention = make_retention(setup, communicator);
 
   const RunFolder folder = run_folder(arguments, configuration);
   std::optional<MetricsLog> metrics;
@@ -135,7 +137,8 @@ ExitStatus train(const std::vector<std::string>& command_line,
                    .save_last = [&] { save(folder.last_weights()); },
                    .log_every = configuration.output.log_every,
                    .monitor = &watch.monitor(),
-                   .audit_every = configuration.distributed.audit_every});
+                   .audit_every = configuration.distributed.audit_every,
+                   .retention = retention.get()});
   trainer.run();
   watch.finish();
   if (first) {

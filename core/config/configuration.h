@@ -27,6 +27,8 @@ struct DataOptions {
   std::vector<std::string> file;  ///< one, several, or globs: read as one dataset, in this order
   std::int64_t batch = 64;        ///< global
   std::int64_t seed = 0;
+  double fraction = 1;            ///< of each class's training samples that are used
+  std::int64_t per_class = 0;     ///< training samples of each class at most; 0: no limit
   std::string cache = "auto";     ///< of chunked files: auto | memory | off | a folder
   std::int64_t read_ahead = 4;    ///< batches prepared in advance
   std::int64_t crop_padding = 0;  ///< random crop with so many pixels of padding; 0: none
@@ -91,6 +93,17 @@ struct OutputOptions {
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
 
+/// `[retention]`: what the network knew before, and how much of it is left.
+struct RetentionOptions {
+  std::vector<std::string> data;     ///< files of the source task; none: nothing is measured
+  std::string weights;               ///< of a run on it, with its head
+  std::string split = "validation";  ///< of the source task
+  std::int64_t samples =
+      256;  ///< of the target's training data, to compare representations; 0: none
+
+  friend bool operator==(const RetentionOptions&, const RetentionOptions&) = default;
+};
+
 /// What a configuration file says, but for its schedule (core/schedule/schedule.h).
 /// Paths in it are relative to the working directory, as on the command line.
 struct Configuration {
@@ -99,6 +112,7 @@ struct Configuration {
   TrainOptions train;
   CheckpointOptions checkpoint;
   DistributedOptions distributed;
+  RetentionOptions retention;
   OutputOptions output;
 
   friend bool operator==(const Configuration&, const Configuration&) = default;

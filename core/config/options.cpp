@@ -17,6 +17,7 @@ auto& section_of(Document& document) {
   if constexpr (std::is_same_v<Section, TrainOptions>) return configuration.train;
   if constexpr (std::is_same_v<Section, CheckpointOptions>) return configuration.checkpoint;
   if constexpr (std::is_same_v<Section, DistributedOptions>) return configuration.distributed;
+  if constexpr (std::is_same_v<Section, RetentionOptions>) return configuration.retention;
   if constexpr (std::is_same_v<Section, OutputOptions>) return configuration.output;
   if constexpr (std::is_same_v<Section, ScheduleOptions>) return document.schedule;
 }
@@ -88,6 +89,11 @@ void add_data(TableBuilder& table) {
             Required{});
   table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks", kPositive);
   table.add(&D::seed, "seed", "", "of the order of samples and of their augmentation");
+  table.add(&D::fraction, "fraction", "",
+            "of the training samples of each class that are used, chosen by seed",
+            Range{.above = 0, .most = 1});
+  table.add(&D::per_class, "per-class", "samples", "of each class at most; 0: no limit",
+            kNotNegative);
   table.add(&D::cache, "cache", "",
             "where badly chunked files are kept decoded: auto, memory, off, or a folder");
   table.add(&D::read_ahead, "read-ahead", "batches", "prepared in advance", kNotNegative);
@@ -202,6 +208,17 @@ void add_distributed(TableBuilder& table) {
             kNotNegative);
 }
 
+void add_retention(TableBuilder& table) {
+  using R = RetentionOptions;
+  table.section("retention");
+  table.add(&R::data, "data", "",
+            "HDF5 files of the source task: what the network could do before; empty: not measured");
+  table.add(&R::weights, "weights", "", "of a run on the source task, with its head");
+  table.add(&R::split, "split", "", "of the source task that is measured");
+  table.add(&R::samples, "samples", "samples",
+            "of the training data, on which representations are compared; 0: none", kNotNegative);
+}
+
 void add_output(TableBuilder& table) {
   using O = OutputOptions;
   table.section("output");
@@ -223,6 +240,7 @@ const std::vector<Option>& option_table() {
     add_schedule(builder);
     add_checkpoint(builder);
     add_distributed(builder);
+    add_retention(builder);
     add_output(builder);
     return builder.take();
   }();

@@ -48,6 +48,19 @@ Json stage_json(const StageSummary& stage) {
           {"transition_seconds", stage.transition_seconds}};
 }
 
+Json retention_json(const RetentionReport& report) {
+  Json groups = Json::object();
+  for (const RetentionReport::Group& group : report.groups) {
+    groups[group.name] = {{"distance", number(group.distance)},
+                          {"similarity", number(group.similarity)}};
+  }
+  return {{"split", report.split},
+          {"loss", number(report.loss)},
+          {"accuracy", report.accuracy},
+          {"samples", report.samples},
+          {"groups", groups}};
+}
+
 double flops_of(const RunSummary& summary) {
   double sum = 0;
   for (const StageSummary& stage : summary.stages) sum += stage.flops();
@@ -147,6 +160,16 @@ void MetricsLog::audit(const AuditReport& report) {
                  .dump());
 }
 
+void MetricsLog::retention(const RetentionReport& report) {
+  Json line{{"event", "retention"},
+            {"step", report.step},
+            {"epoch", number(report.epoch)},
+            {"stage", report.stage}};
+  line.update(retention_json(report));
+  line["seconds"] = report.seconds;
+  write_line(line.dump());
+}
+
 void MetricsLog::end(const RunSummary& summary) {
   write_line(Json{{"event", "end"},
                   {"step", summary.steps},
@@ -161,6 +184,13 @@ void MetricsLog::end(const RunSummary& summary) {
   if (summary.evaluated) {
     json["validation"] = evaluation_json(summary.last_evaluation);
     json["best"] = evaluation_json(summary.best_evaluation);
+  }
+  if (!summary.retention.empty()) {
+    const RetentionReport& before = summary.retention.front();
+    const RetentionReport& after = summary.retention.back();
+    json["retention"] = {{"before", retention_json(before)},
+                         {"after", retention_json(after)},
+                         {"forgetting", before.accuracy - after.accuracy}};
   }
   json["stages"] = Json::array();
   for (const StageSummary& stage : summary.stages) {

@@ -19,6 +19,7 @@ class MetricsLog final : public TrainingObserver {
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
   void audit(const AuditReport& report) override;
+  void retention(const RetentionReport& report) override;
   void end(const RunSummary& summary) override;
 
  private:

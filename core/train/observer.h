@@ -98,6 +98,24 @@ struct AuditReport {
   double seconds = 0;  ///< on rank 0, waiting for the others included
 };
 
+/// How much is left of what the network knew before; see Retention. Groups' figures: rank 0's.
+struct RetentionReport {
+  struct Group {
+    std::string name;
+    double distance = 0;    ///< of its parameters from where they started, over their norm then
+    double similarity = 0;  ///< linear CKA of its output then and now; 0 where not measured
+  };
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;  ///< that the steps so far were of; "" at the start
+  std::string split;  ///< of the source task
+  double loss = 0;    ///< on the source task under its own head
+  double accuracy = 0;
+  std::int64_t samples = 0;
+  double seconds = 0;
+  std::vector<Group> groups;
+};
+
 /// What a whole run came to.
 struct RunSummary {
   std::int64_t steps = 0;
@@ -107,6 +125,7 @@ struct RunSummary {
   bool evaluated = false;
   EvaluationReport last_evaluation, best_evaluation;
   std::vector<StageSummary> stages;
+  std::vector<RetentionReport> retention;  ///< before and after training; empty: not measured
   int ranks = 1;
 };
 
@@ -118,6 +137,7 @@ class TrainingObserver {
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
   virtual void audit(const AuditReport&) {}
+  virtual void retention(const RetentionReport&) {}
   virtual void end(const RunSummary&) {}
 };
 

@@ -19,6 +19,7 @@
 #include "core/parallel/replicas.h"
 #include "core/train/audit.h"
 #include "core/train/gradient_norm.h"
+#include "core/train/retention.h"
 #include "core/train/stage_run.h"
 #include "core/train/step_meter.h"
 
@@ -145,6 +146,24 @@ void Trainer::audit_now(const std::string& stage) {
   tell(&TrainingObserver::audit, report);
 }
 
+void Trainer::measure_retention(const std::string& stage) {
+  if (parts_.retention == nullptr) {
+    return;
+  }
+  monitor_.phase(RankPhase::kEvaluation);
+  RetentionReport report = parts_.retention->before();
+  if (step_ > 0) {
+    settle_buffers();
+    const Freezer::EvaluationMode evaluation_mode(freezer_);
+    report = parts_.retention->measure(parts_.communicator);
+  }
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage;
+  retention_ = {parts_.retention->before(), report};
+  tell(&TrainingObserver::retention, report);
+}
+
 double Trainer::epoch() const {
   return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
 }
@@ -156,6 +175,7 @@ RunSummary Trainer::run() {
     schedule_.end_stage();
   }
   audit_now(stages_.empty() ? "" : stages_.back().name);
+  measure_retention(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);
   settle_buffers();
   if (parts_.save_last && parts_.communicator.rank() == 0) {
@@ -168,6 +188,7 @@ RunSummary Trainer::run() {
   summary.train_loss = last_loss_;
   summary.ranks = parts_.communicator.size();
   summary.stages = stages_;
+  summary.retention = retention_;
   summary.evaluated = last_evaluation_.has_value();
   if (summary.evaluated) {
     summary.last_evaluation = *last_evaluation_;
@@ -182,6 +203,7 @@ void Trainer::run_stage() {
   const Stage& stage = schedule_.stage();
   const Communicator& communicator = parts_.communicator;
   audit_now(stages_.empty() ? "" : stages_.back().name);
+  measure_retention(stages_.empty() ? "" : stages_.back().name);
   monitor_.stage(stage.name);
   StageRun run({.model = parts_.model,
                 .batch_norms = batch_norms_,

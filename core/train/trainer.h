@@ -24,6 +24,7 @@ class Audit;
 class Communicator;
 class Dataset;
 class Model;
+class Retention;
 class StageCoordinator;
 class StageRun;
 class StepMeter;
@@ -47,6 +48,7 @@ struct TrainerParts {
   std::int64_t log_every = 1;      ///< steps between two `step` reports
   StepMonitor* monitor = nullptr;  ///< is told where this rank is; null: nobody asks
   std::int64_t audit_every = 0;    ///< steps; 0: ranks compare weights at transitions only
+  Retention* retention = nullptr;  ///< measured at transitions and at the end; null: not
 };
 
 /// Trains a model stage by stage, together with the trainers of the other ranks.
@@ -76,6 +78,8 @@ class Trainer {
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
   void audit_now(const std::string& stage);
+  /// At a stage's boundary; `stage`: that ended.
+  void measure_retention(const std::string& stage);
   double epoch() const;
 
   template <typename Report>
@@ -102,6 +106,7 @@ class Trainer {
   std::optional<EvaluationReport> last_evaluation_, best_evaluation_;
   double last_loss_ = 0;
   std::vector<StageSummary> stages_;
+  std::vector<RetentionReport> retention_;  ///< the first and the last
 };
 
 }  // namespace thaw
