@@ -130,6 +130,27 @@ void Progress::retention(const RetentionReport& report) {
   std::fflush(stdout);
 }
 
+void Progress::checkpoint(const CheckpointReport& report) {
+  if (report.problem.empty()) {
+    return;
+  }
+  clear_line();
+  fmt::print(stderr,
+             "thaw: warning: no checkpoint at step {}: {}\n  training goes on; the next one "
+             "is tried in its turn\n",
+             report.step, report.problem);
+}
+
+void Progress::resume(const ResumeReport& report) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  fmt::print("Goes on after step {} (epoch {:.2f}){} from {}\n", report.step, report.epoch,
+             report.stage.empty() ? "" : fmt::format(" in stage \"{}\"", report.stage),
+             report.path);
+  std::fflush(stdout);
+}
+
 void Progress::end(const RunSummary& summary) {
   if (mode_ == Mode::kOff) {
     return;

@@ -18,6 +18,8 @@ class Progress final : public TrainingObserver {
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
   void retention(const RetentionReport& report) override;
+  void checkpoint(const CheckpointReport& report) override;
+  void resume(const ResumeReport& report) override;
   void end(const RunSummary& summary) override;
 
  private:

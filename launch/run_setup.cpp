@@ -20,6 +20,7 @@
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/gpu_communicator.h"
+#include "launch/checkpoint_weights.h"
 #include "launch/core_binding.h"
 #include "launch/decode_progress.h"
 
@@ -151,7 +152,11 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
     } else if (train.precision == "bfloat16") {
       model->set_precision(at::kBFloat16);
     }
-    if (!options.weights.empty()) {
+    if (CheckpointWeights::is_at(options.weights) && options.head == "loaded") {
+      const CheckpointWeights checkpoint(options.weights);
+      checkpoint.load(*model);
+      setup.weight_names = checkpoint.names();
+    } else if (!options.weights.empty()) {
       setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
     }
     return model;

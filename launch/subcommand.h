@@ -22,6 +22,7 @@ int run_inspect(std::vector<std::string> arguments);
 int run_doctor(std::vector<std::string> arguments);
 int run_scale(std::vector<std::string> arguments);
 int run_export(std::vector<std::string> arguments);
+int run_launch(std::vector<std::string> arguments);
 
 /// In the order of `thaw --help`.
 const std::vector<Subcommand>& subcommands();

@@ -35,4 +35,6 @@ std::string version_line() {
   return text;
 }
 
+const char* thaw_version() { return THAW_VERSION; }
+
 }  // namespace thaw

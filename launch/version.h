@@ -9,4 +9,7 @@ std::string version_text();
 /// The same on one line.
 std::string version_line();
 
+/// "0.1.0"
+const char* thaw_version();
+
 }  // namespace thaw

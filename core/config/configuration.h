@@ -59,6 +59,9 @@ struct TrainOptions {
   std::string frozen_dropout = "off";       ///< off | on
   std::int64_t evaluate_every = 0;          ///< steps; 0: at each epoch's end and each stage's end
   std::int64_t threads = 0;                 ///< intra-op, of a rank; 0: the cores it was given
+  bool deterministic = false;               ///< the same bits in each run, or an error
+  std::string not_finite = "stop";          ///< loss or gradients: stop | skip | go-back
+  std::int64_t skip_limit = 5;              ///< steps in a row that may be skipped
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
 };
@@ -67,6 +70,10 @@ struct TrainOptions {
 struct CheckpointOptions {
   std::int64_t every_steps = 500;  ///< 0: only at transitions and at the end
   std::int64_t keep = 3;
+  bool keep_best = true;         ///< the one with the best evaluation stays too
+  bool keep_transitions = true;  ///< those at transitions stay too
+  bool asynchronous = true;      ///< written beside training
+  double time_limit = 0;         ///< seconds from the start until training is to be over; 0: none
 
   friend bool operator==(const CheckpointOptions&, const CheckpointOptions&) = default;
 };

@@ -139,6 +139,13 @@ void add_train(TableBuilder& table) {
             "0: at the end of each epoch and each stage", kNotNegative);
   table.add(&T::threads, "threads", "threads",
             "that one rank computes with; 0: the cores it was given", kNotNegative);
+  table.add(&T::deterministic, "deterministic", "",
+            "the same bits in each run and resume: refuses what would change them");
+  table.add(&T::not_finite, "not-finite", "",
+            "loss or gradients that are not finite: stop; skip the step; go-back: after too many "
+            "skipped, to the last checkpoint",
+            Choices{"stop", "skip", "go-back"});
+  table.add(&T::skip_limit, "skip-limit", "steps", "in a row that may be skipped", kPositive);
 }
 
 void add_schedule(TableBuilder& table) {
@@ -181,9 +188,17 @@ void add_schedule(TableBuilder& table) {
 void add_checkpoint(TableBuilder& table) {
   using C = CheckpointOptions;
   table.section("checkpoint");
-  table.add(&C::every_steps, "every-steps", "steps",
-            "between checkpoints; 0: only at transitions and at the end", kNotNegative);
+  table.add(
+      &C::every_steps, "every-steps", "steps",
+      "between checkpoints; 0: only at transitions and at the end; -1: only where stopped early",
+      Range{.least = -1});
   table.add(&C::keep, "keep", "checkpoints", "newest ones that stay", kPositive);
+  table.add(&C::keep_best, "keep-best", "", "the one with the best evaluation stays too");
+  table.add(&C::keep_transitions, "keep-transitions", "", "those at transitions stay too");
+  table.add(&C::asynchronous, "asynchronous", "", "written beside training");
+  table.add(&C::time_limit, "time-limit", "seconds",
+            "from the start; training stops in time to save before; 0: none, or Slurm's job end",
+            kNotNegative);
 }
 
 void add_distributed(TableBuilder& table) {
