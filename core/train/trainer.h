@@ -17,6 +17,7 @@
 #include "core/train/observer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
+#include "core/train/stage_best.h"
 
 namespace thaw {
 
@@ -67,11 +68,12 @@ class Trainer {
   /// What a step leaves behind for its report.
   struct StepFigures {
     std::int64_t samples;
-    double rate_factor, gradient_norm;
+    std::vector<double> rates;  ///< of the stage's groups
+    double gradient_norm;
     double data_seconds, seconds;
   };
   void report_step(StageRun& stage, const StepFigures& figures);
-  bool evaluation_due(const StageRun& stage) const;
+  bool evaluation_due() const;
   /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
