@@ -22,6 +22,7 @@
 #include "core/kernels/column_sums.h"
 #include "core/kernels/draws_holder.h"
 #include "core/kernels/element_types.h"
+#include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
 #include "core/kernels/keyed_dropout.h"
 #include "core/kernels/rows_holder.h"
@@ -158,12 +159,24 @@ struct Operands {
   at::Tensor output, gradient, projected_gradient;
 };
 
+/// Two products a head, [length, length] with [length, size]; backward four.
+void report_flops_of(const SampleRows& rows, std::int64_t width, bool backward) {
+  double scores = 0;
+  for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
+    const auto length = static_cast<double>(rows.offsets[i + 1] - rows.offsets[i]);
+    scores += length * length;
+  }
+  report_flops(backward ? FlopKind::kInputGradient : FlopKind::kForward,
+               (backward ? 8 : 4) * scores * static_cast<double>(width));
+}
+
 void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows,
                  const Draws& draws) {
   const std::int64_t tokens = o.projected.size(0);
   const std::int64_t width = o.projected.size(1) / 3;
   const std::int64_t size = width / heads;
   const bool backward = o.gradient.defined();
+  report_flops_of(rows, width, backward);
   const std::int64_t scratch_size = attention_scratch(longest(rows), size, backward);
   with_element_types(o.projected.scalar_type(), [&]<typename E, typename T>() {
     auto* const kernel = backward ? THAW_PICK_SIMD(attention_backward<E, T>)

@@ -7,6 +7,7 @@
 
 #include <atomic>
 
+#include "core/kernels/flop_counter.h"
 #include "core/kernels/matrix_product.h"
 
 namespace thaw {
@@ -59,11 +60,13 @@ struct Project : torch::autograd::Function<Project> {
     const at::Tensor gradient = gradients[0].contiguous();
     variable_list result(sizes.size() + 2);
     if (context->needs_input_grad(0)) {
+      const FlopKindScope counted_as(FlopKind::kInputGradient);
       result[0] = prefers_columns(gradient, /*kept=*/true)
                       ? product_with_columns(gradient, saved[1])
                       : at::mm(gradient, saved[1]);
     }
     std::int64_t column = 0;
+    const FlopKindScope counted_as(FlopKind::kWeightGradient);
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       if (context->needs_input_grad(i + 1)) {
         result[i + 1] = at::mm(gradient.narrow(1, column, sizes[i]).t(), saved[0]);

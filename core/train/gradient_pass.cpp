@@ -5,6 +5,7 @@
 #include "core/data/batch.h"
 #include "core/data/batch_plan.h"
 #include "core/kernels/draw_scope.h"
+#include "core/kernels/flop_counter.h"
 #include "core/models/batch_norm.h"
 #include "core/models/model.h"
 #include "core/prefix/frozen_prefix.h"
@@ -54,6 +55,7 @@ at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total,
   const at::Tensor logits = forward_past_prefix(model_, cut, placed);
   const at::Tensor loss = summed_loss(settings_.loss, logits, placed, settings_.label_smoothing);
   if (loss.requires_grad()) {
+    const FlopBackward backward;
     (loss / static_cast<double>(total)).backward();
   }
   return loss.detach();

@@ -16,10 +16,17 @@ using Json = nlohmann::ordered_json;
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json evaluation_json(const EvaluationReport& report) {
-  return {{"split", report.split},         {"loss", number(report.loss)},
-          {"accuracy", report.accuracy},   {"macro_f1", report.macro_f1},
-          {"samples", report.samples},     {"step", report.step},
-          {"epoch", number(report.epoch)}, {"stage", report.stage}};
+  return {{"split", report.split},
+          {"loss", number(report.loss)},
+          {"accuracy", report.accuracy},
+          {"macro_f1", report.macro_f1},
+          {"samples", report.samples},
+          {"step", report.step},
+          {"epoch", number(report.epoch)},
+          {"stage", report.stage},
+          {"trained_samples", report.trained_samples},
+          {"training_seconds", report.training_seconds},
+          {"training_flops", report.training_flops}};
 }
 
 Json stage_json(const StageSummary& stage) {
@@ -27,11 +34,24 @@ Json stage_json(const StageSummary& stage) {
           {"steps", stage.steps},
           {"seconds", stage.seconds},
           {"step_seconds_median", stage.step_seconds_median},
+          {"training_seconds", stage.training_seconds},
+          {"samples", stage.samples},
+          {"flops_per_sample",
+           {{"forward", stage.flops_per_sample.forward},
+            {"input_gradients", stage.flops_per_sample.input_gradients},
+            {"weight_gradients", stage.flops_per_sample.weight_gradients}}},
+          {"flops", stage.flops()},
           {"active_parameters", stage.active_parameters},
           {"bytes_reduced_per_step", stage.bytes_reduced_per_step},
           {"padding_bytes_per_step", stage.padding_bytes_per_step},
           {"peak_memory_bytes", stage.peak_memory_bytes},
           {"transition_seconds", stage.transition_seconds}};
+}
+
+double flops_of(const RunSummary& summary) {
+  double sum = 0;
+  for (const StageSummary& stage : summary.stages) sum += stage.flops();
+  return sum;
 }
 
 }  // namespace
@@ -136,11 +156,9 @@ void MetricsLog::end(const RunSummary& summary) {
                   {"loss", number(summary.train_loss)},
                   {"seconds", summary.seconds}}
                  .dump());
-  Json json{{"steps", summary.steps},
-            {"epochs", number(summary.epochs)},
-            {"seconds", summary.seconds},
-            {"ranks", summary.ranks},
-            {"train_loss", number(summary.train_loss)}};
+  Json json{{"steps", summary.steps},     {"epochs", number(summary.epochs)},
+            {"seconds", summary.seconds}, {"ranks", summary.ranks},
+            {"flops", flops_of(summary)}, {"train_loss", number(summary.train_loss)}};
   if (summary.evaluated) {
     json["validation"] = evaluation_json(summary.last_evaluation);
     json["best"] = evaluation_json(summary.best_evaluation);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/kernels/flop_counter.h"
 #include "core/parallel/transition_costs.h"
 
 namespace thaw {
@@ -29,6 +30,25 @@ struct StepReport {
   double communication_seconds = 0;  ///< exposed: nothing else went on
 };
 
+/// A stage has ended; a row of `summary.json`.
+struct StageSummary {
+  std::string name;
+  bool goes_on = false;  ///< a further segment of the stage in the row before: see Note [Policies]
+  std::int64_t steps = 0;
+  double seconds = 0;           ///< with evaluations and saving
+  double training_seconds = 0;  ///< of its transition and steps
+  double step_seconds_median = 0;
+  std::int64_t active_parameters = 0;
+  std::int64_t samples = 0;  ///< of all its steps and ranks
+  Flops flops_per_sample;    ///< mean over the steps that were counted
+  /// Of all its samples, on all ranks together.
+  double flops() const { return flops_per_sample.total() * static_cast<double>(samples); }
+  std::int64_t bytes_reduced_per_step = 0;  ///< payload
+  std::int64_t padding_bytes_per_step = 0;
+  std::int64_t peak_memory_bytes = 0;  ///< resident, of this process, within the stage
+  double transition_seconds = 0;
+};
+
 /// Means over one split, each sample counted once.
 struct EvaluationReport {
   std::int64_t step = 0;
@@ -40,7 +60,10 @@ struct EvaluationReport {
   double macro_f1 = 0;
   std::int64_t samples = 0;
   double seconds = 0;
-  bool best = false;  ///< the best of the run so far: its weights are kept
+  bool best = false;                 ///< the best of the run so far: its weights are kept
+  std::int64_t trained_samples = 0;  ///< that were trained on until now
+  double training_seconds = 0;       ///< of steps and transitions until now
+  double training_flops = 0;         ///< of steps until now, all ranks together
 };
 
 /// A stage begins.
@@ -78,20 +101,6 @@ struct AuditReport {
   std::int64_t tensors = 0;
   std::int64_t bytes = 0;
   double seconds = 0;  ///< on rank 0, waiting for the others included
-};
-
-/// A stage has ended; a row of `summary.json`.
-struct StageSummary {
-  std::string name;
-  bool goes_on = false;  ///< a further segment of the stage in the row before: see Note [Policies]
-  std::int64_t steps = 0;
-  double seconds = 0;  ///< with evaluations and saving
-  double step_seconds_median = 0;
-  std::int64_t active_parameters = 0;
-  std::int64_t bytes_reduced_per_step = 0;  ///< payload
-  std::int64_t padding_bytes_per_step = 0;
-  std::int64_t peak_memory_bytes = 0;  ///< resident, of this process, within the stage
-  double transition_seconds = 0;
 };
 
 /// What a whole run came to.

@@ -74,6 +74,7 @@ StageRun::StageRun(const Context& context)
   enter_optimizer(context);
   optimizer_seconds_ = optimizer_watch.seconds();
   transition_seconds_ = watch.seconds();
+  training_seconds_ = transition_seconds_;
   reset_peak_resident();
 }
 
@@ -128,8 +129,19 @@ void StageRun::enter_optimizer(const Context& context) {
                                  .nesterov = train.nesterov});
 }
 
+at::Tensor StageRun::compute(const Batch& batch, SampleShare share) {
+  if (!StageFlops::due(progress().steps)) {
+    return pass_.run(batch, share, plan_.cut(), *reducer_);
+  }
+  const FlopCounter counter(parameters_.tensors());
+  at::Tensor loss_sum = pass_.run(batch, share, plan_.cut(), *reducer_);
+  flops_.add(counter.flops(), share.samples);
+  return loss_sum;
+}
+
 void StageRun::commit(double seconds) {
   step_seconds_.push_back(seconds);
+  training_seconds_ += seconds;
   last_counters_ = reducer_->counters();
 }
 
@@ -177,6 +189,9 @@ StageSummary StageRun::summary() const {
   summary.steps = progress().steps;
   summary.step_seconds_median = median(step_seconds_);
   summary.active_parameters = plan_.elements();
+  summary.flops_per_sample = flops_.per_sample();
+  summary.samples = progress().samples;
+  summary.training_seconds = training_seconds_;
   summary.bytes_reduced_per_step = last_counters_.payload_bytes;
   summary.padding_bytes_per_step = last_counters_.padding_bytes;
   summary.peak_memory_bytes = peak_resident_bytes();

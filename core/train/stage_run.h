@@ -11,6 +11,7 @@
 #include "core/train/freezer.h"
 #include "core/train/gradient_pass.h"
 #include "core/train/observer.h"
+#include "core/train/stage_flops.h"
 
 namespace thaw {
 
@@ -43,7 +44,6 @@ class StageRun {
   const Stage& stage() const { return stage_; }
   const StagePlan& plan() const { return plan_; }
   GradientReducer& reducer() { return *reducer_; }
-  GradientPass& pass() { return pass_; }
   /// Since the stage, or the segment of a policy's, began.
   const StageProgress& progress() const { return schedule_.progress(); }
   /// 0 where nobody knows yet.
@@ -54,6 +54,10 @@ class StageRun {
   /// In the step to come, of each class of the plan.
   std::vector<double> class_rates() const;
   const FrozenLayers& frozen_layers() const { return frozen_layers_; }
+
+  /// Forward and backward of this rank's share, between the reducer's `begin` and `finish`; see
+  /// GradientPass::run. Counts the operations of some steps.
+  at::Tensor compute(const Batch& batch, SampleShare share);
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
 
   /// A step was committed, which took so long.
@@ -78,9 +82,11 @@ class StageRun {
   FrozenLayers frozen_layers_;
   double clip_norm_;
   double transition_seconds_ = 0;
+  double training_seconds_ = 0;  ///< the transition and all steps
   double optimizer_seconds_ = 0;
   TransitionCosts costs_;
   std::vector<double> step_seconds_;
+  StageFlops flops_;
   ReductionCounters last_counters_;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <span>
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
@@ -32,6 +33,15 @@ std::set<std::string> active_names(const StagePlan& plan) {
     names.insert(parameter.name);
   }
   return names;
+}
+
+/// What these stages have cost.
+void add_training_cost(EvaluationReport& report, std::span<const StageSummary> stages) {
+  for (const StageSummary& stage : stages) {
+    report.trained_samples += stage.samples;
+    report.training_seconds += stage.training_seconds;
+    report.training_flops += stage.flops();
+  }
 }
 
 /// The mean loss over the global batch, equal on all ranks. Blocks the host.
@@ -231,8 +241,7 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
   const SampleShare share{batch.batch.size(), batch.global.size()};
   monitor_.phase(RankPhase::kCompute);
   stage.reducer().begin(share);
-  const at::Tensor loss_sum =
-      stage.pass().run(batch.batch, share, stage.plan().cut(), stage.reducer());
+  const at::Tensor loss_sum = stage.compute(batch.batch, share);
   monitor_.phase(RankPhase::kReduction);
   stage.reducer().finish();
   monitor_.phase(RankPhase::kUpdate);
@@ -303,6 +312,7 @@ void Trainer::evaluate_now(const StageRun& stage) {
     return;
   }
   const Stopwatch watch;
+  const StageSummary running = stage.summary();
   monitor_.phase(RankPhase::kEvaluation);
   settle_buffers();
   const Freezer::EvaluationMode evaluation_mode(freezer_);
@@ -322,6 +332,8 @@ void Trainer::evaluate_now(const StageRun& stage) {
   report.macro_f1 = counts.macro_f1();
   report.samples = counts.samples();
   report.seconds = watch.seconds();
+  add_training_cost(report, stages_);
+  add_training_cost(report, {&running, 1});
   monitor_.phase(RankPhase::kSaving);
   report.best = !best_evaluation_ || report.loss < best_evaluation_->loss;
   last_evaluation_ = report;
