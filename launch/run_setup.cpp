@@ -61,6 +61,22 @@ std::vector<std::string> wanted_splits(const SetupRequest& request, const Datase
   return splits;
 }
 
+/// The user's own groups, if the configuration has any, are what freezes and thaws.
+void use_own_groups(Model& model, const ConfigurationDocument& document) {
+  std::vector<ParameterGroup> groups;
+  for (const GroupOptions& group : document.configuration.model.groups) {
+    groups.push_back({group.name, group.parameters});
+  }
+  if (groups.empty()) {
+    return;
+  }
+  try {
+    model.set_freezing_groups(std::move(groups));
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{}: {}", document.where("model.group"), error.what()));
+  }
+}
+
 std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator) {
   return located_errors(setup.document, [&] {
     return agreed_gpu(communicator, setup.topology, setup.configuration().train.device,
@@ -159,6 +175,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
     } else if (!options.weights.empty()) {
       setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
     }
+    use_own_groups(*model, setup.document);
     return model;
   };
   setup.model = agreed(communicator, [&] { return located_errors(setup.document, made_model); });
@@ -181,7 +198,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
 
 std::vector<std::string> RunSetup::group_names() const {
   std::vector<std::string> names;
-  for (const ParameterGroup& group : model->groups()) {
+  for (const ParameterGroup& group : model->freezing_groups()) {
     names.push_back(group.name);
   }
   return names;

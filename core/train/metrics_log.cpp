@@ -53,6 +53,7 @@ void MetricsLog::transition(const TransitionReport& report) {
                   {"stage", report.stage},
                   {"stage_index", report.index},
                   {"groups", groups},
+                  {"curve_steps", report.curve_steps},
                   {"active_parameters", report.active_parameters},
                   {"backward_cut", report.backward_cut},
                   {"plan", report.plan},

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,7 @@ struct StepReport {
 /// A stage has ended; a row of `summary.json`.
 struct StageSummary {
   std::string name;
+  bool goes_on = false;  ///< a further segment of the stage in the row before: see Note [Policies]
   std::int64_t steps = 0;
   double seconds = 0;           ///< with evaluations and saving
   double training_seconds = 0;  ///< of its transition and steps
@@ -75,12 +77,15 @@ struct TransitionReport {
   std::int64_t step = 0;
   double epoch = 0;
   std::string stage;
-  std::size_t index = 0;   ///< of the stage
+  std::size_t index = 0;  ///< of the stage
+  /// How often its policy chose groups before; nothing for a stage without a policy.
+  std::optional<std::int64_t> segment;
   std::size_t stages = 0;  ///< of the schedule
   std::vector<Group> groups;
   std::int64_t active_parameters = 0;
   std::int64_t parameters = 0;
-  std::string backward_cut;      ///< first group that backward reaches
+  std::int64_t curve_steps = 0;  ///< of the learning rates' curve; 0: it has no length
+  std::string backward_cut;      ///< first of the model's own groups that backward reaches
   std::int64_t stage_steps = 0;  ///< 0 where nobody knows yet
   double seconds = 0;            ///< of the whole transition on rank 0, of which:
   TransitionCosts costs;         ///< the coordinator's

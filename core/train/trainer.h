@@ -20,6 +20,7 @@
 #include "core/train/observer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
+#include "core/train/stage_best.h"
 #include "core/train/stop_request.h"
 
 namespace thaw {
@@ -77,12 +78,13 @@ class Trainer {
   /// What a step leaves behind for its report.
   struct StepFigures {
     std::int64_t samples;
-    double rate_factor, gradient_norm;
+    std::vector<double> rates;  ///< of the stage's groups
+    double gradient_norm;
     double data_seconds, seconds;
   };
   void report_step(StageRun& stage, const StepFigures& figures);
   void report_skipped(const StageRun& stage, double loss, double gradient_norm);
-  bool evaluation_due(const StageRun& stage) const;
+  bool evaluation_due() const;
   /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
