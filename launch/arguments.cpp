@@ -18,10 +18,16 @@ ArgumentParser::ArgumentParser(std::string usage, std::string summary)
   options_.add_options()("help,h", "prints this text");
 }
 
-void ArgumentParser::positional(const std::string& name, const std::string& help) {
-  hidden_.add_options()(name.c_str(), po::value<std::string>(), help.c_str());
+void ArgumentParser::positional(const std::string& name, const std::string& help, bool required) {
+  auto* value = po::value<std::string>();
+  if (!required) {
+    value->default_value("");
+  }
+  hidden_.add_options()(name.c_str(), value, help.c_str());
   positions_.add(name.c_str(), 1);
-  required_.push_back(name);
+  if (required) {
+    required_.push_back(name);
+  }
 }
 
 void ArgumentParser::option(const std::string& name, const std::string& help,

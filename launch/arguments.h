@@ -17,8 +17,8 @@ class ArgumentParser {
   /// `usage`: what stands behind "thaw" in the first line of the help, "train CONFIG.toml [...]".
   ArgumentParser(std::string usage, std::string summary);
 
-  /// A positional argument that must be there.
-  void positional(const std::string& name, const std::string& help);
+  /// A positional argument, which must be there, or else is "" where it is not given.
+  void positional(const std::string& name, const std::string& help, bool required = true);
   /// `--name VALUE`; `fallback` where it is not given.
   void option(const std::string& name, const std::string& help, const std::string& fallback = "");
   /// Says that flags `--section.key VALUE` of the configuration are taken too.

@@ -2,7 +2,9 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -30,6 +32,40 @@ std::string step_text(const StepReport& report, double stage_seconds) {
     text += fmt::format("  {} left in stage", clock_text(stage_seconds / done * left));
   }
   return text;
+}
+
+/// "encoder.2, head": the active groups.
+std::string active_groups(const std::vector<TransitionReport::Group>& groups) {
+  std::vector<std::string> names;
+  for (const TransitionReport::Group& group : groups) {
+    if (group.active) {
+      names.push_back(group.name);
+    }
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+/// The segments of a policy's stage as one row, with the largest of what belongs to one step.
+std::vector<StageSummary> whole_stages(const std::vector<StageSummary>& stages) {
+  std::vector<StageSummary> whole;
+  for (const StageSummary& stage : stages) {
+    if (!stage.goes_on || whole.empty()) {
+      whole.push_back(stage);
+      continue;
+    }
+    StageSummary& sum = whole.back();
+    if (sum.name.ends_with("/0")) {
+      sum.name.resize(sum.name.size() - 2);
+    }
+    sum.steps += stage.steps;
+    sum.seconds += stage.seconds;
+    sum.transition_seconds += stage.transition_seconds;
+    sum.step_seconds_median = std::max(sum.step_seconds_median, stage.step_seconds_median);
+    sum.active_parameters = std::max(sum.active_parameters, stage.active_parameters);
+    sum.bytes_reduced_per_step = std::max(sum.bytes_reduced_per_step, stage.bytes_reduced_per_step);
+    sum.peak_memory_bytes = std::max(sum.peak_memory_bytes, stage.peak_memory_bytes);
+  }
+  return whole;
 }
 
 /// Neighbours that are alike share a row: "encoder.0 … encoder.3".
@@ -77,6 +113,12 @@ void Progress::transition(const TransitionReport& report) {
     return;
   }
   clear_line();
+  if (report.segment.value_or(0) > 0) {
+    fmt::print("  \"{}\" at step {}: {} ({} parameters)\n", report.stage, report.step,
+               active_groups(report.groups), with_commas(report.active_parameters));
+    std::fflush(stdout);
+    return;
+  }
   const std::string table = group_table(report.groups);
   fmt::print("Stage {}/{} \"{}\" at step {} (epoch {:.2f}){}\n{}", report.index + 1, report.stages,
              report.stage, report.step, report.epoch,
@@ -120,6 +162,16 @@ void Progress::evaluation(const EvaluationReport& report) {
   std::fflush(stdout);
 }
 
+void Progress::retention(const RetentionReport& report) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  clear_line();
+  fmt::print("  source task ({}) at step {}: loss {:.4f}, accuracy {:.2f} %\n", report.split,
+             report.step, report.loss, 100 * report.accuracy);
+  std::fflush(stdout);
+}
+
 void Progress::checkpoint(const CheckpointReport& report) {
   if (report.problem.empty()) {
     return;
@@ -148,7 +200,7 @@ void Progress::end(const RunSummary& summary) {
   clear_line();
   TextTable table({"stage", ">steps", ">time", ">s/step", ">active", ">reduced/step",
                    ">peak memory", ">transition"});
-  for (const StageSummary& stage : summary.stages) {
+  for (const StageSummary& stage : whole_stages(summary.stages)) {
     table.row({stage.name, with_commas(stage.steps), clock_text(stage.seconds),
                fmt::format("{:.4f}", stage.step_seconds_median),
                with_commas(stage.active_parameters), bytes_text(stage.bytes_reduced_per_step),

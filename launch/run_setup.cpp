@@ -9,6 +9,7 @@
 #include "core/base/suggest.h"
 #include "core/data/dataset.h"
 #include "core/data/expand_files.h"
+#include "core/data/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
 #include "core/models/safetensors.h"
@@ -60,11 +61,39 @@ std::vector<std::string> wanted_splits(const SetupRequest& request, const Datase
   return splits;
 }
 
+/// The user's own groups, if the configuration has any, are what freezes and thaws.
+void use_own_groups(Model& model, const ConfigurationDocument& document) {
+  std::vector<ParameterGroup> groups;
+  for (const GroupOptions& group : document.configuration.model.groups) {
+    groups.push_back({group.name, group.parameters});
+  }
+  if (groups.empty()) {
+    return;
+  }
+  try {
+    model.set_freezing_groups(std::move(groups));
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{}: {}", document.where("model.group"), error.what()));
+  }
+}
+
 std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator) {
   return located_errors(setup.document, [&] {
     return agreed_gpu(communicator, setup.topology, setup.configuration().train.device,
                       gpu_supply());
   });
+}
+
+/// What data.fraction and data.per-class leave of the training split. Alike on all ranks.
+void narrow_training_data(Dataset& dataset, const DataOptions& options,
+                          const std::vector<std::string>& splits) {
+  const SampleSelection selection{.fraction = options.fraction,
+                                  .per_class = options.per_class,
+                                  .seed = static_cast<std::uint64_t>(options.seed)};
+  if (selection.everything() || std::find(splits.begin(), splits.end(), "train") == splits.end()) {
+    return;
+  }
+  dataset.narrow("train", select_samples(dataset.split("train").labels(), selection));
 }
 
 void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
@@ -81,6 +110,7 @@ void open_data(RunSetup& setup, const SetupRequest& request, Communicator& commu
       setup.dataset->split(split).prepare(cache);
     }
   });
+  narrow_training_data(*setup.dataset, options, splits);
   const std::vector<std::string> fingerprints =
       communicator.all_gather(setup.dataset->fingerprint().hex());
   agreed(communicator, [&] {
@@ -145,6 +175,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
     } else if (!options.weights.empty()) {
       setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
     }
+    use_own_groups(*model, setup.document);
     return model;
   };
   setup.model = agreed(communicator, [&] { return located_errors(setup.document, made_model); });
@@ -167,7 +198,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
 
 std::vector<std::string> RunSetup::group_names() const {
   std::vector<std::string> names;
-  for (const ParameterGroup& group : model->groups()) {
+  for (const ParameterGroup& group : model->freezing_groups()) {
     names.push_back(group.name);
   }
   return names;
@@ -185,6 +216,27 @@ RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
   open_data(setup, request, communicator);
   build_model(setup, request, communicator);
   return setup;
+}
+
+RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator) {
+  RunSetup source = setup;
+  Configuration& configuration = source.document.configuration;
+  const RetentionOptions& retention = configuration.retention;
+  agreed(communicator, [&] {
+    if (retention.weights.empty()) {
+      throw InputError("[retention] names data but no weights: name those of a run on that task");
+    }
+  });
+  configuration.data.file = retention.data;
+  configuration.data.fraction = 1;
+  configuration.data.per_class = 0;
+  SetupRequest request;
+  request.weights = retention.weights;
+  request.loaded_head = true;
+  request.splits = {retention.split};
+  open_data(source, request, communicator);
+  build_model(source, request, communicator);
+  return source;
 }
 
 std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator) {

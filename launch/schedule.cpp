@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
+#include "core/base/error.h"
 #include "core/parallel/self_communicator.h"
+#include "core/schedule/replay.h"
 #include "core/schedule/schedule_writer.h"
+#include "core/train/run_history.h"
 #include "launch/arguments.h"
 #include "launch/job.h"
 #include "launch/run_setup.h"
@@ -11,12 +14,29 @@ namespace thaw {
 namespace {
 
 ArgumentParser make_parser() {
-  ArgumentParser parser("schedule CONFIG.toml [--SECTION.KEY VALUE ...]",
+  ArgumentParser parser("schedule CONFIG.toml [--SECTION.KEY VALUE ...] | schedule --from RUN",
                         "Writes the stages of the configuration's schedule out as explicit TOML on "
-                        "standard output: in place of [schedule], they give the identical run.");
-  parser.positional("CONFIG", "the configuration file");
+                        "standard output: in place of [schedule], they give the identical run.\n"
+                        "With --from, writes a whole configuration whose stages are those that "
+                        "happened in a run: whatever ended them or chose their groups, trained "
+                        "again it gives the identical weights.");
+  parser.positional("CONFIG", "the configuration file", /*required=*/false);
+  parser.option("from", "folder of a run, in place of CONFIG");
   parser.takes_configuration();
   return parser;
+}
+
+std::string replayed(const std::string& run, const std::vector<Override>& overrides,
+                     Communicator& alone) {
+  if (!overrides.empty()) {
+    throw InputError("command line: --from writes what happened; options cannot change it");
+  }
+  const RunFolder folder(run);
+  const RunHistory history = read_history(folder);
+  const RunSetup setup = set_up({.path = folder.resolved_configuration().string()}, alone);
+  const Schedule planned = agreed_schedule(setup, alone);
+  return write_configuration_toml(setup.configuration(),
+                                  replay_of(planned, history.stages, history.steps));
 }
 
 ExitStatus write_schedule(const std::vector<std::string>& command_line) {
@@ -26,7 +46,15 @@ ExitStatus write_schedule(const std::vector<std::string>& command_line) {
   }
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::unique_ptr<Communicator> alone = make_self_communicator();
-  const RunSetup setup = set_up({arguments["CONFIG"], arguments.overrides}, *alone);
+  const std::string config = arguments["CONFIG"];
+  if (config.empty() == arguments["from"].empty()) {
+    throw InputError("command line: give a configuration file, or --from and the folder of a run");
+  }
+  if (config.empty()) {
+    fmt::print("{}", replayed(arguments["from"], arguments.overrides, *alone));
+    return ExitStatus::kDone;
+  }
+  const RunSetup setup = set_up({config, arguments.overrides}, *alone);
   fmt::print("{}", write_schedule_toml(agreed_schedule(setup, *alone)));
   return ExitStatus::kDone;
 }

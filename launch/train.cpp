@@ -24,6 +24,7 @@
 #include "launch/progress.h"
 #include "launch/restart_clock.h"
 #include "launch/resume.h"
+#include "launch/retention_setup.h"
 #include "launch/run_setup.h"
 #include "launch/run_stops.h"
 #include "launch/stop_signals.h"
@@ -135,6 +136,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
              communicator);
   const Configuration& configuration = setup.configuration();
   const Schedule schedule = agreed_schedule(setup, communicator);
+  const std::unique_ptr<Retention> retention = make_retention(setup, communicator);
 
   if (configuration.train.deterministic) {
     const std::string off = make_deterministic(setup.gpu.has_value());
@@ -198,6 +200,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
                      .log_every = configuration.output.log_every,
                      .monitor = &watch.monitor(),
                      .audit_every = configuration.distributed.audit_every,
+                     .retention = retention.get(),
                      .checkpoints = {.saver = &saver,
                                      .every_steps = configuration.checkpoint.every_steps,
                                      .configuration = resolved,

@@ -6,18 +6,27 @@
 
 namespace thaw {
 
+/// `[[model.group]]`: parameters that freeze and thaw as one.
+struct GroupOptions {
+  std::string name;
+  std::vector<std::string> parameters;  ///< patterns of their names; "!" in front takes out
+
+  friend bool operator==(const GroupOptions&, const GroupOptions&) = default;
+};
+
 /// `[model]`
 struct ModelOptions {
-  std::string architecture;       ///< bert | resnet | resnet-cifar
-  std::int64_t depth = 0;         ///< of a ResNet
-  std::string weights;            ///< safetensors; "" trains from scratch
-  std::string config;             ///< Hugging Face's config.json (bert)
-  std::string tokenizer;          ///< tokenizer.json, carried along by export (bert)
-  std::string pooling = "mean";   ///< mean | cls
-  std::string head = "new";       ///< new | loaded
-  double dropout = -1;            ///< overrides config.json's; < 0: as there
-  double attention_dropout = -1;  ///< likewise
-  double head_dropout = -1;       ///< likewise, before the head
+  std::string architecture;               ///< bert | resnet | resnet-cifar
+  std::int64_t depth = 0;                 ///< of a ResNet
+  std::string weights;                    ///< safetensors; "" trains from scratch
+  std::string config;                     ///< Hugging Face's config.json (bert)
+  std::string tokenizer;                  ///< tokenizer.json, carried along by export (bert)
+  std::string pooling = "mean";           ///< mean | cls
+  std::string head = "new";               ///< new | loaded
+  double dropout = -1;                    ///< overrides config.json's; < 0: as there
+  double attention_dropout = -1;          ///< likewise
+  double head_dropout = -1;               ///< likewise, before the head
+  std::vector<GroupOptions> groups = {};  ///< from input to output; none: the model's own
 
   friend bool operator==(const ModelOptions&, const ModelOptions&) = default;
 };
@@ -27,6 +36,8 @@ struct DataOptions {
   std::vector<std::string> file;  ///< one, several, or globs: read as one dataset, in this order
   std::int64_t batch = 64;        ///< global
   std::int64_t seed = 0;
+  double fraction = 1;            ///< of each class's training samples that are used
+  std::int64_t per_class = 0;     ///< training samples of each class at most; 0: no limit
   std::string cache = "auto";     ///< of chunked files: auto | memory | off | a folder
   std::int64_t read_ahead = 4;    ///< batches prepared in advance
   std::int64_t crop_padding = 0;  ///< random crop with so many pixels of padding; 0: none
@@ -98,6 +109,17 @@ struct OutputOptions {
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
 
+/// `[retention]`: what the network knew before, and how much of it is left.
+struct RetentionOptions {
+  std::vector<std::string> data;     ///< files of the source task; none: nothing is measured
+  std::string weights;               ///< of a run on it, with its head
+  std::string split = "validation";  ///< of the source task
+  std::int64_t samples =
+      256;  ///< of the target's training data, to compare representations; 0: none
+
+  friend bool operator==(const RetentionOptions&, const RetentionOptions&) = default;
+};
+
 /// What a configuration file says, but for its schedule (core/schedule/schedule.h).
 /// Paths in it are relative to the working directory, as on the command line.
 struct Configuration {
@@ -106,6 +128,7 @@ struct Configuration {
   TrainOptions train;
   CheckpointOptions checkpoint;
   DistributedOptions distributed;
+  RetentionOptions retention;
   OutputOptions output;
 
   friend bool operator==(const Configuration&, const Configuration&) = default;
@@ -114,7 +137,7 @@ struct Configuration {
 /// `[schedule]` but for its stages: a preset and its options. What a preset makes of them is
 /// described in core/schedule/presets.h.
 struct ScheduleOptions {
-  std::string preset;                 ///< full | head-only | top-down | bottom-up; "": own stages
+  std::string preset;                 ///< see core/schedule/presets.h; "": own stages
   std::int64_t groups_per_stage = 1;  ///< that each stage thaws
   double stage_epochs = 0;            ///< length of a stage; 0: follows the total, else 1
   std::int64_t stage_steps = 0;       ///< likewise, in steps
@@ -125,12 +148,29 @@ struct ScheduleOptions {
   double learning_rate = 0;           ///< must be given with a preset
   double head_learning_rate = 0;      ///< 0: as learning_rate
   double discriminative = 1;          ///< a group's rate is that of the group above, over this
+  double final_learning_rate = 0;     ///< of the last stage of chain-thaw, head-then-all; 0: as is
   std::string curve = "constant";     ///< of each stage: constant | linear | cosine | ...
+  std::string curve_at_transition = "restart";  ///< restart | continue
   std::int64_t warmup_steps = 0;
-  double warmup_fraction = 0;  ///< of a stage
-  double final_factor = 0;     ///< where linear and cosine end
-  double cut_fraction = 0.1;   ///< of slanted-triangular
-  double ratio = 32;           ///< of slanted-triangular
+  double warmup_fraction = 0;            ///< of a stage
+  double final_factor = 0;               ///< where linear and cosine end
+  double cut_fraction = 0.1;             ///< of slanted-triangular
+  double ratio = 32;                     ///< of slanted-triangular
+  double power = 1;                      ///< of polynomial
+  std::int64_t thawed_warmup_steps = 0;  ///< own warm-up of groups that a transition thawed
+  double thawed_rate_cap = 0;            ///< of groups that the first stage froze; 0: none
+  std::string optimizer_state = "keep";  ///< at transitions: keep | reset | keep-staying
+  std::string restore_best;              ///< metric; "": weights stay as they are at a stage's end
+  std::string plateau;  ///< metric by which stages end before their length; "": none
+  std::int64_t plateau_patience = 3;
+  double plateau_least_change = 0;
+  double freeze_from = 0.5;               ///< of freeze-out: share of the length, first group's end
+  std::string freeze_plan = "linear";     ///< of freeze-out: linear | cubic
+  bool scale_rates = false;               ///< of freeze-out
+  std::int64_t policy_every_steps = 100;  ///< of random and auto-freeze
+  std::int64_t random_groups = 2;
+  std::int64_t random_seed = 0;
+  double freeze_percentile = 50;  ///< of auto-freeze
 
   friend bool operator==(const ScheduleOptions&, const ScheduleOptions&) = default;
 };

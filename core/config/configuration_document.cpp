@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/config/group_reader.h"
 #include "core/config/option_table.h"
 #include "core/config/problems.h"
 #include "core/config/toml_reader.h"
@@ -129,6 +130,9 @@ class DocumentReader {
     const std::string name = section + "." + entry.key;
     if (name == "schedule.stage") {
       read_stages(entry);
+    } else if (name == "model.group") {
+      document_.configuration.model.groups = read_groups(entry, problems_);
+      document_.given[name] = entry.where;
     } else if (const Option* option = find_option(section, entry.key)) {
       read_option(*option, entry.setting);
     } else {

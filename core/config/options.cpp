@@ -17,6 +17,7 @@ auto& section_of(Document& document) {
   if constexpr (std::is_same_v<Section, TrainOptions>) return configuration.train;
   if constexpr (std::is_same_v<Section, CheckpointOptions>) return configuration.checkpoint;
   if constexpr (std::is_same_v<Section, DistributedOptions>) return configuration.distributed;
+  if constexpr (std::is_same_v<Section, RetentionOptions>) return configuration.retention;
   if constexpr (std::is_same_v<Section, OutputOptions>) return configuration.output;
   if constexpr (std::is_same_v<Section, ScheduleOptions>) return document.schedule;
 }
@@ -88,6 +89,11 @@ void add_data(TableBuilder& table) {
             Required{});
   table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks", kPositive);
   table.add(&D::seed, "seed", "", "of the order of samples and of their augmentation");
+  table.add(&D::fraction, "fraction", "",
+            "of the training samples of each class that are used, chosen by seed",
+            Range{.above = 0, .most = 1});
+  table.add(&D::per_class, "per-class", "samples", "of each class at most; 0: no limit",
+            kNotNegative);
   table.add(&D::cache, "cache", "",
             "where badly chunked files are kept decoded: auto, memory, off, or a folder");
   table.add(&D::read_ahead, "read-ahead", "batches", "prepared in advance", kNotNegative);
@@ -142,11 +148,57 @@ void add_train(TableBuilder& table) {
   table.add(&T::skip_limit, "skip-limit", "steps", "in a row that may be skipped", kPositive);
 }
 
+/// What presets say of transitions and the ends of stages.
+void add_transitions(TableBuilder& table) {
+  using S = ScheduleOptions;
+  const Choices metrics = {"validation/loss", "validation/accuracy", "validation/macro-f1"};
+  Choices with_training = metrics;
+  with_training.insert(with_training.begin(), "train/loss");
+  table.add(&S::thawed_warmup_steps, "thawed-warmup-steps", "steps",
+            "of linear warm-up of groups that a transition thawed", kNotNegative);
+  table.add(&S::thawed_rate_cap, "thawed-rate-cap", "",
+            "most that rates of groups become which the first stage froze; 0: no cap",
+            kNotNegative);
+  table.add(&S::optimizer_state, "optimizer-state", "",
+            "at transitions; keep-staying: kept for groups that stay active, new for all others",
+            Choices{"keep", "reset", "keep-staying"});
+  table.add(&S::restore_best, "restore-best", "",
+            "metric by whose best the weights are put back at a stage's end; empty: they stay",
+            metrics);
+  table.add(&S::plateau, "plateau", "",
+            "metric whose plateau ends a stage before its length; empty: nothing does",
+            with_training);
+  table.add(&S::plateau_patience, "plateau-patience", "evaluations", "without a new best",
+            kPositive);
+  table.add(&S::plateau_least_change, "plateau-least-change", "", "of a new best", kNotNegative);
+}
+
+/// What freeze-out and the policies need.
+void add_freezing(TableBuilder& table) {
+  using S = ScheduleOptions;
+  table.add(&S::freeze_from, "freeze-from", "",
+            "share of the whole length after which freeze-out freezes the first group",
+            Range{.above = 0, .most = 1});
+  table.add(&S::freeze_plan, "freeze-plan", "", "of freeze-out; cubic: earlier ones sooner",
+            Choices{"linear", "cubic"});
+  table.add(&S::scale_rates, "scale-rates", "",
+            "freeze-out divides rates by the share of the length that a group has");
+  table.add(&S::policy_every_steps, "policy-every-steps", "steps",
+            "between two choices of random and auto-freeze", kPositive);
+  table.add(&S::random_groups, "random-groups", "groups",
+            "drawn by random, besides head and embeddings", kPositive);
+  table.add(&S::random_seed, "random-seed", "", "of random's draws");
+  table.add(&S::freeze_percentile, "freeze-percentile", "",
+            "auto-freeze freezes from the input on what changes less than this share of groups",
+            Range{.least = 0, .most = 100});
+}
+
 void add_schedule(TableBuilder& table) {
   using S = ScheduleOptions;
   table.section("schedule");
   table.add(&S::preset, "preset", "", "empty: the stages that the file writes",
-            Choices{"full", "head-only", "top-down", "bottom-up"});
+            Choices{"full", "head-only", "top-down", "bottom-up", "chain-thaw", "head-then-all",
+                    "freeze-out", "random", "auto-freeze"});
   table.add(&S::groups_per_stage, "groups-per-stage", "groups", "that each further stage thaws",
             kPositive);
   table.add(&S::stage_epochs, "stage-epochs", "epochs",
@@ -155,28 +207,38 @@ void add_schedule(TableBuilder& table) {
   table.add(&S::total_epochs, "total-epochs", "epochs",
             "length of all stages; beside stage-epochs, the last stage lasts until then", kEpochs);
   table.add(&S::total_steps, "total-steps", "steps", "length of all stages, in steps", kSteps);
-  table.add(&S::embeddings, "embeddings", "",
-            "turn of the group embeddings or stem; auto: first in bottom-up, last in top-down",
-            Choices{"auto", "first", "last", "never"});
+  table.add(
+      &S::embeddings, "embeddings", "",
+      "turn of the group embeddings or stem; auto: first in bottom-up, last in top-down; random: "
+      "first is always active, last drawn like the layers",
+      Choices{"auto", "first", "last", "never"});
   table.add(&S::head, "head", "", "turn of the head in bottom-up", Choices{"first", "last"});
   table.add(&S::learning_rate, "learning-rate", "",
             "of the head, or of the group below where head-learning-rate is given", kNotNegative);
   table.add(&S::head_learning_rate, "head-learning-rate", "", "0: learning-rate", kNotNegative);
+  table.add(&S::final_learning_rate, "final-learning-rate", "",
+            "of the last stage of chain-thaw and head-then-all; 0: as in the others", kNotNegative);
   table.add(&S::discriminative, "discriminative", "",
             "each group's rate is that of the group above over this (ULMFiT: 2.6)",
             Range{.above = 0});
   table.add(&S::curve, "curve", "", "of the learning rates over each stage",
-            Choices{"constant", "linear", "cosine", "slanted-triangular"});
+            Choices{"constant", "linear", "cosine", "slanted-triangular", "polynomial"});
+  table.add(&S::curve_at_transition, "curve-at-transition", "",
+            "each stage has a curve of its own, or all stages share one",
+            Choices{"restart", "continue"});
   table.add(&S::warmup_steps, "warmup-steps", "steps", "of linear warm-up in each stage",
             Range{.least = 0, .most = 1e15});
   table.add(&S::warmup_fraction, "warmup-fraction", "", "of each stage; for warmup-steps = 0",
             kFraction);
-  table.add(&S::final_factor, "final-factor", "", "where linear and cosine end",
+  table.add(&S::final_factor, "final-factor", "", "where linear, cosine and polynomial end",
             Range{.least = 0, .most = 1});
   table.add(&S::cut_fraction, "cut-fraction", "", "share of slanted-triangular that rises",
             Range{.above = 0, .below = 1});
   table.add(&S::ratio, "ratio", "", "peak over lowest rate of slanted-triangular",
             Range{.least = 1});
+  table.add(&S::power, "power", "", "of polynomial", Range{.above = 0});
+  add_transitions(table);
+  add_freezing(table);
 }
 
 void add_checkpoint(TableBuilder& table) {
@@ -217,6 +279,17 @@ void add_distributed(TableBuilder& table) {
             kNotNegative);
 }
 
+void add_retention(TableBuilder& table) {
+  using R = RetentionOptions;
+  table.section("retention");
+  table.add(&R::data, "data", "",
+            "HDF5 files of the source task: what the network could do before; empty: not measured");
+  table.add(&R::weights, "weights", "", "of a run on the source task, with its head");
+  table.add(&R::split, "split", "", "of the source task that is measured");
+  table.add(&R::samples, "samples", "samples",
+            "of the training data, on which representations are compared; 0: none", kNotNegative);
+}
+
 void add_output(TableBuilder& table) {
   using O = OutputOptions;
   table.section("output");
@@ -238,6 +311,7 @@ const std::vector<Option>& option_table() {
     add_schedule(builder);
     add_checkpoint(builder);
     add_distributed(builder);
+    add_retention(builder);
     add_output(builder);
     return builder.take();
   }();

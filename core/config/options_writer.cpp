@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/config/group_reader.h"
 #include "core/config/option_table.h"
 #include "core/config/toml_text.h"
 
@@ -18,6 +19,7 @@ std::string write_options_toml(const Configuration& configuration) {
       if (option.section != section) continue;
       text += fmt::format("{} = {}\n", toml_key(option.key), toml_text(option.get(document)));
     }
+    if (section == "model") text += write_groups_toml(configuration.model.groups);
   }
   return text;
 }

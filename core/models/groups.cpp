@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/glob.h"
+#include "core/base/suggest.h"
 
 namespace thaw {
 namespace {
@@ -31,34 +32,50 @@ class Matcher {
   std::optional<std::size_t> group_of(const std::string& name, const char* kind) {
     std::optional<std::size_t> found;
     for (std::size_t group = 0; group < groups_.size(); ++group) {
-      for (std::size_t i = 0; i < groups_[group].patterns.size(); ++i) {
-        if (!glob_match(groups_[group].patterns[i], name)) {
-          continue;
-        }
-        used_[group][i] = true;
-        if (found && *found != group) {
-          throw InputError(fmt::format("{} \"{}\" is in two groups, \"{}\" and \"{}\"", kind, name,
-                                       groups_[*found].name, groups_[group].name));
-        }
-        found = group;
+      if (!matches(group, name)) {
+        continue;
       }
+      if (found) {
+        throw InputError(fmt::format("{} \"{}\" is in two groups, \"{}\" and \"{}\"", kind, name,
+                                     groups_[*found].name, groups_[group].name));
+      }
+      found = group;
     }
     return found;
   }
 
-  void require_all_used() const {
+  /// Throws if a pattern matched none of `names`, which are all that there are.
+  void require_all_used(const std::vector<std::string>& names) const {
     for (std::size_t group = 0; group < groups_.size(); ++group) {
       for (std::size_t i = 0; i < used_[group].size(); ++i) {
         if (!used_[group][i]) {
+          const std::string& pattern = groups_[group].patterns[i];
+          const std::string near = nearest_name(pattern, names);
           throw InputError(fmt::format(
-              "group \"{}\": pattern \"{}\" matches no parameter or buffer of the model",
-              groups_[group].name, groups_[group].patterns[i]));
+              "group \"{}\": pattern \"{}\" matches no parameter or buffer of the model{}",
+              groups_[group].name, pattern,
+              near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near)));
         }
       }
     }
   }
 
  private:
+  /// Whether one of the group's patterns matches, and none of those with "!".
+  bool matches(std::size_t group, const std::string& name) {
+    bool in = false;
+    bool out = false;
+    for (std::size_t i = 0; i < groups_[group].patterns.size(); ++i) {
+      const std::string& pattern = groups_[group].patterns[i];
+      const bool negative = pattern.starts_with('!');
+      if (glob_match(negative ? pattern.substr(1) : pattern, name)) {
+        used_[group][i] = true;
+        (negative ? out : in) = true;
+      }
+    }
+    return in && !out;
+  }
+
   const std::vector<ParameterGroup>& groups_;
   std::vector<std::vector<bool>> used_;
 };
@@ -69,6 +86,13 @@ std::string names_of(const std::vector<ParameterGroup>& groups) {
     names.push_back(group.name);
   }
   return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::vector<std::string> names_of_tensors(const torch::nn::Module& module) {
+  std::vector<std::string> names = module.named_parameters().keys();
+  const std::vector<std::string> buffers = module.named_buffers().keys();
+  names.insert(names.end(), buffers.begin(), buffers.end());
+  return names;
 }
 
 struct TensorNames {
@@ -155,7 +179,7 @@ std::vector<GroupTensors> resolve_groups(const torch::nn::Module& module,
     }
     result[*group].buffers.push_back({item.key(), item.value()});
   }
-  matcher.require_all_used();
+  matcher.require_all_used(names_of_tensors(module));
   for (const GroupTensors& group : result) {
     if (group.parameters.empty()) {
       throw InputError(fmt::format(

@@ -18,7 +18,8 @@ struct GroupTensors {
 /// Assigns every parameter and buffer of `module` to exactly one of `groups`; the result has their
 /// order.
 ///
-/// A parameter belongs to the group that has a pattern (core/base/glob.h) matching its name. One
+/// A parameter belongs to the group that has a pattern (core/base/glob.h) matching its name, and
+/// none with "!" in front that does. One
 /// tensor under several names (tied weights) is listed once, under its first name, in the first of
 /// the groups that its names match: backward must reach the earliest place where an active weight
 /// is used. A buffer that no pattern matches goes with the parameters of its module, or of the

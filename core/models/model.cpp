@@ -1,8 +1,16 @@
 #include "core/models/model.h"
 
+#include <utility>
+
 #include "core/base/error.h"
+#include "core/models/groups.h"
 
 namespace thaw {
+
+void Model::set_freezing_groups(std::vector<ParameterGroup> groups) {
+  resolve_groups(*this, groups);
+  freezing_groups_ = std::move(groups);
+}
 
 void Model::set_precision(at::ScalarType compute) {
   if (compute != at::kFloat) {

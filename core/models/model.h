@@ -15,7 +15,7 @@ namespace thaw {
 struct Batch;
 
 /// A named set of parameters that freezes and thaws as one. Patterns are globs over the module's
-/// own parameter and buffer names (`*` matches dots too).
+/// own parameter and buffer names (`*` matches dots too); "!" in front takes out what it matches.
 struct ParameterGroup {
   std::string name;
   std::vector<std::string> patterns;
@@ -29,6 +29,14 @@ class Model : public torch::nn::Module {
  public:
   /// From input to output; every parameter belongs to exactly one.
   virtual const std::vector<ParameterGroup>& groups() const = 0;
+
+  /// What freezes and thaws as one: `groups()`, or else groups of the user's own at any grain, over
+  /// several of the model's or within one. Their order is that of schedules.
+  const std::vector<ParameterGroup>& freezing_groups() const {
+    return freezing_groups_.empty() ? groups() : freezing_groups_;
+  }
+  /// Throws InputError where they do not hold every parameter once (see resolve_groups).
+  void set_freezing_groups(std::vector<ParameterGroup> groups);
 
   /// Runs groups [first, last). `input` is what group `first - 1` returned, undefined for
   /// first == 0; the result of the last group is the logits.
@@ -49,6 +57,9 @@ class Model : public torch::nn::Module {
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
   /// it derives from frozen weights (bfloat16 copies, packed weights).
   virtual void weights_changed() {}
+
+ private:
+  std::vector<ParameterGroup> freezing_groups_;  ///< empty: as `groups()`
 };
 
 }  // namespace thaw

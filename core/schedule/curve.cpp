@@ -32,6 +32,8 @@ double shape_factor(const Curve& curve, std::int64_t step, std::int64_t length) 
       return linear(progress, curve.final_factor);
     case Curve::Shape::kCosine:
       return cosine(progress, curve.final_factor);
+    case Curve::Shape::kPolynomial:
+      return curve.final_factor + (1 - curve.final_factor) * std::pow(1 - progress, curve.power);
     case Curve::Shape::kSlantedTriangular:
       return slanted_triangular(curve, step, length);
   }
@@ -51,6 +53,15 @@ double curve_factor(const Curve& curve, std::int64_t step, std::int64_t length) 
   return shape_factor(curve, std::min(step - warmup, main_length), main_length);
 }
 
+double curve_factor(const Curve& curve, const std::string& group, std::int64_t step,
+                    std::int64_t length) {
+  const auto own = curve.group_steps.find(group);
+  if (own == curve.group_steps.end()) return curve_factor(curve, step, length);
+  Curve of_group = curve;
+  of_group.steps = own->second;
+  return curve_factor(of_group, step, own->second);
+}
+
 std::int64_t warmup_steps(const Curve& curve, std::int64_t length) {
   if (curve.warmup_steps > 0) return curve.warmup_steps;
   return std::llround(curve.warmup_fraction * static_cast<double>(length));
@@ -63,8 +74,15 @@ bool needs_length(const Curve& curve) {
 
 std::string_view name_of(Curve::Shape shape) {
   static constexpr std::string_view kNames[] = {"constant", "linear", "cosine",
-                                                "slanted-triangular"};
+                                                "slanted-triangular", "polynomial"};
   return kNames[static_cast<std::size_t>(shape)];
+}
+
+const std::vector<Curve::Shape>& curve_shapes() {
+  using Shape = Curve::Shape;
+  static const std::vector<Shape> shapes = {Shape::kConstant, Shape::kLinear, Shape::kCosine,
+                                            Shape::kSlantedTriangular, Shape::kPolynomial};
+  return shapes;
 }
 
 }  // namespace thaw

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/schedule/schedule.h"
 
@@ -19,9 +21,14 @@ namespace thaw {
 /// - linear: from 1 to `final_factor`, 1 − (1 − f)·p
 /// - cosine: half a cosine from 1 to `final_factor`, f + (1 − f)·(1 + cos πp) / 2 (Loshchilov and
 ///   Hutter, SGDR, 2017, equation 5, without restarts)
+/// - polynomial: f + (1 − f)·(1 − p)^power
 /// - slanted triangular: Howard and Ruder, ULMFiT, 2018, section 3.2: a short linear rise over
 ///   `cut_fraction` of the steps from 1 / `ratio` to 1, then a long linear fall back
 double curve_factor(const Curve& curve, std::int64_t step, std::int64_t length);
+
+/// The same for one group, which may have a length of its own (`curve.group_steps`).
+double curve_factor(const Curve& curve, const std::string& group, std::int64_t step,
+                    std::int64_t length);
 
 /// Steps of warm-up of a curve over a stage of `length` steps.
 std::int64_t warmup_steps(const Curve& curve, std::int64_t length);
@@ -29,7 +36,10 @@ std::int64_t warmup_steps(const Curve& curve, std::int64_t length);
 /// Whether the curve takes its length from the stage, so that there must be one.
 bool needs_length(const Curve& curve);
 
-/// "constant", "linear", "cosine", "slanted-triangular".
+/// "constant", "linear", "cosine", "slanted-triangular", "polynomial".
 std::string_view name_of(Curve::Shape shape);
+
+/// All shapes, in the order of their names above.
+const std::vector<Curve::Shape>& curve_shapes();
 
 }  // namespace thaw

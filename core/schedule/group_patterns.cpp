@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "core/base/glob.h"
 #include "core/config/toml_text.h"
@@ -18,7 +19,30 @@ bool continues(const std::string& name, const std::string& next) {
   return next == name.substr(0, stem) + std::to_string(std::stoi(name.substr(stem)) + 1);
 }
 
+void collect_entries(const Setting& table, const std::string& prefix,
+                     std::vector<PatternEntry>& entries) {
+  for (const Setting::Entry& entry : *table.table()) {
+    const std::string pattern = prefix + entry.key;
+    if (entry.setting.table()) {
+      collect_entries(entry.setting, pattern + ".", entries);
+    } else {
+      entries.push_back({pattern, entry.where, &entry.setting});
+    }
+  }
+}
+
 }  // namespace
+
+std::vector<PatternEntry> pattern_entries(const Setting& table) {
+  std::vector<PatternEntry> entries;
+  collect_entries(table, "", entries);
+  // Tables inside drew their entries together.
+  std::stable_sort(
+      entries.begin(), entries.end(), [](const PatternEntry& a, const PatternEntry& b) {
+        return std::tie(a.where.line, a.where.column) < std::tie(b.where.line, b.where.column);
+      });
+  return entries;
+}
 
 std::vector<std::size_t> matching_groups(const std::string& pattern,
                                          const std::vector<std::string>& groups) {

@@ -4,80 +4,99 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
 
+#include "core/schedule/preset_stages.h"
 #include "core/schedule/stage_keys.h"
+#include "core/schedule/stage_length.h"
 
 namespace thaw {
 namespace {
 
-/// A stage of a preset before lengths and rates.
-struct Step {
-  std::string name;
-  std::vector<std::size_t> thawed;  ///< groups that join in this stage
-};
-
 class PresetWriter {
  public:
   PresetWriter(const ConfigurationDocument& document, const std::vector<std::string>& groups,
-               Problems& problems)
-      : document_(document), options_(document.schedule), groups_(groups), problems_(problems) {}
+               std::int64_t train_samples, Problems& problems)
+      : document_(document),
+        options_(document.schedule),
+        groups_(groups),
+        train_samples_(train_samples),
+        problems_(problems) {}
 
   std::vector<Setting> write() {
     if (options_.learning_rate == 0) {
       report("schedule.learning-rate", "a preset needs a rate above 0");
     }
-    const std::vector<Step> steps = steps_of_preset();
+    if (options_.preset == "freeze-out") return write_freeze_out();
+    const std::vector<PresetStage> steps = preset_stages(options_, groups_);
     const std::vector<Setting> lengths = lengths_of(steps.size());
     if (!problems_.empty()) return {};
     std::vector<Setting> stages;
-    std::set<std::size_t> active;
     for (std::size_t i = 0; i < steps.size(); ++i) {
-      active.insert(steps[i].thawed.begin(), steps[i].thawed.end());
-      stages.push_back(stage(steps[i].name, active, lengths[i]));
+      Setting::Table rates;
+      for (const std::size_t group : steps[i].active) {
+        rates.push_back(entry(groups_[group].c_str(), rate_of(group, steps[i].name == "all")));
+      }
+      stages.push_back(stage(steps[i].name, rates, curve(), until(lengths[i]), i));
     }
     return stages;
   }
 
  private:
-  // --- which groups, when ---
+  // --- freeze-out ---
 
-  std::vector<Step> steps_of_preset() const {
-    const std::size_t head = groups_.size() - 1;
-    const bool has_input = head > 0 && (groups_[0] == "embeddings" || groups_[0] == "stem");
-    std::vector<std::size_t> layers;
-    for (std::size_t i = has_input ? 1 : 0; i < head; ++i) layers.push_back(i);
-
-    if (options_.preset == "head-only") return {{groups_[head], {head}}};
-    const std::string& turn = options_.embeddings;
-    if (options_.preset == "full") {
-      Step all{"full", layers};
-      all.thawed.push_back(head);
-      if (has_input && turn != "never") all.thawed.push_back(0);
-      return {all};
+  std::vector<Setting> write_freeze_out() {
+    const std::int64_t total = total_steps();
+    if (!problems_.empty()) return {};
+    const auto units = freezing_units(options_, groups_);
+    const auto times =
+        freezing_times(units.size(), options_.freeze_from, options_.freeze_plan == "cubic");
+    std::map<std::size_t, std::int64_t> ends;  // of each group
+    Setting::Table group_steps, all_rates;
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      const auto end =
+          std::max<std::int64_t>(1, std::llround(times[i] * static_cast<double>(total)));
+      for (const std::size_t group : units[i]) {
+        ends[group] = end;
+        group_steps.push_back(entry(groups_[group].c_str(), end));
+        all_rates.push_back(
+            entry(groups_[group].c_str(), rate_of(group) / (options_.scale_rates ? times[i] : 1)));
+      }
     }
-    const bool upwards = options_.preset == "bottom-up";
-    const bool input_first = has_input && (turn == "first" || (turn == "auto" && upwards));
-    const bool input_last = has_input && (turn == "last" || (turn == "auto" && !upwards));
-    if (!upwards) std::reverse(layers.begin(), layers.end());
-
-    std::vector<Step> steps;
-    const bool head_last = upwards && options_.head == "last";
-    if (!upwards) steps.push_back({groups_[head], {head}});
-    if (upwards && input_first) steps.push_back({groups_[0], {0}});
-    const auto at_once = static_cast<std::size_t>(std::min<std::int64_t>(
-        options_.groups_per_stage, static_cast<std::int64_t>(groups_.size())));
-    for (std::size_t i = 0; i < layers.size(); i += at_once) {
-      const std::size_t end = std::min(i + at_once, layers.size());
-      steps.push_back({groups_[layers[end - 1]],
-                       {layers.begin() + static_cast<std::ptrdiff_t>(i),
-                        layers.begin() + static_cast<std::ptrdiff_t>(end)}});
+    Setting::Table falling = curve();
+    if (options_.curve != "constant") falling.push_back(entry("steps", group_steps));
+    std::vector<Setting> stages;
+    for (std::int64_t begin = 0; begin < total;) {
+      Setting::Table rates;
+      std::int64_t end = total;
+      for (const Setting::Entry& rate : all_rates) {
+        const std::int64_t its = ends.at(index_of(rate.key));
+        if (its <= begin) continue;
+        rates.push_back(rate);
+        end = std::min(end, its);
+      }
+      const Setting length{Setting::Table{entry("steps", end - begin)}, preset()};
+      stages.push_back(stage(rates.front().key, rates, falling, length, stages.size()));
+      begin = end;
     }
-    if (head_last || steps.empty()) steps.push_back({groups_[head], {head}});
-    if (input_last) steps.push_back({groups_[0], {0}});
-    if (!head_last) steps.front().thawed.push_back(head);
-    if (input_first) steps.front().thawed.push_back(0);
-    return steps;
+    return stages;
+  }
+
+  std::int64_t total_steps() {
+    const auto& o = options_;
+    refuse_both("total-epochs", o.total_epochs > 0, "total-steps", o.total_steps > 0);
+    if (o.total_steps > 0) return o.total_steps;
+    if (o.total_epochs == 0) {
+      report("schedule.preset", "freeze-out needs total-epochs or total-steps");
+      return 0;
+    }
+    const EndCondition epochs{.kind = EndCondition::Kind::kEpochs, .amount = o.total_epochs};
+    return *steps_of_stage(epochs, 0, train_samples_, document_.configuration.data.batch);
+  }
+
+  std::size_t index_of(const std::string& group) const {
+    return static_cast<std::size_t>(std::find(groups_.begin(), groups_.end(), group) -
+                                    groups_.begin());
   }
 
   // --- how long ---
@@ -137,12 +156,13 @@ class PresetWriter {
 
   // --- how fast ---
 
-  double rate_of(std::size_t group) const {
+  double rate_of(std::size_t group, bool final = false) const {
     const std::size_t head = groups_.size() - 1;
-    const bool own = options_.head_learning_rate > 0;
+    final = final && options_.final_learning_rate > 0;
+    const bool own = !final && options_.head_learning_rate > 0;
     if (group == head && own) return options_.head_learning_rate;
     const std::size_t top = own ? head - 1 : head;
-    return options_.learning_rate /
+    return (final ? options_.final_learning_rate : options_.learning_rate) /
            std::pow(options_.discriminative, static_cast<double>(top - group));
   }
 
@@ -160,18 +180,50 @@ class PresetWriter {
     return {key, preset(), {value, preset()}};
   }
 
-  Setting stage(const std::string& name, const std::set<std::size_t>& active,
-                const Setting& until) const {
+  /// A length, or a plateau that it bounds.
+  Setting until(const Setting& length) const {
+    if (options_.plateau.empty()) return length;
+    const Setting::Table plateau = {entry("metric", options_.plateau),
+                                    entry("patience", options_.plateau_patience),
+                                    entry("least-change", options_.plateau_least_change)};
+    return {Setting::Table{entry("plateau", plateau), {"at-most", preset(), length}}, preset()};
+  }
+
+  /// Stage number `index`, which trains the groups of `rates`.
+  Setting stage(const std::string& name, const Setting::Table& rates, const Setting::Table& curve,
+                const Setting& until, std::size_t index) const {
+    const auto& o = options_;
     Setting::Array names;
-    Setting::Table rates;
-    for (const std::size_t group : active) {
-      names.push_back({groups_[group], preset()});
-      rates.push_back(entry(groups_[group].c_str(), rate_of(group)));
-    }
+    for (const Setting::Entry& rate : rates) names.push_back({rate.key, preset()});
     Setting::Table table = {entry("name", name), entry("groups", names),
-                            entry("learning-rate", rates), entry("curve", curve())};
+                            entry("learning-rate", rates)};
+    const bool continues =
+        index > 0 && (o.curve_at_transition == "continue" || o.preset == "freeze-out");
+    table.push_back(continues ? entry("curve", std::string("continued")) : entry("curve", curve));
     table.push_back({"until", preset(), until});
+    if (o.preset == "random" || o.preset == "auto-freeze") {
+      table.push_back(entry("policy", policy(names)));
+    }
+    table.push_back(entry("thawed-warmup-steps", o.thawed_warmup_steps));
+    table.push_back(entry("thawed-rate-cap", o.thawed_rate_cap));
+    table.push_back(entry("optimizer-state", o.optimizer_state));
+    table.push_back(entry("restore-best", o.restore_best));
     return {table, preset()};
+  }
+
+  Setting::Table policy(const Setting::Array& names) const {
+    Setting::Table table = {entry("kind", options_.preset),
+                            entry("every-steps", options_.policy_every_steps)};
+    if (options_.preset == "auto-freeze") {
+      table.push_back(entry("percentile", options_.freeze_percentile));
+      return table;
+    }
+    table.push_back(entry("groups", options_.random_groups));
+    table.push_back(entry("seed", options_.random_seed));
+    if (options_.embeddings == "last") {  // drawn like the layers
+      table.push_back(entry("always", Setting::Array{names.back()}));
+    }
+    return table;
   }
 
   Setting::Table curve() const {
@@ -181,9 +233,10 @@ class PresetWriter {
     } else if (options_.warmup_fraction > 0) {
       table.push_back(entry("warmup-fraction", options_.warmup_fraction));
     }
-    if (options_.curve == "linear" || options_.curve == "cosine") {
-      table.push_back(entry("final-factor", options_.final_factor));
-    }
+    const bool falls =
+        options_.curve == "linear" || options_.curve == "cosine" || options_.curve == "polynomial";
+    if (falls) table.push_back(entry("final-factor", options_.final_factor));
+    if (options_.curve == "polynomial") table.push_back(entry("power", options_.power));
     if (options_.curve == "slanted-triangular") {
       table.push_back(entry("cut-fraction", options_.cut_fraction));
       table.push_back(entry("ratio", options_.ratio));
@@ -194,6 +247,7 @@ class PresetWriter {
   const ConfigurationDocument& document_;
   const ScheduleOptions& options_;
   const std::vector<std::string>& groups_;
+  const std::int64_t train_samples_;
   Problems& problems_;
 };
 
@@ -201,8 +255,8 @@ class PresetWriter {
 
 std::vector<Setting> write_out_preset(const ConfigurationDocument& document,
                                       const std::vector<std::string>& model_groups,
-                                      Problems& problems) {
-  return PresetWriter(document, model_groups, problems).write();
+                                      std::int64_t train_samples, Problems& problems) {
+  return PresetWriter(document, model_groups, train_samples, problems).write();
 }
 
 }  // namespace thaw

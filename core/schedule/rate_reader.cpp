@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
-#include <tuple>
 
 #include "core/config/option_table.h"
 #include "core/config/toml_text.h"
@@ -61,48 +59,20 @@ class RateReader {
     return rates;
   }
 
-  struct Entry {
-    std::vector<std::size_t> groups;  ///< that the pattern matches
-    double rate;
-    Location where;
-  };
-
-  /// Entries of the table. To TOML, `encoder.0 = 1e-4` without quotes is a table inside the table;
-  /// here it means the same as `"encoder.0" = 1e-4`.
-  bool collect(const Setting& table, const std::string& prefix, std::vector<Entry>& entries) {
-    bool good = true;
-    for (const Setting::Entry& entry : *table.table()) {
-      const std::string pattern = prefix + entry.key;
-      if (entry.setting.table()) {
-        good = collect(entry.setting, pattern + ".", entries) && good;
-        continue;
-      }
-      const auto groups = matching_groups(pattern, model_groups_);
-      if (groups.empty()) {
-        problems_.add(entry.where, subject_, no_group_matches(pattern, model_groups_));
-      }
-      const auto rate = read_number("learning-rate", entry.setting,
-                                    fmt::format("{}.{}", subject_, toml_key(pattern)));
-      good = good && rate && !groups.empty();
-      if (good) entries.push_back({groups, *rate, entry.where});
-    }
-    return good;
-  }
-
   Rates read_table(const Setting& setting) {
-    std::vector<Entry> entries;
-    if (!collect(setting, "", entries)) return std::nullopt;
-    // Tables inside drew their entries together. What a flag or a preset wrote has no line, or one
-    // line for all, and keeps its order in front.
-    std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-      return std::tie(a.where.line, a.where.column) < std::tie(b.where.line, b.where.column);
-    });
+    bool good = true;
     std::vector<std::optional<double>> of_group(model_groups_.size());
-    for (const Entry& entry : entries) {
-      for (const std::size_t group : entry.groups) {
-        if (!of_group[group]) of_group[group] = entry.rate;
+    for (const auto& [pattern, where, value] : pattern_entries(setting)) {
+      const auto groups = matching_groups(pattern, model_groups_);
+      if (groups.empty()) problems_.add(where, subject_, no_group_matches(pattern, model_groups_));
+      const auto rate =
+          read_number("learning-rate", *value, fmt::format("{}.{}", subject_, toml_key(pattern)));
+      good = good && rate && !groups.empty();
+      for (const std::size_t group : groups) {
+        if (!of_group[group]) of_group[group] = rate;
       }
     }
+    if (!good) return std::nullopt;
     std::vector<double> rates;
     std::vector<std::string> without;
     for (const std::size_t group : active_) {

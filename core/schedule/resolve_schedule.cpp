@@ -10,6 +10,7 @@
 #include "core/config/toml_text.h"
 #include "core/schedule/curve.h"
 #include "core/schedule/presets.h"
+#include "core/schedule/schedule_run.h"
 #include "core/schedule/stage_length.h"
 #include "core/schedule/stage_override.h"
 #include "core/schedule/stage_reader.h"
@@ -23,7 +24,7 @@ constexpr double kMostSamples = 1e15;
 /// The stages as settings, from the preset or from the file.
 std::vector<Setting> written_stages(const ConfigurationDocument& document,
                                     const std::vector<std::string>& model_groups,
-                                    Problems& problems) {
+                                    std::int64_t train_samples, Problems& problems) {
   const bool has_preset = !document.schedule.preset.empty();
   if (has_preset && !document.stages.empty()) {
     problems.add(document.given.find("schedule.preset")->second, "schedule.preset",
@@ -31,7 +32,7 @@ std::vector<Setting> written_stages(const ConfigurationDocument& document,
                              document.stages.front().where.line));
     return {};
   }
-  if (has_preset) return write_out_preset(document, model_groups, problems);
+  if (has_preset) return write_out_preset(document, model_groups, train_samples, problems);
   if (document.stages.empty()) {
     problems.add({document.path, 0, {}}, "schedule",
                  "no stages; give [schedule] a preset, or write [[schedule.stage]]");
@@ -104,25 +105,35 @@ std::string wrong_length(const EndCondition& until, std::int64_t train_samples,
   return "";
 }
 
-/// What is wrong with the curve of a stage of at most `steps` steps, "" where nothing is.
-std::string wrong_curve(const Curve& curve, std::optional<std::int64_t> steps) {
-  if (!steps && needs_length(curve)) {
-    return fmt::format(
-        "{} needs a length, and no number of epochs or steps bounds this stage: give curve.steps, "
-        "or until.at-most",
-        curve.shape == Curve::Shape::kConstant ? "warmup-fraction" : name_of(curve.shape));
-  }
-  const std::int64_t length = curve.steps > 0 ? curve.steps : steps.value_or(0);
+std::string wrong_warmup(const Curve& curve, std::int64_t length) {
   const std::int64_t warmup = warmup_steps(curve, length);
   if (length == 0 || warmup == 0 || warmup < length) return "";
   return fmt::format("a warm-up of {} steps leaves nothing of {} steps", warmup, length);
 }
 
+/// What is wrong with a curve over `steps` steps (0: nobody knows), "" where nothing is. `runs_on`:
+/// the stage after goes on with it.
+std::string wrong_curve(const Curve& curve, std::int64_t steps, bool runs_on) {
+  if (steps == 0 && needs_length(curve)) {
+    return fmt::format(
+        "{} needs a length, and no number of epochs or steps bounds {}: give curve.steps, or "
+        "until.at-most",
+        curve.shape == Curve::Shape::kConstant ? "warmup-fraction" : name_of(curve.shape),
+        runs_on ? "all the stages that it runs over" : "this stage");
+  }
+  std::string wrong = wrong_warmup(curve, steps);
+  for (const auto& [group, its] : curve.group_steps) {
+    if (wrong.empty()) wrong = wrong_warmup(curve, its);
+  }
+  return wrong;
+}
+
 /// Checks lengths, that curves have one, and that warm-ups fit into it. `settings` are what
 /// `stages` were read from. After a stage whose end is open, the place of the next in its epoch is
 /// a guess.
-void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>& settings,
+void check_lengths(const Schedule& schedule, const std::vector<Setting>& settings,
                    std::int64_t train_samples, std::int64_t batch, Problems& problems) {
+  const std::vector<Stage>& stages = schedule.stages;
   std::int64_t cursor = 0;
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const Stage& stage = stages[i];
@@ -133,7 +144,11 @@ void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>&
       return;
     }
     const auto steps = steps_of_stage(stage.until, cursor, train_samples, batch);
-    const std::string objection = wrong_curve(stage.curve, steps);
+    const std::string objection =
+        stage.curve.continued
+            ? ""
+            : wrong_curve(stage.curve, steps_of_curve(schedule, i, cursor, train_samples, batch),
+                          i + 1 < stages.size() && stages[i + 1].curve.continued);
     if (!objection.empty()) {
       problems.add(settings[i].find("curve")->where, subject + ".curve", objection);
     }
@@ -145,6 +160,10 @@ void check_lengths(const std::vector<Stage>& stages, const std::vector<Setting>&
   }
 }
 
+const Stage* before(const Schedule& schedule) {
+  return schedule.stages.empty() ? nullptr : &schedule.stages.back();
+}
+
 }  // namespace
 
 Schedule resolve_schedule(const ConfigurationDocument& document,
@@ -153,7 +172,7 @@ Schedule resolve_schedule(const ConfigurationDocument& document,
   if (model_groups.empty()) throw InputError(document.path + ": the model has no groups");
   if (train_samples < 1) throw InputError(document.path + ": the training split has no samples");
   Problems problems;
-  std::vector<Setting> settings = written_stages(document, model_groups, problems);
+  std::vector<Setting> settings = written_stages(document, model_groups, train_samples, problems);
   problems.throw_if_any();
   for (const Override& flag : document.stage_overrides) {
     apply_override(settings, document, flag, problems);
@@ -161,12 +180,12 @@ Schedule resolve_schedule(const ConfigurationDocument& document,
   refuse_equal_names(settings, problems);
   Schedule schedule;
   for (std::size_t i = 0; i < settings.size(); ++i) {
-    const auto stage = read_stage(settings[i], i, model_groups, has_validation, problems);
+    const StageSurroundings around{model_groups, has_validation, before(schedule)};
+    const auto stage = read_stage(settings[i], i, around, problems);
     if (stage) schedule.stages.push_back(*stage);
   }
   problems.throw_if_any();
-  check_lengths(schedule.stages, settings, train_samples, document.configuration.data.batch,
-                problems);
+  check_lengths(schedule, settings, train_samples, document.configuration.data.batch, problems);
   problems.throw_if_any();
   return schedule;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,14 +54,17 @@ struct EndCondition {
 
 /// How a learning rate moves over a stage, as a factor on each group's own rate.
 struct Curve {
-  enum class Shape { kConstant, kLinear, kCosine, kSlantedTriangular };
+  enum class Shape { kConstant, kLinear, kCosine, kSlantedTriangular, kPolynomial };
   Shape shape = Shape::kConstant;
   std::int64_t warmup_steps = 0;
   double warmup_fraction = 0;  ///< of the length; used where warmup_steps is 0
-  double final_factor = 0;     ///< where linear and cosine end
+  double final_factor = 0;     ///< where linear, cosine and polynomial end
   double cut_fraction = 0.1;   ///< slanted triangular: share of steps that rise (ULMFiT)
   double ratio = 32;           ///< slanted triangular: peak over lowest rate (ULMFiT)
   std::int64_t steps = 0;      ///< length; 0: from the stage's end condition
+  double power = 1;            ///< polynomial
+  std::map<std::string, std::int64_t> group_steps = {};  ///< lengths of groups of their own
+  bool continued = false;  ///< goes on where it was in the stage before, of which it is a copy
 
   friend bool operator==(const Curve&, const Curve&) = default;
 };
@@ -68,8 +72,30 @@ struct Curve {
 /// Optimizer settings that a stage overrides; unset: as `[train]` says.
 struct StageOverrides {
   std::optional<double> weight_decay, beta1, beta2, epsilon, momentum, clip_norm, label_smoothing;
+  std::optional<bool> frozen_dropout;            ///< of frozen layers stays on
+  std::optional<bool> frozen_batch_norm_update;  ///< frozen layers' running statistics move
 
   friend bool operator==(const StageOverrides&, const StageOverrides&) = default;
+};
+
+/// What becomes of the optimizer's state when a stage begins.
+enum class OptimizerCarry {
+  kKeep,        ///< every parameter goes on with the state it last had
+  kReset,       ///< all begin anew
+  kKeepStaying  ///< those that were active just before go on, all others begin anew
+};
+
+/// How the active set of a stage is found as it runs: see core/schedule/policy.h.
+struct Policy {
+  enum class Kind { kNone, kRandom, kAutoFreeze };
+  Kind kind = Kind::kNone;
+  std::int64_t every_steps = 0;          ///< between two choices
+  std::vector<std::string> always = {};  ///< groups that are active throughout
+  std::int64_t groups = 0;               ///< random: how many of the others are drawn
+  std::int64_t seed = 0;                 ///< random
+  double percentile = 0;                 ///< auto-freeze: of the changes; what lies below freezes
+
+  friend bool operator==(const Policy&, const Policy&) = default;
 };
 
 /// A set of active groups, their learning rates, and the condition that ends it.
@@ -80,6 +106,11 @@ struct Stage {
   Curve curve;
   EndCondition until;
   StageOverrides overrides;
+  std::int64_t thawed_warmup_steps = 0;  ///< own warm-up of groups that the transition thawed
+  double thawed_rate_cap = 0;  ///< most that rates of groups thawed in the run become; 0: no cap
+  OptimizerCarry optimizer_state = OptimizerCarry::kKeep;
+  std::string restore_best = {};  ///< metric by whose best the weights are put back; "": they stay
+  Policy policy = {};             ///< chooses among `groups`
 
   friend bool operator==(const Stage&, const Stage&) = default;
 };

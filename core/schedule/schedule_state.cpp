@@ -66,12 +66,14 @@ ScheduleState state_of(const Json& json) {
   state.seconds = number_of(json.at("seconds"));
   state.loss_sum = number_of(json.at("loss_sum"));
   json.at("loss_samples").get_to(state.loss_samples);
+  state.best = optional_of(json.at("best"));
   for (const Json& trigger : json.at("triggers")) state.triggers.push_back(trigger_of(trigger));
   json.at("curve_start").get_to(state.curve_start);
   json.at("curve_length").get_to(state.curve_length);
   json.at("segment").get_to(state.segment);
   state.segment_progress = progress_of(json.at("segment_progress"));
   json.at("active").get_to(state.active);
+  json.at("next_active").get_to(state.next_active);
   json.at("first_active").get_to(state.first_active);
   json.at("steps_since_thawed").get_to(state.steps_since_thawed);
   for (const auto& [group, signal] : json.at("signals").items()) {
@@ -90,12 +92,14 @@ std::string to_json(const ScheduleState& state) {
                {"seconds", number_json(state.seconds)},
                {"loss_sum", number_json(state.loss_sum)},
                {"loss_samples", state.loss_samples},
+               {"best", optional_json(state.best)},
                {"triggers", Json::array()},
                {"curve_start", state.curve_start},
                {"curve_length", state.curve_length},
                {"segment", state.segment},
                {"segment_progress", progress_json(state.segment_progress)},
                {"active", state.active},
+               {"next_active", state.next_active},
                {"first_active", state.first_active},
                {"steps_since_thawed", state.steps_since_thawed},
                {"signals", Json::object()}};

@@ -40,12 +40,14 @@ struct ScheduleState {
   double seconds = 0;      ///< of the stage, by rank 0's clock, summed over resumes
   double loss_sum = 0;     ///< of the samples trained since the last evaluation, where
   std::int64_t loss_samples = 0;          ///< a trigger watches train/loss; and their number
+  std::optional<double> best;             ///< value of `restore_best`'s metric in the stage so far
   std::vector<TriggerState> triggers;     ///< of the leaves of `until`, from left to right
   std::int64_t curve_start = 0;           ///< steps of the curve that stages before this one made
   std::int64_t curve_length = 0;          ///< steps of the whole curve; 0: it has no end of its own
   std::int64_t segment = 0;               ///< of a policy's stage: how often its set was chosen
   StageProgress segment_progress;         ///< since the set was chosen
   std::vector<std::string> active;        ///< groups of the running, else of the last stage
+  std::vector<std::string> next_active;   ///< where a policy has decided on another set than that
   std::vector<std::string> first_active;  ///< groups of the run's first stage
   std::map<std::string, std::int64_t> steps_since_thawed;  ///< of each active group
   std::map<std::string, TriggerState> signals;             ///< of auto-freeze, by group

@@ -8,6 +8,7 @@
 #include "core/config/toml_text.h"
 #include "core/schedule/curve.h"
 #include "core/schedule/end_condition_text.h"
+#include "core/schedule/policy.h"
 #include "core/schedule/stage_keys.h"
 
 namespace thaw {
@@ -28,6 +29,7 @@ std::string rates_text(const Stage& stage) {
 }
 
 std::string curve_text(const Curve& curve) {
+  if (curve.continued) return "\"continued\"";
   std::string text = fmt::format("shape = \"{}\"", name_of(curve.shape));
   const auto add = [&](const char* key, auto value) {
     text += fmt::format(", {} = {}", key, toml_text(value));
@@ -41,6 +43,23 @@ std::string curve_text(const Curve& curve) {
     if (each.shapes.contains(curve.shape)) add(each.key, curve.*each.member);
   }
   if (curve.steps > 0) add("steps", curve.steps);
+  if (!curve.group_steps.empty()) {
+    std::string groups;
+    for (const auto& [group, steps] : curve.group_steps) {
+      groups += fmt::format("{}{} = {}", groups.empty() ? "" : ", ", toml_key(group), steps);
+    }
+    text += fmt::format(", steps = {{ {} }}", groups);
+  }
+  return fmt::format("{{ {} }}", text);
+}
+
+std::string policy_text(const Policy& policy) {
+  std::string text =
+      fmt::format("kind = \"{}\", every-steps = {}, always = {}", name_of(policy.kind),
+                  policy.every_steps, toml_text(policy.always));
+  text += policy.kind == Policy::Kind::kRandom
+              ? fmt::format(", groups = {}, seed = {}", policy.groups, policy.seed)
+              : fmt::format(", percentile = {}", toml_text(policy.percentile));
   return fmt::format("{{ {} }}", text);
 }
 
@@ -53,7 +72,21 @@ std::string stage_text(const Stage& stage) {
   add("groups", toml_text(stage.groups));
   add("learning-rate", rates_text(stage));
   add("curve", curve_text(stage.curve));
+  if (stage.policy.kind != Policy::Kind::kNone) add("policy", policy_text(stage.policy));
   add("until", toml_text(stage.until));
+  if (stage.thawed_warmup_steps > 0) {
+    add("thawed-warmup-steps", toml_text(stage.thawed_warmup_steps));
+  }
+  if (stage.thawed_rate_cap > 0) add("thawed-rate-cap", toml_text(stage.thawed_rate_cap));
+  if (stage.optimizer_state != OptimizerCarry::kKeep) {
+    add("optimizer-state", toml_text(name_of(stage.optimizer_state)));
+  }
+  if (!stage.restore_best.empty()) add("restore-best", toml_text(stage.restore_best));
+  const StageOverrides& own = stage.overrides;
+  if (own.frozen_dropout) add("frozen-dropout", *own.frozen_dropout ? "\"on\"" : "\"off\"");
+  if (own.frozen_batch_norm_update) {
+    add("frozen-batch-norm", *own.frozen_batch_norm_update ? "\"update\"" : "\"keep\"");
+  }
   for (const OverrideKey& each : override_keys()) {
     const std::optional<double>& value = stage.overrides.*each.member;
     if (value) add(each.key, toml_text(*value));

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include "core/schedule/schedule.h"
@@ -26,6 +27,18 @@ inline const std::vector<OverrideKey>& override_keys() {
   return keys;
 }
 
+/// "keep", "reset" or "keep-staying".
+inline std::string_view name_of(OptimizerCarry carry) {
+  static constexpr std::string_view kNames[] = {"keep", "reset", "keep-staying"};
+  return kNames[static_cast<std::size_t>(carry)];
+}
+inline OptimizerCarry carry_named(std::string_view name) {
+  for (const OptimizerCarry carry : {OptimizerCarry::kReset, OptimizerCarry::kKeepStaying}) {
+    if (name_of(carry) == name) return carry;
+  }
+  return OptimizerCarry::kKeep;
+}
+
 /// A key of a curve that only some shapes have. Its bounds are those of the option of `[schedule]`
 /// with the same name.
 struct CurveKey {
@@ -36,7 +49,8 @@ struct CurveKey {
 inline const std::vector<CurveKey>& curve_keys() {
   using Shape = Curve::Shape;
   static const std::vector<CurveKey> keys = {
-      {"final-factor", &Curve::final_factor, {Shape::kLinear, Shape::kCosine}},
+      {"final-factor", &Curve::final_factor, {Shape::kLinear, Shape::kCosine, Shape::kPolynomial}},
+      {"power", &Curve::power, {Shape::kPolynomial}},
       {"cut-fraction", &Curve::cut_fraction, {Shape::kSlantedTriangular}},
       {"ratio", &Curve::ratio, {Shape::kSlantedTriangular}},
   };

@@ -31,6 +31,22 @@ Setting long_form(Setting::Table& stage, const std::string& key, const Location&
   return {Setting::Table{{inner, found->where, found->setting}}, found->setting.where};
 }
 
+/// Sets what stands at the path `key`, "plateau.patience", in tables inside `table`, which are made
+/// where they are missing.
+void set_inside(Setting::Table& table, const std::string& key, const Setting& value) {
+  const std::size_t dot = key.find('.');
+  const std::string outer = key.substr(0, dot);
+  if (dot == std::string::npos) {
+    set_entry(table, key, value, false);
+    return;
+  }
+  const auto found = find_entry(table, outer);
+  Setting inner{Setting::Table{}, value.where};
+  if (found != table.end() && found->setting.table()) inner = found->setting;
+  set_inside(std::get<Setting::Table>(inner.value), key.substr(dot + 1), value);
+  set_entry(table, outer, inner, false);
+}
+
 }  // namespace
 
 void override_stage(Setting& stage, const std::string& key, const Override& flag) {
@@ -39,14 +55,20 @@ void override_stage(Setting& stage, const std::string& key, const Override& flag
   auto& table = std::get<Setting::Table>(stage.value);
   const std::size_t dot = key.find('.');
   const std::string outer = key.substr(0, dot);
-  const bool nested = outer == "until" || outer == "curve" || outer == "learning-rate";
+  const bool nested =
+      outer == "until" || outer == "curve" || outer == "learning-rate" || outer == "policy";
   if (dot == std::string::npos || !nested) {
     set_entry(table, key, value, false);
     return;
   }
   const std::string inner = key.substr(dot + 1);
+  const bool whole_condition = outer == "until" && inner.find('.') == std::string::npos;
+  if (outer == "policy" || (outer == "until" && !whole_condition)) {
+    set_inside(table, key, value);
+    return;
+  }
   Setting whole =
-      outer == "until" ? Setting{Setting::Table{}, where} : long_form(table, outer, where);
+      whole_condition ? Setting{Setting::Table{}, where} : long_form(table, outer, where);
   set_entry(std::get<Setting::Table>(whole.value), inner, value, outer == "learning-rate");
   set_entry(table, outer, whole, false);
 }

@@ -5,13 +5,18 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
+#include <tuple>
 #include <unordered_set>
 
 #include "core/base/error.h"
+#include "core/schedule/curve.h"
 #include "core/schedule/end_condition_text.h"
+#include "core/schedule/group_rates.h"
+#include "core/schedule/stage_keys.h"
 
 namespace thaw {
 
@@ -60,24 +65,21 @@ std::int64_t StagePlan::elements() const {
 namespace {
 
 std::string text_of(const Curve& curve) {
-  const char* shape = "unknown";
-  switch (curve.shape) {
-    case Curve::Shape::kConstant:
-      shape = "constant";
-      break;
-    case Curve::Shape::kLinear:
-      shape = "linear";
-      break;
-    case Curve::Shape::kCosine:
-      shape = "cosine";
-      break;
-    case Curve::Shape::kSlantedTriangular:
-      shape = "slanted-triangular";
-      break;
+  std::string text =
+      fmt::format("{}, warm-up {} steps or {}, final {}, cut {}, ratio {}, power {}, {} steps",
+                  name_of(curve.shape), curve.warmup_steps, curve.warmup_fraction,
+                  curve.final_factor, curve.cut_fraction, curve.ratio, curve.power, curve.steps);
+  for (const auto& [group, steps] : curve.group_steps) {
+    text += fmt::format(", {} for {}", steps, group);
   }
-  return fmt::format("{}, warm-up {} steps or {}, final {}, cut {}, ratio {}, {} steps", shape,
-                     curve.warmup_steps, curve.warmup_fraction, curve.final_factor,
-                     curve.cut_fraction, curve.ratio, curve.steps);
+  return curve.continued ? text + ", continued" : text;
+}
+
+/// What a stage says of transitions and thawed groups.
+std::string text_of_thawing(const Stage& stage) {
+  return fmt::format("warm-up {} steps, cap {}, optimizer state {}, best by \"{}\"",
+                     stage.thawed_warmup_steps, stage.thawed_rate_cap,
+                     name_of(stage.optimizer_state), stage.restore_best);
 }
 
 std::string text_of(const StageOverrides& overrides) {
@@ -92,6 +94,12 @@ std::string text_of(const StageOverrides& overrides) {
   std::vector<std::string> parts;
   for (const auto& [name, value] : values) {
     if (value) parts.push_back(fmt::format("{} {}", name, *value));
+  }
+  if (overrides.frozen_dropout) {
+    parts.push_back(fmt::format("frozen dropout {}", *overrides.frozen_dropout));
+  }
+  if (overrides.frozen_batch_norm_update) {
+    parts.push_back(fmt::format("frozen statistics move {}", *overrides.frozen_batch_norm_update));
   }
   return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
 }
@@ -158,9 +166,8 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
 
   StagePlan plan;
   plan.stage_ = stage.name;
-  const auto first_active =
-      std::find_if(rates.begin(), rates.end(), [](const auto& rate) { return rate.has_value(); });
-  plan.cut_ = static_cast<std::size_t>(first_active - rates.begin());
+  constexpr std::size_t kNowhere = std::numeric_limits<std::size_t>::max();
+  plan.cut_ = kNowhere;
 
   Facts& facts = plan.facts_;
   facts.push_back({"", "stage", stage.name});
@@ -169,17 +176,21 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
   facts.push_back({"", "curve", text_of(stage.curve)});
   facts.push_back({"", "end of the stage", toml_text(stage.until)});
   facts.push_back({"", "overrides", text_of(stage.overrides)});
+  facts.push_back({"", "thawing", text_of_thawing(stage)});
 
-  std::map<std::pair<double, bool>, std::size_t> class_of;
+  // Groups whose rates part later have a class each: the optimizer takes one rate a class.
+  const bool by_group = rates_part_by_group(stage);
+  std::map<std::tuple<double, bool, std::size_t>, std::size_t> class_of;
   std::string before = "none";
   for (const ParameterFacts& parameter : parameters) {
     const std::optional<double>& rate = rates[parameter.group];
     if (!rate) continue;
-    const auto [entry, is_new] =
-        class_of.try_emplace({*rate, parameter.decays}, plan.rate_classes_.size());
+    const auto [entry, is_new] = class_of.try_emplace(
+        {*rate, parameter.decays, by_group ? parameter.group : 0}, plan.rate_classes_.size());
     if (is_new) plan.rate_classes_.push_back({*rate, parameter.decays, {}});
     plan.rate_classes_[entry->second].parameters.push_back(plan.parameters_.size());
     plan.parameters_.push_back(parameter);
+    plan.cut_ = std::min(plan.cut_, parameter.place.value_or(parameter.group));
 
     const std::string& name = parameter.name;
     facts.push_back({name, "shape", text_of(parameter.shape)});
@@ -191,6 +202,7 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
     facts.push_back({name, "parameter before it", before});
     before = name;
   }
+  if (plan.cut_ == kNowhere) plan.cut_ = groups.size();
   facts.push_back({"", "parameters of the model", model_digest(groups, parameters)});
 
   plan.fingerprint_ = fingerprint(encode(facts));

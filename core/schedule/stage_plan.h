@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,6 +29,9 @@ struct ParameterFacts {
   ElementType type = ElementType::kFloat32;
   std::size_t group = 0;  ///< index among the model's groups
   bool decays = true;     ///< weight decay applies to it (biases and norms are spared by default)
+  /// Index of the part of the model that holds it, of those that run one after another; unset: as
+  /// `group`. It is another where the user made groups of his own.
+  std::optional<std::size_t> place = {};
 
   std::int64_t elements() const;
   friend bool operator==(const ParameterFacts&, const ParameterFacts&) = default;
@@ -51,7 +55,8 @@ class StagePlan {
   const std::string& stage() const { return stage_; }
   /// Active parameters, in the model's order of declaration.
   const std::vector<ParameterFacts>& parameters() const { return parameters_; }
-  /// The backward cut: index of the first active group; the number of groups where none is active.
+  /// The backward cut: index of the first part of the model that holds an active parameter (see
+  /// `ParameterFacts::place`); the number of groups where none is active.
   std::size_t cut() const { return cut_; }
   /// Ordered by the first parameter of each. Every active parameter is in exactly one.
   const std::vector<RateClass>& rate_classes() const { return rate_classes_; }

@@ -9,14 +9,19 @@
 #include "core/schedule/curve_reader.h"
 #include "core/schedule/end_condition_reader.h"
 #include "core/schedule/group_patterns.h"
+#include "core/schedule/policy_reader.h"
 #include "core/schedule/rate_reader.h"
 #include "core/schedule/stage_keys.h"
+#include "core/schedule/triggers.h"
 
 namespace thaw {
 namespace {
 
 std::vector<std::string> stage_key_names() {
-  std::vector<std::string> names = {"name", "groups", "learning-rate", "curve", "until"};
+  std::vector<std::string> names = {
+      "name",           "groups",          "learning-rate",       "curve",
+      "until",          "policy",          "thawed-warmup-steps", "thawed-rate-cap",
+      "frozen-dropout", "optimizer-state", "restore-best",        "frozen-batch-norm"};
   for (const OverrideKey& each : override_keys()) names.emplace_back(each.key);
   return names;
 }
@@ -24,18 +29,19 @@ std::vector<std::string> stage_key_names() {
 /// Reads one stage. Each method returns false after reporting what is wrong with its key.
 class StageReader {
  public:
-  StageReader(const Setting& setting, std::size_t index, const std::vector<std::string>& groups,
-              bool has_validation, Problems& problems)
+  StageReader(const Setting& setting, std::size_t index, const StageSurroundings& around,
+              Problems& problems)
       : setting_(setting),
         subject_(fmt::format("schedule.stage[{}]", index)),
-        model_groups_(groups),
-        has_validation_(has_validation),
+        around_(around),
+        model_groups_(around.model_groups),
         problems_(problems) {}
 
   std::optional<Stage> read() {
-    // All of them, whatever the first ones find; `until` last of those that it speaks of.
-    const bool good[] = {check_keys(),     read_name(),  read_groups(),   read_rates(),
-                         read_curve_key(), read_until(), read_overrides()};
+    // All of them, whatever the first ones find; `until` behind those that it speaks of.
+    const bool good[] = {check_keys(),     read_name(),       read_groups(), read_rates(),
+                         read_curve_key(), read_policy_key(), read_until(),  read_overrides(),
+                         read_thawing(),   read_transition(), check_policy()};
     const bool all_good = std::all_of(std::begin(good), std::end(good), [](bool b) { return b; });
     return all_good ? std::optional(stage_) : std::nullopt;
   }
@@ -124,7 +130,8 @@ class StageReader {
   bool read_curve_key() {
     const Setting* setting = setting_.find("curve");
     if (!setting) return true;
-    const auto curve = read_curve(*setting, subject_of("curve"), problems_);
+    const Curve* before = around_.before ? &around_.before->curve : nullptr;
+    const auto curve = read_curve(*setting, subject_of("curve"), before, model_groups_, problems_);
     if (curve) stage_.curve = *curve;
     return curve.has_value();
   }
@@ -132,7 +139,7 @@ class StageReader {
   bool read_until() {
     const Setting* setting = required("until");
     if (!setting) return false;
-    const StageFacts facts{stage_.groups, stage_.curve, has_validation_};
+    const StageFacts facts{stage_.groups, stage_.curve, around_.has_validation};
     const auto until = read_end_condition(*setting, subject_of("until"), facts, problems_);
     if (until) stage_.until = *until;
     return until.has_value();
@@ -151,10 +158,67 @@ class StageReader {
     return good;
   }
 
+  bool read_policy_key() {
+    const Setting* setting = setting_.find("policy");
+    if (!setting || stage_.groups.empty()) return true;
+    const auto policy =
+        read_policy(*setting, subject_of("policy"), stage_.groups, model_groups_.back(), problems_);
+    if (policy) stage_.policy = *policy;
+    return policy.has_value();
+  }
+
+  /// A key that has the type, default and bounds of the option `section.key`; the default where it
+  /// is not given, nothing where it is wrong.
+  template <class Value>
+  std::optional<Value> read_like(const char* section, const char* key) {
+    const Option& option = *find_option(section, key);
+    const Setting* setting = setting_.find(key);
+    const auto value =
+        setting ? read_value(option, *setting, subject_of(key), problems_) : option.default_value();
+    return value ? std::optional(std::get<Value>(*value)) : std::nullopt;
+  }
+
+  bool read_thawing() {
+    const auto warmup = read_like<std::int64_t>("schedule", "thawed-warmup-steps");
+    const auto cap = read_like<double>("schedule", "thawed-rate-cap");
+    stage_.thawed_warmup_steps = warmup.value_or(0);
+    stage_.thawed_rate_cap = cap.value_or(0);
+    return warmup && cap;
+  }
+
+  bool read_transition() {
+    const auto carry = read_like<std::string>("schedule", "optimizer-state");
+    const auto best = read_like<std::string>("schedule", "restore-best");
+    const auto dropout = read_like<std::string>("train", "frozen-dropout");
+    const auto norm = read_like<std::string>("train", "frozen-batch-norm");
+    if (!carry || !best || !dropout || !norm) return false;
+    stage_.optimizer_state = carry_named(*carry);
+    stage_.restore_best = *best;
+    if (setting_.find("frozen-dropout")) stage_.overrides.frozen_dropout = *dropout == "on";
+    if (setting_.find("frozen-batch-norm")) {
+      stage_.overrides.frozen_batch_norm_update = *norm == "update";
+    }
+    if (best->empty() || around_.has_validation) return true;
+    return report(setting_.find("restore-best")->where, "restore-best",
+                  "needs a validation split, and the data has none");
+  }
+
+  /// What a stage whose sets are found as it runs cannot have.
+  bool check_policy() {
+    if (stage_.policy.kind == Policy::Kind::kNone) return true;
+    if (!stage_.restore_best.empty()) {
+      return report(setting_.find("restore-best")->where, "restore-best",
+                    "cannot stand beside a policy");
+    }
+    if (needs_of(stage_.until).gradients.empty()) return true;
+    return report(setting_.find("until")->where, "until",
+                  "a gradient-signal cannot stand beside a policy, which may freeze its group");
+  }
+
   const Setting& setting_;
   const std::string subject_;
+  const StageSurroundings& around_;
   const std::vector<std::string>& model_groups_;
-  const bool has_validation_;
   Problems& problems_;
   std::vector<std::size_t> active_;  ///< indices of the active groups, ascending
   Stage stage_;
@@ -163,9 +227,8 @@ class StageReader {
 }  // namespace
 
 std::optional<Stage> read_stage(const Setting& setting, std::size_t index,
-                                const std::vector<std::string>& model_groups, bool has_validation,
-                                Problems& problems) {
-  return StageReader(setting, index, model_groups, has_validation, problems).read();
+                                const StageSurroundings& around, Problems& problems) {
+  return StageReader(setting, index, around, problems).read();
 }
 
 }  // namespace thaw

@@ -11,11 +11,16 @@
 
 namespace thaw {
 
-/// Reads the table `[[schedule.stage]]` number `index` (from 0) for a model with these groups and
-/// data with or without a validation split.
+/// What a stage is read against.
+struct StageSurroundings {
+  const std::vector<std::string>& model_groups;
+  bool has_validation = true;     ///< the data has a validation split
+  const Stage* before = nullptr;  ///< the stage before; null where this is the first
+};
+
+/// Reads the table `[[schedule.stage]]` number `index` (from 0).
 /// Returns nothing after adding what is wrong to `problems`.
 std::optional<Stage> read_stage(const Setting& setting, std::size_t index,
-                                const std::vector<std::string>& model_groups, bool has_validation,
-                                Problems& problems);
+                                const StageSurroundings& around, Problems& problems);
 
 }  // namespace thaw

@@ -32,17 +32,10 @@ void collect_needs(const EndCondition& condition, TriggerNeeds& needs) {
   }
 }
 
-bool improves(const MetricRule& rule, double value, const std::optional<double>& best) {
-  if (std::isnan(value)) return false;
-  if (!best) return true;
-  return rule.mode == MetricRule::Mode::kMin ? value < *best - rule.least_change
-                                             : value > *best + rule.least_change;
-}
-
 void observe_metric(const EndCondition& leaf, double value, TriggerState& state) {
   state.last = value;
   if (leaf.kind != Kind::kPlateau) return;
-  if (improves(leaf.metric, value, state.best)) {
+  if (is_better(leaf.metric, value, state.best)) {
     state.best = value;
     state.count = 0;
   } else {
@@ -107,6 +100,13 @@ double relative_change(double norm, double before) {
 
 }  // namespace
 
+bool is_better(const MetricRule& rule, double value, const std::optional<double>& best) {
+  if (std::isnan(value)) return false;
+  if (!best) return true;
+  return rule.mode == MetricRule::Mode::kMin ? value < *best - rule.least_change
+                                             : value > *best + rule.least_change;
+}
+
 TriggerNeeds needs_of(const EndCondition& until) {
   TriggerNeeds needs;
   collect_needs(until, needs);
@@ -123,20 +123,24 @@ std::vector<TriggerState> fresh_triggers(const EndCondition& until) {
   return states;
 }
 
-void observe_signal(const SignalRule& rule, double norm, TriggerState& state) {
+std::optional<double> observe_norm(std::int64_t every_steps, double norm, TriggerState& state) {
   state.sum += norm;
-  if (++state.steps < rule.every_steps) return;
+  if (++state.steps < every_steps) return std::nullopt;
   const double mean = state.sum / static_cast<double>(state.steps);
-  const bool small = state.last && relative_change(mean, *state.last) < rule.least_change;
-  state.count = small ? state.count + 1 : 0;
+  std::optional<double> change;
+  if (state.last) change = relative_change(mean, *state.last);
   state.last = mean;
   state.sum = 0;
   state.steps = 0;
+  return change;
 }
 
 void observe_step(const EndCondition& until, const StepValues& values, ScheduleState& state) {
   ++state.progress.steps;
   state.progress.samples += values.samples;
+  ++state.segment_progress.steps;
+  state.segment_progress.samples += values.samples;
+  for (auto& [group, steps] : state.steps_since_thawed) ++steps;
   state.seconds = values.seconds;
   const TriggerNeeds needs = needs_of(until);
   if (needs.loss) {
@@ -146,7 +150,10 @@ void observe_step(const EndCondition& until, const StepValues& values, ScheduleS
   std::size_t next = 0;
   for_each_leaf(until, state.triggers, next, [&](const EndCondition& leaf, TriggerState& trigger) {
     if (leaf.kind != Kind::kGradientSignal) return;
-    observe_signal(leaf.signal, values.gradient_norms.at(leaf.signal.group), trigger);
+    const SignalRule& rule = leaf.signal;
+    const auto change =
+        observe_norm(rule.every_steps, values.gradient_norms.at(rule.group), trigger);
+    if (change) trigger.count = *change < rule.least_change ? trigger.count + 1 : 0;
   });
 }
 

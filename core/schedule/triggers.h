@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -61,7 +62,12 @@ void observe_evaluation(const EndCondition& until, const MetricValues& metrics,
 /// Whether the stage is over.
 bool stage_ended(const EndCondition& until, const ScheduleState& state, std::int64_t train_samples);
 
-/// One step of a gradient signal: adds a norm, and checks where `rule.every_steps` have come.
-void observe_signal(const SignalRule& rule, double norm, TriggerState& state);
+/// Whether `value` is a new best by the rule; the first one is, a NaN never.
+bool is_better(const MetricRule& rule, double value, const std::optional<double>& best);
+
+/// One step of a gradient signal: adds a norm to those since the last check. Where `every_steps`
+/// have come, that is a check: returns the relative change of their mean since the check before,
+/// nothing at the first.
+std::optional<double> observe_norm(std::int64_t every_steps, double norm, TriggerState& state);
 
 }  // namespace thaw

@@ -69,7 +69,8 @@ Audit::Audit(const torch::nn::Module& model, const ParameterTable& parameters,
       settings_(settings),
       items_(list_items({})) {}
 
-void Audit::enter_stage(const std::set<std::string>& active) {
+void Audit::enter_stage(const std::set<std::string>& active, bool frozen_statistics_stay) {
+  settings_.frozen_statistics_stay = frozen_statistics_stay;
   std::map<std::string, Fingerprint> known;
   for (const Item& item : items_) {
     known.emplace(item.name, item.hash);

@@ -41,8 +41,12 @@ class Audit {
         const Optimizer& optimizer, Communicator& communicator, Settings settings);
 
   /// A stage begins whose optimizer state is there; the parameters named are active. What the last
-  /// audit found is what the frozen rest has to stay.
-  void enter_stage(const std::set<std::string>& active);
+  /// audit found is what the frozen rest has to stay; the statistics of frozen BatchNorms if
+  /// `frozen_statistics_stay`.
+  void enter_stage(const std::set<std::string>& active, bool frozen_statistics_stay);
+  void enter_stage(const std::set<std::string>& active) {
+    enter_stage(active, settings_.frozen_statistics_stay);
+  }
 
   /// A collective. Throws DisagreementError on all ranks, naming tensors and ranks, where something
   /// is not as it should be; `when` begins the message ("step 100 of stage ...").
@@ -67,7 +71,7 @@ class Audit {
   const ParameterTable& parameters_;
   const Optimizer& optimizer_;
   Communicator& communicator_;
-  const Settings settings_;
+  Settings settings_;
   std::vector<Item> items_;
   std::int64_t bytes_ = 0;
 };

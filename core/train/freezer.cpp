@@ -38,6 +38,11 @@ void Freezer::apply(const std::set<std::string>& active) {
   set_training_modes();
 }
 
+void Freezer::apply(const std::set<std::string>& active, FrozenLayers frozen) {
+  frozen_ = frozen;
+  apply(active);
+}
+
 void Freezer::set_training_modes() {
   const auto any_below = [this](const std::string& path, bool active_only) {
     for (const ParameterFacts& parameter : parameters_.facts()) {

@@ -31,6 +31,8 @@ class Freezer {
   /// Freezes everything but the parameters named. Gradients of what is frozen are dropped, so that
   /// no optimizer can use a stale one.
   void apply(const std::set<std::string>& active);
+  /// The same, with frozen layers behaving like this from now on.
+  void apply(const std::set<std::string>& active, FrozenLayers frozen);
 
   /// All layers in evaluation mode for as long as an instance lives; parameters stay as they are.
   class EvaluationMode {

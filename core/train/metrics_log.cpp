@@ -14,6 +14,19 @@ using Json = nlohmann::ordered_json;
 
 Json number(double value) { return json_number(value); }
 
+Json retention_json(const RetentionReport& report) {
+  Json groups = Json::object();
+  for (const RetentionReport::Group& group : report.groups) {
+    groups[group.name] = {{"distance", number(group.distance)},
+                          {"similarity", number(group.similarity)}};
+  }
+  return {{"split", report.split},
+          {"loss", number(report.loss)},
+          {"accuracy", report.accuracy},
+          {"samples", report.samples},
+          {"groups", groups}};
+}
+
 double flops_of(const RunSummary& summary) {
   double sum = 0;
   for (const StageSummary& stage : summary.stages) sum += stage.flops();
@@ -40,6 +53,7 @@ void MetricsLog::transition(const TransitionReport& report) {
                   {"stage", report.stage},
                   {"stage_index", report.index},
                   {"groups", groups},
+                  {"curve_steps", report.curve_steps},
                   {"active_parameters", report.active_parameters},
                   {"backward_cut", report.backward_cut},
                   {"plan", report.plan},
@@ -102,6 +116,16 @@ void MetricsLog::audit(const AuditReport& report) {
                  .dump());
 }
 
+void MetricsLog::retention(const RetentionReport& report) {
+  Json line{{"event", "retention"},
+            {"step", report.step},
+            {"epoch", number(report.epoch)},
+            {"stage", report.stage}};
+  line.update(retention_json(report));
+  line["seconds"] = report.seconds;
+  write_line(line.dump());
+}
+
 void MetricsLog::skipped(const SkippedReport& report) {
   write_line(Json{{"event", "skipped"},
                   {"step", report.step},
@@ -153,6 +177,13 @@ void MetricsLog::end(const RunSummary& summary) {
   if (summary.evaluated) {
     json["validation"] = json_of(summary.last_evaluation);
     json["best"] = json_of(summary.best_evaluation);
+  }
+  if (!summary.retention.empty()) {
+    const RetentionReport& before = summary.retention.front();
+    const RetentionReport& after = summary.retention.back();
+    json["retention"] = {{"before", retention_json(before)},
+                         {"after", retention_json(after)},
+                         {"forgetting", before.accuracy - after.accuracy}};
   }
   json["stages"] = Json::array();
   for (const StageSummary& stage : summary.stages) {

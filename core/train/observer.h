@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +33,7 @@ struct StepReport {
 /// A stage has ended; a row of `summary.json`.
 struct StageSummary {
   std::string name;
+  bool goes_on = false;  ///< a further segment of the stage in the row before: see Note [Policies]
   std::int64_t steps = 0;
   double seconds = 0;           ///< with evaluations and saving
   double training_seconds = 0;  ///< of its transition and steps
@@ -75,12 +77,15 @@ struct TransitionReport {
   std::int64_t step = 0;
   double epoch = 0;
   std::string stage;
-  std::size_t index = 0;   ///< of the stage
+  std::size_t index = 0;  ///< of the stage
+  /// How often its policy chose groups before; nothing for a stage without a policy.
+  std::optional<std::int64_t> segment;
   std::size_t stages = 0;  ///< of the schedule
   std::vector<Group> groups;
   std::int64_t active_parameters = 0;
   std::int64_t parameters = 0;
-  std::string backward_cut;      ///< first group that backward reaches
+  std::int64_t curve_steps = 0;  ///< of the learning rates' curve; 0: it has no length
+  std::string backward_cut;      ///< first of the model's own groups that backward reaches
   std::int64_t stage_steps = 0;  ///< 0 where nobody knows yet
   double seconds = 0;            ///< of the whole transition on rank 0, of which:
   TransitionCosts costs;         ///< the coordinator's
@@ -96,6 +101,24 @@ struct AuditReport {
   std::int64_t tensors = 0;
   std::int64_t bytes = 0;
   double seconds = 0;  ///< on rank 0, waiting for the others included
+};
+
+/// How much is left of what the network knew before; see Retention. Groups' figures: rank 0's.
+struct RetentionReport {
+  struct Group {
+    std::string name;
+    double distance = 0;    ///< of its parameters from where they started, over their norm then
+    double similarity = 0;  ///< linear CKA of its output then and now; 0 where not measured
+  };
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;  ///< that the steps so far were of; "" at the start
+  std::string split;  ///< of the source task
+  double loss = 0;    ///< on the source task under its own head
+  double accuracy = 0;
+  std::int64_t samples = 0;
+  double seconds = 0;
+  std::vector<Group> groups;
 };
 
 /// A step that changed no weight, since its loss or gradients were not finite. It consumed its
@@ -142,6 +165,7 @@ struct RunSummary {
   bool evaluated = false;
   EvaluationReport last_evaluation, best_evaluation;
   std::vector<StageSummary> stages;
+  std::vector<RetentionReport> retention;  ///< before and after training; empty: not measured
   int ranks = 1;
   bool stopped = false;     ///< early, on request, with everything saved
   std::string stop_reason;  ///< as the end of a sentence
@@ -156,6 +180,7 @@ class TrainingObserver {
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
   virtual void audit(const AuditReport&) {}
+  virtual void retention(const RetentionReport&) {}
   virtual void skipped(const SkippedReport&) {}
   virtual void checkpoint(const CheckpointReport&) {}
   virtual void resume(const ResumeReport&) {}

@@ -137,9 +137,22 @@ Optimizer::Lists Optimizer::lists_with_gradients(const OptimizerClass& group) co
   return lists;
 }
 
+void Optimizer::forget_unless(const std::function<bool(const std::string&)>& stays) {
+  std::erase_if(states_, [&](const auto& state) { return !stays(state.first); });
+}
+
 void Optimizer::step(double rate_factor, double gradient_factor) {
-  const c10::AutoGradMode no_grad(false);
+  std::vector<double> rates;
   for (const OptimizerClass& group : classes_) {
+    rates.push_back(group.learning_rate * rate_factor);
+  }
+  step(rates, gradient_factor);
+}
+
+void Optimizer::step(const std::vector<double>& rates, double gradient_factor) {
+  const c10::AutoGradMode no_grad(false);
+  for (std::size_t i = 0; i < classes_.size(); ++i) {
+    const OptimizerClass& group = classes_[i];
     Lists lists = lists_with_gradients(group);
     if (lists.parameters.empty()) {
       continue;
@@ -154,7 +167,7 @@ void Optimizer::step(double rate_factor, double gradient_factor) {
         scale = at::full({}, 1.0 / gradient_factor, like.options().dtype(at::kFloat));
       }
     }
-    update(group, lists, group.learning_rate * rate_factor, scale);
+    update(group, lists, rates.at(i), scale);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -58,8 +59,14 @@ class Optimizer {
   /// Sets what is updated from now on, and allocates state for what is active for the first time.
   void enter_stage(std::vector<OptimizerClass> classes, OptimizerSettings settings);
 
-  /// One update with each class's learning rate times `rate_factor`, on gradients times
-  /// `gradient_factor` (the clip factor; `.grad` itself may be scaled on the way).
+  /// Drops the state of parameters, by name, that `stays` is false for: it begins anew in the next
+  /// stage in which they are active.
+  void forget_unless(const std::function<bool(const std::string&)>& stays);
+
+  /// One update with the learning rate `rates[i]` for class i, on gradients times `gradient_factor`
+  /// (the clip factor; `.grad` itself may be scaled on the way).
+  void step(const std::vector<double>& rates, double gradient_factor);
+  /// The same with each class's own learning rate times `rate_factor`.
   void step(double rate_factor, double gradient_factor);
 
   const States& states() const { return states_; }

@@ -28,12 +28,18 @@ ElementType element_type(const std::string& name, const at::Tensor& tensor) {
 }  // namespace
 
 ParameterTable::ParameterTable(const Model& model, bool decay_all) {
-  std::map<std::string, std::size_t> group_of;
-  for (const GroupTensors& group : resolve_groups(model)) {
+  std::map<std::string, std::size_t> group_of, place_of;
+  for (const GroupTensors& group : resolve_groups(model, model.freezing_groups())) {
     for (const NamedTensor& parameter : group.parameters) {
       group_of[parameter.name] = groups_.size();
     }
     groups_.push_back(group.name);
+  }
+  for (const GroupTensors& place : resolve_groups(model, model.groups())) {
+    for (const NamedTensor& parameter : place.parameters) {
+      place_of[parameter.name] = places_.size();
+    }
+    places_.push_back(place.name);
   }
   // In order of declaration: what the buckets' first generation is the reverse of.
   for (const auto& parameter : model.named_parameters()) {
@@ -46,7 +52,8 @@ ParameterTable::ParameterTable(const Model& model, bool decay_all) {
                       .shape = tensor.sizes().vec(),
                       .type = element_type(parameter.key(), tensor),
                       .group = group->second,
-                      .decays = decay_all || tensor.dim() > 1});
+                      .decays = decay_all || tensor.dim() > 1,
+                      .place = place_of.at(parameter.key())});
     tensors_.push_back(tensor);
   }
 }

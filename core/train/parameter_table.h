@@ -21,7 +21,11 @@ class ParameterTable {
   /// Throws `InputError` naming a parameter that belongs to no group or to several.
   ParameterTable(const Model& model, bool decay_all);
 
+  /// What freezes and thaws: the model's own groups, or the user's.
   const std::vector<std::string>& groups() const { return groups_; }
+  /// What runs one after another: the model's own groups. `ParameterFacts::place` and
+  /// `StagePlan::cut` are indices of these.
+  const std::vector<std::string>& places() const { return places_; }
   const std::vector<ParameterFacts>& facts() const { return facts_; }
   const std::vector<at::Tensor>& tensors() const { return tensors_; }
   std::size_t size() const { return facts_.size(); }
@@ -32,7 +36,7 @@ class ParameterTable {
   std::size_t index_of(const std::string& name) const;
 
  private:
-  std::vector<std::string> groups_;
+  std::vector<std::string> groups_, places_;
   std::vector<ParameterFacts> facts_;
   std::vector<at::Tensor> tensors_;
 };

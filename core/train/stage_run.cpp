@@ -33,6 +33,12 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
+FrozenLayers frozen_layers_of(const Stage& stage, const TrainOptions& train) {
+  return {.dropout = stage.overrides.frozen_dropout.value_or(train.frozen_dropout == "on"),
+          .batch_norm_statistics = stage.overrides.frozen_batch_norm_update.value_or(
+              train.frozen_batch_norm == "update")};
+}
+
 std::vector<NamedParameter> parameters_by_name(const ParameterTable& parameters) {
   std::vector<NamedParameter> named;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -49,6 +55,7 @@ StageRun::StageRun(const Context& context)
       parameters_(context.parameters),
       plan_(make_stage_plan(context.parameters.groups(), context.parameters.facts(), stage_)),
       pass_(context.model, context.batch_norms, pass_settings(context, stage_)),
+      frozen_layers_(frozen_layers_of(stage_, context.train)),
       clip_norm_(stage_.overrides.clip_norm.value_or(context.train.clip_norm)) {
   const Stopwatch watch;
   std::set<std::string> active;
@@ -56,17 +63,50 @@ StageRun::StageRun(const Context& context)
     active.insert(parameter.name);
     active_tensors_.push_back(parameters_.tensors()[parameters_.index_of(parameter.name)]);
   }
-  context.freezer.apply(active);
+  context.freezer.apply(active, frozen_layers_);
   context.model.weights_changed();
 
   reducer_ = context.coordinator.enter(plan_, parameters_by_name(parameters_));
   costs_ = context.coordinator.costs();
   const Stopwatch optimizer_watch;
+  if (schedule_.entered_now()) {
+    carry_optimizer_state(context.optimizer);
+  }
   enter_optimizer(context);
   optimizer_seconds_ = optimizer_watch.seconds();
   transition_seconds_ = watch.seconds();
   training_seconds_ = transition_seconds_;
   reset_peak_resident();
+}
+
+void StageRun::carry_optimizer_state(Optimizer& optimizer) const {
+  if (stage_.optimizer_state == OptimizerCarry::kKeep) {
+    return;
+  }
+  const std::vector<std::string>& thawed = schedule_.thawed();
+  std::set<std::string> staying;
+  for (const ParameterFacts& parameter : plan_.parameters()) {
+    const std::string& group = parameters_.groups()[parameter.group];
+    if (std::find(thawed.begin(), thawed.end(), group) == thawed.end()) {
+      staying.insert(parameter.name);
+    }
+  }
+  const bool reset = stage_.optimizer_state == OptimizerCarry::kReset;
+  optimizer.forget_unless(
+      [&](const std::string& name) { return !reset && staying.contains(name); });
+}
+
+std::vector<double> StageRun::class_rates() const {
+  const std::vector<double> by_group = schedule_.rates();
+  std::vector<double> rates;
+  for (const RateClass& members : plan_.rate_classes()) {
+    // All groups of a class share their rate: see `rates_part_by_group`.
+    const std::size_t group = plan_.parameters()[members.parameters.front()].group;
+    const auto place =
+        std::find(stage_.groups.begin(), stage_.groups.end(), parameters_.groups()[group]);
+    rates.push_back(by_group[static_cast<std::size_t>(place - stage_.groups.begin())]);
+  }
+  return rates;
 }
 
 void StageRun::enter_optimizer(const Context& context) {
@@ -139,6 +179,9 @@ std::vector<double> StageRun::rates_by_group() const {
 TransitionReport StageRun::transition_report() const {
   TransitionReport report;
   report.stage = stage_.name;
+  if (stage_.policy.kind != Policy::Kind::kNone) {
+    report.segment = schedule_.state().segment;
+  }
   report.active_parameters = plan_.elements();
   report.stage_steps = steps();
   report.seconds = transition_seconds_;
@@ -146,7 +189,7 @@ TransitionReport StageRun::transition_report() const {
   report.optimizer_seconds = optimizer_seconds_;
   report.plan = plan_.fingerprint().hex();
   report.backward_cut =
-      plan_.cut() < parameters_.groups().size() ? parameters_.groups()[plan_.cut()] : "";
+      plan_.cut() < parameters_.places().size() ? parameters_.places()[plan_.cut()] : "";
   const std::vector<std::int64_t> elements = parameters_.elements_by_group();
   const std::vector<double> rates = rates_by_group();
   for (std::size_t g = 0; g < elements.size(); ++g) {
@@ -162,6 +205,7 @@ TransitionReport StageRun::transition_report() const {
 StageSummary StageRun::summary() const {
   StageSummary summary;
   summary.name = stage_.name;
+  summary.goes_on = schedule_.state().segment > 0;
   summary.steps = progress().steps;
   summary.step_seconds_median = median(step_seconds_);
   summary.active_parameters = plan_.elements();

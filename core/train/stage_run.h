@@ -8,6 +8,7 @@
 #include "core/parallel/gradient_reducer.h"
 #include "core/schedule/schedule_run.h"
 #include "core/schedule/stage_plan.h"
+#include "core/train/freezer.h"
 #include "core/train/gradient_pass.h"
 #include "core/train/observer.h"
 #include "core/train/stage_flops.h"
@@ -15,7 +16,6 @@
 namespace thaw {
 
 class BatchNorms;
-class Freezer;
 class Model;
 class Optimizer;
 class ParameterTable;
@@ -45,18 +45,20 @@ class StageRun {
   const Stage& stage() const { return stage_; }
   const StagePlan& plan() const { return plan_; }
   GradientReducer& reducer() { return *reducer_; }
-  const StageProgress& progress() const { return schedule_.state().progress; }
+  /// Since the stage, or the segment of a policy's, began.
+  const StageProgress& progress() const { return schedule_.progress(); }
   /// 0 where nobody knows yet.
   std::int64_t steps() const { return schedule_.stage_steps(); }
   double transition_seconds() const { return transition_seconds_; }
   double clip_norm() const { return clip_norm_; }
 
+  /// In the step to come, of each class of the plan.
+  std::vector<double> class_rates() const;
+  const FrozenLayers& frozen_layers() const { return frozen_layers_; }
+
   /// Forward and backward of this rank's share, between the reducer's `begin` and `finish`; see
   /// GradientPass::run. Counts the operations of some steps.
   at::Tensor compute(const Batch& batch, SampleShare share);
-
-  /// Factor on every learning rate in the step to come.
-  double rate_factor() const { return schedule_.rate_factor(); }
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
 
   /// Goes on with a stage that was under way when `state` was taken. A collective.
@@ -74,6 +76,7 @@ class StageRun {
  private:
   std::vector<double> rates_by_group() const;
   void enter_optimizer(const Context& context);
+  void carry_optimizer_state(Optimizer& optimizer) const;
 
   const ScheduleRun& schedule_;
   const Stage& stage_;
@@ -82,6 +85,7 @@ class StageRun {
   GradientPass pass_;
   std::unique_ptr<GradientReducer> reducer_;
   std::vector<at::Tensor> active_tensors_;
+  FrozenLayers frozen_layers_;
   double clip_norm_;
   double transition_seconds_ = 0;
   double training_seconds_ = 0;  ///< the transition and all steps

@@ -19,6 +19,7 @@
 #include "core/parallel/replicas.h"
 #include "core/train/audit.h"
 #include "core/train/gradient_norm.h"
+#include "core/train/retention.h"
 #include "core/train/stage_run.h"
 #include "core/train/step_agreement.h"
 #include "core/train/step_meter.h"
@@ -27,14 +28,6 @@ namespace thaw {
 namespace {
 
 constexpr const char* kValidation = "validation";
-
-std::vector<std::pair<std::string, double>> rates_of(const Stage& stage, double factor) {
-  std::vector<std::pair<std::string, double>> rates;
-  for (std::size_t i = 0; i < stage.groups.size(); ++i) {
-    rates.emplace_back(stage.groups[i], stage.learning_rates[i] * factor);
-  }
-  return rates;
-}
 
 std::set<std::string> active_names(const StagePlan& plan) {
   std::set<std::string> names;
@@ -142,6 +135,24 @@ void Trainer::audit_now(const std::string& stage) {
   tell(&TrainingObserver::audit, report);
 }
 
+void Trainer::measure_retention(const std::string& stage) {
+  if (parts_.retention == nullptr) {
+    return;
+  }
+  monitor_.phase(RankPhase::kEvaluation);
+  RetentionReport report = parts_.retention->before();
+  if (step_ > 0) {
+    settle_buffers();
+    const Freezer::EvaluationMode evaluation_mode(freezer_);
+    report = parts_.retention->measure(parts_.communicator);
+  }
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage;
+  retention_ = {parts_.retention->before(), report};
+  tell(&TrainingObserver::retention, report);
+}
+
 double Trainer::epoch() const {
   return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
 }
@@ -158,6 +169,7 @@ RunSummary Trainer::run() {
     }
   }
   audit_now(stages_.empty() ? "" : stages_.back().name);
+  measure_retention(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);
   settle_buffers();
   if (parts_.save_last && parts_.communicator.rank() == 0) {
@@ -177,6 +189,7 @@ RunSummary Trainer::summary() const {
   summary.train_loss = last_loss_;
   summary.ranks = parts_.communicator.size();
   summary.stages = stages_;
+  summary.retention = retention_;
   summary.evaluated = last_evaluation_.has_value();
   if (summary.evaluated) {
     summary.last_evaluation = *last_evaluation_;
@@ -194,6 +207,9 @@ bool Trainer::run_stage() {
   const Stage& stage = schedule_.stage();
   const Communicator& communicator = parts_.communicator;
   audit_now(stages_.empty() ? "" : stages_.back().name);
+  if (resumed_ == nullptr) {
+    measure_retention(stages_.empty() ? "" : stages_.back().name);
+  }
   monitor_.stage(stage.name);
   StageRun run({.model = parts_.model,
                 .batch_norms = batch_norms_,
@@ -211,13 +227,14 @@ bool Trainer::run_stage() {
   StepMeter meter(schedule_.needs(), run.plan(), parameters_, schedule_.state().seconds,
                   parts_.communicator);
   if (audit_ != nullptr) {
-    audit_->enter_stage(active_names(run.plan()));
+    audit_->enter_stage(active_names(run.plan()), !run.frozen_layers().batch_norm_statistics);
   }
   TransitionReport report = run.transition_report();
   report.step = step_;
   report.epoch = epoch();
   report.index = schedule_.state().stage;
   report.stages = parts_.schedule.stages.size();
+  report.curve_steps = schedule_.state().curve_length;
   const TrainingState* resumed = std::exchange(resumed_, nullptr);
   const double seconds_before = resumed != nullptr ? resumed->so_far.seconds : 0;
   if (resumed != nullptr) {
@@ -235,14 +252,14 @@ bool Trainer::run_stage() {
                          .rank = communicator.rank(),
                          .ranks = communicator.size()},
                         cursor_);
-  bool next_is_prepared = schedule_.next_stage() == nullptr;
+  std::optional<Stage> next = schedule_.next_stage();
   if (resumed != nullptr && resumed->evaluation_pending) {
     evaluate_now(run);
   }
   while (!schedule_.ended()) {
-    if (!next_is_prepared && schedule_.ends_soon()) {
-      prepare_stage(*schedule_.next_stage(), parameters_, *optimizer_, parts_.coordinator);
-      next_is_prepared = true;
+    if (next && schedule_.ends_soon()) {
+      prepare_stage(*next, parameters_, *optimizer_, parts_.coordinator);
+      next.reset();
     }
     train_step(run, meter, loader);
     if (go_back_) {
@@ -255,13 +272,16 @@ bool Trainer::run_stage() {
     if (parts_.audit_every > 0 && step_ % parts_.audit_every == 0) {
       audit_now(stage.name);
     }
-    if (evaluation_due(run)) {
+    if (evaluation_due()) {
       evaluate_now(run);
     }
     const std::int64_t every = parts_.checkpoints.every_steps;
     if (every > 0 && step_ % every == 0 && !schedule_.ended()) {
       save_checkpoint(&run, seconds_before + watch.seconds());
     }
+  }
+  if (stage_best_.put_back(parameters_, parts_.model)) {
+    audited_step_ = -1;  // an audit of this step saw other weights
   }
   StageSummary summary = run.summary();
   summary.seconds = seconds_before + watch.seconds();
@@ -295,7 +315,7 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
   if (stage.clip_norm() > 0) {
     gradient_factor = clip_factor(norm, stage.clip_norm());
   }
-  const double rate_factor = stage.rate_factor();
+  const std::vector<double> rates = schedule_.rates();
   // Before the update, so that a step that went wrong leaves the weights as they were.
   const bool reported = (step_ + 1) % parts_.log_every == 0;
   const bool wants_loss = reported || meter.wants_loss() || guard_.watches_each_step();
@@ -317,7 +337,7 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
   }
   const StepValues values = meter.measure(share.total, last_loss_);
   if (commits) {
-    optimizer_->step(rate_factor, gradient_factor);
+    optimizer_->step(stage.class_rates(), gradient_factor);
   }
 
   cursor_ += share.total;
@@ -329,7 +349,7 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
     report_skipped(stage, loss, norm);
   } else if (reported) {
     report_step(stage, {.samples = share.total,
-                        .rate_factor = rate_factor,
+                        .rates = rates,
                         .gradient_norm = norm,
                         .data_seconds = data_seconds,
                         .seconds = seconds});
@@ -345,9 +365,9 @@ void Trainer::report_step(StageRun& stage, const StepFigures& figures) {
   report.stage_step = stage.progress().steps;
   report.stage_steps = stage.steps();
   report.loss = last_loss_;
-  report.learning_rates = rates_of(stage.stage(), figures.rate_factor);
-  for (const auto& [group, rate] : report.learning_rates) {
-    report.learning_rate = std::max(report.learning_rate, rate);
+  for (std::size_t i = 0; i < figures.rates.size(); ++i) {
+    report.learning_rates.emplace_back(stage.stage().groups[i], figures.rates[i]);
+    report.learning_rate = std::max(report.learning_rate, figures.rates[i]);
   }
   report.gradient_norm = figures.gradient_norm;
   report.samples = figures.samples;
@@ -359,10 +379,11 @@ void Trainer::report_step(StageRun& stage, const StepFigures& figures) {
   tell(&TrainingObserver::step, report);
 }
 
-bool Trainer::evaluation_due(const StageRun& stage) const {
+bool Trainer::evaluation_due() const {
   const std::int64_t every = parts_.train.evaluate_every;
   const bool epoch_ended = cursor_ % train_samples_ == 0;
-  return schedule_.ended() || (every > 0 ? stage.progress().steps % every == 0 : epoch_ended);
+  return schedule_.whole_stage_ended() ||
+         (every > 0 ? schedule_.state().progress.steps % every == 0 : epoch_ended);
 }
 
 void Trainer::evaluate_now(const StageRun& stage) {
@@ -403,9 +424,13 @@ void Trainer::evaluate_now(const StageRun& stage) {
       parts_.save_best();
     }
   }
-  schedule_.commit_evaluation({{"validation/loss", report.loss},
-                               {"validation/accuracy", report.accuracy},
-                               {"validation/macro-f1", report.macro_f1}});
+  const bool best_of_stage =
+      schedule_.commit_evaluation({{"validation/loss", report.loss},
+                                   {"validation/accuracy", report.accuracy},
+                                   {"validation/macro-f1", report.macro_f1}});
+  if (best_of_stage) {
+    stage_best_.keep(stage.plan(), parameters_, parts_.model);
+  }
   tell(&TrainingObserver::evaluation, report);
 }
 

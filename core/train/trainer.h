@@ -20,6 +20,7 @@
 #include "core/train/observer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
+#include "core/train/stage_best.h"
 #include "core/train/stop_request.h"
 
 namespace thaw {
@@ -28,6 +29,7 @@ class Audit;
 class Communicator;
 class Dataset;
 class Model;
+class Retention;
 class StageCoordinator;
 class StageRun;
 class StepMeter;
@@ -52,6 +54,7 @@ struct TrainerParts {
   std::int64_t log_every = 1;        ///< steps between two `step` reports
   StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
   std::int64_t audit_every = 0;      ///< steps; 0: ranks compare weights at transitions only
+  Retention* retention = nullptr;    ///< measured at transitions and at the end; null: not
   CheckpointParts checkpoints = {};  ///< how the run is saved, stopped and gone on with
 };
 
@@ -75,16 +78,19 @@ class Trainer {
   /// What a step leaves behind for its report.
   struct StepFigures {
     std::int64_t samples;
-    double rate_factor, gradient_norm;
+    std::vector<double> rates;  ///< of the stage's groups
+    double gradient_norm;
     double data_seconds, seconds;
   };
   void report_step(StageRun& stage, const StepFigures& figures);
   void report_skipped(const StageRun& stage, double loss, double gradient_norm);
-  bool evaluation_due(const StageRun& stage) const;
+  bool evaluation_due() const;
   /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
   void audit_now(const std::string& stage);
+  /// At a stage's boundary; `stage`: that ended.
+  void measure_retention(const std::string& stage);
   double epoch() const;
 
   // In trainer_checkpoint.cpp.
@@ -123,6 +129,7 @@ class Trainer {
   std::int64_t evaluated_step_ = -1;  ///< at which it was last time for an evaluation
   double last_loss_ = 0;
   std::vector<StageSummary> stages_;
+  std::vector<RetentionReport> retention_;  ///< the first and the last
   Stopwatch watch_;
   double seconds_before_ = 0;               ///< of the run, before it was resumed
   const TrainingState* resumed_ = nullptr;  ///< a stage to go on with; null once that is done

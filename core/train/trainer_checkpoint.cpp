@@ -67,7 +67,7 @@ TrainingState Trainer::state(const StageRun* run, double stage_seconds) const {
   if (run != nullptr) {
     run->save(state);
     state.so_far.seconds = stage_seconds;
-    state.evaluation_pending = evaluation_due(*run) && evaluated_step_ != step_;
+    state.evaluation_pending = evaluation_due() && evaluated_step_ != step_;
   } else if (!stages_.empty()) {
     state.stage = stages_.back().name;
   }

@@ -1,8 +1,10 @@
 """Schedules from the outside: triggers, presets and policies at 1 and 3 ranks, and their errors."""
 
+import shutil
 import unittest
 
-from command_fixture import CommandTest, h5py, require
+from command_fixture import CommandTest, h5py, np, require
+from safetensors_reader import tensors
 
 TRIGGERS = """
 [[schedule.stage]]
@@ -50,6 +52,156 @@ class Triggers(CommandTest):
         text = self.thaw("check", self.resnet_config(stages=TRIGGERS)).stdout
         self.assertIn("plateau of validation/loss (patience 2) or 8 epochs", text)
         self.assertIn("at most 32", text)
+
+
+PRESETS = {
+    "chain-thaw": "stage-steps = 2\nthawed-warmup-steps = 2\noptimizer-state = 'keep-staying'",
+    "head-then-all": "stage-epochs = 1\nfinal-learning-rate = 0.001",
+    "freeze-out": "total-epochs = 3\ncurve = 'cosine'\nscale-rates = true\nfreeze-plan = 'cubic'",
+    "random": "total-epochs = 3\npolicy-every-steps = 3\nrandom-groups = 1\nthawed-rate-cap = 0.01",
+    "auto-freeze": "total-epochs = 4\npolicy-every-steps = 2",
+}
+
+
+class PresetsAndPolicies(CommandTest):
+    """Each preset as it is, written out, and replayed: the same run, at 1 and 3 ranks."""
+
+    def preset(self, name):
+        return self.resnet_config(f"{name}.toml", stages=f"""
+[schedule]
+preset = "{name}"
+learning-rate = 0.05
+{PRESETS[name]}
+""", extra='precision = "float64"')
+
+    def weights(self, run):
+        return (self.folder / run / "weights.safetensors").read_bytes()
+
+    def decisions(self, run):
+        return [(t["stage"], t["step"], sorted(t["groups"])) for t in
+                self.metrics(run, "transition")] + [len(self.metrics(run))]
+
+    def check_preset(self, name):
+        self.images()
+        config = self.preset(name)
+        self.thaw("train", config, "--run-dir", "one")
+        self.thaw("train", config, "--run-dir", "three", ranks=3)
+        self.assertEqual(self.decisions("one"), self.decisions("three"))
+
+        explicit = self.thaw("schedule", config).stdout
+        self.assertNotIn("preset", explicit)
+        self.resnet_config("explicit.toml", stages=explicit, extra='precision = "float64"')
+        self.thaw("train", "explicit.toml", "--run-dir", "explicit")
+        self.assertEqual(self.decisions("explicit"), self.decisions("one"))
+        self.assertEqual(self.weights("explicit"), self.weights("one"))
+
+        replay = self.thaw("schedule", "--from", "three").stdout
+        self.assertNotIn("policy", replay)
+        self.write("replay.toml", replay)
+        self.thaw("train", "replay.toml", "--run-dir", "replay", ranks=3)
+        self.assertEqual(self.decisions("replay"), self.decisions("three"))
+        self.assertEqual(self.weights("replay"), self.weights("three"))
+
+    def test_chain_thaw(self):
+        self.check_preset("chain-thaw")
+
+    def test_head_then_all(self):
+        self.check_preset("head-then-all")
+
+    def test_freeze_out(self):
+        self.check_preset("freeze-out")
+        self.assertEqual(self.decisions("one")[-2][2], ["head"])
+
+    def test_random(self):
+        self.check_preset("random")
+        sets = {tuple(d[2]) for d in self.decisions("one")[:-1]}
+        self.assertGreater(len(sets), 1)
+        for groups in sets:
+            self.assertEqual(len(groups), 3)  # stem, head, and one drawn
+            self.assertLessEqual({"stem", "head"}, set(groups))
+
+    def test_auto_freeze(self):
+        self.check_preset("auto-freeze")
+        self.assertGreater(len(self.decisions("one")), 2, "something froze")
+
+    def test_from_needs_a_run(self):
+        self.assertIn("is none the folder of a run?", self.refused("schedule", "--from", "none"))
+        self.assertIn("give a configuration file", self.refused("schedule"))
+
+
+class OwnGroups(CommandTest):
+    """[[model.group]] at any grain: active tensors train as ever, all others stay."""
+
+    def one_step(self, run, config, groups, active):
+        """Weights after one plain step of gradient descent."""
+        text = (self.folder / config).read_text().split("[[schedule.stage]]")[0]
+        text = text.replace("[data]", groups + "\n[data]")
+        self.write(f"{run}.toml", text + f"""
+[[schedule.stage]]
+name = "only"
+groups = {active}
+learning-rate = 0.1
+until = {{ steps = 1 }}
+""")
+        self.thaw("train", f"{run}.toml", "--run-dir", run, "--train.optimizer", "sgd",
+                  "--train.momentum", "0", "--train.weight-decay", "0",
+                  "--train.frozen-dropout", "on")
+        return tensors(self.folder / run / "weights.safetensors")
+
+    def compare(self, config, groups, name, is_active):
+        every = self.one_step("every", config, "", '["*"]')
+        self.assertTrue(any(is_active(key) for key in every))
+        some = self.one_step("some", config, groups, f'["{name}"]')
+        # One more run from the same weights, whose rate moves nothing.
+        self.thaw("train", "some.toml", "--run-dir", "none", "--schedule.stage.only.learning-rate",
+                  "0", "--train.frozen-dropout", "on")
+        start = tensors(self.folder / "none/weights.safetensors")
+        changed = 0
+        for key, value in some.items():
+            if "running" in key or "num_batches" in key:
+                continue
+            if is_active(key):
+                scale = np.abs(every[key] - start[key]).max()
+                self.assertLess(np.abs(value - every[key]).max(), 1e-3 * scale + 1e-9, key)
+                changed += not np.array_equal(value, start[key])
+            else:
+                self.assertTrue(np.array_equal(value, start[key]), key)
+        self.assertGreater(changed, 0)
+
+    def test_single_tensors_of_bert(self):
+        self.texts()
+        self.tiny_bert()
+        for kind, pattern in (("queries", "attention.self.query.weight"),
+                              ("biases", "output.dense.bias"),
+                              ("norms", "LayerNorm.weight")):
+            with self.subTest(kind):
+                config = self.bert_config(schedule="[[schedule.stage]]", extra="seed = 5")
+                groups = f"""
+[[model.group]]
+name = "rest"
+parameters = ["*", "!encoder*{pattern}"]
+[[model.group]]
+name = "{kind}"
+parameters = ["encoder*{pattern}"]
+"""
+                self.compare(config, groups, kind,
+                             lambda key, p=pattern: key.startswith("encoder") and key.endswith(p))
+                for run in ("every", "some", "none"):
+                    shutil.rmtree(self.folder / run)
+
+    def test_what_is_refused(self):
+        self.images()
+        for groups, says in (
+                ('[[model.group]]\nname = "a"\nparameters = ["layer1.*"]', "is in no group"),
+                ('[[model.group]]\nname = "a"\nparameters = ["*"]\n'
+                 '[[model.group]]\nname = "b"\nparameters = ["fc.*"]', "is in two groups"),
+                ('[[model.group]]\nname = "a"\nparameters = ["*", "!conv1.weigth"]',
+                 'did you mean "conv1.weight"?')):
+            text = (self.folder / self.resnet_config()).read_text()
+            self.write("own.toml", text.replace("[data]", groups + "\n[data]"))
+            message = self.refused("check", "own.toml")
+            self.assertIn(says, message)
+            self.assertRegex(message, r"own\.toml:\d+: model\.group")
 
 
 if __name__ == "__main__":

@@ -148,6 +148,22 @@ TEST(EndConditions, WithoutAValidationSplit) {
   EXPECT_EQ(read("{ plateau = { metric = \"train/loss\" } }").stages.size(), 1U);
 }
 
+TEST(StageFlags, ReachIntoConditionsAndPolicies) {
+  const std::string text = stage("{ plateau = { patience = 2 }, at-most = { epochs = 3 } }");
+  const auto with = [&](const std::string& key, const std::string& value) {
+    return schedule_of(text + "policy = { kind = \"random\", groups = 1, always = [] }\n", kBert,
+                       {{"schedule.stage.s." + key, value}})
+        .stages.at(0);
+  };
+  EXPECT_EQ(with("until.plateau.patience", "7").until.conditions.at(0).metric.patience, 7);
+  EXPECT_EQ(with("until.at-most.epochs", "9").until.conditions.at(1).amount, 9);
+  EXPECT_EQ(with("until.steps", "9").until.kind, EndCondition::Kind::kSteps);
+  EXPECT_EQ(with("policy.every-steps", "9").policy.every_steps, 9);
+  EXPECT_EQ(message_of_schedule(text, {{"schedule.stage.s.until.plateau.patience", "0"}}),
+            "command line: --schedule.stage.s.until.plateau.patience: 0 is out of range: at least "
+            "1 and at most 1000000000");
+}
+
 TEST(Curves, NeedALengthFromSomewhere) {
   EXPECT_EQ(message_of_schedule(stage("{ plateau = {} }", "\"cosine\"")),
             "a.toml:8: schedule.stage[0].curve: cosine needs a length, and no number of epochs or "

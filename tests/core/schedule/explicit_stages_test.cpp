@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadStage{"curve = \"cosin\"",
                  "a.toml:4: schedule.stage[0].curve: \"cosin\" is not one of "
-                 "constant, linear, cosine, slanted-triangular; did you mean "
+                 "constant, linear, cosine, slanted-triangular, polynomial; did you mean "
                  "\"cosine\"?"},
         BadStage{"curve = 3",
                  "a.toml:4: schedule.stage[0].curve: expected a string, got the "
@@ -182,7 +182,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "a.toml:4: schedule.stage[0].curve: shape is missing"},
         BadStage{"curve = { shape = \"linear\", warmup = 3 }",
                  "a.toml:4: schedule.stage[0].curve.warmup: unknown key; a curve has shape, "
-                 "warmup-steps, warmup-fraction, steps, final-factor, cut-fraction, ratio"},
+                 "warmup-steps, warmup-fraction, steps, final-factor, power, cut-fraction, ratio"},
         BadStage{"curve = { shape = \"linear\", warmup-step = 3 }",
                  "a.toml:4: schedule.stage[0].curve.warmup-step: unknown key; did you mean "
                  "\"warmup-steps\"?"},
@@ -252,7 +252,7 @@ TEST(ExplicitStages, ListAllProblemsOfAllStages) {
   EXPECT_EQ(message_of_schedule(stage("curve = \"round\"\ngroups = [\"tail\"]") +
                                 stage("weight-decay = \"no\"")),
             std::string("a.toml:4: schedule.stage[0].curve: \"round\" is not one of constant, "
-                        "linear, cosine, slanted-triangular\n"
+                        "linear, cosine, slanted-triangular, polynomial\n"
                         "a.toml:5: schedule.stage[0].groups: \"tail\" matches no group of this "
                         "model ") +
                 kListed +

@@ -53,7 +53,7 @@ std::vector<Event> walk(const Schedule& schedule, std::int64_t restart) {
   std::size_t evaluations = 0;
   while (run->begin_stage(cursor)) {
     while (!run->ended()) {
-      const double factor = run->rate_factor();
+      const double factor = run->rates().at(0);
       const std::int64_t left = kSamples - cursor % kSamples;
       const std::int64_t samples = std::min(kBatch, left);
       cursor += samples;
@@ -108,14 +108,14 @@ TEST(ScheduleRun, KnowsTheNextStageAndWhenItIsNear) {
   ScheduleRun run(known, kSamples, kBatch);
   ASSERT_TRUE(run.begin_stage(0));
   EXPECT_EQ(run.stage_steps(), 15);
-  EXPECT_EQ(run.next_stage(), &known.stages[1]);
+  EXPECT_EQ(run.next_stage()->name, "second");
   for (int i = 0; i < 12; ++i) run.commit_step({.samples = 8});
   EXPECT_FALSE(run.ends_soon());
   run.commit_step({.samples = 8});
   EXPECT_TRUE(run.ends_soon());
   run.end_stage();
   ASSERT_TRUE(run.begin_stage(104));
-  EXPECT_EQ(run.next_stage(), nullptr);
+  EXPECT_FALSE(run.next_stage().has_value());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "core/schedule/triggers.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
@@ -57,6 +58,8 @@ TEST(ScheduleWriter, EveryPresetReadsBackIdentical) {
 }
 
 /// Draws schedules that a file could describe.
+using Kind = EndCondition::Kind;
+
 class Drawer {
  public:
   explicit Drawer(unsigned seed) : random_(seed) {}
@@ -83,7 +86,8 @@ class Drawer {
       stage.learning_rates.push_back(equal_rates ? shared : rate());
     }
     stage.curve = curve();
-    stage.until = condition(2);
+    stage.until = condition(2, stage);
+    draw_transition(stage);
     for (auto member : {&StageOverrides::weight_decay, &StageOverrides::beta1,
                         &StageOverrides::beta2, &StageOverrides::epsilon, &StageOverrides::momentum,
                         &StageOverrides::clip_norm, &StageOverrides::label_smoothing}) {
@@ -92,28 +96,75 @@ class Drawer {
     return stage;
   }
 
+  void draw_transition(Stage& stage) {
+    stage.thawed_warmup_steps = between(0, 1) * between(1, 50);
+    stage.thawed_rate_cap = between(0, 1) * rate();
+    stage.optimizer_state = static_cast<OptimizerCarry>(between(0, 2));
+    if (between(0, 2) == 0) stage.overrides.frozen_dropout = between(0, 1) == 1;
+    if (between(0, 2) == 0) stage.overrides.frozen_batch_norm_update = between(0, 1) == 1;
+    if (between(0, 3) == 0) {
+      stage.restore_best = "validation/macro-f1";
+    } else if (stage.groups.size() > 3 && needs_of(stage.until).gradients.empty()) {
+      stage.policy = {.kind = static_cast<Policy::Kind>(between(1, 2)),
+                      .every_steps = between(1, 100),
+                      .always = {stage.groups.front()}};
+      if (stage.policy.kind == Policy::Kind::kRandom) {
+        stage.policy.groups = between(1, 3);
+        stage.policy.seed = between(-5, 5);
+      } else {
+        stage.policy.percentile = between(0, 100);
+      }
+    }
+  }
+
   Curve curve() {
     Curve curve;
-    curve.shape = static_cast<Curve::Shape>(between(0, 3));
-    curve.steps = between(0, 1) * between(1000, 2000);
+    curve.shape = static_cast<Curve::Shape>(between(0, 4));
+    curve.steps = between(1000, 2000);
     if (between(0, 1) == 1) curve.warmup_fraction = rate() * 100;
-    const bool falls = curve.shape == Curve::Shape::kLinear || curve.shape == Curve::Shape::kCosine;
+    using Shape = Curve::Shape;
+    const bool falls = curve.shape == Shape::kLinear || curve.shape == Shape::kCosine ||
+                       curve.shape == Shape::kPolynomial;
     if (falls) curve.final_factor = rate();
-    if (curve.shape == Curve::Shape::kSlantedTriangular) {
+    if (curve.shape == Shape::kPolynomial) curve.power = 0.5 + rate();
+    if (curve.shape == Shape::kSlantedTriangular) {
       curve.cut_fraction = rate() + 1e-9;
       curve.ratio = 1 + rate();
     }
     return curve;
   }
 
-  EndCondition condition(int depth) {
+  EndCondition condition(int depth, const Stage& stage) {
     EndCondition condition;
-    condition.kind = static_cast<EndCondition::Kind>(between(0, depth > 0 ? 3 : 1));
-    if (condition.kind == EndCondition::Kind::kEpochs) condition.amount = 1 + rate();
-    if (condition.kind == EndCondition::Kind::kSteps) condition.amount = between(20, 1000);
-    if (condition.kind > EndCondition::Kind::kSteps) {
-      const int count = between(1, 3);
-      for (int i = 0; i < count; ++i) condition.conditions.push_back(this->condition(depth - 1));
+    do {
+      condition.kind = static_cast<Kind>(between(0, 8));
+    } while (depth == 0 && (condition.kind == Kind::kAny || condition.kind == Kind::kAll));
+    switch (condition.kind) {
+      case Kind::kEpochs:
+      case Kind::kSeconds:
+        condition.amount = 1 + rate();
+        break;
+      case Kind::kSteps:
+        condition.amount = between(20, 1000);
+        break;
+      case Kind::kCurveFinished:
+        condition.amount = static_cast<double>(stage.curve.steps);
+        break;
+      case Kind::kPlateau:
+        condition.metric = {"validation/loss", static_cast<MetricRule::Mode>(between(0, 1)),
+                            between(1, 9), rate(), 0};
+        break;
+      case Kind::kThreshold:
+        condition.metric = {"validation/accuracy", MetricRule::Mode::kMax, 0, 0, rate()};
+        break;
+      case Kind::kGradientSignal:
+        condition.signal = {stage.groups.front(), between(1, 9), between(1, 9), rate() + 1e-9};
+        break;
+      case Kind::kAny:
+      case Kind::kAll:
+        for (int i = between(1, 3); i > 0; --i) {
+          condition.conditions.push_back(this->condition(depth - 1, stage));
+        }
     }
     return condition;
   }

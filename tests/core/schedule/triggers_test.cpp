@@ -193,7 +193,10 @@ TEST(State, JsonIsExact) {
   state.segment = 4;
   state.segment_progress = {1, 8};
   state.active = {"encoder.1", "head"};
+  state.next_active = {"head"};
   state.first_active = {"head"};
+  state.best = 0.25;
+  state.ended = true;
   state.steps_since_thawed = {{"encoder.1", 3}, {"head", 17}};
   state.signals["encoder.1"] = {.last = 2.5};
   EXPECT_EQ(schedule_state_from_json(to_json(state)), state);

@@ -18,19 +18,31 @@
 
 namespace thaw {
 
+using Weights = std::map<std::string, at::Tensor>;
+
+inline Weights weights_of(const Model& model) {
+  Weights copies;
+  for (const auto& parameter : model.named_parameters()) {
+    copies[parameter.key()] = parameter.value().detach().clone();
+  }
+  return copies;
+}
+
 /// What one rank saw and came to.
 struct JobOutcome {
   std::vector<TransitionReport> transitions;
   std::vector<StepReport> steps;
   std::vector<EvaluationReport> evaluations;
-  std::map<std::string, at::Tensor> weights;
+  std::vector<Weights> at_transitions;
+  Weights weights;
 };
 
 class JobRecorder : public TrainingObserver {
  public:
-  explicit JobRecorder(JobOutcome& outcome) : outcome_(outcome) {}
+  JobRecorder(const Model& model, JobOutcome& outcome) : model_(model), outcome_(outcome) {}
   void transition(const TransitionReport& report) override {
     outcome_.transitions.push_back(report);
+    outcome_.at_transitions.push_back(weights_of(model_));
   }
   void step(const StepReport& report) override { outcome_.steps.push_back(report); }
   void evaluation(const EvaluationReport& report) override {
@@ -38,6 +50,7 @@ class JobRecorder : public TrainingObserver {
   }
 
  private:
+  const Model& model_;
   JobOutcome& outcome_;
 };
 
@@ -53,7 +66,8 @@ struct ScheduleJob {
   std::string data;  ///< write_tiny_dataset(folder, 37, 10)
   Schedule schedule;
   TrainOptions train = {};
-  std::int64_t audit_every = 1;  ///< so that every step's tensors are known to be equal
+  std::vector<ParameterGroup> groups = {};  ///< of the user's own; empty: the model's
+  std::int64_t audit_every = 1;             ///< so that every step's tensors are known to be equal
 
   /// The outcome of every rank; what observers hear is on rank 0 alone.
   std::vector<JobOutcome> run(int ranks) const {
@@ -70,10 +84,11 @@ struct ScheduleJob {
     dataset.split("validation").prepare({});
     TinyModel model(0.2);
     model.to(at::kDouble);
+    if (!groups.empty()) model.set_freezing_groups(groups);
     const std::unique_ptr<StageCoordinator> coordinator =
         communicator.size() == 1 ? make_local_coordinator()
                                  : make_unfreezing_coordinator(communicator, {});
-    JobRecorder recorder(outcome);
+    JobRecorder recorder(model, outcome);
     DataOptions options;
     options.batch = 12;
     Trainer trainer({.model = model,
@@ -88,9 +103,7 @@ struct ScheduleJob {
                      .save_last = {},
                      .audit_every = audit_every});
     trainer.run();
-    for (const auto& parameter : model.named_parameters()) {
-      outcome.weights[parameter.key()] = parameter.value().detach().clone();
-    }
+    outcome.weights = weights_of(model);
   }
 };
 

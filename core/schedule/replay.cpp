@@ -1,0 +1,53 @@
+#include "core/schedule/replay.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/schedule/curve.h"
+#include "core/schedule/schedule_run.h"
+
+namespace thaw {
+namespace {
+
+Stage explicit_stage(const Stage& planned, const HappenedStage& happened, std::int64_t steps) {
+  Stage stage = with_groups(planned, happened.groups);
+  if (stage.groups.size() != happened.groups.size()) {
+    throw InputError(fmt::format(
+        "stage \"{}\" of the run had groups that its schedule does not name", happened.name));
+  }
+  stage.name = happened.name;
+  stage.policy = {};
+  stage.until = {.kind = EndCondition::Kind::kSteps, .amount = static_cast<double>(steps)};
+  return stage;
+}
+
+}  // namespace
+
+Schedule replay_of(const Schedule& planned, const std::vector<HappenedStage>& happened,
+                   std::int64_t steps) {
+  Schedule schedule;
+  std::size_t last_index = planned.stages.size();
+  for (std::size_t i = 0; i < happened.size(); ++i) {
+    const HappenedStage& each = happened[i];
+    if (each.index >= planned.stages.size()) {
+      throw InputError(fmt::format("the run had a stage {}, and its schedule has {} stages",
+                                   each.index + 1, planned.stages.size()));
+    }
+    const std::int64_t end = i + 1 < happened.size() ? happened[i + 1].step : steps;
+    if (end <= each.step) continue;  // the run ended before its first step
+    Stage stage = explicit_stage(planned.stages[each.index], each, end - each.step);
+    // The first of a curve says how long it is; the others go on with it.
+    const bool goes_on = stage.curve.continued || each.index == last_index;
+    if (goes_on && !schedule.stages.empty()) {
+      stage.curve = schedule.stages.back().curve;
+      stage.curve.continued = true;
+    } else if (needs_length(stage.curve)) {
+      stage.curve.steps = each.curve_steps;
+    }
+    last_index = each.index;
+    schedule.stages.push_back(std::move(stage));
+  }
+  return schedule;
+}
+
+}  // namespace thaw
