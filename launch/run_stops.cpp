@@ -15,7 +15,7 @@ namespace {
 using Clock = std::chrono::system_clock;
 
 // A look at the file costs a round trip to the server of a shared file system.
-constexpr double kSecondsBetweenLooks = 0.5;
+constexpr double kSecondsBetweenLooks = 0.2;
 
 Clock::time_point after(double seconds) {
   return Clock::now() +

@@ -88,6 +88,17 @@ std::vector<NamedParameter> own_state(const torch::nn::Module& model, int rank, 
   return tensors;
 }
 
+std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
+                                                const CheckpointReader& checkpoint,
+                                                const torch::nn::Module& model) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [name, entry] : checkpoint.entries()) {
+    if (!name.starts_with(prefix)) continue;
+    tensors.emplace(name.substr(prefix.size()), checkpoint.load(name).to(device_of(model)));
+  }
+  return tensors;
+}
+
 void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
                    Optimizer& optimizer, int rank, int ranks, bool buffers) {
   const c10::AutoGradMode no_grad(false);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,10 @@ class Optimizer;
 // Note [Names in a checkpoint]
 // weights/NAME, buffers/NAME         of the model, under its own names
 // optimizer/step|first|second/NAME   the state of the parameter NAME
+// stage-best/NAME                    weights and buffers at the stage's best evaluation
 // rank-R/random/cpu|cuda             R's generator of random numbers, for modules that use it
 // rank-R/buffers/NAME                R's own, where BatchNorm is local and ranks differ
-// The first three are equal on all ranks, and each is written by one of them.
+// The first four are equal on all ranks, and each is written by one of them.
 
 /// What is equal on all ranks. `buffers`: those of the model are.
 std::vector<NamedParameter> replicated_state(const torch::nn::Module& model,
@@ -27,6 +29,12 @@ std::vector<NamedParameter> replicated_state(const torch::nn::Module& model,
 
 /// What is this rank's own.
 std::vector<NamedParameter> own_state(const torch::nn::Module& model, int rank, bool buffers);
+
+/// A collective: copies of the checkpoint's tensors whose names begin with `prefix`, by what
+/// follows it, on the model's device.
+std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
+                                                const CheckpointReader& checkpoint,
+                                                const torch::nn::Module& model);
 
 /// A collective: brings model, optimizer and random numbers to what the checkpoint holds. At
 /// another number of ranks each starts from rank 0's own state.

@@ -163,9 +163,10 @@ RunSummary Trainer::run() {
     if (!run_stage()) {
       return summary();
     }
+    const bool transition = schedule_.whole_stage_ended();
     schedule_.end_stage();
-    if (parts_.checkpoints.every_steps >= 0) {
-      save_checkpoint(nullptr, 0);
+    if (checkpoint_due(transition)) {
+      save_checkpoint(nullptr, 0, transition);
     }
   }
   audit_now(stages_.empty() ? "" : stages_.back().name);
@@ -275,9 +276,8 @@ bool Trainer::run_stage() {
     if (evaluation_due()) {
       evaluate_now(run);
     }
-    const std::int64_t every = parts_.checkpoints.every_steps;
-    if (every > 0 && step_ % every == 0 && !schedule_.ended()) {
-      save_checkpoint(&run, seconds_before + watch.seconds());
+    if (!schedule_.ended() && checkpoint_due(/*transition=*/false)) {
+      save_checkpoint(&run, seconds_before + watch.seconds(), /*transition=*/false);
     }
   }
   if (stage_best_.put_back(parameters_, parts_.model)) {

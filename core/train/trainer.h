@@ -98,7 +98,8 @@ class Trainer {
   void restore();
   /// `run`: null between two stages.
   TrainingState state(const StageRun* run, double stage_seconds) const;
-  void save_checkpoint(const StageRun* run, double stage_seconds);
+  bool checkpoint_due(bool transition) const;
+  void save_checkpoint(const StageRun* run, double stage_seconds, bool transition);
   void finish_checkpoint();
   void report_checkpoints();
   StepVerdict agree(const at::Tensor& loss_sum, bool wants_loss);

@@ -19,6 +19,8 @@ namespace {
 // that was due is not made but noted as pending: the resumed run makes it first, before anything is
 // decided by it. A checkpoint that nobody asked for comes after the step's evaluation.
 
+const std::string kStageBest = "stage-best/";
+
 /// Of a report at the checkpoint's own step.
 std::optional<double> loss_at(const std::optional<EvaluationReport>& report, std::int64_t step) {
   return report && report->step == step ? std::optional(report->loss) : std::nullopt;
@@ -35,6 +37,7 @@ void Trainer::restore() {
   monitor_.phase(RankPhase::kStartUp);
   restore_state(*parts.resume, parts_.model, *optimizer_, parts_.communicator.rank(),
                 parts_.communicator.size(), buffers_are_replicas());
+  stage_best_.restore(tensors_under(kStageBest, *parts.resume, parts_.model));
   parts_.model.weights_changed();
   schedule_.restore(schedule_state_from_json(state.schedule));
   step_ = state.step;
@@ -80,13 +83,19 @@ TrainingState Trainer::state(const StageRun* run, double stage_seconds) const {
   return state;
 }
 
-void Trainer::save_checkpoint(const StageRun* run, double stage_seconds) {
+/// `transition`: a stage has ended, and not only a segment of one that a policy made.
+bool Trainer::checkpoint_due(bool transition) const {
+  const std::int64_t every = parts_.checkpoints.every_steps;
+  return every >= 0 && (transition || (every > 0 && step_ % every == 0));
+}
+
+void Trainer::save_checkpoint(const StageRun* run, double stage_seconds, bool transition) {
   CheckpointSaver* saver = parts_.checkpoints.saver;
   if (saver == nullptr) return;
   monitor_.phase(RankPhase::kSaving);
   const TrainingState now = state(run, stage_seconds);
   CheckpointContent content;
-  content.about.place = {step_, run == nullptr};
+  content.about.place = {step_, transition};
   content.about.epoch = epoch();
   content.about.stage = now.stage;
   content.about.evaluation_loss = loss_at(last_evaluation_, step_);
@@ -94,6 +103,9 @@ void Trainer::save_checkpoint(const StageRun* run, double stage_seconds) {
   content.state = to_json(now);
   content.configuration = parts_.checkpoints.configuration;
   content.replicated = replicated_state(parts_.model, *optimizer_, buffers_are_replicas());
+  for (const auto& [name, tensor] : stage_best_.tensors()) {
+    content.replicated.push_back({kStageBest + name, tensor});
+  }
   content.own = own_state(parts_.model, parts_.communicator.rank(), !buffers_are_replicas());
   saver->save(content);
   report_checkpoints();
@@ -155,7 +167,7 @@ void Trainer::report_skipped(const StageRun& stage, double loss, double gradient
 
 void Trainer::stop_here(const StageRun& run, double stage_seconds) {
   if (parts_.checkpoints.saver == nullptr) return;
-  save_checkpoint(&run, stage_seconds);
+  save_checkpoint(&run, stage_seconds, /*transition=*/false);
   finish_checkpoint();
   if (last_save_problem_.empty()) return;
   RunError error(fmt::format(
