@@ -8,6 +8,7 @@
 #include "core/models/safetensors.h"
 #include "core/models/weights.h"
 #include "launch/arguments.h"
+#include "launch/checkpoint_weights.h"
 #include "launch/job.h"
 #include "launch/subcommand.h"
 
@@ -15,14 +16,61 @@ namespace thaw {
 namespace {
 
 ArgumentParser make_parser() {
-  ArgumentParser parser("export CONFIG.toml --weights FILE --format huggingface DIR",
-                        "Writes trained weights as Hugging Face's transformers load them.");
+  ArgumentParser parser("export CONFIG.toml --weights FILE --format NAME PATH",
+                        "Writes trained weights, or those of a checkpoint, for others to load.");
   parser.positional("CONFIG", "the configuration file: its [model] counts");
-  parser.positional("DIR", "the folder to write");
-  parser.option("weights", "safetensors that thaw train wrote");
-  parser.option("format", "huggingface", "huggingface");
+  parser.positional("PATH", "the folder, or the file, to write");
+  parser.option("weights", "safetensors that thaw train wrote, or a checkpoint's folder");
+  parser.option("format",
+                "huggingface: a folder that transformers load; safetensors: a file under the names "
+                "that the weights were loaded with",
+                "huggingface");
   parser.takes_configuration();
   return parser;
+}
+
+/// A model with its trained weights.
+struct Source {
+  std::shared_ptr<Model> model;
+  std::vector<std::string> classes;
+  WeightNames names;
+};
+
+/// Of images that a ResNet's first convolution takes.
+std::int64_t image_channels(const SafetensorsFile& file) {
+  const SafetensorsEntry* first = file.find("conv1.weight");
+  return first != nullptr && first->shape.size() == 4 ? first->shape[1] : 3;
+}
+
+Source read_source(const ModelOptions& options, const std::string& precision) {
+  std::optional<CheckpointWeights> checkpoint;
+  std::optional<SafetensorsFile> file;
+  Source source;
+  if (CheckpointWeights::is_at(options.weights)) {
+    source.classes = checkpoint.emplace(options.weights).classes();
+  } else {
+    source.classes = saved_classes(file.emplace(options.weights));
+  }
+  if (source.classes.empty()) {
+    throw InputError(
+        fmt::format("{}: names no classes in its metadata; give weights that thaw train wrote",
+                    options.weights));
+  }
+  InputFacts input{.kind = options.architecture == "bert" ? InputFacts::Kind::kText
+                                                          : InputFacts::Kind::kImages};
+  input.channels = checkpoint ? checkpoint->image_channels() : image_channels(*file);
+  source.model = make_model(options, static_cast<std::int64_t>(source.classes.size()), input,
+                            /*seed=*/0);
+  if (precision == "float64") {
+    source.model->to(at::kDouble);
+  }
+  if (checkpoint) {
+    checkpoint->load(*source.model);
+    source.names = checkpoint->names();
+  } else {
+    source.names = load_weights(*source.model, *file, options).names;
+  }
+  return source;
 }
 
 ExitStatus export_weights(const std::vector<std::string>& command_line) {
@@ -31,8 +79,10 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
     return ExitStatus::kDone;
   }
   const ArgumentParser::Parsed& arguments = *parsed;
-  if (arguments["format"] != "huggingface") {
-    throw InputError(fmt::format("--format {}: the formats are huggingface", arguments["format"]));
+  const std::string format = arguments["format"];
+  if (format != "huggingface" && format != "safetensors") {
+    throw InputError(
+        fmt::format("--format {}: the formats are huggingface and safetensors", format));
   }
   const ConfigurationDocument document =
       read_configuration(arguments["CONFIG"], arguments.overrides);
@@ -41,19 +91,13 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
     options.weights = arguments["weights"];
   }
   options.head = "loaded";
-  const SafetensorsFile file(options.weights);
-  const std::vector<std::string> classes = saved_classes(file);
-  if (classes.empty()) {
-    throw InputError(
-        fmt::format("{}: names no classes in its metadata; give weights that thaw train wrote",
-                    options.weights));
+  const Source source = read_source(options, document.configuration.train.precision);
+  if (format == "safetensors") {
+    save_weights(arguments["PATH"], *source.model, source.names, source.classes);
+  } else {
+    export_huggingface(arguments["PATH"], *source.model, options, source.classes);
   }
-  const std::shared_ptr<Model> model =
-      make_model(options, static_cast<std::int64_t>(classes.size()),
-                 {.kind = InputFacts::Kind::kText}, /*seed=*/0);
-  load_weights(*model, file, options);
-  export_huggingface(arguments["DIR"], *model, options, classes);
-  fmt::print("written to {}\n", arguments["DIR"]);
+  fmt::print("written to {}\n", arguments["PATH"]);
   return ExitStatus::kDone;
 }
 

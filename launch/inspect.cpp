@@ -11,6 +11,8 @@
 #include "core/models/safetensors.h"
 #include "core/train/run_folder.h"
 #include "launch/arguments.h"
+#include "launch/checkpoint_weights.h"
+#include "launch/inspect_checkpoint.h"
 #include "launch/job.h"
 #include "launch/subcommand.h"
 #include "launch/text_table.h"
@@ -22,8 +24,8 @@ constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
 
 ArgumentParser make_parser() {
   ArgumentParser parser("inspect FILE",
-                        "Describes an HDF5 dataset, a safetensors file or a run folder, after "
-                        "checking it.");
+                        "Describes an HDF5 dataset, a safetensors file, a run folder or a "
+                        "checkpoint, after checking it.");
   parser.positional("FILE", "what to describe");
   return parser;
 }
@@ -73,6 +75,10 @@ void print_run(const RunFolder& folder) {
   }
   fmt::print("{}: a run, {}\n{}", folder.path().string(),
              std::filesystem::exists(folder.summary()) ? "finished" : "not finished", table.text());
+  const std::string checkpoints = list_checkpoints(folder.checkpoints().string());
+  if (!checkpoints.empty()) {
+    fmt::print("checkpoints\n{}", checkpoints);
+  }
 }
 
 ExitStatus inspect(const std::vector<std::string>& command_line) {
@@ -82,10 +88,12 @@ ExitStatus inspect(const std::vector<std::string>& command_line) {
   }
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::string path = arguments["FILE"];
-  if (std::filesystem::is_directory(path)) {
+  if (CheckpointWeights::is_at(path)) {
+    fmt::print("{}", describe_checkpoint(path));
+  } else if (std::filesystem::is_directory(path)) {
     const RunFolder folder(path);
     if (!folder.holds_a_run()) {
-      throw InputError(fmt::format("{}: this folder holds no run", path));
+      throw InputError(fmt::format("{}: this folder holds no run and no checkpoint", path));
     }
     print_run(folder);
   } else if (is_hdf5(path)) {

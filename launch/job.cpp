@@ -52,6 +52,18 @@ int report(const std::function<ExitStatus()>& body) {
 
 }  // namespace
 
+Launcher find_launcher() {
+  if (!under_launcher()) {
+    return Launcher::kNone;
+  }
+  // mpirun's ranks inherit srun's variables where mpirun itself runs in a Slurm job.
+  const bool by_mpirun = std::getenv("OMPI_MCA_orte_hnp_uri") != nullptr ||
+                         std::getenv("PRTE_LAUNCHED") != nullptr ||
+                         std::getenv("HYDI_CONTROL_FD") != nullptr;
+  return !by_mpirun && std::getenv("SLURM_STEP_ID") != nullptr ? Launcher::kSrun
+                                                               : Launcher::kMpirun;
+}
+
 int run_job(const std::function<ExitStatus(Communicator&)>& body) {
   if (under_launcher()) {
     return MpiSession::run(body);

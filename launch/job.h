@@ -8,6 +8,16 @@ namespace thaw {
 
 class Communicator;
 
+/// What started this process.
+enum class Launcher {
+  kNone,    ///< nothing that knows of ranks
+  kMpirun,  ///< ends the ranks that are left when one has died: SIGTERM, then SIGKILL
+  kSrun,    ///< sends SIGTERM ahead of a job's end, with time to save
+};
+
+/// To be asked before MPI is initialised, which leaves traces of its own in the environment.
+Launcher find_launcher();
+
 /// Runs `body` as this process's part of a job and returns what `main` returns: under mpirun or
 /// srun with all ranks that were started, else alone and without MPI.
 ///

@@ -162,6 +162,37 @@ void Progress::evaluation(const EvaluationReport& report) {
   std::fflush(stdout);
 }
 
+void Progress::retention(const RetentionReport& report) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  clear_line();
+  fmt::print("  source task ({}) at step {}: loss {:.4f}, accuracy {:.2f} %\n", report.split,
+             report.step, report.loss, 100 * report.accuracy);
+  std::fflush(stdout);
+}
+
+void Progress::checkpoint(const CheckpointReport& report) {
+  if (report.problem.empty()) {
+    return;
+  }
+  clear_line();
+  fmt::print(stderr,
+             "thaw: warning: no checkpoint at step {}: {}\n  training goes on; the next one "
+             "is tried in its turn\n",
+             report.step, report.problem);
+}
+
+void Progress::resume(const ResumeReport& report) {
+  if (mode_ == Mode::kOff) {
+    return;
+  }
+  fmt::print("Goes on after step {} (epoch {:.2f}){} from {}\n", report.step, report.epoch,
+             report.stage.empty() ? "" : fmt::format(" in stage \"{}\"", report.stage),
+             report.path);
+  std::fflush(stdout);
+}
+
 void Progress::end(const RunSummary& summary) {
   if (mode_ == Mode::kOff) {
     return;

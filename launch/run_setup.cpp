@@ -9,6 +9,7 @@
 #include "core/base/suggest.h"
 #include "core/data/dataset.h"
 #include "core/data/expand_files.h"
+#include "core/data/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
 #include "core/models/safetensors.h"
@@ -19,6 +20,7 @@
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/gpu_communicator.h"
+#include "launch/checkpoint_weights.h"
 #include "launch/core_binding.h"
 #include "launch/decode_progress.h"
 
@@ -82,6 +84,18 @@ std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator)
   });
 }
 
+/// What data.fraction and data.per-class leave of the training split. Alike on all ranks.
+void narrow_training_data(Dataset& dataset, const DataOptions& options,
+                          const std::vector<std::string>& splits) {
+  const SampleSelection selection{.fraction = options.fraction,
+                                  .per_class = options.per_class,
+                                  .seed = static_cast<std::uint64_t>(options.seed)};
+  if (selection.everything() || std::find(splits.begin(), splits.end(), "train") == splits.end()) {
+    return;
+  }
+  dataset.narrow("train", select_samples(dataset.split("train").labels(), selection));
+}
+
 void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
   const DataOptions& options = setup.configuration().data;
   setup.dataset =
@@ -96,6 +110,7 @@ void open_data(RunSetup& setup, const SetupRequest& request, Communicator& commu
       setup.dataset->split(split).prepare(cache);
     }
   });
+  narrow_training_data(*setup.dataset, options, splits);
   const std::vector<std::string> fingerprints =
       communicator.all_gather(setup.dataset->fingerprint().hex());
   agreed(communicator, [&] {
@@ -153,7 +168,11 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
     } else if (train.precision == "bfloat16") {
       model->set_precision(at::kBFloat16);
     }
-    if (!options.weights.empty()) {
+    if (CheckpointWeights::is_at(options.weights) && options.head == "loaded") {
+      const CheckpointWeights checkpoint(options.weights);
+      checkpoint.load(*model);
+      setup.weight_names = checkpoint.names();
+    } else if (!options.weights.empty()) {
       setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
     }
     use_own_groups(*model, setup.document);
@@ -197,6 +216,27 @@ RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
   open_data(setup, request, communicator);
   build_model(setup, request, communicator);
   return setup;
+}
+
+RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator) {
+  RunSetup source = setup;
+  Configuration& configuration = source.document.configuration;
+  const RetentionOptions& retention = configuration.retention;
+  agreed(communicator, [&] {
+    if (retention.weights.empty()) {
+      throw InputError("[retention] names data but no weights: name those of a run on that task");
+    }
+  });
+  configuration.data.file = retention.data;
+  configuration.data.fraction = 1;
+  configuration.data.per_class = 0;
+  SetupRequest request;
+  request.weights = retention.weights;
+  request.loaded_head = true;
+  request.splits = {retention.split};
+  open_data(source, request, communicator);
+  build_model(source, request, communicator);
+  return source;
 }
 
 std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator) {

@@ -50,6 +50,10 @@ struct SetupRequest {
 /// only, is thrown on all ranks as one error; nothing has been written then.
 RunSetup set_up(const SetupRequest& request, Communicator& communicator);
 
+/// What `[retention]` names: the source task's data and, on the run's own architecture and device,
+/// its network with its head. A collective; throws as `set_up` does. `setup` is the run's.
+RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator);
+
 /// The communicator of a set-up run whose ranks, several, compute on GPUs, over `communicator`;
 /// null for all others, which need no other than that. A collective.
 std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator);

@@ -26,4 +26,15 @@ std::string version_text() {
                      cuda);
 }
 
+std::string version_line() {
+  std::string text = version_text();
+  text.pop_back();
+  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n')) {
+    text.replace(end, 1, ", ");
+  }
+  return text;
+}
+
+const char* thaw_version() { return THAW_VERSION; }
+
 }  // namespace thaw

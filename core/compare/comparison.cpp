@@ -57,6 +57,8 @@ ScheduleRow row_of(const std::string& schedule, const Runs& runs, double target)
   row.accuracy_gap = estimate_of(runs, [](const RunRecord& run) {
     return run.train_accuracy ? *run.train_accuracy - run.last().accuracy : kNan;
   });
+  row.forgetting =
+      estimate_of(runs, [](const RunRecord& run) { return run.forgetting.value_or(kNan); });
   row.samples = estimate_of(runs, [](const RunRecord& run) { return run.samples; });
   row.flops = estimate_of(runs, [](const RunRecord& run) { return run.flops; });
   row.seconds = estimate_of(runs, [](const RunRecord& run) { return run.seconds; });

@@ -30,6 +30,7 @@ struct ScheduleRow {
   Estimate accuracy, loss;          ///< of the target (RunRecord::accuracy)
   Estimate area;                    ///< RunRecord::area
   Estimate loss_gap, accuracy_gap;  ///< training minus validation; NaN where not measured
+  Estimate forgetting;              ///< NaN where not measured
   std::int64_t reached = 0;         ///< seeds that reached the target accuracy, of which:
   Estimate samples_to_target, flops_to_target, seconds_to_target;
   Estimate samples, flops, seconds;  ///< of the whole run

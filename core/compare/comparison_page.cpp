@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/compare/comparison_text.h"
+#include "core/compare/html_page.h"
 #include "core/compare/line_chart.h"
 
 namespace thaw {
@@ -64,29 +65,19 @@ std::string chart(const FractionTable& table, Axis axis, const std::string& unit
   return line_chart({"Validation accuracy over " + unit, unit, "accuracy"}, series);
 }
 
-std::string table_row(const std::vector<std::string>& cells, const char* tag) {
-  std::string row = "<tr>";
-  for (const std::string& each : cells)
-    row += fmt::format("<{0}>{1}</{0}>", tag, escape_html(each));
-  return row + "</tr>\n";
-}
-
 std::string section(const Comparison& comparison, const FractionTable& table) {
-  std::string html = fmt::format(
-      "<section><h2>{:g} % of the training data</h2>\n<p>Target accuracy {:.4f}</p>\n"
-      "<div class=\"wide\"><table>\n",
-      100 * table.fraction, table.target);
-  html += table_row(row_headings(comparison), "th");
-  for (const ScheduleRow& row : table.rows) {
-    html += table_row(row_cells(comparison, table, row), "td");
-  }
-  html += "</table></div>\n";
+  std::vector<std::vector<std::string>> rows = {row_headings(comparison)};
+  for (const ScheduleRow& row : table.rows) rows.push_back(row_cells(comparison, table, row));
+  std::string html =
+      fmt::format("<section><h2>{:g} % of the training data</h2>\n<p>Target accuracy {:.4f}</p>\n",
+                  100 * table.fraction, table.target) +
+      html_table(rows);
   if (!table.differences.empty()) {
-    html += "<div class=\"wide\"><table>\n" + table_row(difference_headings(), "th");
-    for (const Difference& difference : table.differences) {
-      html += table_row(difference_cells(comparison, difference), "td");
+    rows = {difference_headings()};
+    for (const Difference& each : table.differences) {
+      rows.push_back(difference_cells(comparison, each));
     }
-    html += "</table></div>\n";
+    html += html_table(rows);
   }
   html += chart(table, &CurvePoint::samples, "samples trained on");
   html += chart(table, &CurvePoint::flops, "floating-point operations");
@@ -97,26 +88,10 @@ std::string section(const Comparison& comparison, const FractionTable& table) {
 }  // namespace
 
 std::string comparison_page(const Comparison& comparison) {
-  std::string html = fmt::format(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<title>{0}: schedules compared</title>\n<style>\n"
-      ":root {{ color-scheme: light dark; }}\n"
-      "body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; "
-      "padding: 0 1rem; }}\n"
-      ".wide {{ overflow-x: auto; margin: 1rem 0; }}\n"
-      "table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}\n"
-      "th, td {{ text-align: right; padding: .3rem .7rem; border-bottom: 1px solid "
-      "color-mix(in srgb, currentColor 20%, transparent); white-space: nowrap; }}\n"
-      "th:first-child, td:first-child {{ text-align: left; }}\n{1}</style></head>\n"
-      "<body><h1>Schedules compared</h1>\n<p>{0}</p>\n",
-      escape_html(comparison.facts.configuration), chart_css());
-  for (const FractionTable& table : comparison.fractions) html += section(comparison, table);
-  html += "<ul>\n";
-  for (const std::string& note : comparison_notes(comparison)) {
-    html += "<li>" + escape_html(note) + "</li>\n";
-  }
-  return html + "</ul></body></html>\n";
+  std::string body;
+  for (const FractionTable& table : comparison.fractions) body += section(comparison, table);
+  return html_page("Schedules compared: " + comparison.facts.configuration, body,
+                   comparison_notes(comparison));
 }
 
 }  // namespace thaw

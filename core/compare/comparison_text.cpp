@@ -24,6 +24,11 @@ bool gaps_known(const Comparison& comparison) {
   return any_row(comparison, [](const ScheduleRow& row) { return !std::isnan(row.loss_gap.mean); });
 }
 
+bool forgetting_known(const Comparison& comparison) {
+  return any_row(comparison,
+                 [](const ScheduleRow& row) { return !std::isnan(row.forgetting.mean); });
+}
+
 bool rates_chosen(const Comparison& comparison) {
   return any_row(comparison, [](const ScheduleRow& row) { return row.learning_rate > 0; });
 }
@@ -81,6 +86,7 @@ Json json_of(const RunRecord& run) {
           {"train_loss", json_of(run.train_loss)},
           {"test_accuracy", json_of(run.test_accuracy)},
           {"test_loss", json_of(run.test_loss)},
+          {"forgetting", json_of(run.forgetting)},
           {"samples", run.samples},
           {"seconds", run.seconds},
           {"flops", run.flops},
@@ -96,6 +102,7 @@ Json json_of(const ScheduleRow& row) {
           {"area", json_of(row.area)},
           {"accuracy_gap", json_of(row.accuracy_gap)},
           {"loss_gap", json_of(row.loss_gap)},
+          {"forgetting", json_of(row.forgetting)},
           {"reached_target", row.reached},
           {"samples_to_target", json_of(row.samples_to_target)},
           {"flops_to_target", json_of(row.flops_to_target)},
@@ -131,6 +138,7 @@ std::vector<std::string> row_headings(const Comparison& comparison) {
   if (gaps_known(comparison)) {
     headings.insert(headings.end(), {"accuracy gap", "loss gap"});
   }
+  if (forgetting_known(comparison)) headings.emplace_back("forgetting");
   headings.insert(headings.end(), {"reached target", "samples to target", "FLOPs to target"});
   if (comparison.facts.timed) headings.emplace_back("seconds to target");
   headings.insert(headings.end(), {"samples", "FLOPs"});
@@ -146,6 +154,7 @@ std::vector<std::string> row_cells(const Comparison& comparison, const FractionT
   if (gaps_known(comparison)) {
     cells.insert(cells.end(), {cell(row.accuracy_gap, 4), cell(row.loss_gap, 4)});
   }
+  if (forgetting_known(comparison)) cells.push_back(cell(row.forgetting, 4));
   cells.push_back(fmt::format("{} of {}", row.reached, row.seeds.size()));
   cells.insert(cells.end(), {count_cell(row.samples_to_target), count_cell(row.flops_to_target)});
   if (comparison.facts.timed) cells.push_back(count_cell(row.seconds_to_target));
@@ -187,6 +196,11 @@ std::vector<std::string> comparison_notes(const Comparison& comparison) {
   if (gaps_known(comparison)) {
     notes.emplace_back(
         "Gaps: training minus validation, both measured in evaluation mode after training.");
+  }
+  if (forgetting_known(comparison)) {
+    notes.emplace_back(
+        "Forgetting: accuracy on the source task before training minus after it, under that task's "
+        "own head.");
   }
   if (!facts.rates_chosen_by.empty()) notes.push_back(facts.rates_chosen_by);
   if (!facts.timed) notes.emplace_back("Runs shared cores, so times are left out.");

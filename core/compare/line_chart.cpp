@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/compare/html_page.h"
+
 namespace thaw {
 namespace {
 
@@ -171,29 +173,6 @@ std::string chart_css() {
     css += fmt::format("  .series-{} {{ --c: {}; }}\n", i, dark[i]);
   }
   return css + "}\n";
-}
-
-std::string escape_html(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        escaped += "&amp;";
-        break;
-      case '<':
-        escaped += "&lt;";
-        break;
-      case '>':
-        escaped += "&gt;";
-        break;
-      case '"':
-        escaped += "&quot;";
-        break;
-      default:
-        escaped += c;
-    }
-  }
-  return escaped;
 }
 
 }  // namespace thaw

@@ -30,7 +30,4 @@ constexpr std::size_t kChartColours = 8;
 /// For `<style>`, light and dark.
 std::string chart_css();
 
-/// Text with the characters that HTML gives a meaning replaced.
-std::string escape_html(const std::string& text);
-
 }  // namespace thaw

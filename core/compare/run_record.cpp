@@ -78,6 +78,7 @@ RunRecord read_run(const std::filesystem::path& folder) {
       record.seconds += figure(stage, "training_seconds");
       record.flops += figure(stage, "flops");
     }
+    if (json.contains("retention")) record.forgetting = figure(json["retention"], "forgetting");
   } catch (const Json::exception& error) {
     throw InputError(fmt::format("{}: not what a run writes: {}", folder.string(), error.what()));
   }

@@ -27,6 +27,7 @@ struct RunRecord {
   double samples = 0, seconds = 0, flops = 0;
   std::optional<double> train_loss, train_accuracy;  ///< of all training data, after training
   std::optional<double> test_loss, test_accuracy;
+  std::optional<double> forgetting;  ///< accuracy lost on the source task, where it was measured
 
   const CurvePoint& last() const { return curve.back(); }
   /// Of the target: the test split's where there is one, else the last validation's.

@@ -36,6 +36,8 @@ struct DataOptions {
   std::vector<std::string> file;  ///< one, several, or globs: read as one dataset, in this order
   std::int64_t batch = 64;        ///< global
   std::int64_t seed = 0;
+  double fraction = 1;            ///< of each class's training samples that are used
+  std::int64_t per_class = 0;     ///< training samples of each class at most; 0: no limit
   std::string cache = "auto";     ///< of chunked files: auto | memory | off | a folder
   std::int64_t read_ahead = 4;    ///< batches prepared in advance
   std::int64_t crop_padding = 0;  ///< random crop with so many pixels of padding; 0: none
@@ -66,6 +68,9 @@ struct TrainOptions {
   std::string frozen_dropout = "off";       ///< off | on
   std::int64_t evaluate_every = 0;          ///< steps; 0: at each epoch's end and each stage's end
   std::int64_t threads = 0;                 ///< intra-op, of a rank; 0: the cores it was given
+  bool deterministic = false;               ///< the same bits in each run, or an error
+  std::string not_finite = "stop";          ///< loss or gradients: stop | skip | go-back
+  std::int64_t skip_limit = 5;              ///< steps in a row that may be skipped
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
 };
@@ -74,6 +79,10 @@ struct TrainOptions {
 struct CheckpointOptions {
   std::int64_t every_steps = 500;  ///< 0: only at transitions and at the end
   std::int64_t keep = 3;
+  bool keep_best = true;         ///< the one with the best evaluation stays too
+  bool keep_transitions = true;  ///< those at transitions stay too
+  bool asynchronous = true;      ///< written beside training
+  double time_limit = 0;         ///< seconds from the start until training is to be over; 0: none
 
   friend bool operator==(const CheckpointOptions&, const CheckpointOptions&) = default;
 };
@@ -100,6 +109,17 @@ struct OutputOptions {
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
 
+/// `[retention]`: what the network knew before, and how much of it is left.
+struct RetentionOptions {
+  std::vector<std::string> data;     ///< files of the source task; none: nothing is measured
+  std::string weights;               ///< of a run on it, with its head
+  std::string split = "validation";  ///< of the source task
+  std::int64_t samples =
+      256;  ///< of the target's training data, to compare representations; 0: none
+
+  friend bool operator==(const RetentionOptions&, const RetentionOptions&) = default;
+};
+
 /// What a configuration file says, but for its schedule (core/schedule/schedule.h).
 /// Paths in it are relative to the working directory, as on the command line.
 struct Configuration {
@@ -108,6 +128,7 @@ struct Configuration {
   TrainOptions train;
   CheckpointOptions checkpoint;
   DistributedOptions distributed;
+  RetentionOptions retention;
   OutputOptions output;
 
   friend bool operator==(const Configuration&, const Configuration&) = default;

@@ -17,6 +17,7 @@ auto& section_of(Document& document) {
   if constexpr (std::is_same_v<Section, TrainOptions>) return configuration.train;
   if constexpr (std::is_same_v<Section, CheckpointOptions>) return configuration.checkpoint;
   if constexpr (std::is_same_v<Section, DistributedOptions>) return configuration.distributed;
+  if constexpr (std::is_same_v<Section, RetentionOptions>) return configuration.retention;
   if constexpr (std::is_same_v<Section, OutputOptions>) return configuration.output;
   if constexpr (std::is_same_v<Section, ScheduleOptions>) return document.schedule;
 }
@@ -88,6 +89,11 @@ void add_data(TableBuilder& table) {
             Required{});
   table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks", kPositive);
   table.add(&D::seed, "seed", "", "of the order of samples and of their augmentation");
+  table.add(&D::fraction, "fraction", "",
+            "of the training samples of each class that are used, chosen by seed",
+            Range{.above = 0, .most = 1});
+  table.add(&D::per_class, "per-class", "samples", "of each class at most; 0: no limit",
+            kNotNegative);
   table.add(&D::cache, "cache", "",
             "where badly chunked files are kept decoded: auto, memory, off, or a folder");
   table.add(&D::read_ahead, "read-ahead", "batches", "prepared in advance", kNotNegative);
@@ -133,6 +139,13 @@ void add_train(TableBuilder& table) {
             "0: at the end of each epoch and each stage", kNotNegative);
   table.add(&T::threads, "threads", "threads",
             "that one rank computes with; 0: the cores it was given", kNotNegative);
+  table.add(&T::deterministic, "deterministic", "",
+            "the same bits in each run and resume: refuses what would change them");
+  table.add(&T::not_finite, "not-finite", "",
+            "loss or gradients that are not finite: stop; skip the step; go-back: after too many "
+            "skipped, to the last checkpoint",
+            Choices{"stop", "skip", "go-back"});
+  table.add(&T::skip_limit, "skip-limit", "steps", "in a row that may be skipped", kPositive);
 }
 
 /// What presets say of transitions and the ends of stages.
@@ -231,9 +244,17 @@ void add_schedule(TableBuilder& table) {
 void add_checkpoint(TableBuilder& table) {
   using C = CheckpointOptions;
   table.section("checkpoint");
-  table.add(&C::every_steps, "every-steps", "steps",
-            "between checkpoints; 0: only at transitions and at the end", kNotNegative);
+  table.add(
+      &C::every_steps, "every-steps", "steps",
+      "between checkpoints; 0: only at transitions and at the end; -1: only where stopped early",
+      Range{.least = -1});
   table.add(&C::keep, "keep", "checkpoints", "newest ones that stay", kPositive);
+  table.add(&C::keep_best, "keep-best", "", "the one with the best evaluation stays too");
+  table.add(&C::keep_transitions, "keep-transitions", "", "those at transitions stay too");
+  table.add(&C::asynchronous, "asynchronous", "", "written beside training");
+  table.add(&C::time_limit, "time-limit", "seconds",
+            "from the start; training stops in time to save before; 0: none, or Slurm's job end",
+            kNotNegative);
 }
 
 void add_distributed(TableBuilder& table) {
@@ -258,6 +279,17 @@ void add_distributed(TableBuilder& table) {
             kNotNegative);
 }
 
+void add_retention(TableBuilder& table) {
+  using R = RetentionOptions;
+  table.section("retention");
+  table.add(&R::data, "data", "",
+            "HDF5 files of the source task: what the network could do before; empty: not measured");
+  table.add(&R::weights, "weights", "", "of a run on the source task, with its head");
+  table.add(&R::split, "split", "", "of the source task that is measured");
+  table.add(&R::samples, "samples", "samples",
+            "of the training data, on which representations are compared; 0: none", kNotNegative);
+}
+
 void add_output(TableBuilder& table) {
   using O = OutputOptions;
   table.section("output");
@@ -279,6 +311,7 @@ const std::vector<Option>& option_table() {
     add_schedule(builder);
     add_checkpoint(builder);
     add_distributed(builder);
+    add_retention(builder);
     add_output(builder);
     return builder.take();
   }();

@@ -10,6 +10,7 @@
 #include "core/base/suggest.h"
 #include "core/data/dataset_attributes.h"
 #include "core/data/hdf5_file.h"
+#include "core/data/sample_selection.h"
 #include "core/data/split_reader.h"
 
 namespace thaw {
@@ -200,6 +201,13 @@ const Split& Dataset::split(const std::string& name) const {
 
 Split& Dataset::split(const std::string& name) {
   return const_cast<Split&>(static_cast<const Dataset*>(this)->split(name));
+}
+
+void Dataset::narrow(const std::string& name, std::vector<std::int64_t> samples) {
+  split(name);  // there, or an error that lists those that are
+  for (auto& split : splits_) {
+    if (split->name() == name) split = narrow_split(std::move(split), std::move(samples));
+  }
 }
 
 Fingerprint Dataset::fingerprint() const {

@@ -50,6 +50,8 @@ class Dataset {
   /// Throws `InputError` that lists the splits present.
   Split& split(const std::string& name);
   const Split& split(const std::string& name) const;
+  /// Leaves these samples (ascending, not empty) of a split, which is prepared; see narrow_split.
+  void narrow(const std::string& split, std::vector<std::int64_t> samples);
 
   /// Equal for equal format, classes, labels and sample lengths in all splits, wherever the files
   /// lie: tells a resumed run, or another rank, that it holds other data.

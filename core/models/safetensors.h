@@ -2,7 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -78,6 +80,12 @@ struct SafetensorsItem {
 /// a name given twice.
 void write_safetensors(const std::string& path, const std::vector<SafetensorsItem>& items,
                        const SafetensorsFile::Metadata& metadata = {{"format", "pt"}});
+
+/// The same bytes handed to `sink` piece by piece, for who writes them otherwise. Throws what
+/// `sink` throws, and InputError as above.
+void write_safetensors(const std::function<void(const void* bytes, std::size_t size)>& sink,
+                       const std::vector<SafetensorsItem>& items,
+                       const SafetensorsFile::Metadata& metadata);
 
 /// safetensors' name of a dtype ("F32"), or "" where it has none that Thaw supports.
 std::string safetensors_dtype(at::ScalarType dtype);

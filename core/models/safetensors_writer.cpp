@@ -140,19 +140,27 @@ std::string header_text(const std::vector<const SafetensorsItem*>& order,
 
 }  // namespace
 
-void write_safetensors(const std::string& path, const std::vector<SafetensorsItem>& items,
+void write_safetensors(const std::function<void(const void*, std::size_t)>& sink,
+                       const std::vector<SafetensorsItem>& items,
                        const SafetensorsFile::Metadata& metadata) {
   const at::NoGradGuard no_grad;
   const std::vector<const SafetensorsItem*> order = in_order(items);
   const std::string header = header_text(order, metadata);
-  AtomicFile file(path);
   const std::uint64_t length = header.size();
-  file.write(&length, sizeof(length));
-  file.write(header.data(), header.size());
+  sink(&length, sizeof(length));
+  sink(header.data(), header.size());
   for (const SafetensorsItem* item : order) {
     const at::Tensor plain = item->tensor.detach().to(at::kCPU, stored_dtype(*item)).contiguous();
-    file.write(plain.const_data_ptr(), plain.nbytes());
+    sink(plain.const_data_ptr(), plain.nbytes());
   }
+}
+
+void write_safetensors(const std::string& path, const std::vector<SafetensorsItem>& items,
+                       const SafetensorsFile::Metadata& metadata) {
+  in_order(items);  // what cannot be stored is refused before there is a file
+  AtomicFile file(path);
+  write_safetensors([&](const void* bytes, std::size_t size) { file.write(bytes, size); }, items,
+                    metadata);
   file.commit();
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "core/base/error.h"
 
@@ -26,6 +28,16 @@ struct ReductionCounters {
   std::int64_t collectives = 0;    ///< calls
   double exposed_seconds = 0;      ///< time in which backward had ended and reduction had not
   double hidden_seconds = 0;       ///< spent in collectives while backward went on
+};
+
+/// In which order and way a stage's gradients travel: what the last bits of their sums may depend
+/// on besides the gradients. A checkpoint keeps it, so that a resumed run adds up as before.
+struct ReductionOrder {
+  /// Active parameters in the order in which gradients become ready; empty: not observed yet.
+  std::vector<std::string> parameters;
+  std::vector<std::string> by_rows;  ///< those that travel as the rows that were touched
+
+  friend bool operator==(const ReductionOrder&, const ReductionOrder&) = default;
 };
 
 /// Averages the gradients of a stage's active parameters over all ranks.
@@ -57,6 +69,12 @@ class GradientReducer {
 
   /// Of the last finished step; before the first, what each step will move.
   virtual ReductionCounters counters() const = 0;
+
+  /// In force for the step to come; equal on all ranks.
+  virtual ReductionOrder order() const { return {}; }
+  /// A collective, before the first step: takes an order that a reducer of an equal plan had. Does
+  /// nothing where it is empty or does not fit.
+  virtual void restore(const ReductionOrder& order) { static_cast<void>(order); }
 };
 
 }  // namespace thaw

@@ -2,50 +2,29 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/train/report_json.h"
 
 namespace thaw {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// JSON has no NaN and no infinity: those figures are written as null.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json number(double value) { return json_number(value); }
 
-Json evaluation_json(const EvaluationReport& report) {
+Json retention_json(const RetentionReport& report) {
+  Json groups = Json::object();
+  for (const RetentionReport::Group& group : report.groups) {
+    groups[group.name] = {{"distance", number(group.distance)},
+                          {"similarity", number(group.similarity)}};
+  }
   return {{"split", report.split},
           {"loss", number(report.loss)},
           {"accuracy", report.accuracy},
-          {"macro_f1", report.macro_f1},
           {"samples", report.samples},
-          {"step", report.step},
-          {"epoch", number(report.epoch)},
-          {"stage", report.stage},
-          {"trained_samples", report.trained_samples},
-          {"training_seconds", report.training_seconds},
-          {"training_flops", report.training_flops}};
-}
-
-Json stage_json(const StageSummary& stage) {
-  return {{"name", stage.name},
-          {"steps", stage.steps},
-          {"seconds", stage.seconds},
-          {"step_seconds_median", stage.step_seconds_median},
-          {"training_seconds", stage.training_seconds},
-          {"samples", stage.samples},
-          {"flops_per_sample",
-           {{"forward", stage.flops_per_sample.forward},
-            {"input_gradients", stage.flops_per_sample.input_gradients},
-            {"weight_gradients", stage.flops_per_sample.weight_gradients}}},
-          {"flops", stage.flops()},
-          {"active_parameters", stage.active_parameters},
-          {"bytes_reduced_per_step", stage.bytes_reduced_per_step},
-          {"padding_bytes_per_step", stage.padding_bytes_per_step},
-          {"peak_memory_bytes", stage.peak_memory_bytes},
-          {"transition_seconds", stage.transition_seconds}};
+          {"groups", groups}};
 }
 
 double flops_of(const RunSummary& summary) {
@@ -56,21 +35,10 @@ double flops_of(const RunSummary& summary) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every)
-    : folder_(folder), log_every_(log_every), log_(folder.metrics(), std::ios::trunc) {
-  if (!log_) {
-    throw RunError(fmt::format("{}: cannot be created", folder.metrics().string()));
-  }
-}
+MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on)
+    : folder_(folder), log_every_(log_every), log_(folder.metrics(), goes_on) {}
 
-void MetricsLog::write_line(const std::string& json) {
-  // Flushed line by line: whoever follows the file sees each step, and a killed run keeps them.
-  log_ << json << std::endl;
-  if (!log_) {
-    throw RunError(
-        fmt::format("{}: cannot be written; is the disk full?", folder_.metrics().string()));
-  }
-}
+void MetricsLog::write_line(const std::string& json) { log_.add(json); }
 
 void MetricsLog::transition(const TransitionReport& report) {
   Json groups = Json::object();
@@ -131,7 +99,7 @@ void MetricsLog::step(const StepReport& report) {
 
 void MetricsLog::evaluation(const EvaluationReport& report) {
   Json line{{"event", "evaluation"}};
-  line.update(evaluation_json(report));
+  line.update(json_of(report));
   line["seconds"] = report.seconds;
   line["best"] = report.best;
   write_line(line.dump());
@@ -148,6 +116,52 @@ void MetricsLog::audit(const AuditReport& report) {
                  .dump());
 }
 
+void MetricsLog::retention(const RetentionReport& report) {
+  Json line{{"event", "retention"},
+            {"step", report.step},
+            {"epoch", number(report.epoch)},
+            {"stage", report.stage}};
+  line.update(retention_json(report));
+  line["seconds"] = report.seconds;
+  write_line(line.dump());
+}
+
+void MetricsLog::skipped(const SkippedReport& report) {
+  write_line(Json{{"event", "skipped"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"loss", number(report.loss)},
+                  {"gradient_norm", number(report.gradient_norm)},
+                  {"in_a_row", report.in_a_row}}
+                 .dump());
+}
+
+void MetricsLog::checkpoint(const CheckpointReport& report) {
+  Json line{{"event", "checkpoint"},           {"step", report.step},
+            {"epoch", number(report.epoch)},   {"stage", report.stage},
+            {"transition", report.transition}, {"path", report.path}};
+  if (!report.problem.empty()) {
+    line["problem"] = report.problem;
+  }
+  line.update({{"bytes", report.bytes},
+               {"seconds", report.seconds},
+               {"stall_seconds", report.stall_seconds}});
+  write_line(line.dump());
+}
+
+void MetricsLog::resume(const ResumeReport& report) {
+  write_line(Json{{"event", "resume"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"path", report.path},
+                  {"ranks", report.ranks},
+                  {"ranks_before", report.ranks_before},
+                  {"passed_over", report.passed_over}}
+                 .dump());
+}
+
 void MetricsLog::end(const RunSummary& summary) {
   write_line(Json{{"event", "end"},
                   {"step", summary.steps},
@@ -156,16 +170,24 @@ void MetricsLog::end(const RunSummary& summary) {
                   {"loss", number(summary.train_loss)},
                   {"seconds", summary.seconds}}
                  .dump());
+  log_.settle();
   Json json{{"steps", summary.steps},     {"epochs", number(summary.epochs)},
             {"seconds", summary.seconds}, {"ranks", summary.ranks},
             {"flops", flops_of(summary)}, {"train_loss", number(summary.train_loss)}};
   if (summary.evaluated) {
-    json["validation"] = evaluation_json(summary.last_evaluation);
-    json["best"] = evaluation_json(summary.best_evaluation);
+    json["validation"] = json_of(summary.last_evaluation);
+    json["best"] = json_of(summary.best_evaluation);
+  }
+  if (!summary.retention.empty()) {
+    const RetentionReport& before = summary.retention.front();
+    const RetentionReport& after = summary.retention.back();
+    json["retention"] = {{"before", retention_json(before)},
+                         {"after", retention_json(after)},
+                         {"forgetting", before.accuracy - after.accuracy}};
   }
   json["stages"] = Json::array();
   for (const StageSummary& stage : summary.stages) {
-    json["stages"].push_back(stage_json(stage));
+    json["stages"].push_back(json_of(stage));
   }
   write_file_atomically(folder_.summary(), json.dump(2) + "\n");
 }

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <fstream>
 #include <memory>
 #include <string>
 
+#include "core/train/line_file.h"
 #include "core/train/observer.h"
 #include "core/train/run_folder.h"
 
@@ -13,12 +13,17 @@ namespace thaw {
 class MetricsLog final : public TrainingObserver {
  public:
   /// Opens the log of a run folder that exists. `log_every`: steps between `step` lines.
-  MetricsLog(const RunFolder& folder, std::int64_t log_every);
+  /// `goes_on`: what stands in it stays.
+  MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on = false);
 
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
   void audit(const AuditReport& report) override;
+  void retention(const RetentionReport& report) override;
+  void skipped(const SkippedReport& report) override;
+  void checkpoint(const CheckpointReport& report) override;
+  void resume(const ResumeReport& report) override;
   void end(const RunSummary& summary) override;
 
  private:
@@ -26,7 +31,7 @@ class MetricsLog final : public TrainingObserver {
 
   RunFolder folder_;
   std::int64_t log_every_;
-  std::ofstream log_;
+  LineFile log_;
 };
 
 }  // namespace thaw

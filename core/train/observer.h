@@ -103,6 +103,59 @@ struct AuditReport {
   double seconds = 0;  ///< on rank 0, waiting for the others included
 };
 
+/// How much is left of what the network knew before; see Retention. Groups' figures: rank 0's.
+struct RetentionReport {
+  struct Group {
+    std::string name;
+    double distance = 0;    ///< of its parameters from where they started, over their norm then
+    double similarity = 0;  ///< linear CKA of its output then and now; 0 where not measured
+  };
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;  ///< that the steps so far were of; "" at the start
+  std::string split;  ///< of the source task
+  double loss = 0;    ///< on the source task under its own head
+  double accuracy = 0;
+  std::int64_t samples = 0;
+  double seconds = 0;
+  std::vector<Group> groups;
+};
+
+/// A step that changed no weight, since its loss or gradients were not finite. It consumed its
+/// samples.
+struct SkippedReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;
+  double loss = 0;
+  double gradient_norm = 0;
+  std::int64_t in_a_row = 0;
+};
+
+/// A checkpoint is complete and on the disk, or could not be made.
+struct CheckpointReport {
+  std::int64_t step = 0;  ///< that it was taken after
+  double epoch = 0;
+  std::string stage;
+  bool transition = false;  ///< the stage had ended
+  std::string path;
+  std::string problem;  ///< why there is none; "" where there is
+  std::int64_t bytes = 0;
+  double seconds = 0;        ///< until it was complete
+  double stall_seconds = 0;  ///< of these, those in which training stood still on rank 0
+};
+
+/// A run goes on from a checkpoint.
+struct ResumeReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;  ///< that goes on; "" where the next one begins
+  std::string path;   ///< of the checkpoint
+  int ranks = 1;
+  int ranks_before = 1;
+  std::vector<std::string> passed_over;  ///< newer checkpoints that are damaged, and why
+};
+
 /// What a whole run came to.
 struct RunSummary {
   std::int64_t steps = 0;
@@ -112,7 +165,11 @@ struct RunSummary {
   bool evaluated = false;
   EvaluationReport last_evaluation, best_evaluation;
   std::vector<StageSummary> stages;
+  std::vector<RetentionReport> retention;  ///< before and after training; empty: not measured
   int ranks = 1;
+  bool stopped = false;     ///< early, on request, with everything saved
+  std::string stop_reason;  ///< as the end of a sentence
+  bool go_back = false;     ///< to be begun again from the last good checkpoint
 };
 
 /// Hears what happens in training. Called on rank 0 alone, on the training thread: be quick.
@@ -123,6 +180,10 @@ class TrainingObserver {
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
   virtual void audit(const AuditReport&) {}
+  virtual void retention(const RetentionReport&) {}
+  virtual void skipped(const SkippedReport&) {}
+  virtual void checkpoint(const CheckpointReport&) {}
+  virtual void resume(const ResumeReport&) {}
   virtual void end(const RunSummary&) {}
 };
 

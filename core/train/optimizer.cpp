@@ -93,6 +93,14 @@ void Optimizer::prepare(const std::vector<std::string>& names,
                          });
 }
 
+void Optimizer::make_states(const std::vector<std::string>& names,
+                            const std::vector<at::Tensor>& parameters) {
+  const c10::AutoGradMode no_grad(false);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!states_.contains(names[i])) states_.emplace(names[i], new_state_(parameters[i]));
+  }
+}
+
 void Optimizer::enter_stage(std::vector<OptimizerClass> classes, OptimizerSettings settings) {
   classes_ = std::move(classes);
   settings_ = settings;

@@ -51,6 +51,11 @@ class Optimizer {
   /// thread beside training. Returns at once; the next `enter_stage` takes what it needs of it.
   void prepare(const std::vector<std::string>& names, const std::vector<at::Tensor>& parameters);
 
+  /// Allocates state for those of `parameters` that have none, to be overwritten by the caller with
+  /// what a checkpoint holds.
+  void make_states(const std::vector<std::string>& names,
+                   const std::vector<at::Tensor>& parameters);
+
   /// Sets what is updated from now on, and allocates state for what is active for the first time.
   void enter_stage(std::vector<OptimizerClass> classes, OptimizerSettings settings);
 

@@ -40,8 +40,8 @@ bool RunFolder::holds_a_run() const {
 void RunFolder::check_usable() const {
   if (holds_a_run()) {
     throw InputError(fmt::format(
-        "{}: holds a run already, which is never overwritten: name another folder with --run-dir, "
-        "or remove it",
+        "{}: holds a run already, which is never overwritten: go on with it (--resume auto), name "
+        "another folder with --run-dir, or remove it",
         path_.string()));
   }
   const fs::path ancestor = existing_ancestor(path_);

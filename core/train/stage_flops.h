@@ -26,6 +26,8 @@ class StageFlops {
   void add(const Flops& flops, std::int64_t samples);
   /// Mean over the counted samples; zeros where none were.
   Flops per_sample() const;
+  /// That were counted.
+  std::int64_t samples() const { return samples_; }
 
  private:
   Flops counted_;

@@ -12,6 +12,7 @@
 #include "core/train/freezer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
+#include "core/train/training_state.h"
 
 namespace thaw {
 namespace {
@@ -143,6 +144,25 @@ void StageRun::commit(double seconds) {
   step_seconds_.push_back(seconds);
   training_seconds_ += seconds;
   last_counters_ = reducer_->counters();
+}
+
+void StageRun::restore(const TrainingState& state) {
+  transition_seconds_ = state.so_far.transition_seconds;
+  training_seconds_ = state.so_far.training_seconds;
+  step_seconds_ = state.step_seconds;
+  const auto counted = static_cast<double>(state.flop_samples);
+  flops_.add(state.so_far.flops_per_sample * counted, state.flop_samples);
+  reducer_->restore(state.reduction);
+}
+
+void StageRun::save(TrainingState& state) const {
+  constexpr std::size_t kMostSteps = 1000;  // enough for a median
+  const auto count = static_cast<std::ptrdiff_t>(std::min(step_seconds_.size(), kMostSteps));
+  state.stage = stage_.name;
+  state.so_far = summary();
+  state.step_seconds.assign(step_seconds_.end() - count, step_seconds_.end());
+  state.flop_samples = flops_.samples();
+  state.reduction = reducer_->order();
 }
 
 std::vector<double> StageRun::rates_by_group() const {

@@ -20,6 +20,7 @@ class Model;
 class Optimizer;
 class ParameterTable;
 class StageCoordinator;
+struct TrainingState;
 
 /// One stage while it lasts: its plan, its reducer, how far it has come and what it has cost.
 /// Building one is the transition into the stage, destroying it the first half of the next.
@@ -59,6 +60,11 @@ class StageRun {
   /// GradientPass::run. Counts the operations of some steps.
   at::Tensor compute(const Batch& batch, SampleShare share);
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
+
+  /// Goes on with a stage that was under way when `state` was taken. A collective.
+  void restore(const TrainingState& state);
+  /// Leaves in `state` what `restore` needs.
+  void save(TrainingState& state) const;
 
   /// A step was committed, which took so long.
   void commit(double seconds);

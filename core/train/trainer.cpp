@@ -19,7 +19,9 @@
 #include "core/parallel/replicas.h"
 #include "core/train/audit.h"
 #include "core/train/gradient_norm.h"
+#include "core/train/retention.h"
 #include "core/train/stage_run.h"
+#include "core/train/step_agreement.h"
 #include "core/train/step_meter.h"
 
 namespace thaw {
@@ -44,21 +46,16 @@ void add_training_cost(EvaluationReport& report, std::span<const StageSummary> s
   }
 }
 
-/// The mean loss over the global batch, equal on all ranks. Blocks the host.
-double agreed_loss(const at::Tensor& local_sum, std::int64_t total, Communicator& communicator) {
-  double sum = local_sum.defined() ? local_sum.item().toDouble() : 0.0;
-  communicator.sum(std::span<double>(&sum, 1));
-  return sum / static_cast<double>(total);
-}
-
-/// The loss is equal on all ranks, so all of them throw together.
-void refuse_unless_finite(double loss, std::int64_t step, const std::string& stage) {
-  if (std::isfinite(loss)) {
-    return;
-  }
+/// What is judged is equal on all ranks, so all of them throw together.
+[[noreturn]] void refuse_not_finite(double loss, double norm, std::int64_t step,
+                                    const std::string& stage, std::int64_t skipped) {
+  const std::string what = std::isfinite(loss) ? fmt::format("the gradients' norm is {}", norm)
+                                               : fmt::format("the loss is {}", loss);
   RunError error(fmt::format(
-      "step {} of stage \"{}\": the loss is {}; lower the learning rate, or set train.clip-norm",
-      step, stage, loss));
+      "step {} of stage \"{}\": {}{}; lower the learning rate, or set "
+      "train.clip-norm",
+      step, stage, what,
+      skipped > 0 ? fmt::format(", after {} steps that were skipped for it", skipped - 1) : ""));
   error.mark_agreed();
   throw error;
 }
@@ -85,7 +82,8 @@ Trainer::Trainer(TrainerParts parts)
       batch_norms_(parts_.model),
       optimizer_(make_optimizer(parts_.train.optimizer)),
       train_samples_(parts_.dataset.split("train").size()),
-      schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
+      schedule_(parts_.schedule, train_samples_, parts_.data.batch),
+      guard_(parts_.train.not_finite, parts_.train.skip_limit) {
   refuse_metrics_without_split(parts_.schedule, parts_.dataset.has_split(kValidation));
   assign_draw_sites(parts_.model);
   const bool synchronized = parts_.train.batch_norm == "synchronized";
@@ -137,43 +135,81 @@ void Trainer::audit_now(const std::string& stage) {
   tell(&TrainingObserver::audit, report);
 }
 
+void Trainer::measure_retention(const std::string& stage) {
+  if (parts_.retention == nullptr) {
+    return;
+  }
+  monitor_.phase(RankPhase::kEvaluation);
+  RetentionReport report = parts_.retention->before();
+  if (step_ > 0) {
+    settle_buffers();
+    const Freezer::EvaluationMode evaluation_mode(freezer_);
+    report = parts_.retention->measure(parts_.communicator);
+  }
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage;
+  retention_ = {parts_.retention->before(), report};
+  tell(&TrainingObserver::retention, report);
+}
+
 double Trainer::epoch() const {
   return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
 }
 
 RunSummary Trainer::run() {
-  const Stopwatch watch;
+  restore();
   while (schedule_.begin_stage(cursor_)) {
-    run_stage();
+    if (!run_stage()) {
+      return summary();
+    }
     schedule_.end_stage();
+    if (parts_.checkpoints.every_steps >= 0) {
+      save_checkpoint(nullptr, 0);
+    }
   }
   audit_now(stages_.empty() ? "" : stages_.back().name);
+  measure_retention(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);
   settle_buffers();
   if (parts_.save_last && parts_.communicator.rank() == 0) {
     parts_.save_last();
   }
+  finish_checkpoint();
+  const RunSummary done = summary();
+  tell(&TrainingObserver::end, done);
+  return done;
+}
+
+RunSummary Trainer::summary() const {
   RunSummary summary;
   summary.steps = step_;
   summary.epochs = epoch();
-  summary.seconds = watch.seconds();
+  summary.seconds = seconds_before_ + watch_.seconds();
   summary.train_loss = last_loss_;
   summary.ranks = parts_.communicator.size();
   summary.stages = stages_;
+  summary.retention = retention_;
   summary.evaluated = last_evaluation_.has_value();
   if (summary.evaluated) {
     summary.last_evaluation = *last_evaluation_;
     summary.best_evaluation = *best_evaluation_;
   }
-  tell(&TrainingObserver::end, summary);
+  summary.stopped = stop_ != StopReason::kNone;
+  summary.stop_reason = text_of(stop_);
+  summary.go_back = go_back_;
   return summary;
 }
 
-void Trainer::run_stage() {
+/// False where the run is to stop early.
+bool Trainer::run_stage() {
   const Stopwatch watch;
   const Stage& stage = schedule_.stage();
   const Communicator& communicator = parts_.communicator;
   audit_now(stages_.empty() ? "" : stages_.back().name);
+  if (resumed_ == nullptr) {
+    measure_retention(stages_.empty() ? "" : stages_.back().name);
+  }
   monitor_.stage(stage.name);
   StageRun run({.model = parts_.model,
                 .batch_norms = batch_norms_,
@@ -199,7 +235,13 @@ void Trainer::run_stage() {
   report.index = schedule_.state().stage;
   report.stages = parts_.schedule.stages.size();
   report.curve_steps = schedule_.state().curve_length;
-  tell(&TrainingObserver::transition, report);
+  const TrainingState* resumed = std::exchange(resumed_, nullptr);
+  const double seconds_before = resumed != nullptr ? resumed->so_far.seconds : 0;
+  if (resumed != nullptr) {
+    run.restore(*resumed);
+  } else {
+    tell(&TrainingObserver::transition, report);
+  }
 
   TrainingLoader loader(parts_.dataset,
                         {.batch = parts_.data.batch,
@@ -211,25 +253,40 @@ void Trainer::run_stage() {
                          .ranks = communicator.size()},
                         cursor_);
   std::optional<Stage> next = schedule_.next_stage();
+  if (resumed != nullptr && resumed->evaluation_pending) {
+    evaluate_now(run);
+  }
   while (!schedule_.ended()) {
     if (next && schedule_.ends_soon()) {
       prepare_stage(*next, parameters_, *optimizer_, parts_.coordinator);
       next.reset();
     }
     train_step(run, meter, loader);
+    if (go_back_) {
+      return false;
+    }
+    if (stop_ != StopReason::kNone) {
+      stop_here(run, seconds_before + watch.seconds());
+      return false;
+    }
     if (parts_.audit_every > 0 && step_ % parts_.audit_every == 0) {
       audit_now(stage.name);
     }
     if (evaluation_due()) {
       evaluate_now(run);
     }
+    const std::int64_t every = parts_.checkpoints.every_steps;
+    if (every > 0 && step_ % every == 0 && !schedule_.ended()) {
+      save_checkpoint(&run, seconds_before + watch.seconds());
+    }
   }
   if (stage_best_.put_back(parameters_, parts_.model)) {
     audited_step_ = -1;  // an audit of this step saw other weights
   }
   StageSummary summary = run.summary();
-  summary.seconds = watch.seconds();
+  summary.seconds = seconds_before + watch.seconds();
   stages_.push_back(summary);
+  return true;
 }
 
 void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader) {
@@ -240,6 +297,10 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
 
   const SampleShare share{batch.batch.size(), batch.global.size()};
   monitor_.phase(RankPhase::kCompute);
+  std::optional<BufferCopies> buffers;
+  if (guard_.watches_each_step()) {
+    buffers.emplace(parts_.model);
+  }
   stage.reducer().begin(share);
   const at::Tensor loss_sum = stage.compute(batch.batch, share);
   monitor_.phase(RankPhase::kReduction);
@@ -248,26 +309,45 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
 
   double norm = 0;
   double gradient_factor = 1;
-  if (stage.clip_norm() > 0) {
+  if (stage.clip_norm() > 0 || guard_.watches_each_step()) {
     norm = global_gradient_norm(stage.active_tensors(), parts_.communicator);
+  }
+  if (stage.clip_norm() > 0) {
     gradient_factor = clip_factor(norm, stage.clip_norm());
   }
   const std::vector<double> rates = schedule_.rates();
   // Before the update, so that a step that went wrong leaves the weights as they were.
   const bool reported = (step_ + 1) % parts_.log_every == 0;
-  if (reported || meter.wants_loss()) {
-    last_loss_ = agreed_loss(loss_sum, share.total, parts_.communicator);
-    refuse_unless_finite(last_loss_, step_ + 1, stage.stage().name);
+  const bool wants_loss = reported || meter.wants_loss() || guard_.watches_each_step();
+  const StepVerdict verdict = agree(loss_sum, wants_loss);
+  const double loss = wants_loss ? verdict.loss_sum / static_cast<double>(share.total) : last_loss_;
+  const StepVerdictKind kind = guard_.judge(loss, norm);
+  if (kind == StepVerdictKind::kStop) {
+    refuse_not_finite(loss, norm, step_ + 1, stage.stage().name, guard_.skipped());
+  }
+  if (kind == StepVerdictKind::kGoBack) {
+    go_back_ = true;
+    return;
+  }
+  const bool commits = kind == StepVerdictKind::kCommit;
+  if (commits) {
+    last_loss_ = loss;
+  } else {
+    buffers->restore();
   }
   const StepValues values = meter.measure(share.total, last_loss_);
-  optimizer_->step(stage.class_rates(), gradient_factor);
+  if (commits) {
+    optimizer_->step(stage.class_rates(), gradient_factor);
+  }
 
   cursor_ += share.total;
   ++step_;
   const double seconds = watch.seconds();
   stage.commit(seconds);
   schedule_.commit_step(values);
-  if (reported) {
+  if (!commits) {
+    report_skipped(stage, loss, norm);
+  } else if (reported) {
     report_step(stage, {.samples = share.total,
                         .rates = rates,
                         .gradient_norm = norm,
@@ -307,6 +387,7 @@ bool Trainer::evaluation_due() const {
 }
 
 void Trainer::evaluate_now(const StageRun& stage) {
+  evaluated_step_ = step_;
   if (!parts_.dataset.has_split(kValidation)) {
     schedule_.commit_evaluation({});
     return;

@@ -6,18 +6,22 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/stopwatch.h"
 #include "core/config/configuration.h"
 #include "core/models/batch_norm.h"
 #include "core/parallel/step_monitor.h"
 #include "core/schedule/schedule.h"
 #include "core/schedule/schedule_run.h"
+#include "core/train/checkpoint_parts.h"
 #include "core/train/evaluator.h"
+#include "core/train/finite_guard.h"
 #include "core/train/freezer.h"
 #include "core/train/loss.h"
 #include "core/train/observer.h"
 #include "core/train/optimizer.h"
 #include "core/train/parameter_table.h"
 #include "core/train/stage_best.h"
+#include "core/train/stop_request.h"
 
 namespace thaw {
 
@@ -25,10 +29,12 @@ class Audit;
 class Communicator;
 class Dataset;
 class Model;
+class Retention;
 class StageCoordinator;
 class StageRun;
 class StepMeter;
 class TrainingLoader;
+struct StepVerdict;
 
 /// What a run consists of. Everything is borrowed and must outlive the trainer.
 struct TrainerParts {
@@ -45,9 +51,11 @@ struct TrainerParts {
   std::function<void()> save_best;
   /// Called on rank 0 when all stages are done. May be empty.
   std::function<void()> save_last;
-  std::int64_t log_every = 1;      ///< steps between two `step` reports
-  StepMonitor* monitor = nullptr;  ///< is told where this rank is; null: nobody asks
-  std::int64_t audit_every = 0;    ///< steps; 0: ranks compare weights at transitions only
+  std::int64_t log_every = 1;        ///< steps between two `step` reports
+  StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
+  std::int64_t audit_every = 0;      ///< steps; 0: ranks compare weights at transitions only
+  Retention* retention = nullptr;    ///< measured at transitions and at the end; null: not
+  CheckpointParts checkpoints = {};  ///< how the run is saved, stopped and gone on with
 };
 
 /// Trains a model stage by stage, together with the trainers of the other ranks.
@@ -59,11 +67,13 @@ class Trainer {
   explicit Trainer(TrainerParts parts);
   ~Trainer();
 
-  /// Runs all stages. A collective. Throws `RunError` where training cannot go on.
+  /// Runs all stages, or what is left of them where the run goes on from a checkpoint; or stops
+  /// early, on request. A collective. Throws `RunError` where training cannot go on.
   RunSummary run();
 
  private:
-  void run_stage();
+  bool run_stage();
+  RunSummary summary() const;
   void train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader);
   /// What a step leaves behind for its report.
   struct StepFigures {
@@ -73,12 +83,26 @@ class Trainer {
     double data_seconds, seconds;
   };
   void report_step(StageRun& stage, const StepFigures& figures);
+  void report_skipped(const StageRun& stage, double loss, double gradient_norm);
   bool evaluation_due() const;
   /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& stage);
   void settle_buffers();
   void audit_now(const std::string& stage);
+  /// At a stage's boundary; `stage`: that ended.
+  void measure_retention(const std::string& stage);
   double epoch() const;
+
+  // In trainer_checkpoint.cpp.
+  bool buffers_are_replicas() const;
+  void restore();
+  /// `run`: null between two stages.
+  TrainingState state(const StageRun* run, double stage_seconds) const;
+  void save_checkpoint(const StageRun* run, double stage_seconds);
+  void finish_checkpoint();
+  void report_checkpoints();
+  StepVerdict agree(const at::Tensor& loss_sum, bool wants_loss);
+  void stop_here(const StageRun& run, double stage_seconds);
 
   template <typename Report>
   void tell(void (TrainingObserver::*event)(const Report&), const Report& report) {
@@ -103,8 +127,17 @@ class Trainer {
   std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps
   std::int64_t step_ = 0;    ///< committed steps
   std::optional<EvaluationReport> last_evaluation_, best_evaluation_;
+  std::int64_t evaluated_step_ = -1;  ///< at which it was last time for an evaluation
   double last_loss_ = 0;
   std::vector<StageSummary> stages_;
+  std::vector<RetentionReport> retention_;  ///< the first and the last
+  Stopwatch watch_;
+  double seconds_before_ = 0;               ///< of the run, before it was resumed
+  const TrainingState* resumed_ = nullptr;  ///< a stage to go on with; null once that is done
+  StopReason stop_ = StopReason::kNone;
+  std::string last_save_problem_;
+  FiniteGuard guard_;
+  bool go_back_ = false;
 };
 
 }  // namespace thaw

@@ -9,16 +9,16 @@ namespace thaw {
 JobWatch::JobWatch(Communicator& world)
     : world_(world), communicator_(make_watched_communicator(world, monitor_)) {}
 
-void JobWatch::start(const Deadlines& deadlines) {
+void JobWatch::start(const Deadlines& deadlines, bool takes_sigterm) {
   if (world_.size() == 1 || (deadlines.hang == 0 && deadlines.transition == 0)) {
     return;
   }
-  termination_.emplace();
+  if (takes_sigterm) termination_.emplace();
   watchdog_.emplace(*communicator_, make_mpi_message_channel(), monitor_,
                     WatchdogOptions{.deadlines = deadlines,
                                     .report = print_now,
                                     .end_job = [] { end_mpi_job(ExitStatus::kDisagreement); },
-                                    .termination = &*termination_});
+                                    .termination = termination_ ? &*termination_ : nullptr});
 }
 
 void JobWatch::finish() {

@@ -34,8 +34,10 @@ class JobWatch {
   /// Where this rank is: told by whoever trains, a DataParallel or a Trainer.
   StepMonitor& monitor() { return monitor_; }
 
-  /// A collective. Seconds that a rank may hold up the others; see Deadlines.
-  void start(const Deadlines& deadlines);
+  /// A collective. Seconds that a rank may hold up the others; see Deadlines. `takes_sigterm`:
+  /// SIGTERM is the launcher's word that the job ends, as mpirun's is, and what this rank knows of
+  /// the others is told then; false where it means something else to the program.
+  void start(const Deadlines& deadlines, bool takes_sigterm = true);
   /// A collective: returns when all ranks have finished training, watched until then.
   void finish();
 

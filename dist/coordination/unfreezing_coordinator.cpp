@@ -32,6 +32,8 @@ class CountedReducer final : public GradientReducer {
   void last_backward() override { reducer_->last_backward(); }
   void finish() override { reducer_->finish(); }
   ReductionCounters counters() const override { return reducer_->counters(); }
+  ReductionOrder order() const override { return reducer_->order(); }
+  void restore(const ReductionOrder& order) override { reducer_->restore(order); }
 
  private:
   std::unique_ptr<GradientReducer> reducer_;

@@ -77,6 +77,8 @@ class BucketReducer final : public GradientReducer {
   void last_backward() override;
   void finish() override;
   ReductionCounters counters() const override { return counters_; }
+  ReductionOrder order() const override;
+  void restore(const ReductionOrder& order) override;
 
  private:
   void enter(BucketMap map);
@@ -132,6 +134,17 @@ void BucketReducer::enter(BucketMap map) {
   counters_.payload_bytes = now_->map.payload_bytes();
   counters_.padding_bytes = now_->map.padding_bytes();
   counters_.collectives = static_cast<std::int64_t>(now_->map.buckets().size());
+}
+
+ReductionOrder BucketReducer::order() const {
+  const BucketMap& map = planned_ ? *planned_ : now_->map;
+  return map.generation() == 0 ? ReductionOrder() : order_of(map, entries_);
+}
+
+void BucketReducer::restore(const ReductionOrder& order) {
+  std::optional<BucketMap> map = plan_in_order(communicator_, entries_, options_.buckets, order);
+  const std::lock_guard lock(mutex_);
+  if (map) planned_ = std::move(*map);
 }
 
 void BucketReducer::begin(SampleShare share) {

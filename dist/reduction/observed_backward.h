@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/parallel/communicator.h"
+#include "core/parallel/gradient_reducer.h"
 #include "dist/reduction/bucket_planner.h"
 
 namespace thaw {
@@ -29,6 +30,15 @@ std::optional<BucketMap> plan_observed(Communicator& communicator,
                                        std::span<const BucketEntry> parameters,
                                        const BucketOptions& options,
                                        const ObservedBackward& observed);
+
+/// The order of a map of generation 1, by the names of `parameters`. Pure.
+ReductionOrder order_of(const BucketMap& map, std::span<const BucketEntry> parameters);
+
+/// A collective: the bucket map of generation 1 in an order that is known. Nothing where the order
+/// names other parameters than these. Throws DisagreementError as above.
+std::optional<BucketMap> plan_in_order(Communicator& communicator,
+                                       std::span<const BucketEntry> parameters,
+                                       const BucketOptions& options, const ReductionOrder& order);
 
 /// `seen` (without repetition), then those of `parameters` that it lacks, the last declared first.
 /// Pure.

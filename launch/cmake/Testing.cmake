@@ -71,20 +71,24 @@ function(thaw_mpi_test name target)
   endforeach()
 endfunction()
 
-# thaw_python_tests(FOLDER): each tests/FOLDER/*_test.py is a ctest entry; it ends with status 77
-# where it cannot run.
-function(thaw_python_tests folder)
+# thaw_python_properties(TEST PROPERTY value...): the environment of tests that run the command.
+function(thaw_python_properties test)
   set(_command_environment "THAW_MPIEXEC=${MPIEXEC_EXECUTABLE}" ${_mpi_environment})
   if(TARGET thaw)
     list(APPEND _command_environment "THAW_COMMAND=$<TARGET_FILE:thaw>")
   endif()
+  set_tests_properties("${test}" PROPERTIES ${ARGN} SKIP_RETURN_CODE 77
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${_test_environment};${_command_environment}")
+endfunction()
+
+# thaw_python_tests(FOLDER): each tests/FOLDER/*_test.py is a ctest entry; it ends with status 77
+# where it cannot run.
+function(thaw_python_tests folder)
   file(GLOB scripts CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.py")
   foreach(script IN LISTS scripts)
     get_filename_component(name "${script}" NAME_WE)
     add_test(NAME "${folder}/${name}" COMMAND "${THAW_TEST_PYTHON}" "${script}"
              WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-    set_tests_properties("${folder}/${name}" PROPERTIES
-      TIMEOUT 900 LABELS python SKIP_RETURN_CODE 77
-      ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${_test_environment};${_command_environment}")
+    thaw_python_properties("${folder}/${name}" TIMEOUT 900 LABELS python)
   endforeach()
 endfunction()

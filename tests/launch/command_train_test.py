@@ -66,7 +66,8 @@ class RunFolder(CommandTest):
         self.thaw("train", config, "--run-dir", "run")
         before = (self.folder / "run/metrics.jsonl").read_bytes()
         for ranks in (0, 2):
-            message = self.refused("train", config, "--run-dir", "run", ranks=ranks)
+            message = self.refused("train", config, "--run-dir", "run", "--resume", "never",
+                                   ranks=ranks)
             self.assertIn("holds a run already", message)
             self.assertIn("--run-dir", message)
         self.assertEqual((self.folder / "run/metrics.jsonl").read_bytes(), before)

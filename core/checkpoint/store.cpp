@@ -1,0 +1,143 @@
+#include "core/checkpoint/store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "core/base/error.h"
+#include "core/checkpoint/durable_file.h"
+
+namespace thaw {
+namespace fs = std::filesystem;
+namespace {
+
+void rename_folder(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error) {
+    throw RunError(fmt::format("{}: cannot be renamed to {}: {}", from.string(),
+                               to.filename().string(), error.message()));
+  }
+}
+
+bool is_leftover(const std::string& name) {
+  return name.starts_with("step-") &&
+         (name.ends_with(kPartialSuffix) || name.ends_with(kRemovingSuffix));
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator each(folder, error), end; !error && each != end;
+       each.increment(error)) {
+    names.push_back(each->path().filename().string());
+  }
+  return names;
+}
+
+/// Where hosts do not share the folder, rank 0 does not see what others have written.
+void check_present(const fs::path& folder, const FileRecord& file) {
+  std::error_code error;
+  const std::uintmax_t bytes = fs::file_size(folder / file.name, error);
+  if (error || bytes != file.bytes) {
+    throw RunError(fmt::format(
+        "{}: was written by its rank but is not there{}; the run folder must be one that all hosts "
+        "share",
+        (folder / file.name).string(), error ? "" : " with all its bytes"));
+  }
+}
+
+}  // namespace
+
+fs::path CheckpointStore::partial_path_of(CheckpointPlace place) const {
+  return folder_ / (folder_name(place) + kPartialSuffix);
+}
+
+std::vector<CheckpointPlace> CheckpointStore::places() const {
+  std::vector<CheckpointPlace> places;
+  for (const std::string& name : names_in(folder_)) {
+    if (const auto place = parse_folder_name(name)) places.push_back(*place);
+  }
+  std::sort(places.begin(), places.end());
+  return places;
+}
+
+void CheckpointStore::open_partial(CheckpointPlace place) const {
+  std::error_code error;
+  const fs::path partial = partial_path_of(place);
+  fs::create_directories(partial, error);
+  if (error && !fs::is_directory(partial)) {
+    throw RunError(fmt::format("{}: cannot be created: {}", partial.string(), error.message()));
+  }
+}
+
+void CheckpointStore::commit(const Manifest& manifest) const {
+  const fs::path partial = partial_path_of(manifest.place);
+  for (const FileRecord& file : manifest.files) check_present(partial, file);
+  flush_folder(partial);
+  write_durable_text(partial / kManifestFile, manifest_text(manifest));
+  flush_folder(partial);
+  if (fs::exists(path_of(manifest.place))) remove(manifest.place);
+  rename_folder(partial, path_of(manifest.place));
+  flush_folder(folder_);
+}
+
+void CheckpointStore::discard(CheckpointPlace place) const noexcept {
+  std::error_code ignored;
+  fs::remove_all(partial_path_of(place), ignored);
+}
+
+void CheckpointStore::remove(CheckpointPlace place) const noexcept {
+  // Renamed first: half of a checkpoint must not have the name of a whole one.
+  std::error_code error;
+  const fs::path removing = folder_ / (folder_name(place) + kRemovingSuffix);
+  fs::rename(path_of(place), removing, error);
+  if (!error) fs::remove_all(removing, error);
+}
+
+void CheckpointStore::prune(const RetentionRules& rules) const noexcept {
+  try {
+    std::vector<StoredCheckpoint> stored;
+    for (const CheckpointPlace place : places()) {
+      try {
+        stored.push_back({place, read_manifest(path_of(place)).evaluation_loss});
+      } catch (const InputError&) {
+        // A damaged one takes no other one's place, and is the user's to look at.
+      }
+    }
+    for (const CheckpointPlace place : superfluous(stored, rules)) remove(place);
+  } catch (const std::exception&) {
+    // Too many checkpoints harm nobody.
+  }
+}
+
+fs::path CheckpointStore::set_aside(CheckpointPlace place) const {
+  fs::path aside = folder_ / (kSetAsidePrefix + folder_name(place));
+  for (int i = 2; fs::exists(aside); ++i) {
+    aside = folder_ / fmt::format("{}{}.{}", kSetAsidePrefix, folder_name(place), i);
+  }
+  rename_folder(path_of(place), aside);
+  return aside;
+}
+
+void CheckpointStore::clear_leftovers() const noexcept {
+  for (const std::string& name : names_in(folder_)) {
+    std::error_code ignored;
+    if (is_leftover(name)) fs::remove_all(folder_ / name, ignored);
+  }
+}
+
+Manifest read_manifest(const fs::path& folder) {
+  const fs::path path = folder / kManifestFile;
+  Manifest manifest = parse_manifest(read_small_file(path, kLongestManifest), path.string());
+  // A checkpoint that was copied elsewhere may have any name but that of another one.
+  const auto named = parse_folder_name(folder.filename().string());
+  if (named && *named != manifest.place) {
+    throw InputError(
+        fmt::format("{}: is the manifest of {}", path.string(), folder_name(manifest.place)));
+  }
+  return manifest;
+}
+
+}  // namespace thaw

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/compare/statistics.h"
+
+namespace thaw {
+
+/// Seconds of a step and where they went: medians over the steps of one stage in one run.
+struct StepSplit {
+  double total = 0, data = 0, compute = 0, communication = 0;
+};
+
+/// One run at one number of ranks.
+struct ScalingRun {
+  std::int64_t ranks = 1;
+  std::int64_t batch = 0;  ///< global
+  struct Stage {
+    std::string name;
+    StepSplit seconds;
+  };
+  std::vector<Stage> stages;  ///< in order
+};
+
+/// Repetitions summed up: means of the runs' medians, with 95 % confidence intervals.
+struct ScalingRow {
+  std::string stage;
+  std::int64_t ranks = 1;
+  std::int64_t batch = 0;
+  Estimate step_seconds, data, compute, communication;
+  double samples_per_second = 0;
+  double efficiency = 1;  ///< samples a second a rank, over those at the fewest ranks
+};
+
+/// Reads a run's steps, of each stage without its first `warm_up` ones. Throws InputError naming
+/// the file where it is not what a run writes, or where a stage has no more steps than that.
+std::vector<ScalingRun::Stage> read_step_times(const std::filesystem::path& run_folder,
+                                               std::int64_t warm_up);
+
+/// By stage, then by ranks ascending. `runs`: several of each number of ranks. Pure.
+std::vector<ScalingRow> scaling_rows(const std::vector<ScalingRun>& runs);
+
+struct ScalingFacts {
+  std::string configuration;
+  bool weak = false;  ///< the global batch grows with the ranks
+  std::int64_t repetitions = 0, steps = 0, warm_up = 0;
+  std::string version;
+};
+
+std::string scaling_markdown(const ScalingFacts& facts, const std::vector<ScalingRow>& rows);
+std::string scaling_json(const ScalingFacts& facts, const std::vector<ScalingRow>& rows);
+/// A self-contained page with the table and the curves over ranks.
+std::string scaling_page(const ScalingFacts& facts, const std::vector<ScalingRow>& rows);
+
+}  // namespace thaw

@@ -1,0 +1,169 @@
+// The part of the trainer that saves where it stands and goes on from there.
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+#include "core/checkpoint/reader.h"
+#include "core/checkpoint/saver.h"
+#include "core/models/model.h"
+#include "core/parallel/communicator.h"
+#include "core/train/stage_run.h"
+#include "core/train/state_tensors.h"
+#include "core/train/step_agreement.h"
+#include "core/train/trainer.h"
+
+namespace thaw {
+namespace {
+
+// Note [What a stop leaves to do]
+// Who asks a run to stop gives it little time. So the step is finished and saved, and an evaluation
+// that was due is not made but noted as pending: the resumed run makes it first, before anything is
+// decided by it. A checkpoint that nobody asked for comes after the step's evaluation.
+
+/// Of a report at the checkpoint's own step.
+std::optional<double> loss_at(const std::optional<EvaluationReport>& report, std::int64_t step) {
+  return report && report->step == step ? std::optional(report->loss) : std::nullopt;
+}
+
+}  // namespace
+
+bool Trainer::buffers_are_replicas() const { return parts_.train.batch_norm == "synchronized"; }
+
+void Trainer::restore() {
+  const CheckpointParts& parts = parts_.checkpoints;
+  if (parts.resume == nullptr) return;
+  const TrainingState& state = *parts.state;
+  monitor_.phase(RankPhase::kStartUp);
+  restore_state(*parts.resume, parts_.model, *optimizer_, parts_.communicator.rank(),
+                parts_.communicator.size(), buffers_are_replicas());
+  parts_.model.weights_changed();
+  schedule_.restore(schedule_state_from_json(state.schedule));
+  step_ = state.step;
+  cursor_ = state.cursor;
+  last_loss_ = state.train_loss;
+  seconds_before_ = state.seconds;
+  stages_ = state.stages;
+  last_evaluation_ = state.last_evaluation;
+  best_evaluation_ = state.best_evaluation;
+  if (state.in_stage) resumed_ = &state;
+  ResumeReport report;
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = state.in_stage ? state.stage : "";
+  report.path = parts.resume->folder().string();
+  report.ranks = parts_.communicator.size();
+  report.ranks_before = state.facts.ranks;
+  report.passed_over = parts.passed_over;
+  tell(&TrainingObserver::resume, report);
+}
+
+TrainingState Trainer::state(const StageRun* run, double stage_seconds) const {
+  TrainingState state;
+  state.step = step_;
+  state.cursor = cursor_;
+  state.train_loss = last_loss_;
+  state.seconds = seconds_before_ + watch_.seconds();
+  state.schedule = to_json(schedule_.state());
+  state.in_stage = run != nullptr;
+  if (run != nullptr) {
+    run->save(state);
+    state.so_far.seconds = stage_seconds;
+    state.evaluation_pending = evaluation_due() && evaluated_step_ != step_;
+  } else if (!stages_.empty()) {
+    state.stage = stages_.back().name;
+  }
+  state.stages = stages_;
+  state.last_evaluation = last_evaluation_;
+  state.best_evaluation = best_evaluation_;
+  state.facts = parts_.checkpoints.facts;
+  state.classes = parts_.checkpoints.classes;
+  state.weight_names = parts_.checkpoints.weight_names;
+  return state;
+}
+
+void Trainer::save_checkpoint(const StageRun* run, double stage_seconds) {
+  CheckpointSaver* saver = parts_.checkpoints.saver;
+  if (saver == nullptr) return;
+  monitor_.phase(RankPhase::kSaving);
+  const TrainingState now = state(run, stage_seconds);
+  CheckpointContent content;
+  content.about.place = {step_, run == nullptr};
+  content.about.epoch = epoch();
+  content.about.stage = now.stage;
+  content.about.evaluation_loss = loss_at(last_evaluation_, step_);
+  content.about.version = now.facts.version;
+  content.state = to_json(now);
+  content.configuration = parts_.checkpoints.configuration;
+  content.replicated = replicated_state(parts_.model, *optimizer_, buffers_are_replicas());
+  content.own = own_state(parts_.model, parts_.communicator.rank(), !buffers_are_replicas());
+  saver->save(content);
+  report_checkpoints();
+}
+
+void Trainer::finish_checkpoint() {
+  if (parts_.checkpoints.saver == nullptr) return;
+  monitor_.phase(RankPhase::kSaving);
+  parts_.checkpoints.saver->finish();
+  report_checkpoints();
+}
+
+void Trainer::report_checkpoints() {
+  for (const SaveReport& saved : parts_.checkpoints.saver->take_reports()) {
+    CheckpointReport report;
+    report.step = saved.place.step;
+    report.epoch = saved.epoch;
+    report.stage = saved.stage;
+    report.transition = saved.place.transition;
+    report.path = saved.path;
+    report.problem = saved.problem;
+    report.bytes = saved.bytes;
+    report.seconds = saved.seconds;
+    report.stall_seconds = saved.stall_seconds;
+    last_save_problem_ = saved.problem;
+    tell(&TrainingObserver::checkpoint, report);
+  }
+}
+
+StepVerdict Trainer::agree(const at::Tensor& loss_sum, bool wants_loss) {
+  const CheckpointParts& parts = parts_.checkpoints;
+  const bool under_way = parts.saver != nullptr && parts.saver->under_way();
+  if (!wants_loss && !under_way && parts.stop == nullptr) return {};
+  StepVote vote;
+  vote.loss_sum = wants_loss ? &loss_sum : nullptr;
+  vote.ready = !under_way || parts.saver->ready();
+  if (parts.stop != nullptr) {
+    vote.stop = parts.stop->wanted(parts.saver ? parts.saver->slowest_seconds() : 0);
+  }
+  const StepVerdict verdict = agree_on_step(vote, parts_.communicator);
+  if (under_way && verdict.all_ready) {
+    parts.saver->advance();
+    report_checkpoints();
+  }
+  stop_ = verdict.stop;
+  return verdict;
+}
+
+void Trainer::report_skipped(const StageRun& stage, double loss, double gradient_norm) {
+  SkippedReport report;
+  report.step = step_;
+  report.epoch = epoch();
+  report.stage = stage.stage().name;
+  report.loss = loss;
+  report.gradient_norm = gradient_norm;
+  report.in_a_row = guard_.skipped();
+  tell(&TrainingObserver::skipped, report);
+}
+
+void Trainer::stop_here(const StageRun& run, double stage_seconds) {
+  if (parts_.checkpoints.saver == nullptr) return;
+  save_checkpoint(&run, stage_seconds);
+  finish_checkpoint();
+  if (last_save_problem_.empty()) return;
+  RunError error(fmt::format(
+      "stopped after step {} since {}, but where it stood could not be saved: {}; the newest good "
+      "checkpoint is untouched",
+      step_, text_of(stop_), last_save_problem_));
+  error.mark_agreed();
+  throw error;
+}
+
+}  // namespace thaw

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/parallel/gradient_reducer.h"
+#include "core/train/observer.h"
+
+namespace thaw {
+
+/// What a run's results may depend on besides its configuration: where it was computed, by what,
+/// and with which data.
+struct RunFacts {
+  int ranks = 1;
+  int threads = 1;              ///< of a rank
+  std::string device = {};      ///< "cpu", or the kind of GPU
+  std::string cpu = {};         ///< the instructions that kernels use: "AVX512"
+  std::string torch = {};       ///< version of LibTorch
+  std::string version = {};     ///< of Thaw
+  std::string data = {};        ///< fingerprint of the dataset
+  std::string model_file = {};  ///< fingerprint of model.config's content; "" without one
+
+  friend bool operator==(const RunFacts&, const RunFacts&) = default;
+};
+
+/// Where training stands between two steps: with the weights and the optimizer's state, all that it
+/// takes to go on as if nothing had been. A plain value.
+struct TrainingState {
+  std::int64_t step = 0;             ///< committed steps
+  std::int64_t cursor = 0;           ///< global samples consumed by them
+  double train_loss = 0;             ///< of the last step reported
+  double seconds = 0;                ///< of the run so far
+  std::string schedule;              ///< ScheduleState as JSON
+  bool in_stage = false;             ///< a stage is under way, of which:
+  std::string stage;                 ///< its name; else that of the last one
+  StageSummary so_far;               ///< what it has come to
+  std::vector<double> step_seconds;  ///< of its newest steps
+  std::int64_t flop_samples = 0;     ///< of rank 0, that `so_far.flops_per_sample` is a mean over
+  ReductionOrder reduction;
+  bool evaluation_pending = false;   ///< the step's evaluation was due and is still to be made
+  std::vector<StageSummary> stages;  ///< that ended
+  std::optional<EvaluationReport> last_evaluation, best_evaluation;
+  RunFacts facts;
+  std::vector<std::string> classes;                 ///< that the head tells apart
+  std::map<std::string, std::string> weight_names;  ///< to export under: see WeightNames
+};
+
+/// The state as JSON.
+std::string to_json(const TrainingState& state);
+/// Reads it back; throws InputError, beginning with `path`, for whatever is no such state.
+TrainingState training_state_from_json(const std::string& text, const std::string& path);
+
+}  // namespace thaw

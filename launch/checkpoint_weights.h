@@ -1,0 +1,42 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/checkpoint/reader.h"
+
+namespace thaw {
+
+class Model;
+
+/// A checkpoint as a source of weights, read by this process alone.
+class CheckpointWeights {
+ public:
+  /// Whether `path` is a folder with a manifest: a checkpoint rather than a weight file.
+  static bool is_at(const std::string& path);
+
+  /// Verifies all of it. Throws InputError.
+  explicit CheckpointWeights(const std::string& path);
+  ~CheckpointWeights();
+
+  const std::vector<std::string>& classes() const { return classes_; }
+  /// Under which names the model's tensors were loaded.
+  const std::map<std::string, std::string>& names() const { return names_; }
+
+  /// Of images that a ResNet's first convolution takes; 3 where it has none.
+  std::int64_t image_channels() const;
+
+  /// Copies weights and buffers into the model, converted to its type. Throws InputError, naming
+  /// what is missing or has another shape; the model is then in part overwritten.
+  void load(Model& model) const;
+
+ private:
+  std::unique_ptr<Communicator> alone_;
+  std::unique_ptr<CheckpointReader> reader_;
+  std::vector<std::string> classes_;
+  std::map<std::string, std::string> names_;
+};
+
+}  // namespace thaw

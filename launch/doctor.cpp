@@ -1,0 +1,137 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/parallel/communicator.h"
+#include "dist/communicator/host_topology.h"
+#include "launch/arguments.h"
+#include "launch/doctor_findings.h"
+#include "launch/doctor_probes.h"
+#include "launch/job.h"
+#include "launch/subcommand.h"
+#include "launch/text_table.h"
+#include "launch/version.h"
+
+namespace thaw {
+namespace {
+
+using Json = nlohmann::json;
+
+ArgumentParser make_parser() {
+  ArgumentParser parser(
+      "doctor [--folder DIR]",
+      "Looks at what a job runs on, as the ranks that the launcher started find it: mpirun -n 8 "
+      "thaw doctor. Ends with 2 where something is wrong.");
+  parser.option("folder", "where runs will be kept", "runs");
+  return parser;
+}
+
+std::string to_text(const RankFacts& facts) {
+  return Json{{"host", facts.host},
+              {"local_rank", facts.local_rank},
+              {"local_size", facts.local_size},
+              {"cores", facts.cores},
+              {"cores_of_host", facts.cores_of_host},
+              {"threads", facts.threads},
+              {"core_list", facts.core_list},
+              {"gpus", facts.gpus},
+              {"built_with_cuda", facts.built_with_cuda},
+              {"versions", facts.versions},
+              {"shared_memory_bytes", facts.shared_memory_bytes},
+              {"folder_problem", facts.folder_problem},
+              {"sees_the_others_file", facts.sees_the_others_file},
+              {"lock_problem", facts.lock_problem},
+              {"fsync_seconds", facts.fsync_seconds},
+              {"write_bytes_per_second", facts.write_bytes_per_second}}
+      .dump();
+}
+
+RankFacts from_text(const std::string& text) {
+  const Json json = Json::parse(text);
+  RankFacts facts;
+  json.at("host").get_to(facts.host);
+  json.at("local_rank").get_to(facts.local_rank);
+  json.at("local_size").get_to(facts.local_size);
+  json.at("cores").get_to(facts.cores);
+  json.at("cores_of_host").get_to(facts.cores_of_host);
+  json.at("threads").get_to(facts.threads);
+  json.at("core_list").get_to(facts.core_list);
+  json.at("gpus").get_to(facts.gpus);
+  json.at("built_with_cuda").get_to(facts.built_with_cuda);
+  json.at("versions").get_to(facts.versions);
+  json.at("shared_memory_bytes").get_to(facts.shared_memory_bytes);
+  json.at("folder_problem").get_to(facts.folder_problem);
+  json.at("sees_the_others_file").get_to(facts.sees_the_others_file);
+  json.at("lock_problem").get_to(facts.lock_problem);
+  json.at("fsync_seconds").get_to(facts.fsync_seconds);
+  json.at("write_bytes_per_second").get_to(facts.write_bytes_per_second);
+  return facts;
+}
+
+void print_ranks(const std::vector<RankFacts>& ranks) {
+  TextTable table(
+      {">rank", "host", ">local rank", "cores", ">threads", ">GPUs", ">fsync", ">written/s"});
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+    const RankFacts& facts = ranks[rank];
+    table.row({fmt::format("{}", rank), facts.host, fmt::format("{}", facts.local_rank),
+               fmt::format("{} of {}", facts.core_list, facts.cores_of_host),
+               fmt::format("{}", facts.threads), fmt::format("{}", facts.gpus),
+               fmt::format("{:.1f} ms", 1e3 * facts.fsync_seconds),
+               bytes_text(static_cast<std::int64_t>(facts.write_bytes_per_second))});
+  }
+  fmt::print("{}", table.text());
+}
+
+void print_sums(const std::vector<BandwidthFacts>& sums, std::size_t ranks) {
+  for (const BandwidthFacts& sum : sums) {
+    fmt::print("  sum of {} over {} ranks: {:.2f} ms, {}/s a rank\n", bytes_text(sum.bytes), ranks,
+               1e3 * sum.seconds,
+               bytes_text(static_cast<std::int64_t>(
+                   sum.bytes_per_second(static_cast<std::int64_t>(ranks)))));
+  }
+}
+
+/// Whether there is a fault.
+bool print_findings(const std::vector<Finding>& findings) {
+  bool any_fault = false;
+  for (const Finding& finding : findings) {
+    any_fault = any_fault || finding.fault;
+    fmt::print("{}: {}\n  to do: {}\n", finding.fault ? "FAULT" : "note", finding.what,
+               finding.fix);
+  }
+  if (!any_fault) fmt::print("nothing is wrong\n");
+  return any_fault;
+}
+
+ExitStatus examine(const std::vector<std::string>& command_line, Communicator& communicator) {
+  const std::optional<ArgumentParser::Parsed> parsed =
+      make_parser().parse(command_line, communicator);
+  if (!parsed) {
+    return ExitStatus::kDone;
+  }
+  const std::string folder = (*parsed)["folder"];
+  const HostTopology topology = discover_topology(communicator);
+  std::vector<RankFacts> ranks;
+  for (const std::string& text :
+       communicator.all_gather(to_text(probe_rank(topology, folder, communicator)))) {
+    ranks.push_back(from_text(text));
+  }
+  const std::vector<BandwidthFacts> sums = probe_sums(communicator);
+  bool any_fault = false;
+  if (communicator.rank() == 0) {
+    fmt::print("{}", version_text());
+    print_ranks(ranks);
+    print_sums(sums, ranks.size());
+    any_fault = print_findings(doctor_findings(ranks, sums, folder));
+  }
+  const bool agreed_fault = communicator.broadcast(any_fault ? "fault" : "", 0) == "fault";
+  return agreed_fault ? ExitStatus::kBadInput : ExitStatus::kDone;
+}
+
+}  // namespace
+
+int run_doctor(std::vector<std::string> arguments) {
+  return run_job([&](Communicator& communicator) { return examine(arguments, communicator); });
+}
+
+}  // namespace thaw

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+/// Runs a launcher such as mpirun in a process group of its own, so that the terminal's Ctrl-C
+/// reaches this process alone, and passes signals on as training understands them: the first SIGINT
+/// or SIGTERM becomes SIGUSR1, which lets the ranks save and end with 75; the second ends them at
+/// once. SIGUSR1 and SIGUSR2 go through. One at a time in a process, on its main thread.
+class JobProcess {
+ public:
+  JobProcess();
+  ~JobProcess();
+  JobProcess(const JobProcess&) = delete;
+  JobProcess& operator=(const JobProcess&) = delete;
+
+  /// Runs `command` (looked up in PATH) with `environment` added ("NAME=value") until it ends;
+  /// returns its status as a shell has it, 127 where it could not be started. Nothing of its
+  /// process group is left then.
+  int run(const std::vector<std::string>& command, const std::vector<std::string>& environment);
+
+  /// Whether anybody has asked the job to stop.
+  bool asked_to_stop() const { return asked_ > 0; }
+  /// Sleeps, unless asked to stop before or meanwhile.
+  void sleep(double seconds);
+
+ private:
+  void pass_on(int signal);
+
+  int signals_ = -1;  ///< descriptor
+  pid_t child_ = -1;
+  int asked_ = 0;
+};
+
+}  // namespace thaw

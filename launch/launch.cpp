@@ -1,0 +1,103 @@
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+
+#include "core/base/error.h"
+#include "core/checkpoint/store.h"
+#include "core/config/configuration_document.h"
+#include "launch/job.h"
+#include "launch/job_process.h"
+#include "launch/launch_command.h"
+#include "launch/restart_clock.h"
+#include "launch/subcommand.h"
+#include "launch/train_arguments.h"
+
+namespace thaw {
+namespace {
+
+constexpr const char* kHelp =
+    "Usage: thaw launch -n N [--restarts R] [mpirun's options] -- train CONFIG.toml ...\n\n"
+    "Starts mpirun -n N thaw train ... and passes signals and statuses on: the first Ctrl-C or\n"
+    "SIGTERM lets the ranks save and end with status 75, the second ends them at once.\n\n"
+    "Options:\n"
+    "  -n N           ranks\n"
+    "  --restarts R   starts the job again, up to R times, where a rank has died or it failed; it\n"
+    "                 goes on from its newest checkpoint. Waits 1, 2, 4, ... s before, and gives\n"
+    "                 up after two restarts that brought no newer checkpoint. Default: 0\n"
+    "Everything else before -- is handed to mpirun. THAW_MPIEXEC names another mpirun.\n";
+
+/// The run folder of what is to be started, where that is a training.
+std::optional<std::filesystem::path> checkpoints_of(const std::vector<std::string>& subcommand) {
+  if (subcommand.front() != "train") return std::nullopt;
+  const std::vector<std::string> arguments(subcommand.begin() + 1, subcommand.end());
+  const std::optional<ArgumentParser::Parsed> parsed = train_parser().parse(arguments);
+  if (!parsed) return std::nullopt;
+  const ConfigurationDocument document = read_configuration((*parsed)["CONFIG"], parsed->overrides);
+  return run_folder(*parsed, document.configuration).checkpoints();
+}
+
+std::int64_t newest_step(const std::optional<std::filesystem::path>& checkpoints) {
+  if (!checkpoints) return -1;
+  const std::vector<CheckpointPlace> places = CheckpointStore(*checkpoints).places();
+  return places.empty() ? -1 : places.back().step;
+}
+
+std::vector<std::string> command_of(const LaunchRequest& request) {
+  const char* mpiexec = std::getenv("THAW_MPIEXEC");
+  std::vector<std::string> command = {mpiexec != nullptr ? mpiexec : "mpirun", "-n",
+                                      std::to_string(request.ranks)};
+  command.insert(command.end(), request.mpirun_options.begin(), request.mpirun_options.end());
+  command.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
+  command.insert(command.end(), request.subcommand.begin(), request.subcommand.end());
+  return command;
+}
+
+int launch(const std::vector<std::string>& arguments) {
+  const LaunchRequest request = parse_launch(arguments);
+  if (request.help) {
+    fmt::print("{}", kHelp);
+    return 0;
+  }
+  if (find_launcher() != Launcher::kNone) {
+    throw InputError("launch: starts mpirun itself; it is not to be run under a launcher");
+  }
+  const std::optional<std::filesystem::path> checkpoints = checkpoints_of(request.subcommand);
+  const std::vector<std::string> command = command_of(request);
+  JobProcess job;
+  std::vector<JobLife> lives;
+  std::vector<std::string> environment;
+  while (true) {
+    const int status = job.run(command, environment);
+    environment = {restart_clock_setting()};
+    lives.push_back({status, newest_step(checkpoints)});
+    if (!start_again(lives, request.restarts, job.asked_to_stop())) break;
+    const double wait = back_off_seconds(lives);
+    fmt::print(stderr, "thaw: the job ended with status {}; restart {} of {} in {:.0f} s, {}\n",
+               status, lives.size(), request.restarts, wait,
+               lives.back().saved_step < 0
+                   ? std::string("from the start")
+                   : fmt::format("from the checkpoint at step {}", lives.back().saved_step));
+    job.sleep(wait);
+    if (job.asked_to_stop()) return static_cast<int>(ExitStatus::kRequeue);
+  }
+  if (lives.size() > 2 && lives.back().status != 0 && !job.asked_to_stop()) {
+    fmt::print(stderr, "thaw: gave up after {} restarts; newest checkpoint: step {}\n",
+               lives.size() - 1, lives.back().saved_step);
+  }
+  return lives.back().status;
+}
+
+}  // namespace
+
+int run_launch(std::vector<std::string> arguments) {
+  int status = 0;
+  const int failed = run_alone([&] {
+    status = launch(arguments);
+    return ExitStatus::kDone;
+  });
+  return failed != 0 ? failed : status;
+}
+
+}  // namespace thaw

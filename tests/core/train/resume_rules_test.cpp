@@ -1,0 +1,104 @@
+#include "core/train/resume_rules.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "core/config/option_table.h"
+#include "core/train/metrics_cut.h"
+
+namespace thaw {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+ConfigurationDocument document(const std::string& rest = "") {
+  return parse_partial_configuration("[train]\noptimizer = \"sgd\"\n" + rest, "a.toml");
+}
+
+TEST(ResumeRulesTest, EveryOptionThatTrainsIsRefusedUnlessItWasThoughtAbout) {
+  int refused = 0;
+  for (const Option& option : option_table()) {
+    const ChangeEffect effect = effect_of_change(option.name());
+    const bool training =
+        option.section == "model" || option.section == "data" || option.section == "train";
+    if (!training) {
+      EXPECT_NE(effect, ChangeEffect::kMathematics) << option.name();
+    }
+    refused += effect == ChangeEffect::kMathematics ? 1 : 0;
+  }
+  EXPECT_GT(refused, 20);
+  EXPECT_EQ(effect_of_change("train.option-of-tomorrow"), ChangeEffect::kMathematics);
+  EXPECT_EQ(effect_of_change("checkpoint.keep"), ChangeEffect::kNone);
+}
+
+TEST(ResumeRulesTest, ChangedOptionsAreNamedWithFileAndLine) {
+  const ResumeVerdict verdict = compare_configurations(
+      document(),
+      document("weight-decay = 0.5\nmicro-batch = 4\nthreads = 7\n[checkpoint]\nkeep = 9\n"));
+  EXPECT_THAT(verdict.refusals, ElementsAre(HasSubstr("a.toml:3: train.weight-decay: was 0.01 when "
+                                                      "the run began, is 0.5 now")));
+  EXPECT_THAT(verdict.warnings, ElementsAre(HasSubstr("train.micro-batch")));
+  EXPECT_TRUE(compare_configurations(document(), document()).refusals.empty());
+}
+
+Stage stage(const std::string& name, double epochs) {
+  Stage result;
+  result.name = name;
+  result.groups = {"head"};
+  result.learning_rates = {0.1};
+  result.until.amount = epochs;
+  return result;
+}
+
+TEST(ResumeRulesTest, StagesThatHaveNotBegunMayBeEditedAddedAndRemoved) {
+  const Schedule before{{stage("a", 1), stage("b", 1), stage("c", 1)}};
+  const Schedule edited{{stage("a", 1), stage("b", 2), stage("d", 1), stage("e", 1)}};
+  EXPECT_TRUE(compare_stages(before, edited, 1).refusals.empty());
+  EXPECT_THAT(compare_stages(before, edited, 2).refusals,
+              ElementsAre(HasSubstr("schedule.stage.b.until: was { epochs = 1 } when this stage "
+                                    "began, is { epochs = 2 } now")));
+  EXPECT_THAT(compare_stages(before, {{stage("a", 1)}}, 2).refusals,
+              ElementsAre(HasSubstr("schedule.stage.b: was trained already, and is gone")));
+  EXPECT_TRUE(compare_stages(before, {{stage("a", 1)}}, 1).refusals.empty());
+}
+
+TEST(ResumeRulesTest, OtherThreadsWarnAndDeterministicRefuses) {
+  const ResumeVerdict verdict = compare_facts({.threads = 1}, {.threads = 2});
+  EXPECT_THAT(accept_or_refuse({verdict}, "c", false),
+              ElementsAre(HasSubstr("threads of a rank (train.threads): 1 before, 2 now")));
+  try {
+    accept_or_refuse({verdict}, "c", true);
+    FAIL() << "no error";
+  } catch (const InputError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("c: cannot go on"));
+    EXPECT_THAT(error.what(), HasSubstr("train.deterministic"));
+  }
+  EXPECT_THAT(compare_facts({.data = "x"}, {.data = "y"}).refusals,
+              ElementsAre(HasSubstr("data.file")));
+  EXPECT_TRUE(compare_facts({}, {}).warnings.empty());
+}
+
+TEST(MetricsCutTest, WhatTheCheckpointKnowsStays) {
+  const auto line = [](const std::string& event, int step) {
+    return "{\"event\":\"" + event + "\",\"step\":" + std::to_string(step) + "}";
+  };
+  const MetricsCut cut{.step = 5, .evaluated = false};
+  for (const char* event : {"step", "checkpoint", "audit", "resume", "transition", "evaluation"}) {
+    EXPECT_TRUE(stays_in_log(line(event, 4), cut)) << event;
+    EXPECT_FALSE(stays_in_log(line(event, 6), cut)) << event;
+  }
+  EXPECT_TRUE(stays_in_log(line("step", 5), cut));
+  EXPECT_FALSE(stays_in_log(line("transition", 5), cut));  // it is made again
+  EXPECT_FALSE(stays_in_log(line("evaluation", 5), cut));  // likewise
+  EXPECT_TRUE(stays_in_log(line("evaluation", 5), {.step = 5, .evaluated = true}));
+  EXPECT_FALSE(stays_in_log(line("end", 4), cut));
+  for (const char* damaged : {"", "{\"event\":\"step\",\"step\":", "[]", "{\"event\":\"step\"}",
+                              "{\"event\":\"step\",\"step\":\"4\"}"}) {
+    EXPECT_FALSE(stays_in_log(damaged, cut)) << damaged;
+  }
+}
+
+}  // namespace
+}  // namespace thaw

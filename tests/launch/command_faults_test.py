@@ -1,0 +1,184 @@
+"""Ranks killed at random moments, in the middle of saving and of transitions, and disks that are
+full: what is left goes on, and comes to the bits of the run that nothing happened to.
+
+THAW_FAULT_TRIALS sets the number of trials (default 8), THAW_FAULT_SEED their moments.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from command_fixture import MPIEXEC, THAW, CommandTest, require
+
+TRIALS = int(os.environ.get("THAW_FAULT_TRIALS", "8"))
+SEED = int(os.environ.get("THAW_FAULT_SEED", "1"))
+STAGES = """
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 0.05
+until = { steps = 8 }
+
+[[schedule.stage]]
+name = "upper"
+groups = ["layer3", "head"]
+learning-rate = 0.01
+until = { steps = 9 }
+
+[[schedule.stage]]
+name = "all"
+groups = ["*"]
+learning-rate = 0.01
+until = { steps = 7 }
+"""
+OPTIONS = ("--checkpoint.every-steps", "2", "--train.evaluate-every", "5", "--output.progress",
+           "off")
+
+
+def figures(run):
+    """Losses by step; each step must be there once."""
+    lines = [json.loads(line) for line in
+             (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [(line["event"], line["step"], line.get("loss")) for line in lines
+            if line["event"] in ("step", "evaluation", "transition", "end")]
+
+
+class Killed(CommandTest):
+    def kill_somebody(self, job, generator):
+        """At a random moment, or as soon as a checkpoint or a transition is under way."""
+        run = self.folder / "run"
+        moment = generator.choice(("any", "saving", "transition"))
+        deadline = time.monotonic() + generator.uniform(0.3, 4)
+        while time.monotonic() < deadline and job.poll() is None:
+            if moment == "saving" and list(run.glob("checkpoints/*.partial")) \
+                    and generator.random() < 0.3:
+                break
+            if moment == "transition" and list(run.glob("checkpoints/*-transition*")) \
+                    and generator.random() < 0.1:
+                break
+            time.sleep(0.002)
+        ranks = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True,
+                               check=False).stdout.split()
+        for rank in ranks if generator.random() < 0.5 else ranks[-1:]:
+            try:
+                os.kill(int(rank), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return moment
+
+    def test_the_weights_are_those_of_the_undisturbed_run(self):
+        self.images(train=50)
+        config = self.resnet_config(stages=STAGES)
+        self.thaw("train", config, "--run-dir", "whole", *OPTIONS, ranks=2)
+        expected = figures(self.folder / "whole")
+        weights = (self.folder / "whole/weights.safetensors").read_bytes()
+        generator = random.Random(SEED)
+        for trial in range(TRIALS):
+            kills, moments = 0, []
+            while True:
+                job = subprocess.Popen(
+                    [MPIEXEC, "-n", "2", THAW, "train", config, "--run-dir", "run", *OPTIONS],
+                    cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                    env=dict(os.environ, OMP_NUM_THREADS="1"))
+                if kills < 2:
+                    moments.append(self.kill_somebody(job, generator))
+                    kills += 1
+                _, errors = job.communicate(timeout=120)
+                if job.returncode == 0:
+                    break
+                self.assertNotEqual(job.returncode, 2, errors)
+                self.assertLess(len(moments), 9)
+            message = f"trial {trial} of seed {SEED}: killed at {moments}"
+            print(message, flush=True)
+            self.assertEqual(figures(self.folder / "run"), expected, message)
+            self.assertEqual((self.folder / "run/weights.safetensors").read_bytes(), weights,
+                             message)
+            subprocess.run(["rm", "-r", str(self.folder / "run")], check=True)
+
+
+class FullDisk(CommandTest):
+    """On a small tmpfs, in a mount namespace of the test's own."""
+
+    def setUp(self):
+        super().setUp()
+        if "THAW_SMALL_DISK" not in os.environ:
+            self.skipTest("no right to mount a tmpfs")
+        self.disk = pathlib.Path(os.environ["THAW_SMALL_DISK"])
+        for entry in self.disk.iterdir():
+            subprocess.run(["rm", "-r", str(entry)], check=True)
+        self.images(train=240)
+        self.config = self.resnet_config()
+
+    def test_checkpoints_fail_and_training_goes_on(self):
+        run = self.disk / "run"
+        (self.disk / "filler").write_bytes(bytes(13 << 20))
+        done = self.thaw("train", self.config, "--run-dir", run, "--checkpoint.every-steps", "4",
+                         ranks=2)
+        self.assertIn("no checkpoint at step 4: rank", done.stderr)
+        self.assertIn("No space left on device; free space there", done.stderr)
+        self.assertEqual(len(figures(run)), 40 + 2 + 2 + 1)
+        problems = [line for line in map(json.loads, (run / "metrics.jsonl").open())
+                    if line["event"] == "checkpoint"]
+        self.assertEqual({bool(line.get("problem")) for line in problems}, {True})
+        self.assertEqual(list((run / "checkpoints").glob("step-*")), [])
+
+    def test_the_last_good_checkpoint_is_untouched_and_the_run_goes_on_from_it(self):
+        run = self.disk / "run"
+        arguments = ("train", self.config, "--run-dir", run, "--checkpoint.every-steps", "5",
+                     "--checkpoint.keep", "1", "--checkpoint.keep-best", "false",
+                     "--checkpoint.keep-transitions", "false")
+        self.thaw(*arguments)
+        weights = (run / "weights.safetensors").read_bytes()
+        newest = max((run / "checkpoints").iterdir())
+        aside = self.folder / "aside"
+        subprocess.run(["cp", "-r", str(newest), str(aside)], check=True)
+        free = os.statvfs(self.disk)
+        (self.disk / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize - (1 << 20)))
+        self.write("more.toml", (self.folder / self.config).read_text() + """
+[[schedule.stage]]
+name = "more"
+groups = ["head"]
+learning-rate = 0.01
+until = { steps = 8 }
+""")
+        done = self.thaw("train", "more.toml", *arguments[2:], status=3)
+        self.assertIn("No space left on device", done.stderr)
+        said = self.thaw("inspect", newest).stdout
+        self.assertIn("all bytes verified", said)
+        (self.disk / "filler").unlink()
+        self.thaw("train", "more.toml", *arguments[2:])
+        self.assertNotEqual((run / "weights.safetensors").read_bytes(), weights)
+
+
+class ReadOnly(CommandTest):
+    def test_a_run_folder_that_cannot_be_written_is_bad_input(self):
+        if os.geteuid() == 0:
+            self.skipTest("root may write everywhere")
+        self.images()
+        (self.folder / "closed").mkdir(mode=0o500)
+        message = self.refused("train", self.resnet_config(), "--run-dir", "closed/run")
+        self.assertIn("cannot be written", message)
+
+
+def on_small_disk():
+    """This script again, where a tmpfs of 16 MiB may be mounted; else as it is."""
+    disk = "/tmp/thaw-small-disk"
+    script = (f"mkdir -p {disk} && mount -t tmpfs -o size=16m none {disk} && "
+              f"THAW_SMALL_DISK={disk} exec {sys.executable} {' '.join(sys.argv)}")
+    for rights in (["-m"], ["-rm"]):
+        trial = ["unshare", *rights, "sh", "-c", f"mkdir -p {disk} && mount -t tmpfs none {disk}"]
+        if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
+            os.execvp("unshare", ["unshare", *rights, "sh", "-c", script])
+
+
+if __name__ == "__main__":
+    require()
+    if "THAW_SMALL_DISK" not in os.environ:
+        on_small_disk()
+    unittest.main(verbosity=2)

@@ -1,0 +1,194 @@
+"""`thaw train` that is asked to stop: it saves, ends with 75, and goes on to the same bits."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from command_fixture import MPIEXEC, THAW, CommandTest, is_running, require
+
+STAGES = """
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 0.05
+until = { steps = 60 }
+
+[[schedule.stage]]
+name = "upper"
+groups = ["layer3", "head"]
+learning-rate = 0.01
+until = { steps = 100 }
+"""
+OPTIONS = ("--run-dir", "run", "--checkpoint.every-steps", "0", "--train.evaluate-every", "30")
+
+
+class StopTest(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.images(train=300, size=24)
+        self.config = self.resnet_config(stages=STAGES)
+
+    def start(self, prefix, *arguments, steps=5):
+        """A training, caught after some steps."""
+        job = subprocess.Popen([*prefix, THAW, *arguments], cwd=self.folder, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=dict(os.environ, OMP_NUM_THREADS="1"))
+        self.addCleanup(job.kill)
+        self.wait_for_steps(job, steps)
+        return job
+
+    def wait_for_steps(self, job, steps):
+        log = self.folder / "run/metrics.jsonl"
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            if log.exists() and log.read_text().count('"event":"step"') >= steps:
+                break
+            time.sleep(0.02)
+        self.assertIsNone(job.poll(), "it ended before it could be disturbed")
+
+    def end(self, job, status):
+        out, errors = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, status, f"{out}\n{errors}")
+        return out + errors
+
+    def check_stopped(self, said, why):
+        (step,) = re.findall(r"Stopped after step (\d+) since (?:.*)", said)
+        self.assertIn(why, said)
+        (saved,) = self.metrics("run", "checkpoint")[-1:]
+        self.assertEqual(saved["step"], int(step))
+        self.assertNotIn("problem", saved)
+        self.assertFalse((self.folder / "run/weights.safetensors").exists())
+
+    def check_goes_on(self, ranks):
+        """The stopped run comes to what the undisturbed one comes to."""
+        self.thaw("train", self.config, *OPTIONS, ranks=ranks)
+        kept = {name: (self.folder / "run" / name).read_bytes()
+                for name in ("weights.safetensors", "weights.best.safetensors")}
+        losses = [(s["step"], s["loss"]) for s in self.metrics("run")]
+        evaluations = [(s["step"], s["loss"]) for s in self.metrics("run", "evaluation")]
+        shutil.rmtree(self.folder / "run")
+        self.thaw("train", self.config, *OPTIONS, ranks=ranks)
+        self.assertEqual([(s["step"], s["loss"]) for s in self.metrics("run")], losses)
+        self.assertEqual([(s["step"], s["loss"]) for s in self.metrics("run", "evaluation")],
+                         evaluations)
+        for name, content in kept.items():
+            self.assertEqual((self.folder / "run" / name).read_bytes(), content, name)
+        shutil.rmtree(self.folder / "run")
+
+
+class Alone(StopTest):
+    def test_each_signal_saves_and_ends_with_75(self):
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
+            with self.subTest(signal=number.name):
+                job = self.start([], "train", self.config, *OPTIONS)
+                job.send_signal(number)
+                self.check_stopped(self.end(job, 75), "a signal asked for it")
+                if number != signal.SIGINT:
+                    shutil.rmtree(self.folder / "run")
+        self.check_goes_on(0)
+
+    def test_a_stop_file(self):
+        job = self.start([], "train", self.config, *OPTIONS)
+        (self.folder / "run/stop").touch()
+        self.check_stopped(self.end(job, 75), 'the file "stop" in the run folder')
+        self.check_goes_on(0)
+
+    def test_the_end_of_its_time_and_of_slurms(self):
+        done = self.thaw("train", self.config, *OPTIONS, "--checkpoint.time-limit", "2", status=75)
+        self.check_stopped(done.stdout, "its time is nearly over")
+        done = self.thaw("train", self.config, *OPTIONS, status=75,
+                         environment={"SLURM_JOB_END_TIME": str(int(time.time()) + 1)})
+        self.check_stopped(done.stdout, "its time is nearly over")
+        self.check_goes_on(0)
+
+
+class Several(StopTest):
+    def left_running(self, ranks):
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline and any(map(is_running, ranks)):
+            time.sleep(0.05)
+        return [pid for pid in ranks if is_running(pid)]
+
+    def children(self, pid):
+        return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True,
+                              check=True).stdout.split()
+
+    def test_usr1_to_mpirun_or_to_one_rank_stops_all_at_the_same_step(self):
+        for ranks, whom in ((2, "mpirun"), (3, "rank")):
+            with self.subTest(ranks=ranks, whom=whom):
+                job = self.start([MPIEXEC, "-n", str(ranks)], "train", self.config, *OPTIONS)
+                pid = job.pid if whom == "mpirun" else int(self.children(job.pid)[-1])
+                os.kill(pid, signal.SIGUSR1)
+                self.check_stopped(self.end(job, 75), "a signal asked for it")
+                self.check_goes_on(ranks)
+
+    def test_sigterm_to_plain_mpirun_leaves_the_last_checkpoint_and_no_process(self):
+        job = self.start([MPIEXEC, "-n", "2"], "train", self.config, *OPTIONS[:2],
+                         "--checkpoint.every-steps", "3", "--train.evaluate-every", "30", steps=9)
+        ranks = self.children(job.pid)
+        job.terminate()
+        job.communicate(timeout=30)
+        self.assertNotIn(job.returncode, (0, 75))
+        self.assertEqual(self.left_running(ranks), [])
+        said = self.thaw("inspect", "run").stdout
+        self.assertRegex(said, r"step-0000000\d\d: good|step-00000000\d: good")
+        self.check_goes_on(2)
+
+
+class Launched(StopTest):
+    def test_the_first_ctrl_c_saves_and_the_second_ends(self):
+        job = self.start([], "launch", "-n", "2", "--", "train", self.config, *OPTIONS)
+        job.send_signal(signal.SIGINT)
+        self.check_stopped(self.end(job, 75), "a signal asked for it")
+        job = self.start([], "launch", "-n", "2", "--", "train", self.config, *OPTIONS,
+                         steps=len(self.metrics("run")) + 2)
+        begin = time.monotonic()
+        job.send_signal(signal.SIGINT)
+        job.send_signal(signal.SIGTERM)
+        job.communicate(timeout=30)
+        self.assertNotEqual(job.returncode, 0)
+        self.assertLess(time.monotonic() - begin, 10)
+
+    def test_a_dead_rank_is_restarted_from_the_last_checkpoint(self):
+        job = self.start([], "launch", "-n", "2", "--restarts", "3", "--", "train", self.config,
+                         *OPTIONS[:2], "--checkpoint.every-steps", "5", "--train.evaluate-every",
+                         "30", steps=12)
+        (mpirun,) = self.children(job.pid)
+        os.kill(int(self.children(mpirun)[-1]), signal.SIGKILL)
+        said = self.end(job, 0)
+        self.assertRegex(said, r"ended with status 137; restart 1 of 3 in 1 s, from the checkpoint "
+                               r"at step \d+")
+        self.assertRegex(said, r"training again: step \d+ done \d+\.\d s after")
+        weights = (self.folder / "run/weights.safetensors").read_bytes()
+        shutil.rmtree(self.folder / "run")
+        self.thaw("train", self.config, *OPTIONS, ranks=2)
+        self.assertEqual((self.folder / "run/weights.safetensors").read_bytes(), weights)
+
+    def test_statuses_come_through_and_bad_input_is_not_restarted(self):
+        self.write("broken.toml", "[model]\narchitecture = 3\n")
+        for arguments, part in ((("-n", "2", "--", "train", "broken.toml"), "model.architecture"),
+                                (("-n", "2", "--restarts", "2", "--", "train", self.config,
+                                  "--data.file", "missing.h5"), "missing.h5"),
+                                (("--", "train", self.config), "give -n N"),
+                                (("-n", "2", "train", self.config), "stands behind --")):
+            done = self.thaw("launch", *arguments, status=2)
+            self.assertIn(part, done.stderr)
+            self.assertNotIn("restart 1", done.stderr)
+
+    def test_it_gives_up_where_nothing_goes_forward(self):
+        begin = time.monotonic()
+        done = self.thaw("launch", "-n", "2", "--restarts", "9", "--", "train", self.config,
+                         "--run-dir", "run", "--train.optimizer", "sgd",
+                         "--schedule.stage.head.learning-rate", "1e30", status=3)
+        self.assertEqual(done.stderr.count("; restart "), 2, done.stderr)
+        self.assertIn("gave up after 2 restarts", done.stderr)
+        self.assertLess(time.monotonic() - begin, 60)
+
+
+if __name__ == "__main__":
+    require()
+    unittest.main(verbosity=2)
