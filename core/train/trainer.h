@@ -123,6 +123,7 @@ class Trainer {
   std::unique_ptr<Audit> audit_;  ///< null at one rank
   std::int64_t audited_step_ = -1;
   std::int64_t train_samples_;
+  StageBest stage_best_;
   ScheduleRun schedule_;     ///< its state is all that a checkpoint must hold of the schedule
   std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps
   std::int64_t step_ = 0;    ///< committed steps
