@@ -131,7 +131,6 @@ class Trainer {
   std::int64_t evaluated_step_ = -1;  ///< at which it was last time for an evaluation
   double last_loss_ = 0;
   std::vector<StageSummary> stages_;
-  StageBest stage_best_;  ///< to be put back at the stage's end
   std::vector<RetentionReport> retention_;  ///< the first and the last
   Stopwatch watch_;
   double seconds_before_ = 0;               ///< of the run, before it was resumed
