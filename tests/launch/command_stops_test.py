@@ -127,7 +127,7 @@ class Several(StopTest):
                 self.check_goes_on(ranks)
 
     def test_sigterm_to_plain_mpirun_leaves_the_last_checkpoint_and_no_process(self):
-        job = self.start([MPIEXEC, "-n", "2"], "train", self.long, *OPTIONS[:2],
+        job = self.start([MPIEXEC, "-n", "2"], "train", self.long, *OPTIONS[:2], *OPTIONS[4:],
                          "--checkpoint.every-steps", "3", steps=9)
         ranks = self.children(job.pid)
         job.terminate()
