@@ -29,8 +29,8 @@ OPTIONS = ("--run-dir", "run", "--checkpoint.every-steps", "0", "--train.evaluat
 class StopTest(CommandTest):
     def setUp(self):
         super().setUp()
-        self.images(train=200, size=24)
-        self.config = self.resnet_config(stages=STAGES.format(20, 40))
+        self.images(train=200)
+        self.config = self.resnet_config(stages=STAGES.format(15, 25))
         self.long = self.resnet_config(name="long.toml", stages=STAGES.format(600, 600))
 
     def start(self, prefix, *arguments, steps=5):
@@ -50,6 +50,10 @@ class StopTest(CommandTest):
                 break
             time.sleep(0.02)
         self.assertIsNone(job.poll(), "it ended before it could be disturbed")
+
+    def children(self, pid):
+        return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True,
+                              check=True).stdout.split()
 
     def end(self, job, status):
         out, errors = job.communicate(timeout=60)
@@ -112,10 +116,6 @@ class Several(StopTest):
         while time.monotonic() < deadline and any(map(is_running, ranks)):
             time.sleep(0.05)
         return [pid for pid in ranks if is_running(pid)]
-
-    def children(self, pid):
-        return subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True,
-                              check=True).stdout.split()
 
     def test_usr1_to_mpirun_or_to_one_rank_stops_all_at_the_same_step(self):
         for ranks, whom in ((2, "mpirun"), (3, "rank")):
