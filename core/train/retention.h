@@ -33,7 +33,7 @@ struct SourceTask {
 class Retention {
  public:
   struct Settings {
-    EvaluationSettings evaluation;
+    EvaluationSettings evaluation = {};
     std::int64_t samples = 256;  ///< of the target's training data, for similarity; 0: none
     std::uint64_t seed = 0;      ///< of their choice
   };
