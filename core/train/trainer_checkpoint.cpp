@@ -1,6 +1,10 @@
 // The part of the trainer that saves where it stands and goes on from there.
 #include <fmt/format.h>
 
+#include <map>
+#include <string_view>
+#include <utility>
+
 #include "core/base/error.h"
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
@@ -19,6 +23,9 @@ namespace {
 // that was due is not made but noted as pending: the resumed run makes it first, before anything is
 // decided by it. A checkpoint that nobody asked for comes after the step's evaluation.
 
+/// What a checkpoint within a stage puts before the names of its best weights: see StageBest.
+constexpr std::string_view kStageBest = "stage-best/";
+
 /// Of a report at the checkpoint's own step.
 std::optional<double> loss_at(const std::optional<EvaluationReport>& report, std::int64_t step) {
   return report && report->step == step ? std::optional(report->loss) : std::nullopt;
@@ -35,6 +42,13 @@ void Trainer::restore() {
   monitor_.phase(RankPhase::kStartUp);
   restore_state(*parts.resume, parts_.model, *optimizer_, parts_.communicator.rank(),
                 parts_.communicator.size(), buffers_are_replicas());
+  std::map<std::string, at::Tensor> best;
+  for (const auto& [name, entry] : parts.resume->entries()) {
+    if (name.starts_with(kStageBest)) {
+      best.emplace(name.substr(kStageBest.size()), parts.resume->load(name));
+    }
+  }
+  stage_best_.restore(std::move(best));
   parts_.model.weights_changed();
   schedule_.restore(schedule_state_from_json(state.schedule));
   step_ = state.step;
@@ -94,6 +108,9 @@ void Trainer::save_checkpoint(const StageRun* run, double stage_seconds) {
   content.state = to_json(now);
   content.configuration = parts_.checkpoints.configuration;
   content.replicated = replicated_state(parts_.model, *optimizer_, buffers_are_replicas());
+  for (const auto& [name, tensor] : stage_best_.tensors()) {
+    content.replicated.push_back({std::string(kStageBest) + name, tensor});
+  }
   content.own = own_state(parts_.model, parts_.communicator.rank(), !buffers_are_replicas());
   saver->save(content);
   report_checkpoints();
