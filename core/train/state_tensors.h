@@ -17,8 +17,8 @@ class Optimizer;
 // Note [Names in a checkpoint]
 // weights/NAME, buffers/NAME         of the model, under its own names
 // optimizer/step|first|second/NAME   the state of the parameter NAME
-// stage-best/NAME                    weights and buffers of the stage's best evaluation so far, where
-//                                    the stage puts them back at its end (restore-best)
+// stage-best/NAME                    weights and buffers at the stage's best evaluation so far, of
+//                                    stages that put them back at their end (restore-best)
 // rank-R/random/cpu|cuda             R's generator of random numbers, for modules that use it
 // rank-R/buffers/NAME                R's own, where BatchNorm is local and ranks differ
 // All but the last two are equal on all ranks, and each is written by one of them.
