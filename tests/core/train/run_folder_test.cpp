@@ -46,8 +46,9 @@ TEST_F(RunFolderTest, AFolderThatHoldsARunIsRefused) {
   EXPECT_EQ(refusal(folder), "");
   std::ofstream(folder.metrics()) << "{}\n";
   EXPECT_THAT(refusal(folder),
-              testing::HasSubstr("holds a run already, which is never "
-                                 "overwritten: name another folder with --run-dir"));
+              testing::AllOf(testing::HasSubstr("holds a run already, which is never overwritten"),
+                             testing::HasSubstr("--resume auto"),
+                             testing::HasSubstr("name another folder with --run-dir")));
 }
 
 TEST_F(RunFolderTest, AFileInTheWayIsNamed) {

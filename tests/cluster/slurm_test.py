@@ -1,0 +1,123 @@
+"""Batch scripts on a real Slurm of two nodes (cluster/virtual/slurm.sh): statuses under srun, and a
+job that is asked to stop, goes back into the queue and ends as an undisturbed one does."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "launch"))
+from command_fixture import ROOT, THAW, CommandTest, require  # noqa: E402
+
+SLURM = ROOT / "cluster/virtual/slurm.sh"
+STAGES = """
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 0.05
+until = { steps = 60 }
+
+[[schedule.stage]]
+name = "upper"
+groups = ["layer3", "head"]
+learning-rate = 0.01
+until = { steps = 60 }
+"""
+
+
+class Slurm(CommandTest):
+    def setUp(self):
+        # Each node has a /tmp of its own.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="thaw-slurm-", dir="/var/tmp"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.state = self.folder / "state"
+        started = self.slurm("start")
+        if started.returncode == 77:
+            self.skipTest(started.stderr.strip())
+        self.assertEqual(started.returncode, 0, started.stdout + started.stderr)
+        self.addCleanup(self.slurm, "stop")
+
+    def slurm(self, command, *arguments):
+        return subprocess.run(
+            [str(SLURM), command, "--folder", str(self.state), *map(str, arguments)],
+            cwd=self.folder, text=True, capture_output=True, timeout=180, check=False,
+            env=dict(os.environ, OMP_NUM_THREADS="1", THAW=THAW, THAW_ROOT=str(ROOT)))
+
+    def run_in(self, *command):
+        return self.slurm("run", *command)
+
+    def srun(self, *arguments):
+        return self.run_in("srun", "--mpi=pmix", "--nodes=2", "--ntasks=2", THAW, *arguments)
+
+    def submit(self, script, *arguments, options=()):
+        done = self.run_in("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1", *options,
+                           ROOT / "cluster/slurm" / script, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def job_state(self, job):
+        text = self.run_in("scontrol", "show", "job", job).stdout
+        return dict(item.split("=", 1) for item in text.split() if "=" in item)
+
+    def wait_until(self, true, what, seconds=90):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if true():
+                return
+            time.sleep(0.2)
+        logs = "\n".join(p.read_text() for p in self.folder.glob("*.log"))
+        self.fail(f"{what} did not happen within {seconds} s\n{logs}")
+
+    def ended(self, job):
+        return self.job_state(job).get("JobState") in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT")
+
+    def test_srun_trains_over_two_nodes_and_returns_statuses(self):
+        self.images()
+        config = self.resnet_config()
+        done = self.srun("train", config, "--run-dir", "run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.summary("run")["ranks"], 2)
+        done = self.srun("doctor", "--folder", "kept")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("thaw1", done.stdout)
+        self.assertIn("thaw2", done.stdout)
+        done = self.srun("train", config, "--run-dir", "run2", "--train.optimizer", "none")
+        self.assertEqual(done.returncode, 2, done.stderr)
+
+    def test_a_job_that_is_stopped_is_requeued_and_ends_like_an_undisturbed_one(self):
+        self.images()
+        config = self.resnet_config(stages=STAGES)
+        done = self.srun("train", config, "--run-dir", "undisturbed")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        job = self.submit("train.sbatch", config, "--run-dir", "run")
+        metrics = self.folder / "run/metrics.jsonl"
+        self.wait_until(lambda: metrics.exists() and metrics.read_text().count('"step"') > 20,
+                        "training")
+        done = self.run_in("scancel", "--signal=USR1", "--batch", job)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.wait_until(lambda: int(self.job_state(job).get("Restarts", 0)) == 1, "a requeue")
+        # A job that was requeued waits two minutes, unless someone lets it go at once.
+        self.run_in("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self.wait_until(lambda: self.ended(job), "the end", seconds=240)
+        self.assertEqual(self.job_state(job)["JobState"], "COMPLETED")
+        self.assertEqual(len(self.metrics("run", "resume")), 1)
+        self.assertEqual([s["step"] for s in self.metrics("run")], list(range(1, 121)))
+        for name in ("weights.safetensors",):
+            self.assertEqual((self.folder / "run" / name).read_bytes(),
+                             (self.folder / "undisturbed" / name).read_bytes(), name)
+
+    def test_an_array_trains_each_configuration(self):
+        self.images()
+        names = [self.resnet_config(f"{c}.toml") for c in "ab"]
+        job = self.submit("array.sbatch", *names, options=("--array=0-1",))
+        self.wait_until(lambda: all((self.folder / f"runs/{c}/summary.json").exists() for c in "ab"),
+                        f"array job {job}")
+
+
+if __name__ == "__main__":
+    require()
+    unittest.main(verbosity=2)
