@@ -21,6 +21,18 @@ Stage explicit_stage(const Stage& planned, const HappenedStage& happened, std::i
   return stage;
 }
 
+/// Says how long a curve is that took its length from stages. Where some groups have lengths of
+/// their own, so must all others then.
+void fix_length(Curve& curve, const Schedule& planned, std::int64_t steps) {
+  if (curve.group_steps.empty()) {
+    curve.steps = steps;
+    return;
+  }
+  for (const Stage& stage : planned.stages) {
+    for (const std::string& group : stage.groups) curve.group_steps.try_emplace(group, steps);
+  }
+}
+
 }  // namespace
 
 Schedule replay_of(const Schedule& planned, const std::vector<HappenedStage>& happened,
@@ -42,7 +54,7 @@ Schedule replay_of(const Schedule& planned, const std::vector<HappenedStage>& ha
       stage.curve = schedule.stages.back().curve;
       stage.curve.continued = true;
     } else if (needs_length(stage.curve)) {
-      stage.curve.steps = each.curve_steps;
+      fix_length(stage.curve, planned, each.curve_steps);
     }
     last_index = each.index;
     schedule.stages.push_back(std::move(stage));

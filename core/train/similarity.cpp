@@ -45,6 +45,7 @@ double linear_cka(const at::Tensor& a, const at::Tensor& b) {
 }
 
 std::vector<at::Tensor> group_representations(Model& model, const std::vector<Batch>& batches) {
+  if (batches.empty()) return {};
   const c10::AutoGradMode no_grad(false);
   const std::size_t groups = model.groups().size();
   std::vector<std::vector<at::Tensor>> rows(groups);

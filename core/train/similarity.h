@@ -17,8 +17,8 @@ class Model;
 double linear_cka(const at::Tensor& a, const at::Tensor& b);
 
 /// What each group of `model` makes of the batches' samples, a row a sample, float64 on the host:
-/// the mean over a sample's tokens, or over an image's places. Empty for a model that cannot run
-/// group by group. The model is in evaluation mode.
+/// the mean over a sample's tokens, or over an image's places. Empty without batches, and
+/// for a model that cannot run group by group. The model is in evaluation mode.
 std::vector<at::Tensor> group_representations(Model& model, const std::vector<Batch>& batches);
 
 }  // namespace thaw

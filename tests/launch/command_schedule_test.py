@@ -195,7 +195,7 @@ parameters = ["encoder*{pattern}"]
         for groups, says in (
                 ('[[model.group]]\nname = "a"\nparameters = ["layer1.*"]', "is in no group"),
                 ('[[model.group]]\nname = "a"\nparameters = ["*"]\n'
-                 '[[model.group]]\nname = "b"\nparameters = ["fc.*"]', "is in two groups"),
+                 '[[model.group]]\nname = "b"\nparameters = ["bn1.*"]', "is in two groups"),
                 ('[[model.group]]\nname = "a"\nparameters = ["*", "!conv1.weigth"]',
                  'did you mean "conv1.weight"?')):
             text = (self.folder / self.resnet_config()).read_text()

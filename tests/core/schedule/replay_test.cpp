@@ -86,6 +86,27 @@ until = { steps = 5 }
   }
 }
 
+TEST(Replay, KeepsLengthsOfGroups) {
+  const Schedule planned = schedule_of(R"(
+[[schedule.stage]]
+name = "a"
+groups = ["*"]
+learning-rate = 1
+curve = { shape = "linear", steps = { "encoder.*" = 8 } }
+until = { steps = 6 }
+
+[[schedule.stage]]
+name = "b"
+groups = ["encoder.5", "head"]
+learning-rate = 1
+curve = "continued"
+until = { steps = 6 }
+)");
+  const Walk run = walk(planned);
+  const Schedule replay = replay_of(planned, run.happened, 12);
+  EXPECT_EQ(walk(schedule_of(write_schedule_toml(replay))).steps, run.steps);
+}
+
 TEST(Replay, LeavesOutAStageThatDidNoStep) {
   const Schedule planned =
       schedule_of("schedule.preset = \"top-down\"\nschedule.learning-rate = 1\n");

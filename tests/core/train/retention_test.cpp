@@ -99,7 +99,7 @@ class RetentionTest : public testing::Test {
 
 TEST_F(RetentionTest, MeasuresAtEachBoundaryWhatMoved) {
   const auto communicator = make_self_communicator();
-  Retention retention(model_, source(), *dataset_, {.samples = 30});
+  Retention retention(model_, source(), *dataset_, {.evaluation = {}, .samples = 30});
   retention.start(*communicator);
   train(retention, {{stage("head", {"head"}), stage("middle", {"middle"})}});
   ASSERT_EQ(recorder_.reports.size(), 3U);
@@ -127,7 +127,7 @@ TEST_F(RetentionTest, MeasuresAtEachBoundaryWhatMoved) {
 
 TEST_F(RetentionTest, TheSourceTaskIsMeasuredUnderItsOwnHead) {
   const auto communicator = make_self_communicator();
-  Retention retention(model_, source(), *dataset_, {.samples = 0});
+  Retention retention(model_, source(), *dataset_, {.evaluation = {}, .samples = 0});
   retention.start(*communicator);
   const RetentionReport& report = retention.before();
   TinyModel expected;
@@ -149,7 +149,7 @@ class OtherModel : public TinyModel {
 
 TEST_F(RetentionTest, RefusesAnotherNetwork) {
   OtherModel other;
-  EXPECT_THROW(Retention(other, source(), *dataset_, {.samples = 0}), InputError);
+  EXPECT_THROW(Retention(other, source(), *dataset_, {.evaluation = {}, .samples = 0}), InputError);
 }
 
 }  // namespace

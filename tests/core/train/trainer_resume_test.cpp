@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -11,6 +12,7 @@
 #include "core/data/dataset.h"
 #include "core/parallel/self_communicator.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/schedule/resolve_schedule.h"
 #include "core/train/trainer.h"
 #include "tests/core/train/tiny_model.h"
 
@@ -143,6 +145,55 @@ TEST_F(ResumeTest, StoppedAfterAnyStepItComesToTheSameBits) {
     EXPECT_EQ(parts.lines, whole.lines) << k;
     ASSERT_EQ(parts.resumes.size(), 1U);
     EXPECT_EQ(parts.resumes[0].step, k);
+  }
+}
+
+TEST_F(ResumeTest, WithTriggersPoliciesAndBestWeights) {
+  const char kStages[] = R"(
+[data]
+batch = 8
+
+[[schedule.stage]]
+name = "best"
+groups = ["middle", "head"]
+learning-rate = 0.3
+curve = { shape = "cosine", steps = 16 }
+until = { plateau = { metric = "train/loss", patience = 2 }, at-least = { steps = 4 }, at-most = { steps = 8 } }
+restore-best = "validation/loss"
+
+[[schedule.stage]]
+name = "drawn"
+groups = ["*"]
+learning-rate = 0.05
+curve = "continued"
+until = { steps = 7 }
+policy = { kind = "random", groups = 1, every-steps = 2, always = ["head"] }
+optimizer-state = "keep-staying"
+thawed-warmup-steps = 3
+
+[[schedule.stage]]
+name = "freezing"
+groups = ["*"]
+learning-rate = 0.05
+until = { steps = 6 }
+policy = { kind = "auto-freeze", every-steps = 2, always = [] }
+thawed-rate-cap = 0.02
+)";
+  schedule_ = resolve_schedule(parse_partial_configuration(kStages, "a.toml"),
+                               {"stem", "middle", "head"}, 37);
+  train_.evaluate_every = 2;
+  Recorder whole;
+  const Weights weights = live("whole", 0, whole);
+  const auto steps = std::count_if(
+      whole.lines.begin(), whole.lines.end(),
+      [](const std::string& line) { return line.find(" step ") != std::string::npos; });
+  ASSERT_GT(steps, 16);
+  for (std::int64_t k = 1; k <= steps; ++k) {
+    Recorder parts;
+    const std::string run = fmt::format("stopped-{}", k);
+    live(run, k, parts);
+    expect_equal(live(run, 0, parts), weights, fmt::format("stopped after step {}", k));
+    EXPECT_EQ(parts.lines, whole.lines) << k;
   }
 }
 
