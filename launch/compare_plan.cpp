@@ -76,7 +76,8 @@ std::vector<std::string> train_command(const CompareRequest& request, const Plan
   command.insert(command.end(), {thaw, "train", request.configuration});
   const std::vector<std::string> flags = run_flags(request, run);
   command.insert(command.end(), flags.begin(), flags.end());
-  command.insert(command.end(), {"--run-dir", run_folder});
+  // A run that was cut short is made anew; hundreds of them would fill a disk with checkpoints.
+  command.insert(command.end(), {"--checkpoint.every-steps", "-1", "--run-dir", run_folder});
   return command;
 }
 

@@ -133,6 +133,7 @@ std::vector<std::string> command_of(const ScaleRequest& request, const CheckedJo
   flag("--schedule.stage-steps", request.steps + kWarmUp);
   flag("--train.evaluate-every", 1000000000);
   flag("--output.log-every", 1);
+  flag("--checkpoint.every-steps", -1);
   if (request.weak) flag("--data.batch", job.batch * ranks);
   command.insert(command.end(), {"--run-dir", run_folder.string()});
   return command;

@@ -53,7 +53,7 @@ def thaw_rows(folder: str, given) -> list[list[str]]:
         "model": {"architecture": "resnet-cifar", "depth": 20, "weights": ""},
         "data": {"file": data, "batch": 16},
         "train": {"optimizer": "sgd", "threads": 1},
-        "checkpoint": {"every-steps": 0},
+        "checkpoint": {"every-steps": -1},
         "distributed": {"audit-every": 1},
     }
     stages = [

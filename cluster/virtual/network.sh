@@ -102,6 +102,8 @@ virtual_remove_all() {
       kill -9 "$process" 2>/dev/null || true
     done
     ip netns delete "$host"
+    # A namespace lives as long as a process in it, which may be a while in dying; its cable not.
+    ip link delete "$host-out" 2>/dev/null || true
   done
   ip link delete "$virtual_name-br" 2>/dev/null || true
 }

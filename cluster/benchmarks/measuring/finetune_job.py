@@ -48,7 +48,7 @@ class FinetuneJob:
                 "weight-decay": self.weight_decay,
                 "threads": self.threads,
             },
-            "checkpoint": {"every-steps": 0},
+            "checkpoint": {"every-steps": -1},
         }
 
     def request(self, stages: list[Stage], seed: int) -> dict:

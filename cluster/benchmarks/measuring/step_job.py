@@ -102,7 +102,7 @@ def _configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
         "model": model_section(job.model),
         "data": {"file": job.data["file"], "batch": job.data["batch"], "seed": job.data["seed"]},
         "train": train,
-        "checkpoint": {"every-steps": 0},
+        "checkpoint": {"every-steps": -1},
     }
     only = {
         "name": stage.name,

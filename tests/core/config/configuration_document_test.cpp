@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"[trian]\nseed = 1", "a.toml:3: [trian]: unknown section; did you mean [train]?"},
         BadFile{"[wholly-other]\nseed = 1",
                 "a.toml:3: [wholly-other]: unknown section; there are model, data, train, "
-                "schedule, checkpoint, distributed, output"},
+                "schedule, checkpoint, distributed, retention, output"},
         BadFile{"batch = 3",
                 "a.toml:3: batch: unknown key outside of all sections; did you mean "
                 "\"data.batch\"?"},
