@@ -20,10 +20,15 @@ virtual_require_root() {
       exit 77
     fi
   done
-  if ! unshare --net true 2>/dev/null; then
-    echo "SKIPPED: this machine allows no network namespaces" >&2
+  # In a namespace that is gone at once, so that nothing is left where only half of it works.
+  # shellcheck disable=SC2016  # for the inner shell
+  if ! unshare --net --mount --uts bash -euc 'ip link add probe-br type bridge
+      ip link add probe-a type veth peer name probe-b; mount -t tmpfs tmpfs /mnt
+      hostname "$(hostname)"' 2>/dev/null || ! ip netns add "$virtual_name-probe" 2>/dev/null; then
+    echo "SKIPPED: this machine allows no network namespaces, bridges or mounts" >&2
     exit 77
   fi
+  ip netns delete "$virtual_name-probe"
 }
 
 virtual_address() { echo "$virtual_network.$(($1 + 1))"; }
