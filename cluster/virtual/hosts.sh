@@ -16,6 +16,7 @@
 #
 # Needs root, iproute2 and Open MPI. Files of a job must lie outside /tmp, which each host has for
 # itself.
+# shellcheck disable=SC2034  # network.sh reads them
 set -eEuo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=/dev/null

@@ -7,6 +7,7 @@
 #   virtual_name     prefix of the bridge and of the namespaces, at most 8 characters
 #   virtual_network  the first three numbers of its addresses: "10.77.0"
 #   virtual_folder   where state is kept; shared by all hosts
+# shellcheck disable=SC2154  # those three
 
 virtual_require_root() {
   if ((EUID != 0)); then
@@ -102,7 +103,7 @@ virtual_enter() {
 # Ends every process in every host and removes hosts and bridge.
 virtual_remove_all() {
   local host process
-  for host in $(ip netns list | awk '{print $1}' | grep -E "^$virtual_name[0-9]+$" || true); do
+  for host in $(ip netns list | awk '{print $1}' | grep -E "^${virtual_name}[0-9]+$" || true); do
     for process in $(ip netns pids "$host"); do
       kill -9 "$process" 2>/dev/null || true
     done

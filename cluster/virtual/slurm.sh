@@ -12,6 +12,7 @@
 #
 # Needs root and Debian's slurmctld, slurmd, slurm-client, munge and iproute2. The working folder of
 # a job must lie outside /tmp, which each node has for itself.
+# shellcheck disable=SC2034  # network.sh reads them
 set -eEuo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=/dev/null
