@@ -16,13 +16,14 @@
 #
 # Needs root, iproute2 and Open MPI. Files of a job must lie outside /tmp, which each host has for
 # itself.
-# shellcheck disable=SC2034  # network.sh reads them
 set -eEuo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=/dev/null
 source "$here/network.sh"
 
+# shellcheck disable=SC2034  # for network.sh
 virtual_name=host
+# shellcheck disable=SC2034  # for network.sh
 virtual_network=10.78.0
 virtual_folder=/var/tmp/thaw-hosts
 if [[ ${1:-} == --folder ]]; then

@@ -12,13 +12,14 @@
 #
 # Needs root and Debian's slurmctld, slurmd, slurm-client, munge and iproute2. The working folder of
 # a job must lie outside /tmp, which each node has for itself.
-# shellcheck disable=SC2034  # network.sh reads them
 set -eEuo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=/dev/null
 source "$here/network.sh"
 
+# shellcheck disable=SC2034  # for network.sh
 virtual_name=thaw
+# shellcheck disable=SC2034  # for network.sh
 virtual_network=10.77.0
 virtual_folder=/var/tmp/thaw-slurm
 nodes=2
