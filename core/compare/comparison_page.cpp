@@ -67,7 +67,7 @@ std::string chart(const FractionTable& table, Axis axis, const std::string& unit
 
 std::string section(const Comparison& comparison, const FractionTable& table) {
   std::vector<std::vector<std::string>> rows = {row_headings(comparison)};
-  for (const ScheduleRow& row : table.rows) rows.push_back(row_cells(comparison, table, row));
+  for (const ScheduleRow& row : table.rows) rows.push_back(row_cells(comparison, row));
   std::string html =
       fmt::format("<section><h2>{:g} % of the training data</h2>\n<p>Target accuracy {:.4f}</p>\n",
                   100 * table.fraction, table.target) +
@@ -75,7 +75,7 @@ std::string section(const Comparison& comparison, const FractionTable& table) {
   if (!table.differences.empty()) {
     rows = {difference_headings()};
     for (const Difference& each : table.differences) {
-      rows.push_back(difference_cells(comparison, each));
+      rows.push_back(difference_cells(each));
     }
     html += html_table(rows);
   }

@@ -146,8 +146,7 @@ std::vector<std::string> row_headings(const Comparison& comparison) {
   return headings;
 }
 
-std::vector<std::string> row_cells(const Comparison& comparison, const FractionTable&,
-                                   const ScheduleRow& row) {
+std::vector<std::string> row_cells(const Comparison& comparison, const ScheduleRow& row) {
   std::vector<std::string> cells = {row.schedule};
   if (rates_chosen(comparison)) cells.push_back(fmt::format("{:g}", row.learning_rate));
   cells.insert(cells.end(), {cell(row.accuracy, 4), cell(row.loss, 4), cell(row.area, 4)});
@@ -167,7 +166,7 @@ std::vector<std::string> difference_headings() {
   return {"schedule", "accuracy minus the first's", "p", "p, corrected", "smallest visible"};
 }
 
-std::vector<std::string> difference_cells(const Comparison&, const Difference& difference) {
+std::vector<std::string> difference_cells(const Difference& difference) {
   const PairedTest& test = difference.test;
   std::string mean = signed_number(test.difference.mean, 4);
   if (std::isfinite(test.difference.half_width)) {
@@ -215,12 +214,12 @@ std::string comparison_markdown(const Comparison& comparison) {
                         100 * table.fraction, table.target);
     text += markdown_head(row_headings(comparison));
     for (const ScheduleRow& row : table.rows) {
-      text += markdown_row(row_cells(comparison, table, row));
+      text += markdown_row(row_cells(comparison, row));
     }
     if (table.differences.empty()) continue;
     text += "\n" + markdown_head(difference_headings());
     for (const Difference& difference : table.differences) {
-      text += markdown_row(difference_cells(comparison, difference));
+      text += markdown_row(difference_cells(difference));
     }
   }
   text += "\n";

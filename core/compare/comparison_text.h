@@ -20,11 +20,9 @@ std::vector<std::string> comparison_notes(const Comparison& comparison);
 
 /// A row's cells under `row_headings`, which leave out what was not measured.
 std::vector<std::string> row_headings(const Comparison& comparison);
-std::vector<std::string> row_cells(const Comparison& comparison, const FractionTable& table,
-                                   const ScheduleRow& row);
+std::vector<std::string> row_cells(const Comparison& comparison, const ScheduleRow& row);
 
 std::vector<std::string> difference_headings();
-std::vector<std::string> difference_cells(const Comparison& comparison,
-                                          const Difference& difference);
+std::vector<std::string> difference_cells(const Difference& difference);
 
 }  // namespace thaw
