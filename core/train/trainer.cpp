@@ -174,10 +174,8 @@ RunSummary Trainer::run() {
   measure_retention(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);
   settle_buffers();
-  if (parts_.save_last && parts_.communicator.rank() == 0) {
-    parts_.save_last();
-  }
   finish_checkpoint();
+  save_last_weights();
   const RunSummary done = summary();
   tell(&TrainingObserver::end, done);
   return done;
