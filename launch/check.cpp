@@ -1,8 +1,8 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "core/data/dataset.h"
 #include "core/parallel/self_communicator.h"
+#include "core/schedule/group_patterns.h"
 #include "launch/arguments.h"
 #include "launch/job.h"
 #include "launch/run_setup.h"
@@ -15,8 +15,8 @@ namespace {
 ArgumentParser make_parser() {
   ArgumentParser parser(
       "check CONFIG.toml [--SECTION.KEY VALUE ...]",
-      "Validates configuration, data, weights and schedule without training, and prints the "
-      "stages.");
+      "Validates configuration, data, weights and schedule without training, and prints for each "
+      "stage what it trains, how it ends, and what a step computes and sends.");
   parser.positional("CONFIG", "the configuration file");
   parser.takes_configuration();
   return parser;
@@ -35,7 +35,7 @@ ExitStatus check(const std::vector<std::string>& command_line) {
   const Configuration& configuration = setup.configuration();
   fmt::print("model: {} from {}, groups {}\n", configuration.model.architecture,
              configuration.model.weights.empty() ? "scratch" : configuration.model.weights,
-             fmt::join(setup.group_names(), ", "));
+             list_groups(setup.group_names()));
   fmt::print("{}", stage_table(setup, schedule));
   fmt::print("{}: all is well\n", arguments["CONFIG"]);
   return ExitStatus::kDone;

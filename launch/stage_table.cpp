@@ -3,16 +3,24 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/data/dataset.h"
+#include "core/models/batch_norm.h"
+#include "core/models/model.h"
 #include "core/schedule/curve.h"
 #include "core/schedule/end_condition_text.h"
 #include "core/schedule/group_patterns.h"
 #include "core/schedule/stage_length.h"
+#include "core/train/freezer.h"
 #include "core/train/parameter_table.h"
+#include "core/train/stage_flops.h"
+#include "dist/reduction/row_reduction.h"
 #include "launch/run_setup.h"
 #include "launch/text_table.h"
 
@@ -54,9 +62,11 @@ std::string rates_text(const Stage& stage) {
            stage.learning_rates[last + 1] == stage.learning_rates[i]) {
       ++last;
     }
-    const std::string names =
-        last == i ? stage.groups[i] : fmt::format("{} … {}", stage.groups[i], stage.groups[last]);
-    parts.push_back(fmt::format("{} {:g}", names, stage.learning_rates[i]));
+    std::string part = stage.groups[i];
+    if (last > i) part += " … " + stage.groups[last];
+    part += fmt::format(" {:g}", stage.learning_rates[i]);
+    std::replace(part.begin(), part.end(), ' ', TextTable::kHeld);
+    parts.push_back(std::move(part));
     i = last + 1;
   }
   std::string text = fmt::format("{}", fmt::join(parts, ", "));
@@ -76,39 +86,104 @@ std::int64_t gradient_bytes(const StagePlan& plan) {
   return bytes;
 }
 
-}  // namespace
+/// Whether some of them travel as the rows that a batch touched, where few are.
+bool may_take_less(const StagePlan& plan, const ParameterTable& parameters) {
+  return std::any_of(
+      plan.parameters().begin(), plan.parameters().end(), [&](const ParameterFacts& facts) {
+        return may_travel_by_rows(parameters.tensors()[parameters.index_of(facts.name)]);
+      });
+}
 
-std::string stage_table(const RunSetup& setup, const Schedule& schedule) {
-  const ParameterTable parameters(*setup.model, setup.configuration().train.decay_norms_and_biases);
-  const std::vector<std::int64_t> elements = parameters.elements_by_group();
-  const std::int64_t all = std::accumulate(elements.begin(), elements.end(), std::int64_t{0});
+/// Measures what stages compute, once for each set of active groups.
+class StepOperations {
+ public:
+  StepOperations(const RunSetup& setup, const ParameterTable& parameters)
+      : setup_(setup),
+        parameters_(parameters),
+        freezer_(*setup.model, parameters, {}),
+        batch_norms_(*setup.model) {}
+
+  /// Of one step of the global batch.
+  Flops of(const Stage& stage) {
+    const Configuration& configuration = setup_.configuration();
+    const auto [place, is_new] = measured_.try_emplace(stage.groups);
+    if (is_new) {
+      place->second = measure_flops(*setup_.model, batch_norms_, *setup_.dataset, parameters_,
+                                    freezer_, stage, configuration.data, configuration.train);
+    }
+    return place->second * static_cast<double>(configuration.data.batch);
+  }
+
+ private:
+  const RunSetup& setup_;
+  const ParameterTable& parameters_;
+  Freezer freezer_;
+  const BatchNorms batch_norms_;
+  std::map<std::vector<std::string>, Flops> measured_;
+};
+
+constexpr std::size_t kColumns = 100;
+
+/// What stages train, how and for how long.
+std::string contents_table(const RunSetup& setup, const Schedule& schedule) {
   const std::int64_t samples = setup.dataset->split("train").size();
   const std::int64_t batch = setup.configuration().data.batch;
-  TextTable table({"stage", "groups", ">active parameters", ">share", "backward reaches",
-                   ">bytes/step", "ends after", ">steps", "learning rates"});
+  TextTable table({"stage", "groups", "learning rates", "ends after", ">steps"});
   std::int64_t cursor = 0;
   bool all_known = true;
-  bool chosen = false;
   for (const Stage& stage : schedule.stages) {
-    const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage);
     const auto steps = steps_of_stage(stage.until, cursor, samples, batch);
     cursor = advance_cursor(cursor, steps.value_or(0), samples, batch);
     all_known = all_known && length_is_known(stage.until);
-    chosen = chosen || stage.policy.kind != Policy::Kind::kNone;
-    const double share = 100.0 * static_cast<double>(plan.elements()) / static_cast<double>(all);
-    table.row({stage.name, groups_text(stage), with_commas(plan.elements()),
-               fmt::format("{:.1f} %", share), parameters.places()[plan.cut()],
-               bytes_text(gradient_bytes(plan)), plain_text(stage.until),
-               steps_text(stage.until, steps), rates_text(stage)});
+    table.row({stage.name, groups_text(stage), rates_text(stage), plain_text(stage.until),
+               steps_text(stage.until, steps)});
   }
   const double epochs = static_cast<double>(cursor) / static_cast<double>(samples);
-  std::string text = table.text() + "  ";
-  text += all_known ? fmt::format("{:.2f} epochs in all", epochs)
-                    : "how long it takes depends on what is found as the run goes";
-  if (chosen) {
-    text += "; of stages that choose their groups the figures are those of all groups";
+  return table.text(kColumns) +
+         (all_known ? fmt::format("  {:.2f} epochs in all\n", epochs)
+                    : "  how long it takes depends on what is found as the run goes\n");
+}
+
+/// What a step of each stage computes and sends.
+std::string costs_table(const RunSetup& setup, const Schedule& schedule) {
+  const Configuration& configuration = setup.configuration();
+  const ParameterTable parameters(*setup.model, configuration.train.decay_norms_and_biases);
+  const std::vector<std::int64_t> elements = parameters.elements_by_group();
+  const std::int64_t all = std::accumulate(elements.begin(), elements.end(), std::int64_t{0});
+  StepOperations operations(setup, parameters);
+  TextTable table({"stage", ">active\nparameters", ">share", "backward\nstops at", ">forward",
+                   ">input\ngradients", ">weight\ngradients", ">all-reduce"});
+  bool chosen = false;
+  bool less = false;
+  for (const Stage& stage : schedule.stages) {
+    const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage);
+    const Flops flops = operations.of(stage);
+    const double share = 100.0 * static_cast<double>(plan.elements()) / static_cast<double>(all);
+    chosen = chosen || stage.policy.kind != Policy::Kind::kNone;
+    less = less || may_take_less(plan, parameters);
+    table.row({stage.name, with_commas(plan.elements()), fmt::format("{:.2f} %", share),
+               parameters.places()[plan.cut()], flops_text(flops.forward),
+               flops_text(flops.input_gradients), flops_text(flops.weight_gradients),
+               bytes_text(gradient_bytes(plan))});
   }
-  return text + "\n";
+  std::string text = table.text(kColumns);
+  text += fmt::format(
+      "  of one step of {} samples over all ranks, floating-point operations by a trial of up to "
+      "16;\n  all-reduce: gradients that each of several ranks gives\n",
+      with_commas(configuration.data.batch));
+  if (less && configuration.distributed.embedding_rows == "auto") {
+    text += "  less where a batch touches few rows, as of embeddings: only these travel\n";
+  }
+  if (chosen) {
+    text += "  of stages that choose their groups the figures are those of all groups\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string stage_table(const RunSetup& setup, const Schedule& schedule) {
+  return contents_table(setup, schedule) + "\n" + costs_table(setup, schedule);
 }
 
 }  // namespace thaw

@@ -8,8 +8,10 @@ namespace thaw {
 
 struct RunSetup;
 
-/// A row for each stage: groups, active parameters, where backward stops, bytes a step, learning
-/// rates, how it ends; and how long all of it takes.
+/// Two tables of at most 100 columns with a row for each stage: its groups, learning rates and end;
+/// then active parameters, where backward stops, and what a step computes and sends. Measures
+/// operations by training steps that leave the weights as they are, but not the running statistics
+/// of BatchNorms (see measure_flops).
 std::string stage_table(const RunSetup& setup, const Schedule& schedule);
 
 }  // namespace thaw

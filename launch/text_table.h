@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,13 +10,22 @@ namespace thaw {
 /// Rows of text in aligned columns, for people.
 class TextTable {
  public:
-  /// A heading that begins with '>' is right-aligned (numbers).
+  /// A heading that begins with '>' is right-aligned (numbers). A newline in any cell begins a new
+  /// line within its row; `kHeld` is a space at which no line is broken.
   explicit TextTable(std::vector<std::string> headings);
+  static constexpr char kHeld = '\x1f';
   void row(std::vector<std::string> cells);
   /// Each line indented by two spaces and ended.
   std::string text() const;
+  /// The same with no line wider than `most_columns`, as far as breaking left-aligned cells at
+  /// spaces allows it.
+  std::string text(std::size_t most_columns) const;
 
  private:
+  std::vector<std::size_t> widths(std::size_t most_columns) const;
+  std::string row_text(const std::vector<std::string>& row, const std::vector<std::size_t>& widths,
+                       bool from_below) const;
+
   std::vector<bool> right_;
   std::vector<std::vector<std::string>> rows_;
 };
@@ -24,7 +34,9 @@ class TextTable {
 std::string with_commas(std::int64_t number);
 /// Seconds as "1:02:03" or "2:03".
 std::string clock_text(double seconds);
-/// Bytes as "12.3 MB" (10^6) or "1.2 GB".
+/// Bytes as "12.3 MB" (10^6), "1.20 GB" or "660 B".
 std::string bytes_text(std::int64_t bytes);
+/// Floating-point operations as "12.3 GFLOP" (10^9), "1.20 TFLOP" or "0".
+std::string flops_text(double operations);
 
 }  // namespace thaw

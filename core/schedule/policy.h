@@ -17,6 +17,10 @@ namespace thaw {
 // and evaluations count over the whole stage. Written down one after another, the segments are
 // explicit stages that give the identical run (`thaw schedule --from RUN`).
 //
+// What a stage's own table leaves out is as in presets: ScheduleOptions
+// (core/config/configuration.h) holds the defaults of both. A choice costs a transition, so
+// policies make one in 100 steps.
+//
 // - random: every `every-steps` steps, `groups` of the stage's groups are drawn from the seed, and
 //   those of `always` join them (LISA: Pan and others, 2024, with embeddings and head always).
 // - auto-freeze: all groups begin active. Every `every-steps` steps the change of each group's

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/config/configuration.h"
 #include "core/schedule/group_patterns.h"
 #include "core/schedule/inner_table.h"
 #include "core/schedule/policy.h"
@@ -43,15 +44,18 @@ std::optional<Policy> read_policy(const Setting& setting, const std::string& sub
   }
   InnerTable table(setting, subject, keys, problems);
   table.require("kind");
+  const ScheduleOptions presets;  // what a stage leaves out is as presets have it
   Policy policy;
   table.text("kind", "random", {"random", "auto-freeze"});
   policy.kind = freezes ? Policy::Kind::kAutoFreeze : Policy::Kind::kRandom;
-  policy.every_steps = table.integer("every-steps", freezes ? 100 : 20, {.least = 1, .most = 1e15});
+  policy.every_steps =
+      table.integer("every-steps", presets.policy_every_steps, {.least = 1, .most = 1e15});
   if (freezes) {
-    policy.percentile = table.number("percentile", 50, {.least = 0, .most = 100});
+    policy.percentile =
+        table.number("percentile", presets.freeze_percentile, {.least = 0, .most = 100});
   } else {
-    policy.groups = table.integer("groups", 2, {.least = 1, .most = 1e6});
-    policy.seed = table.integer("seed", 0, {});
+    policy.groups = table.integer("groups", presets.random_groups, {.least = 1, .most = 1e6});
+    policy.seed = table.integer("seed", presets.random_seed, {});
   }
   std::set<std::size_t> always;
   for (const std::string& pattern :

@@ -1,5 +1,6 @@
 """Schedules from the outside: triggers, presets and policies at 1 and 3 ranks, and their errors."""
 
+import re
 import shutil
 import unittest
 
@@ -50,8 +51,93 @@ class Triggers(CommandTest):
     def test_check_says_how_stages_end(self):
         self.images()
         text = self.thaw("check", self.resnet_config(stages=TRIGGERS)).stdout
-        self.assertIn("plateau of validation/loss (patience 2) or 8 epochs", text)
+        self.assertRegex(text, r"plateau of validation/loss \(patience 2\) or 8 .*\n +epochs")
         self.assertIn("at most 32", text)
+
+
+def units(text):
+    """"19.9 GFLOP", "2.5 MB", "0.38 %" or "1,234" as a number."""
+    number, _, unit = text.partition(" ")
+    scale = {"": 1, "B": 1, "%": 0.01}.get(unit) or {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[unit[0]]
+    return float(number.replace(",", "")) * scale
+
+
+class Check(CommandTest):
+    """`thaw check` tells beforehand what `thaw train` then finds."""
+
+    def tables(self, config, *flags):
+        """The rows of the two tables, by stage; cells of broken lines are those of the first."""
+        text = self.thaw("check", config, *flags).stdout
+        start = text.index("\n  stage ")
+        for line in text[start:].splitlines():
+            self.assertLessEqual(len(line), 100, line)
+        tables = []
+        for part in text[start:].split("\n\n"):
+            rows = [re.split(r"\s{2,}", line.strip()) for line in part.splitlines()
+                    if re.match(r"  \w", line)]
+            head = next(i for i, row in enumerate(rows) if row[0] == "stage")
+            width = len(rows[head])
+            tables.append({row[0]: row for row in rows[head + 1:] if len(row) == width})
+        return text, *tables
+
+    def compare_with_a_run(self, config, batch, exactly):
+        text, contents, costs = self.tables(config)
+        self.thaw("train", config, "--run-dir", "run", "--distributed.embedding-rows", "off", ranks=2)
+        summary = self.summary("run")
+        transitions = {t["stage"]: t for t in self.metrics("run", "transition")}
+        all_parameters = sum(value.size for name, value in
+                             tensors(self.folder / "run/weights.safetensors").items()
+                             if "running" not in name and "num_batches" not in name)
+        self.assertEqual(list(costs), [stage["name"] for stage in summary["stages"]])
+        for stage in summary["stages"]:
+            with self.subTest(stage["name"]):
+                _, active, share, stops_at, forward, inputs, weights, sent = costs[stage["name"]]
+                transition = transitions[stage["name"]]
+                self.assertEqual(units(active), stage["active_parameters"])
+                self.assertAlmostEqual(units(share), stage["active_parameters"] / all_parameters, 4)
+                self.assertEqual(stops_at, transition["backward_cut"])
+                self.assertAlmostEqual(units(sent) / stage["bytes_reduced_per_step"], 1, delta=0.05)
+                measured = stage["flops_per_sample"]
+                for shown, kind in ((forward, "forward"), (inputs, "input_gradients"),
+                                    (weights, "weight_gradients")):
+                    expected = measured[kind] * batch
+                    self.assertLessEqual(abs(units(shown) - expected),
+                                         (0.06 if exactly else 0.4) * expected, kind)
+                self.assertEqual(units(contents[stage["name"]][-1]), stage["steps"])
+        return text
+
+    def test_a_resnet(self):
+        self.images()
+        text = self.compare_with_a_run(self.resnet_config(), batch=12, exactly=True)
+        self.assertIn("head 0.05", text)
+        self.assertRegex(text, r"upper +layer3, head +layer3 … head 0\.01 +1 epoch +4")
+        self.assertIn("2.00 epochs in all", text)
+
+    def test_bert_with_a_rate_for_each_group(self):
+        self.texts()
+        self.tiny_bert(layers=6, hidden=64)
+        config = self.bert_config(schedule="""
+[schedule]
+preset = "top-down"
+groups-per-stage = 3
+learning-rate = 1e-3
+discriminative = 2.6
+curve = "linear"
+""")
+        text = self.compare_with_a_run(config, batch=16, exactly=False)
+        self.assertIn(f"encoder.0 {1e-3 / 2.6 ** 6:g}", text)
+        self.assertIn("only these travel", self.tables(config)[0])
+        self.assertNotIn("only these travel",
+                         self.tables(config, "--distributed.embedding-rows", "off")[0])
+
+    def test_a_policy(self):
+        self.images()
+        text, _, costs = self.tables(self.resnet_config(
+            stages="[schedule]\npreset = 'random'\nlearning-rate = 0.1\ntotal-steps = 300"))
+        self.assertIn("2 drawn every 100 steps of stem, layer1 … layer3, ", text)
+        self.assertIn("head; always stem, head", text)
+        self.assertEqual(costs["random"][2:4], ["100.00 %", "stem"])
+        self.assertIn("the figures are those of all groups", text)
 
 
 PRESETS = {

@@ -25,6 +25,45 @@ TEST(TextTable, CountsColumnsNotBytes) {
             "  head                   22\n");
 }
 
+TEST(TextTable, BreaksTheWidestCellsAtSpaces) {
+  TextTable table({"stage", "groups", ">active\nparameters"});
+  table.row({"a", "embeddings, encoder.0 … encoder.5, head", "1"});
+  table.row({"another", "head", "22"});
+  EXPECT_EQ(table.text(44),
+            "                                      active\n"
+            "  stage    groups                 parameters\n"
+            "  a        embeddings, encoder.0           1\n"
+            "           … encoder.5, head\n"
+            "  another  head                           22\n")
+      << table.text(44);
+  EXPECT_EQ(table.text(100), table.text());
+}
+
+TEST(TextTable, HoldsTogetherWhatBelongsTogether) {
+  TextTable table({"rates"});
+  table.row({std::string("head") + TextTable::kHeld + "0.1, low" + TextTable::kHeld + "0.01"});
+  EXPECT_EQ(table.text(12),
+            "  rates\n"
+            "  head 0.1,\n"
+            "  low 0.01\n");
+  EXPECT_EQ(table.text(3), table.text(12)) << "no narrower than its longest word";
+}
+
+TEST(BytesText, ChoosesAUnit) {
+  EXPECT_EQ(bytes_text(660), "660 B");
+  EXPECT_EQ(bytes_text(69300), "69.3 kB");
+  EXPECT_EQ(bytes_text(14'260'000), "14.3 MB");
+  EXPECT_EQ(bytes_text(1'200'000'000), "1.20 GB");
+}
+
+TEST(FlopsText, ChoosesAUnit) {
+  EXPECT_EQ(flops_text(0), "0");
+  EXPECT_EQ(flops_text(1536), "1.5 kFLOP");
+  EXPECT_EQ(flops_text(2.25e6), "2.2 MFLOP");
+  EXPECT_EQ(flops_text(19.94e9), "19.9 GFLOP");
+  EXPECT_EQ(flops_text(1.234e12), "1.23 TFLOP");
+}
+
 TEST(WithCommas, GroupsByThousands) {
   EXPECT_EQ(with_commas(0), "0");
   EXPECT_EQ(with_commas(999), "999");

@@ -95,17 +95,22 @@ Policy read(const std::string& policy) {
       .policy;
 }
 
-TEST(Policies, DefaultsAreTheirPapers) {
+TEST(Policies, DefaultsAreThoseOfPresets) {
   const Policy random = read("{ kind = \"random\" }");
   EXPECT_EQ(random.groups, 2);
-  EXPECT_EQ(random.every_steps, 20);
+  EXPECT_EQ(random.every_steps, 100);
   EXPECT_THAT(random.always, ElementsAre("embeddings", "head"));
   const Policy freeze = read("{ kind = \"auto-freeze\" }");
   EXPECT_EQ(freeze.percentile, 50);
+  EXPECT_EQ(freeze.every_steps, 100);
   EXPECT_THAT(freeze.always, ElementsAre("head"));
   EXPECT_THAT(read("{ kind = \"random\", always = [\"encoder.[01]\"] }").always,
               ElementsAre("encoder.0", "encoder.1"));
   EXPECT_THAT(read("{ kind = \"random\", always = [] }").always, ElementsAre());
+  for (const std::string kind : {"random", "auto-freeze"}) {
+    const std::string preset = "[schedule]\npreset = \"" + kind + "\"\nlearning-rate = 0.5\n";
+    EXPECT_EQ(schedule_of(preset).stages.at(0).policy, read("{ kind = \"" + kind + "\" }")) << kind;
+  }
 }
 
 TEST(Policies, RefuseWhatCannotBe) {
