@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/benchmarks/absent_peer.h"
 #include "core/base/process_memory.h"
 #include "core/base/stopwatch.h"
 #include "core/parallel/active_parameters.h"
@@ -67,24 +68,6 @@ class PlainCoordinator final : public StageCoordinator {
 
  private:
   Communicator& communicator_;
-};
-
-/// Rank 0 of two, where the other always has what this one has, and gradients of zero.
-class AbsentPeer final : public Communicator {
- public:
-  int rank() const override { return 0; }
-  int size() const override { return 2; }
-  void sum(at::Tensor& tensor) override {
-    if (tensor.numel() == 1) tensor.mul_(2);  // the helper's place in the sequence
-  }
-  void sum(std::span<double>) override {}
-  void broadcast(at::Tensor&, int) override {}
-  std::string broadcast(std::string bytes, int) override { return bytes; }
-  std::vector<std::string> all_gather(std::string_view bytes) override {
-    return {std::string(bytes), std::string(bytes)};
-  }
-  void barrier() override {}
-  std::unique_ptr<Communicator> split(int) override { return std::make_unique<AbsentPeer>(); }
 };
 
 std::unique_ptr<StageCoordinator> bare_engine() {
