@@ -168,6 +168,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
     } else if (train.precision == "bfloat16") {
       model->set_precision(at::kBFloat16);
     }
+    model->set_gradient_checkpointing(train.gradient_checkpointing);
     if (CheckpointWeights::is_at(options.weights) && options.head == "loaded") {
       const CheckpointWeights checkpoint(options.weights);
       checkpoint.load(*model);

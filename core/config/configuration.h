@@ -63,6 +63,7 @@ struct TrainOptions {
   bool nesterov = false;  ///< sgd
   double clip_norm = 0;   ///< global norm of active gradients; 0: no clipping
   double label_smoothing = 0;
+  bool gradient_checkpointing = false;      ///< layers are computed again in backward
   std::string batch_norm = "synchronized";  ///< of active layers: synchronized | local
   std::string frozen_batch_norm = "keep";   ///< running statistics of frozen layers: keep | update
   std::string frozen_dropout = "off";       ///< off | on
@@ -167,7 +168,7 @@ struct ScheduleOptions {
   double freeze_from = 0.5;               ///< of freeze-out: share of the length, first group's end
   std::string freeze_plan = "linear";     ///< of freeze-out: linear | cubic
   bool scale_rates = false;               ///< of freeze-out
-  std::int64_t policy_every_steps = 100;  ///< of random and auto-freeze
+  std::int64_t policy_every_steps = 100;  ///< of random and auto-freeze, in presets and stages
   std::int64_t random_groups = 2;
   std::int64_t random_seed = 0;
   double freeze_percentile = 50;  ///< of auto-freeze

@@ -129,6 +129,9 @@ void add_train(TableBuilder& table) {
             "largest global norm of the active gradients; 0: no clipping", kNotNegative);
   table.add(&T::label_smoothing, "label-smoothing", "", "share of the target spread evenly",
             kFraction);
+  table.add(&T::gradient_checkpointing, "gradient-checkpointing", "",
+            "encoder layers and residual blocks are computed again in backward: less memory, the "
+            "same gradients, a forward more");
   table.add(&T::batch_norm, "batch-norm", "", "statistics of active layers",
             Choices{"synchronized", "local"});
   table.add(&T::frozen_batch_norm, "frozen-batch-norm", "", "running statistics of frozen layers",

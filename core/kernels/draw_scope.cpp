@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 
 namespace thaw {
 namespace {
@@ -47,6 +48,15 @@ DrawScope::DrawScope(Rows rows) : seed_(rows.seed), epoch_(rows.epoch), outer_(i
   rows_ = std::make_shared<const SampleRows>(
       SampleRows{.samples = {rows.samples.begin(), rows.samples.end()},
                  .offsets = {rows.offsets.begin(), rows.offsets.end()}});
+  innermost = this;
+}
+
+DrawScope::DrawScope(State state)
+    : seed_(state.seed),
+      epoch_(state.epoch),
+      rows_(std::move(state.rows)),
+      calls_(std::move(state.calls)),
+      outer_(innermost) {
   innermost = this;
 }
 

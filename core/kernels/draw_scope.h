@@ -48,12 +48,23 @@ class DrawScope {
   /// Copies what the spans show. Throws std::invalid_argument for offsets that do not fit the
   /// samples.
   explicit DrawScope(Rows rows);
+  /// All that decides a scope's draws from some moment on.
+  struct State {
+    std::uint64_t seed = 0;
+    std::uint64_t epoch = 0;
+    std::shared_ptr<const SampleRows> rows;
+    std::unordered_map<std::uint32_t, std::uint32_t> calls;  ///< so far, by site
+  };
+  /// Goes on from there: draws what that scope drew next.
+  explicit DrawScope(State state);
   ~DrawScope();
   DrawScope(const DrawScope&) = delete;
   DrawScope& operator=(const DrawScope&) = delete;
 
   /// The spans show the scope's own copies.
   Rows rows() const;
+
+  State state() const { return {seed_, epoch_, rows_, calls_}; }
 
   /// The draws of the next use of the layer `site` in this scope.
   DropoutDraws draws(std::uint32_t site, double probability);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "core/models/recomputation.h"
 #include "core/models/synchronized_batch_norm.h"
 #include "core/parallel/communicator.h"
 
@@ -27,7 +28,9 @@ bool BatchNorm2d::synchronizes() const {
 }
 
 at::Tensor BatchNorm2d::forward(const at::Tensor& input) {
-  if (is_training()) {
+  const SegmentRun* const segment = SegmentRun::current();
+  const bool counts = is_training() && (segment == nullptr || !segment->again());
+  if (counts) {
     const at::NoGradGuard no_grad;
     num_batches_tracked.add_(1);
   }
@@ -43,7 +46,9 @@ at::Tensor BatchNorm2d::forward(const at::Tensor& input) {
     settings.traffic = &traffic_;
     return synchronized_batch_norm(input, weight, bias, settings);
   }
-  return at::batch_norm(input, weight, bias, running_mean, running_var, is_training(), momentum_,
+  const bool moves_or_reads = counts || !is_training();
+  return at::batch_norm(input, weight, bias, moves_or_reads ? running_mean : at::Tensor(),
+                        moves_or_reads ? running_var : at::Tensor(), is_training(), momentum_,
                         epsilon_, /*cudnn_enabled=*/true);
 }
 

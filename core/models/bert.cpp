@@ -14,6 +14,7 @@
 #include "core/kernels/segment_mean.h"
 #include "core/models/bert_layers.h"
 #include "core/models/initialization.h"
+#include "core/models/recomputation.h"
 #include "core/models/registry.h"
 
 namespace thaw {
@@ -49,13 +50,23 @@ at::Tensor Bert::run(std::size_t first, std::size_t last, at::Tensor input, cons
     if (group == 0) {
       hidden = embeddings_->forward(batch.inputs, rows);
     } else if (group <= layers_.size()) {
-      const at::ScalarType compute = compute_ == at::kFloat ? hidden.scalar_type() : compute_;
-      hidden = layers_[group - 1]->forward(hidden, rows, compute);
+      hidden = encode(layers_[group - 1], hidden, rows);
     } else {
       hidden = head(hidden, rows);
     }
   }
   return hidden;
+}
+
+at::Tensor Bert::encode(const std::shared_ptr<nn::BertLayer>& layer, const at::Tensor& hidden,
+                        const std::shared_ptr<const SampleRows>& rows) const {
+  const at::ScalarType compute = compute_ == at::kFloat ? hidden.scalar_type() : compute_;
+  if (!recomputes_) {
+    return layer->forward(hidden, rows, compute);
+  }
+  return recomputed(hidden, *layer, [layer, rows, compute](const at::Tensor& input) {
+    return layer->forward(input, rows, compute);
+  });
 }
 
 at::Tensor Bert::head(const at::Tensor& hidden, const std::shared_ptr<const SampleRows>& rows) {

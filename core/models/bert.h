@@ -48,6 +48,8 @@ class Bert : public Model {
 
   WeightNaming weight_naming() const override;
   void set_precision(at::ScalarType compute) override;
+  /// Recomputes encoder layers, one at a time.
+  void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
   void weights_changed() override;
 
   /// Random values as transformers draws them: normal, biases 0, LayerNorm 1 and 0.
@@ -62,6 +64,8 @@ class Bert : public Model {
   Pooling pooling() const { return pooling_; }
 
  private:
+  at::Tensor encode(const std::shared_ptr<nn::BertLayer>& layer, const at::Tensor& hidden,
+                    const std::shared_ptr<const SampleRows>& rows) const;
   at::Tensor head(const at::Tensor& hidden, const std::shared_ptr<const SampleRows>& rows);
   /// Of the batch; checked.
   std::shared_ptr<const SampleRows> rows_of(const Batch& batch) const;
@@ -70,6 +74,7 @@ class Bert : public Model {
   Pooling pooling_;
   std::vector<ParameterGroup> groups_;
   at::ScalarType compute_ = at::kFloat;
+  bool recomputes_ = false;
   std::shared_ptr<nn::BertEmbeddings> embeddings_;
   std::vector<std::shared_ptr<nn::BertLayer>> layers_;
   std::shared_ptr<nn::Dense> pooler_;  ///< null for mean pooling

@@ -19,4 +19,12 @@ void Model::set_precision(at::ScalarType compute) {
   }
 }
 
+void Model::set_gradient_checkpointing(bool on) {
+  if (on) {
+    throw InputError(
+        "train.gradient-checkpointing: this model does not have it; a module of your own runs its "
+        "layers through thaw::recomputed instead, and leaves the option off");
+  }
+}
+
 }  // namespace thaw

@@ -54,6 +54,11 @@ class Model : public torch::nn::Module {
   /// where the model does not have it.
   virtual void set_precision(at::ScalarType compute);
 
+  /// Whether what lies inside a layer is dropped after forward and computed again in backward
+  /// (train.gradient-checkpointing; core/models/recomputation.h): gradients stay the same. Throws
+  /// InputError where it is to be on and the model does not have it.
+  virtual void set_gradient_checkpointing(bool on);
+
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
   /// it derives from frozen weights (bfloat16 copies, packed weights).
   virtual void weights_changed() {}

@@ -16,6 +16,7 @@
 #include "core/data/batch.h"
 #include "core/models/initialization.h"
 #include "core/models/model.h"
+#include "core/models/recomputation.h"
 #include "core/models/registry.h"
 #include "core/models/resnet_blocks.h"
 
@@ -75,6 +76,9 @@ class ResNet : public Model {
     compute_ = compute;
   }
 
+  /// Recomputes residual blocks, one at a time.
+  void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
+
   void weights_changed() override {
     for (const auto& module : modules(/*include_self=*/false)) {
       if (auto* convolution = dynamic_cast<nn::Convolution*>(module.get())) {
@@ -123,7 +127,9 @@ class ResNet : public Model {
     }
     if (group <= layers_.size()) {
       for (const auto& block : layers_[group - 1]) {
-        x = block->forward(x);
+        x = recomputes_ ? recomputed(x, *block,
+                                     [block](const at::Tensor& in) { return block->forward(in); })
+                        : block->forward(x);
       }
       return x;
     }
@@ -133,6 +139,7 @@ class ResNet : public Model {
 
   ResNetShape shape_;
   at::ScalarType compute_ = at::kFloat;
+  bool recomputes_ = false;
   std::string head_name_;
   std::vector<ParameterGroup> groups_;
   std::shared_ptr<nn::Convolution> conv1_;

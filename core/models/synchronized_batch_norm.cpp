@@ -6,6 +6,7 @@
 #include <ATen/ops/nan_to_num.h>
 #include <ATen/ops/native_batch_norm.h>
 #include <ATen/ops/native_batch_norm_backward.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -15,6 +16,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/models/batch_norm.h"
+#include "core/models/recomputation.h"
 #include "core/parallel/communicator.h"
 
 namespace thaw {
@@ -127,6 +129,25 @@ void update_running(const SynchronizedBatchNorm& settings, const Moments& moment
   move(settings.running_var, moments.variance, moments.count / (moments.count - 1));
 }
 
+/// The moments of this forward, of which running statistics hear. A segment that runs again takes
+/// those of its first run: the same bits, without asking the other ranks a second time.
+Moments moments_of_forward(const at::Tensor& input, const SynchronizedBatchNorm& settings) {
+  SegmentRun* const segment = SegmentRun::current();
+  if (segment != nullptr && segment->again()) {
+    const at::Tensor mean = segment->take();
+    const at::Tensor variance = segment->take();
+    return {mean, variance, segment->take().item<double>()};
+  }
+  const Moments moments = global_moments(input, settings);
+  update_running(settings, moments);
+  if (segment != nullptr) {
+    segment->keep(moments.mean);
+    segment->keep(moments.variance);
+    segment->keep(at::scalar_tensor(moments.count, at::kDouble));
+  }
+  return moments;
+}
+
 /// (x - mean) / sqrt(variance + epsilon) * weight + bias: evaluation's kernel on given moments.
 at::Tensor normalize(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
                      const at::Tensor& mean, const at::Tensor& variance, double epsilon) {
@@ -147,8 +168,7 @@ class SynchronizedBatchNormFunction
                             const at::Tensor& weight, const at::Tensor& bias,
                             const SynchronizedBatchNorm& settings) {
     const at::Tensor x = in_layout_of(input, input);
-    const Moments moments = global_moments(x, settings);
-    update_running(settings, moments);
+    const Moments moments = moments_of_forward(x, settings);
     const at::Tensor mean = moments.mean.to(weight.scalar_type());
     const at::Tensor variance = moments.variance.to(weight.scalar_type());
     context->save_for_backward({x, weight, mean, variance});

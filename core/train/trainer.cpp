@@ -86,6 +86,7 @@ Trainer::Trainer(TrainerParts parts)
       guard_(parts_.train.not_finite, parts_.train.skip_limit) {
   refuse_metrics_without_split(parts_.schedule, parts_.dataset.has_split(kValidation));
   assign_draw_sites(parts_.model);
+  parts_.model.set_gradient_checkpointing(parts_.train.gradient_checkpointing);
   const bool synchronized = parts_.train.batch_norm == "synchronized";
   const std::string unshared = unshared_batch_norm(parts_.model);
   if (synchronized && parts_.communicator.size() > 1 && !unshared.empty()) {
@@ -173,10 +174,8 @@ RunSummary Trainer::run() {
   measure_retention(stages_.empty() ? "" : stages_.back().name);
   monitor_.phase(RankPhase::kSaving);
   settle_buffers();
-  if (parts_.save_last && parts_.communicator.rank() == 0) {
-    parts_.save_last();
-  }
   finish_checkpoint();
+  save_last_weights();
   const RunSummary done = summary();
   tell(&TrainingObserver::end, done);
   return done;

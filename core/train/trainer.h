@@ -49,7 +49,8 @@ struct TrainerParts {
   LossFunction loss = {};                    ///< empty: cross entropy
   /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
   std::function<void()> save_best;
-  /// Called on rank 0 when all stages are done. May be empty.
+  /// Called on rank 0 when all stages are done, and checkpoints complete. May be empty. What it
+  /// throws, all ranks throw.
   std::function<void()> save_last;
   std::int64_t log_every = 1;        ///< steps between two `step` reports
   StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
@@ -102,6 +103,7 @@ class Trainer {
   void save_checkpoint(const StageRun* run, double stage_seconds, bool transition);
   void finish_checkpoint();
   void report_checkpoints();
+  void save_last_weights();
   StepVerdict agree(const at::Tensor& loss_sum, bool wants_loss);
   void stop_here(const StageRun& run, double stage_seconds);
 
@@ -137,6 +139,7 @@ class Trainer {
   const TrainingState* resumed_ = nullptr;  ///< a stage to go on with; null once that is done
   StopReason stop_ = StopReason::kNone;
   std::string last_save_problem_;
+  std::int64_t saved_step_ = -1;  ///< of the newest complete checkpoint of this process
   FiniteGuard guard_;
   bool go_back_ = false;
 };

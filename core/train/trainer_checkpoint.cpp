@@ -5,6 +5,7 @@
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
 #include "core/models/model.h"
+#include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/train/stage_run.h"
 #include "core/train/state_tensors.h"
@@ -131,8 +132,29 @@ void Trainer::report_checkpoints() {
     report.seconds = saved.seconds;
     report.stall_seconds = saved.stall_seconds;
     last_save_problem_ = saved.problem;
+    if (saved.problem.empty()) saved_step_ = saved.place.step;
     tell(&TrainingObserver::checkpoint, report);
   }
+}
+
+/// The run's result. Where rank 0 cannot write it, all ranks know and end alike.
+void Trainer::save_last_weights() {
+  agreed(parts_.communicator, [&] {
+    if (!parts_.save_last || parts_.communicator.rank() != 0) return;
+    try {
+      parts_.save_last();
+    } catch (const RunError& error) {
+      const std::string kept =
+          saved_step_ == step_
+              ? "the checkpoint of that step holds them, and the same command writes them once it "
+                "can"
+              : "no checkpoint of that step holds them; the same command goes on from the newest "
+                "there is";
+      throw RunError(
+          fmt::format("all {} steps are done, but the weights could not be written: {}; {}", step_,
+                      error.what(), kept));
+    }
+  });
 }
 
 StepVerdict Trainer::agree(const at::Tensor& loss_sum, bool wants_loss) {

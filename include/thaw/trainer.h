@@ -1,9 +1,11 @@
 #pragma once
 
 /// \file
-/// The whole job for a module of your own: `thaw::ModuleModel` and `thaw::Trainer`.
+/// The whole job for a module of your own: `thaw::ModuleModel` and `thaw::Trainer`; gradient
+/// checkpointing for its layers: `thaw::recomputed`.
 
 #include "core/models/module_model.h"
+#include "core/models/recomputation.h"
 #include "core/parallel/replicas.h"
 #include "core/train/trainer.h"
 #include "dist/coordination/unfreezing_coordinator.h"

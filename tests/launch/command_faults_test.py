@@ -37,6 +37,13 @@ groups = ["*"]
 learning-rate = 0.01
 until = { steps = 7 }
 """
+STAGE = """
+[[schedule.stage]]
+name = "{name}"
+groups = {groups}
+learning-rate = 0.02
+until = {{ steps = {steps} }}
+"""
 OPTIONS = ("--checkpoint.every-steps", "2", "--train.evaluate-every", "5", "--output.progress",
            "off")
 
@@ -47,6 +54,16 @@ def figures(run):
              (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [(line["event"], line["step"], line.get("loss")) for line in lines
             if line["event"] in ("step", "evaluation", "transition", "end")]
+
+
+def assert_told_once(test, message, reason, kept):
+    """That the final weights could not be written: once for all ranks, which then end in order."""
+    test.assertEqual(message.count("all 40 steps are done, but the weights could not be written: "),
+                     1, message)
+    test.assertRegex(message, rf"weights\.safetensors.*: cannot \w+[^:]*: {reason}")
+    test.assertIn(kept, message)
+    for word in ("MPI_ABORT", "MPI_Abort", "terminate called", "Aborted"):
+        test.assertNotIn(word, message)
 
 
 class Killed(CommandTest):
@@ -102,6 +119,37 @@ class Killed(CommandTest):
             subprocess.run(["rm", "-r", str(self.folder / "run")], check=True)
 
 
+class FinalWeights(CommandTest):
+    """Where only the final weights find no place: a folder stands there."""
+
+    def test_all_ranks_end_alike_and_the_same_command_writes_them(self):
+        self.images(train=240)
+        first = self.resnet_config(stages=STAGE.format(name="head", groups='["head"]', steps=25))
+        both = self.resnet_config("both.toml", stages=(
+            STAGE.format(name="head", groups='["head"]', steps=25) +
+            STAGE.format(name="upper", groups='["layer3", "head"]', steps=15)))
+        self.thaw("train", both, "--run-dir", "undisturbed", ranks=2)
+        expected = (self.folder / "undisturbed/weights.safetensors").read_bytes()
+        for ranks in (2, 0, 3):
+            with self.subTest(ranks=ranks):
+                run = self.folder / f"run{ranks}"
+                command = ("train", both, "--run-dir", run)
+                self.thaw("train", first, "--run-dir", run, ranks=ranks)
+                (run / "weights.safetensors").unlink()
+                (run / "weights.safetensors").mkdir()
+                done = self.thaw(*command, ranks=ranks, status=3)
+                assert_told_once(self, done.stderr, "Is a directory",
+                                 "the checkpoint of that step holds them")
+                self.assertFalse((run / "summary.json").exists())
+                (run / "weights.safetensors").rmdir()
+                self.thaw(*command, ranks=ranks)
+                self.assertEqual(len(self.metrics(run)), 40)
+                self.assertEqual(self.summary(run)["steps"], 40)
+                if ranks == 2:
+                    self.assertEqual((run / "weights.safetensors").read_bytes(), expected)
+                self.assertIn("is finished", self.thaw(*command, ranks=ranks).stdout)
+
+
 class FullDisk(CommandTest):
     """On a small tmpfs, in a mount namespace of the test's own."""
 
@@ -124,7 +172,7 @@ class FullDisk(CommandTest):
         self.assertIn("training goes on; the next one is tried in its turn", done.stderr)
         # All 40 steps were made; only then the weights had no place to go.
         self.assertIn("validation at step 40", done.stdout)
-        self.assertIn("weights.safetensors: cannot write: No space left", done.stderr)
+        assert_told_once(self, done.stderr, "No space left", "no checkpoint of that step holds them")
         (self.disk / "filler").unlink()
         done = self.thaw(*arguments, ranks=2)
         self.assertIn("Goes on after step", done.stdout)

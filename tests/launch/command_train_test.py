@@ -87,6 +87,44 @@ class RunFolder(CommandTest):
                              name.endswith("num_batches_tracked"), name)
 
 
+class GradientCheckpointing(CommandTest):
+    """Layers computed again in backward: the same run to the last bit, at 1 and 2 ranks."""
+
+    def compare(self, config, *flags):
+        for ranks in (1, 2):
+            for on in ("false", "true"):
+                self.thaw("train", config, "--run-dir", f"{on}{ranks}",
+                          "--train.gradient-checkpointing", on, "--distributed.overlap", "on",
+                          *flags, ranks=ranks)
+            weights = [(self.folder / f"{on}{ranks}/weights.safetensors").read_bytes()
+                       for on in ("false", "true")]
+            self.assertEqual(*weights, f"{ranks} ranks")
+            losses = [[(step["loss"], step["bytes_reduced"]) for step in
+                       self.metrics(f"{on}{ranks}")] for on in ("false", "true")]
+            self.assertEqual(*losses)
+        stages = [self.summary(f"{on}2")["stages"][-1]["flops_per_sample"] for on in
+                  ("false", "true")]
+        self.assertGreater(stages[1]["forward"], 1.2 * stages[0]["forward"])
+        self.assertEqual(stages[1]["weight_gradients"], stages[0]["weight_gradients"])
+
+    def test_bert(self):
+        self.texts()
+        self.tiny_bert()
+        self.compare(self.bert_config(schedule=TOP_DOWN))
+
+    def test_resnet(self):
+        self.images()
+        self.compare(self.resnet_config(), "--data.crop-padding", "2")
+
+    def test_check_tells_the_second_forward(self):
+        self.images()
+        config = self.resnet_config()
+        rows = [[line for line in self.thaw("check", config, "--train.gradient-checkpointing", on)
+                 .stdout.splitlines() if "FLOP" in line] for on in ("false", "true")]
+        self.assertEqual(rows[0][0], rows[1][0], "the head alone: nothing is computed again")
+        self.assertNotEqual(rows[0][1], rows[1][1])
+
+
 class RankCounts(CommandTest):
     """N = 37 or 65 with batches that leave one sample: ranks without samples at the epoch's end."""
 

@@ -36,6 +36,23 @@ TEST(DrawScope, KeepsCopiesOfWhatTheSpansShowed) {
   EXPECT_EQ(scope.draws(1, 0.5).rows->samples, kSamples);
 }
 
+TEST(DrawScope, GoesOnFromAState) {
+  DrawScope scope({.seed = 5, .epoch = 6, .samples = kSamples, .offsets = kOffsets});
+  scope.draws(1, 0.1);
+  const DrawScope::State before = scope.state();
+  const Philox::Key once = scope.draws(1, 0.1).key.key;
+  const Philox::Key other = scope.draws(2, 0.1).key.key;
+  {
+    DrawScope again(before);
+    EXPECT_EQ(DrawScope::current(), &again);
+    EXPECT_EQ(again.draws(1, 0.1).key.key, once);
+    EXPECT_EQ(again.draws(2, 0.1).key.key, other);
+    EXPECT_EQ(again.rows().offsets[2], 5);
+  }
+  EXPECT_EQ(DrawScope::current(), &scope);
+  EXPECT_NE(scope.draws(1, 0.1).key.key, once);
+}
+
 TEST(DrawScope, RepeatedUsesOfASiteDrawDifferentlyAndNewScopesAlike) {
   const auto keys = [](std::uint64_t seed, std::uint64_t epoch) {
     DrawScope scope({.seed = seed, .epoch = epoch, .samples = kSamples});
