@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "dist/communicator/cpu_share.h"
 #include "launch/arguments.h"
 #include "launch/compare_plan.h"
 #include "launch/compare_session.h"
@@ -36,7 +37,7 @@ ArgumentParser make_parser() {
   parser.option("target",
                 "accuracy on validation that is to be reached; default: 95 % of what the "
                 "first schedule reaches");
-  parser.option("parallel", "runs at a time", "1");
+  parser.option("parallel", "runs at a time, which share the cores", "1");
   parser.option("ranks", "of each run, under mpirun", "1");
   parser.option("output", "folder of runs and reports; default: runs/compare-NAME");
   parser.takes_configuration();
@@ -121,6 +122,8 @@ CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
       }
     }
   }
+  request.threads = threads_beside_others(
+      request, static_cast<std::int64_t>(physical_cores(allowed_cpus()).size()));
   return request;
 }
 

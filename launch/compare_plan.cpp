@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace thaw {
 namespace {
 
@@ -52,9 +54,18 @@ std::vector<PlannedRun> compared_runs(const CompareRequest& request) {
   return runs;
 }
 
+std::int64_t threads_beside_others(const CompareRequest& request, std::int64_t cores) {
+  const bool configured =
+      std::any_of(request.overrides.begin(), request.overrides.end(),
+                  [](const Override& each) { return each.key == "train.threads"; });
+  if (request.parallel == 1 || configured) return 0;
+  return std::max<std::int64_t>(1, cores / (request.parallel * request.ranks));
+}
+
 std::vector<std::string> run_flags(const CompareRequest& request, const PlannedRun& run) {
   std::vector<std::string> flags;
   for (const Override& each : request.overrides) add_flag(flags, each.key, each.value);
+  if (request.threads > 0) add_flag(flags, "train.threads", fmt::format("{}", request.threads));
   add_flag(flags, "schedule.preset", run.schedule);
   add_flag(flags, "schedule.stage-epochs", "0");
   add_flag(flags, "schedule.total-epochs", fmt::format("{}", run.epochs));

@@ -6,7 +6,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -14,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "core/base/median.h"
 #include "core/base/stopwatch.h"
 #include "core/parallel/communicator.h"
 #include "dist/communicator/gpu_choice.h"
@@ -24,12 +24,6 @@ namespace thaw {
 namespace {
 
 namespace fs = std::filesystem;
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
-}
 
 std::string system_error() { return std::strerror(errno); }
 

@@ -33,7 +33,8 @@ on gloo, wrapped anew for the stage, as people write it. ddp-tuned: the same, fu
 modules in eval mode, batches made in advance. ddp-unused: wrapped once around all parameters, with
 find_unused_parameters. ddp-rate0: wrapped once, all trainable, learning rate 0 where frozen.
 plain-loop: Thaw's model and optimizer, one blocking MPI_Allreduce a parameter after backward.
-Peak memory: resident, of rank 0, within the stage. Transition: into the stage (of ddp: wrapping)."""
+BatchNorms take each rank's own statistics on all sides. Peak memory: resident, of rank 0, within the
+stage. Transition: into the stage (of ddp: wrapping)."""
 
 
 def parse() -> argparse.Namespace:

@@ -14,12 +14,12 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "cluster/benchmarks/absent_peer.h"
+#include "core/base/median.h"
 #include "core/base/process_memory.h"
 #include "core/base/stopwatch.h"
 #include "dist/communicator/mpi_session.h"
@@ -61,11 +61,6 @@ void backward(const std::vector<at::Tensor>& active) {
     loss = loss.defined() ? loss.add(part) : part;
   }
   loss.backward();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
 }
 
 class Measurement {

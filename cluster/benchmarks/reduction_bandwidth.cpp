@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/median.h"
 #include "core/base/process_memory.h"
 #include "core/base/stopwatch.h"
 #include "dist/communicator/mpi_session.h"
@@ -24,11 +25,6 @@ namespace {
 
 constexpr int kRounds = 41;
 constexpr std::int64_t kElements = 384 * 1536;  // a matrix of MiniLM: 2.25 MiB
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 struct Parameters {
   explicit Parameters(double mebibytes) {

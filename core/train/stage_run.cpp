@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/base/median.h"
 #include "core/base/process_memory.h"
 #include "core/base/stopwatch.h"
 #include "core/models/model.h"
@@ -22,15 +23,6 @@ GradientPass::Settings pass_settings(const StageRun::Context& context, const Sta
   settings.label_smoothing =
       stage.overrides.label_smoothing.value_or(context.train.label_smoothing);
   return settings;
-}
-
-double median(std::vector<double> values) {
-  if (values.empty()) {
-    return 0;
-  }
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 FrozenLayers frozen_layers_of(const Stage& stage, const TrainOptions& train) {

@@ -1,6 +1,6 @@
 #include "dist/reduction/overlap_choice.h"
 
-#include <algorithm>
+#include "core/base/median.h"
 
 namespace thaw {
 
@@ -9,13 +9,6 @@ namespace {
 // The first steps of a stage touch new memory and tell nothing.
 constexpr std::size_t kWarmUpSteps = 2;
 constexpr std::size_t kTrialSteps = 10;
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 }  // namespace
 

@@ -95,6 +95,7 @@ def _configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
         "optimizer": job.optimizer["name"],
         "weight-decay": job.optimizer["weight_decay"],
         "threads": job.threads,
+        "batch-norm": "local",  # statistics of each rank's own samples, as DDP's are
     }
     if job.optimizer["name"] == "sgd":
         train["momentum"] = job.optimizer["momentum"]

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Makes the data of a study and runs it with `thaw compare`; a study that was interrupted goes on
+# where it was.
+#
+#   cluster/studies/run.sh resnet20 [OPTIONS of thaw compare]    CIFAR-10 to CIFAR-100's first 20
+#   cluster/studies/run.sh minilm [OPTIONS]                      WordNet to BANKING77
+#   cluster/studies/run.sh minilm-few [OPTIONS]                  the same with 10 texts a class
+#
+# THAW names the command (default: build/thaw); THAW_STUDY_DATA the folder that holds
+# cifar10-test.npz, cifar100-first20.npz, resnet20-cifar10.safetensors and banking77/{train,test}.csv
+# (default: ../shared/data). Of launch/quickstart.sh it takes data/minilm, data/wordnet-quickstart.h5
+# and runs/quickstart. Reports come to runs/studies/NAME.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=/dev/null
+source launch/setup/common.sh
+
+study=${1:-}
+(($# == 0)) || shift
+source_data=${THAW_STUDY_DATA:-../shared/data}
+schedules=full,head-only,top-down,bottom-up,chain-thaw
+
+# needs FILE...
+needs() {
+  local file
+  for file in "$@"; do
+    [[ -e $file ]] || fail "$file is missing" "see cluster/studies/run.sh --help"
+  done
+}
+
+# prepare OUTPUT ARGUMENTS of launch/prepare.py...
+prepare() {
+  local output=$1
+  shift
+  [[ -f $output ]] || run .venv/bin/python launch/prepare.py "$@" --output "$output"
+}
+
+images_as_trained=(--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225)
+
+prepare_images() {
+  needs "$source_data"/{cifar10-test.npz,cifar100-first20.npz,resnet20-cifar10.safetensors}
+  mkdir -p data
+  cp -n "$source_data/resnet20-cifar10.safetensors" data/
+  prepare data/study-cifar100-first20.h5 images "${images_as_trained[@]}" \
+    --train "$source_data/cifar100-first20.npz:x_train,y_train" --validation-fraction 0.1 \
+    --test "$source_data/cifar100-first20.npz:x_test,y_test"
+  prepare data/study-cifar10.h5 images "${images_as_trained[@]}" \
+    --validation "$source_data/cifar10-test.npz:x,y"
+}
+
+prepare_texts() {
+  needs data/minilm data/wordnet-quickstart.h5 runs/quickstart/weights.safetensors \
+    "$source_data"/banking77/{train,test}.csv
+  prepare data/study-banking77.h5 text --train "$source_data/banking77/train.csv" \
+    --test "$source_data/banking77/test.csv" --text-column text --label-column category \
+    --tokenizer data/minilm/tokenizer.json --max-tokens 64 --validation-fraction 0.1
+}
+
+# compare CONFIGURATION ARGUMENTS...
+compare() {
+  local configuration=$1
+  shift
+  run "${THAW:-build/thaw}" compare "cluster/studies/$configuration.toml" \
+    --schedules "$schedules" --output "runs/studies/$study" "$@"
+}
+
+case $study in
+  resnet20)
+    prepare_images
+    compare resnet20-cifar100 --seeds 8 "$@"
+    ;;
+  minilm)
+    prepare_texts
+    compare minilm-banking77 --seeds 3 --schedule.groups-per-stage 2 "$@"
+    ;;
+  minilm-few)
+    prepare_texts
+    compare minilm-banking77 --seeds 8 --schedule.groups-per-stage 2 --data.per-class 10 \
+      --schedule.total-epochs 20 "$@"
+    ;;
+  -h | --help) usage "${BASH_SOURCE[0]}" ;;
+  *)
+    usage "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac
