@@ -67,16 +67,16 @@ compare() {
 case $study in
   resnet20)
     prepare_images
-    compare resnet20-cifar100 --seeds 8 "$@"
+    compare resnet20-cifar100 --seeds 3 --learning-rates 0.02,0.1 "$@"
     ;;
   minilm)
     prepare_texts
-    compare minilm-banking77 --seeds 3 --schedule.groups-per-stage 2 "$@"
+    compare minilm-banking77 --seeds 2 --schedule.groups-per-stage 2 "$@"
     ;;
   minilm-few)
     prepare_texts
-    compare minilm-banking77 --seeds 8 --schedule.groups-per-stage 2 --data.per-class 10 \
-      --schedule.total-epochs 20 "$@"
+    compare minilm-banking77 --seeds 3 --learning-rates 1e-4,3e-4 --schedule.groups-per-stage 2 \
+      --data.per-class 10 --data.batch 32 --schedule.total-epochs 12 "$@"
     ;;
   -h | --help) usage "${BASH_SOURCE[0]}" ;;
   *)
