@@ -15,7 +15,8 @@ SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const s
 EvaluationSettings evaluation_settings(const Configuration& configuration) {
   const DataOptions& data = configuration.data;
   return {.batch = data.evaluation_batch > 0 ? data.evaluation_batch : data.batch,
-          .read_ahead = data.read_ahead};
+          .read_ahead = data.read_ahead,
+          .shards = configuration.train.reduction == "canonical" ? configuration.train.shards : 0};
 }
 
 void write_text(const std::string& path, const std::string& text) {

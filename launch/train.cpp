@@ -35,12 +35,14 @@ namespace thaw {
 namespace {
 
 std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
-                                                  const DistributedOptions& options,
+                                                  const Configuration& configuration,
                                                   StepMonitor& monitor) {
-  if (communicator.size() == 1) {
+  const DistributedOptions& options = configuration.distributed;
+  ReducerOptions reducer;
+  reducer.shards = configuration.train.reduction == "canonical" ? configuration.train.shards : 0;
+  if (communicator.size() == 1 && reducer.shards == 0) {
     return make_local_coordinator();
   }
-  ReducerOptions reducer;
   reducer.buckets.cap_bytes = options.bucket_bytes;
   reducer.overlap = options.overlap == "on"    ? Overlap::kOn
                     : options.overlap == "off" ? Overlap::kOff
@@ -184,7 +186,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
       gpus ? make_watched_communicator(*gpus, watch.monitor()) : nullptr;
   Communicator& ranks = gpus ? *watched_gpus : communicator;
   const std::unique_ptr<StageCoordinator> coordinator =
-      make_coordinator(ranks, configuration.distributed, watch.monitor());
+      make_coordinator(ranks, configuration, watch.monitor());
   const auto live = [&] {
     agreed(communicator, [&] { record.open(start.goes_on); });
     Trainer trainer({.model = *setup.model,

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -76,6 +77,42 @@ class Meeting {
     return meetings_++;
   }
 
+  /// Lays down a message and returns when it was taken.
+  void send(int from, int to, const at::Tensor& tensor) {
+    std::unique_lock lock(hub_->mutex);
+    auto& waiting = messages_[{from, to}];
+    waiting.push_back(&tensor);
+    hub_->changed.notify_all();
+    const auto waits = [&] {
+      return std::find(waiting.begin(), waiting.end(), &tensor) != waiting.end();
+    };
+    while (waits()) {
+      throw_if_broken_or_gone(to, from, "send of " + describe(tensor));
+      hub_->changed.wait(lock);
+    }
+  }
+
+  void receive(int from, int to, at::Tensor& tensor) {
+    const std::string call = "receive of " + describe(tensor);
+    std::unique_lock lock(hub_->mutex);
+    auto& waiting = messages_[{from, to}];
+    while (waiting.empty()) {
+      throw_if_broken_or_gone(from, to, call);
+      hub_->changed.wait(lock);
+    }
+    const at::Tensor& sent = *waiting.front();
+    if (sent.nbytes() != tensor.nbytes()) {
+      break_with(
+          fmt::format("rank {} sent {}, and rank {} is in {}", from, describe(sent), to, call));
+      throw RunError(hub_->broken);
+    }
+    if (tensor.nbytes() > 0) {
+      std::memcpy(tensor.mutable_data_ptr(), sent.const_data_ptr(), tensor.nbytes());
+    }
+    waiting.pop_front();
+    hub_->changed.notify_all();
+  }
+
   bool is_over(std::uint64_t meeting, int rank, const std::string& call) {
     const std::lock_guard lock(hub_->mutex);
     if (meetings_ == meeting) throw_if_broken(rank, call);
@@ -121,9 +158,20 @@ class Meeting {
     hub_->changed.notify_all();
   }
 
+  /// Whether a call between two ranks must give up, since the other is gone or all is broken.
+  void throw_if_broken_or_gone(int peer, int rank, const std::string& call) {
+    const auto member = static_cast<std::size_t>(members_[static_cast<std::size_t>(peer)]);
+    if (hub_->broken.empty() && hub_->gone[member]) {
+      break_with(
+          fmt::format("rank {} has ended while rank {} waits for it in {}", peer, rank, call));
+    }
+    if (!hub_->broken.empty()) throw RunError(hub_->broken);
+  }
+
   std::shared_ptr<Hub> hub_;
   std::vector<int> members_;  ///< ranks of the outermost communicator
   std::vector<Contribution> contributions_;
+  std::map<std::pair<int, int>, std::deque<const at::Tensor*>> messages_;  ///< by (from, to)
   int arrived_ = 0;
   std::uint64_t meetings_ = 0;  ///< that are over
 };
@@ -247,6 +295,18 @@ class InProcessCommunicator final : public Communicator {
     return std::move(exchange.all);
   }
 
+  void send(const at::Tensor& tensor, int to) override {
+    check_host_tensor(tensor, "send");
+    check_peer(to, "send");
+    meeting_->send(rank_, to, tensor);
+  }
+
+  void receive(at::Tensor& tensor, int from) override {
+    check_host_tensor(tensor, "receive");
+    check_peer(from, "receive");
+    meeting_->receive(from, rank_, tensor);
+  }
+
   void barrier() override {
     meeting_->meet(rank_, {"barrier", nullptr}, [](auto&) {});
   }
@@ -278,6 +338,11 @@ class InProcessCommunicator final : public Communicator {
  private:
   void check_root(int root, const std::string& call) const {
     if (root < 0 || root >= size()) throw RunError(call + ": there is no such rank");
+  }
+
+  void check_peer(int peer, const char* call) const {
+    if (peer >= 0 && peer < size() && peer != rank_) return;
+    throw RunError(fmt::format("{} between rank {} and rank {} of {}", call, rank_, peer, size()));
   }
 
   std::shared_ptr<Meeting> meeting_;

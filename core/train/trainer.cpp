@@ -19,6 +19,7 @@
 #include "core/parallel/replicas.h"
 #include "core/train/audit.h"
 #include "core/train/gradient_norm.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/retention.h"
 #include "core/train/stage_run.h"
 #include "core/train/step_agreement.h"
@@ -85,6 +86,7 @@ Trainer::Trainer(TrainerParts parts)
       schedule_(parts_.schedule, train_samples_, parts_.data.batch),
       guard_(parts_.train.not_finite, parts_.train.skip_limit) {
   refuse_metrics_without_split(parts_.schedule, parts_.dataset.has_split(kValidation));
+  check_reduction(parts_.train, parts_.model, parts_.schedule, parts_.communicator.size());
   assign_draw_sites(parts_.model);
   parts_.model.set_gradient_checkpointing(parts_.train.gradient_checkpointing);
   const bool synchronized = parts_.train.batch_norm == "synchronized";
@@ -154,6 +156,10 @@ void Trainer::measure_retention(const std::string& stage) {
   tell(&TrainingObserver::retention, report);
 }
 
+std::int64_t Trainer::shards() const {
+  return parts_.train.reduction == "canonical" ? parts_.train.shards : 0;
+}
+
 double Trainer::epoch() const {
   return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
 }
@@ -221,7 +227,9 @@ bool Trainer::run_stage() {
                 .pass = {.micro_batch = parts_.train.micro_batch,
                          .label_smoothing = 0,
                          .seed = static_cast<std::uint64_t>(parts_.train.seed),
+                         .rank = communicator.rank(),
                          .ranks = communicator.size(),
+                         .shards = shards(),
                          .loss = &parts_.loss},
                 .schedule = schedule_});
   StepMeter meter(schedule_.needs(), run.plan(), parameters_, schedule_.state().seconds,
@@ -250,7 +258,8 @@ bool Trainer::run_stage() {
                          .crop_padding = parts_.data.crop_padding,
                          .horizontal_flip = parts_.data.horizontal_flip,
                          .rank = communicator.rank(),
-                         .ranks = communicator.size()},
+                         .ranks = communicator.size(),
+                         .shards = shards()},
                         cursor_);
   std::optional<Stage> next = schedule_.next_stage();
   if (resumed != nullptr && resumed->evaluation_pending) {
@@ -398,10 +407,12 @@ void Trainer::evaluate_now(const StageRun& stage) {
   const Freezer::EvaluationMode evaluation_mode(freezer_);
   const std::int64_t batch =
       parts_.data.evaluation_batch > 0 ? parts_.data.evaluation_batch : parts_.data.batch;
-  const ClassCounts counts =
-      evaluate(parts_.model, parts_.dataset, kValidation,
-               {.batch = batch, .read_ahead = parts_.data.read_ahead, .loss = &parts_.loss},
-               parts_.communicator);
+  const ClassCounts counts = evaluate(parts_.model, parts_.dataset, kValidation,
+                                      {.batch = batch,
+                                       .read_ahead = parts_.data.read_ahead,
+                                       .shards = shards(),
+                                       .loss = &parts_.loss},
+                                      parts_.communicator);
   EvaluationReport report;
   report.step = step_;
   report.epoch = epoch();

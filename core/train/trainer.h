@@ -93,6 +93,8 @@ class Trainer {
   /// At a stage's boundary; `stage`: that ended.
   void measure_retention(const std::string& stage);
   double epoch() const;
+  /// Of a global batch, each run alone; 0: a rank's share is cut as it likes.
+  std::int64_t shards() const;
 
   // In trainer_checkpoint.cpp.
   bool buffers_are_replicas() const;

@@ -1,6 +1,8 @@
 // The part of the trainer that saves where it stands and goes on from there.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
@@ -163,6 +165,7 @@ StepVerdict Trainer::agree(const at::Tensor& loss_sum, bool wants_loss) {
   if (!wants_loss && !under_way && parts.stop == nullptr) return {};
   StepVote vote;
   vote.loss_sum = wants_loss ? &loss_sum : nullptr;
+  vote.loss_parts = std::max<std::int64_t>(shards(), 1);
   vote.ready = !under_way || parts.saver->ready();
   if (parts.stop != nullptr) {
     vote.stop = parts.stop->wanted(parts.saver ? parts.saver->slowest_seconds() : 0);

@@ -7,10 +7,11 @@ namespace {
 
 ClassCounts example() {
   ClassCounts counts(4);
-  counts.add(0, 0, 0.5);
-  counts.add(0, 1, 1.5);
-  counts.add(1, 1, 0.25);
-  counts.add(2, 2, 0.75);
+  counts.add(0, 0);
+  counts.add(0, 1);
+  counts.add(1, 1);
+  counts.add(2, 2);
+  counts.add_loss(3);
   return counts;
 }
 
