@@ -115,6 +115,7 @@ class MpiCommunicator final : public Communicator {
 
   void send(const at::Tensor& tensor, int to) override {
     check_host_tensor(tensor, "send");
+    check_peer(to);
     check_mpi(
         MPI_Send(tensor.const_data_ptr(), message_bytes(tensor), MPI_BYTE, to, kMessageTag, comm_),
         "MPI_Send");
@@ -122,6 +123,7 @@ class MpiCommunicator final : public Communicator {
 
   void receive(at::Tensor& tensor, int from) override {
     check_host_tensor(tensor, "receive");
+    check_peer(from);
     MPI_Status status;
     check_mpi(MPI_Recv(tensor.mutable_data_ptr(), message_bytes(tensor), MPI_BYTE, from,
                        kMessageTag, comm_, &status),
@@ -144,6 +146,12 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
+  /// To itself a rank would wait for ever.
+  void check_peer(int peer) const {
+    if (peer >= 0 && peer < size_ && peer != rank_) return;
+    throw RunError(fmt::format("a message between rank {} and rank {} of {}", rank_, peer, size_));
+  }
+
   static int message_bytes(const at::Tensor& tensor) {
     if (tensor.nbytes() > std::numeric_limits<int>::max()) {
       throw RunError("messages of 2 GiB and more are to be sent in pieces");

@@ -105,7 +105,8 @@ Outcome train(bool text, int ranks, const TrainOptions& options) {
     DataOptions data;
     data.batch = 11;
     const auto coordinator = make_unfreezing_coordinator(communicator, {.shards = options.shards});
-    Figures figures(outcome);
+    Outcome own;
+    Figures figures(own);
     Trainer trainer({.model = *model,
                      .dataset = dataset,
                      .schedule = schedule,
@@ -119,8 +120,9 @@ Outcome train(bool text, int ranks, const TrainOptions& options) {
                      .audit_every = 3});
     trainer.run();
     if (communicator.rank() != 0) return;
-    for (const auto& item : model->named_parameters()) outcome.tensors[item.key()] = item.value();
-    for (const auto& item : model->named_buffers()) outcome.tensors[item.key()] = item.value();
+    for (const auto& item : model->named_parameters()) own.tensors[item.key()] = item.value();
+    for (const auto& item : model->named_buffers()) own.tensors[item.key()] = item.value();
+    outcome = std::move(own);
   });
   return outcome;
 }
