@@ -15,6 +15,7 @@
 #include "core/parallel/watched_communicator.h"
 #include "core/schedule/schedule_writer.h"
 #include "core/train/metrics_log.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/run_folder.h"
 #include "core/train/trainer.h"
 #include "dist/coordination/job_watch.h"
@@ -39,7 +40,7 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
                                                   StepMonitor& monitor) {
   const DistributedOptions& options = configuration.distributed;
   ReducerOptions reducer;
-  reducer.shards = configuration.train.reduction == "canonical" ? configuration.train.shards : 0;
+  reducer.shards = canonical_shards(configuration.train);
   if (communicator.size() == 1 && reducer.shards == 0) {
     return make_local_coordinator();
   }

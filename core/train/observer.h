@@ -11,6 +11,27 @@
 
 namespace thaw {
 
+/// Where in a run something happened: the first members of every report.
+struct ReportPlace {
+  std::int64_t step = 0;  ///< committed steps until then
+  double epoch = 0;       ///< samples consumed / N
+  std::string stage;
+};
+
+template <typename Report>
+void set_place(Report& report, const ReportPlace& place) {
+  report.step = place.step;
+  report.epoch = place.epoch;
+  report.stage = place.stage;
+}
+
+template <typename Report>
+Report report_at(const ReportPlace& place) {
+  Report report;
+  set_place(report, place);
+  return report;
+}
+
 /// One committed optimizer step.
 struct StepReport {
   std::int64_t step = 0;  ///< committed steps of the run, this one included
@@ -186,5 +207,14 @@ class TrainingObserver {
   virtual void resume(const ResumeReport&) {}
   virtual void end(const RunSummary&) {}
 };
+
+/// Tells all of them of one event, in order.
+template <typename Report>
+void tell(const std::vector<TrainingObserver*>& observers,
+          void (TrainingObserver::*event)(const Report&), const Report& report) {
+  for (TrainingObserver* observer : observers) {
+    (observer->*event)(report);
+  }
+}
 
 }  // namespace thaw

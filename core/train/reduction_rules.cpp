@@ -49,9 +49,13 @@ std::string statistics_taken(const TrainOptions& train, const Model& model,
 
 }  // namespace
 
+std::int64_t canonical_shards(const TrainOptions& train) {
+  return train.reduction == "canonical" ? train.shards : 0;
+}
+
 void check_reduction(const TrainOptions& train, const Model& model, const Schedule& schedule,
                      int ranks) {
-  if (train.reduction != "canonical") return;
+  if (canonical_shards(train) == 0) return;
   if (train.shards < ranks) {
     refuse(
         fmt::format("train.shards: is {}, and there are {} ranks: with train.reduction = "

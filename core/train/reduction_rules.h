@@ -1,10 +1,16 @@
 #pragma once
 
+#include <cstdint>
+
 namespace thaw {
 
 class Model;
 struct Schedule;
 struct TrainOptions;
+
+/// Shards of a global batch that "canonical" runs and sums one by one; 0 by default, where a rank's
+/// share is cut as it likes.
+std::int64_t canonical_shards(const TrainOptions& train);
 
 /// Returns where `train.reduction` can be kept by what it stands beside; throws an agreed
 /// InputError that names the option at fault where it cannot. The same verdict on all ranks. Pure.

@@ -9,6 +9,7 @@
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 #include "core/train/state_tensors.h"
 #include "core/train/step_agreement.h"
@@ -48,13 +49,9 @@ void Trainer::restore() {
   last_loss_ = state.train_loss;
   seconds_before_ = state.seconds;
   stages_ = state.stages;
-  last_evaluation_ = state.last_evaluation;
-  best_evaluation_ = state.best_evaluation;
+  measurements_.restore(state.last_evaluation, state.best_evaluation);
   if (state.in_stage) resumed_ = &state;
-  ResumeReport report;
-  report.step = step_;
-  report.epoch = epoch();
-  report.stage = state.in_stage ? state.stage : "";
+  auto report = report_at<ResumeReport>(place(state.in_stage ? state.stage : ""));
   report.path = parts.resume->folder().string();
   report.ranks = parts_.communicator.size();
   report.ranks_before = state.facts.ranks;
@@ -62,7 +59,7 @@ void Trainer::restore() {
   tell(&TrainingObserver::resume, report);
 }
 
-TrainingState Trainer::state(const StageRun* run, double stage_seconds) const {
+TrainingState Trainer::state(const StageRun* run) const {
   TrainingState state;
   state.step = step_;
   state.cursor = cursor_;
@@ -72,14 +69,14 @@ TrainingState Trainer::state(const StageRun* run, double stage_seconds) const {
   state.in_stage = run != nullptr;
   if (run != nullptr) {
     run->save(state);
-    state.so_far.seconds = stage_seconds;
-    state.evaluation_pending = evaluation_due() && evaluated_step_ != step_;
+    state.so_far.seconds = stage_seconds();
+    state.evaluation_pending = evaluation_due() && !measurements_.evaluated_at(step_);
   } else if (!stages_.empty()) {
     state.stage = stages_.back().name;
   }
   state.stages = stages_;
-  state.last_evaluation = last_evaluation_;
-  state.best_evaluation = best_evaluation_;
+  state.last_evaluation = measurements_.last_evaluation();
+  state.best_evaluation = measurements_.best_evaluation();
   state.facts = parts_.checkpoints.facts;
   state.classes = parts_.checkpoints.classes;
   state.weight_names = parts_.checkpoints.weight_names;
@@ -92,16 +89,16 @@ bool Trainer::checkpoint_due(bool transition) const {
   return every >= 0 && (transition || (every > 0 && step_ % every == 0));
 }
 
-void Trainer::save_checkpoint(const StageRun* run, double stage_seconds, bool transition) {
+void Trainer::save_checkpoint(const StageRun* run, bool transition) {
   CheckpointSaver* saver = parts_.checkpoints.saver;
   if (saver == nullptr) return;
   monitor_.phase(RankPhase::kSaving);
-  const TrainingState now = state(run, stage_seconds);
+  const TrainingState now = state(run);
   CheckpointContent content;
   content.about.place = {step_, transition};
   content.about.epoch = epoch();
   content.about.stage = now.stage;
-  content.about.evaluation_loss = loss_at(last_evaluation_, step_);
+  content.about.evaluation_loss = loss_at(measurements_.last_evaluation(), step_);
   content.about.version = now.facts.version;
   content.state = to_json(now);
   content.configuration = parts_.checkpoints.configuration;
@@ -123,10 +120,7 @@ void Trainer::finish_checkpoint() {
 
 void Trainer::report_checkpoints() {
   for (const SaveReport& saved : parts_.checkpoints.saver->take_reports()) {
-    CheckpointReport report;
-    report.step = saved.place.step;
-    report.epoch = saved.epoch;
-    report.stage = saved.stage;
+    auto report = report_at<CheckpointReport>({saved.place.step, saved.epoch, saved.stage});
     report.transition = saved.place.transition;
     report.path = saved.path;
     report.problem = saved.problem;
@@ -159,13 +153,13 @@ void Trainer::save_last_weights() {
   });
 }
 
-StepVerdict Trainer::agree(const at::Tensor& loss_sum, bool wants_loss) {
+StepVerdict Trainer::agree(const at::Tensor* loss_sum) {
   const CheckpointParts& parts = parts_.checkpoints;
   const bool under_way = parts.saver != nullptr && parts.saver->under_way();
-  if (!wants_loss && !under_way && parts.stop == nullptr) return {};
+  if (loss_sum == nullptr && !under_way && parts.stop == nullptr) return {};
   StepVote vote;
-  vote.loss_sum = wants_loss ? &loss_sum : nullptr;
-  vote.loss_parts = std::max<std::int64_t>(shards(), 1);
+  vote.loss_sum = loss_sum;
+  vote.loss_parts = std::max<std::int64_t>(canonical_shards(parts_.train), 1);
   vote.ready = !under_way || parts.saver->ready();
   if (parts.stop != nullptr) {
     vote.stop = parts.stop->wanted(parts.saver ? parts.saver->slowest_seconds() : 0);
@@ -179,20 +173,9 @@ StepVerdict Trainer::agree(const at::Tensor& loss_sum, bool wants_loss) {
   return verdict;
 }
 
-void Trainer::report_skipped(const StageRun& stage, double loss, double gradient_norm) {
-  SkippedReport report;
-  report.step = step_;
-  report.epoch = epoch();
-  report.stage = stage.stage().name;
-  report.loss = loss;
-  report.gradient_norm = gradient_norm;
-  report.in_a_row = guard_.skipped();
-  tell(&TrainingObserver::skipped, report);
-}
-
-void Trainer::stop_here(const StageRun& run, double stage_seconds) {
+void Trainer::stop_here(const StageRun& run) {
   if (parts_.checkpoints.saver == nullptr) return;
-  save_checkpoint(&run, stage_seconds, /*transition=*/false);
+  save_checkpoint(&run, /*transition=*/false);
   finish_checkpoint();
   if (last_save_problem_.empty()) return;
   RunError error(fmt::format(

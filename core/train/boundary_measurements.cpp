@@ -1,0 +1,139 @@
+#include "core/train/boundary_measurements.h"
+
+#include <fmt/format.h>
+
+#include "core/base/stopwatch.h"
+#include "core/data/dataset.h"
+#include "core/models/batch_norm.h"
+#include "core/models/model.h"
+#include "core/parallel/communicator.h"
+#include "core/parallel/replicas.h"
+#include "core/parallel/step_monitor.h"
+#include "core/train/evaluator.h"
+#include "core/train/freezer.h"
+#include "core/train/reduction_rules.h"
+#include "core/train/retention.h"
+#include "core/train/trainer_parts.h"
+
+namespace thaw {
+namespace {
+
+constexpr const char* kValidation = "validation";
+
+/// What these stages have cost.
+void add_training_cost(EvaluationReport& report, std::span<const StageSummary> stages) {
+  for (const StageSummary& stage : stages) {
+    report.trained_samples += stage.samples;
+    report.training_seconds += stage.training_seconds;
+    report.training_flops += stage.flops();
+  }
+}
+
+}  // namespace
+
+BoundaryMeasurements::BoundaryMeasurements(const Context& context) : context_(context) {
+  const TrainOptions& train = context_.parts.train;
+  if (context_.parts.communicator.size() > 1) {
+    const bool synchronized = train.batch_norm == "synchronized";
+    audit_ = std::make_unique<Audit>(
+        context_.parts.model, context_.parameters, context_.optimizer, context_.parts.communicator,
+        Audit::Settings{.batch_norms = synchronized ? &context_.batch_norms : nullptr,
+                        .frozen_statistics_stay = train.frozen_batch_norm == "keep"});
+  }
+}
+
+void BoundaryMeasurements::enter_stage(const std::set<std::string>& active,
+                                       bool frozen_statistics_stay) {
+  if (audit_ != nullptr) {
+    audit_->enter_stage(active, frozen_statistics_stay);
+  }
+}
+
+void BoundaryMeasurements::settle_buffers() {
+  if (!context_.batch_norms_shared && context_.parts.communicator.size() > 1) {
+    broadcast_tensors(context_.parts.communicator, named_buffers(context_.parts.model));
+  }
+}
+
+void BoundaryMeasurements::audit(const ReportPlace& place) {
+  if (audit_ == nullptr || audited_step_ == place.step) {
+    return;
+  }
+  const Stopwatch watch;
+  context_.monitor.phase(RankPhase::kAudit);
+  audit_->check(place.step == 0 ? "loading"
+                                : fmt::format("step {} of stage \"{}\"", place.step, place.stage));
+  audited_step_ = place.step;
+  auto report = report_at<AuditReport>(place);
+  report.tensors = static_cast<std::int64_t>(audit_->tensors());
+  report.bytes = audit_->bytes();
+  report.seconds = watch.seconds();
+  tell(context_.parts.observers, &TrainingObserver::audit, report);
+}
+
+void BoundaryMeasurements::measure_retention(const ReportPlace& place) {
+  Retention* retention = context_.parts.retention;
+  if (retention == nullptr) {
+    return;
+  }
+  context_.monitor.phase(RankPhase::kEvaluation);
+  RetentionReport report = retention->before();
+  if (place.step > 0) {
+    settle_buffers();
+    const Freezer::EvaluationMode evaluation_mode(context_.freezer);
+    report = retention->measure(context_.parts.communicator);
+  }
+  set_place(report, place);
+  retention_ = {retention->before(), report};
+  tell(context_.parts.observers, &TrainingObserver::retention, report);
+}
+
+MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
+                                            std::span<const StageSummary> stages) {
+  const TrainerParts& parts = context_.parts;
+  evaluated_step_ = place.step;
+  if (!parts.dataset.has_split(kValidation)) {
+    return {};
+  }
+  const Stopwatch watch;
+  context_.monitor.phase(RankPhase::kEvaluation);
+  settle_buffers();
+  const Freezer::EvaluationMode evaluation_mode(context_.freezer);
+  const std::int64_t batch =
+      parts.data.evaluation_batch > 0 ? parts.data.evaluation_batch : parts.data.batch;
+  const ClassCounts counts = thaw::evaluate(parts.model, parts.dataset, kValidation,
+                                            {.batch = batch,
+                                             .read_ahead = parts.data.read_ahead,
+                                             .shards = canonical_shards(parts.train),
+                                             .loss = &parts.loss},
+                                            parts.communicator);
+  auto report = report_at<EvaluationReport>(place);
+  report.split = kValidation;
+  report.loss = counts.mean_loss();
+  report.accuracy = counts.accuracy();
+  report.macro_f1 = counts.macro_f1();
+  report.samples = counts.samples();
+  report.seconds = watch.seconds();
+  add_training_cost(report, stages);
+  context_.monitor.phase(RankPhase::kSaving);
+  report.best = !best_evaluation_ || report.loss < best_evaluation_->loss;
+  last_evaluation_ = report;
+  if (report.best) {
+    best_evaluation_ = report;
+    if (parts.save_best && parts.communicator.rank() == 0) {
+      parts.save_best();
+    }
+  }
+  tell(parts.observers, &TrainingObserver::evaluation, report);
+  return {{"validation/loss", report.loss},
+          {"validation/accuracy", report.accuracy},
+          {"validation/macro-f1", report.macro_f1}};
+}
+
+void BoundaryMeasurements::restore(const std::optional<EvaluationReport>& last,
+                                   const std::optional<EvaluationReport>& best) {
+  last_evaluation_ = last;
+  best_evaluation_ = best;
+}
+
+}  // namespace thaw

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/schedule/triggers.h"
+#include "core/train/audit.h"
+#include "core/train/observer.h"
+
+namespace thaw {
+
+class BatchNorms;
+class Freezer;
+class Optimizer;
+class ParameterTable;
+class StepMonitor;
+struct TrainerParts;
+
+/// What a run measures between two steps: how well the network does on the validation split,
+/// whether the ranks still hold the same values (audit), and how much is left of what the network
+/// knew before (retention).
+///
+/// Each measurement is a collective, and is told to the observers. One instance, one run; belongs
+/// to the training thread.
+class BoundaryMeasurements {
+ public:
+  /// Everything is borrowed.
+  struct Context {
+    const TrainerParts& parts;
+    const ParameterTable& parameters;
+    const Optimizer& optimizer;
+    const BatchNorms& batch_norms;
+    bool batch_norms_shared = false;  ///< their statistics are the same on all ranks
+    Freezer& freezer;
+    StepMonitor& monitor;
+  };
+  explicit BoundaryMeasurements(const Context& context);
+
+  /// A stage begins in which the parameters named are active.
+  void enter_stage(const std::set<std::string>& active, bool frozen_statistics_stay);
+  /// The weights are other ones than after the last step: an audit of that step has not seen them.
+  void weights_changed() { audited_step_ = -1; }
+
+  /// Evaluates on the validation split, and lets the caller's `save_best` keep the best of the run.
+  /// `stages`: those until now, the running one included, whose cost the report tells. Returns the
+  /// metrics by name, none where there is no such split.
+  MetricValues evaluate(const ReportPlace& place, std::span<const StageSummary> stages);
+  /// Compares the ranks' values, once a step at most; nothing at one rank.
+  void audit(const ReportPlace& place);
+  /// Of the place, the stage is the one that ended. Nothing where the run has no retention.
+  void measure_retention(const ReportPlace& place);
+
+  /// Local BatchNorms have moved apart on the ranks; what is evaluated and saved is rank 0's.
+  void settle_buffers();
+
+  /// Of a run that goes on.
+  void restore(const std::optional<EvaluationReport>& last,
+               const std::optional<EvaluationReport>& best);
+  const std::optional<EvaluationReport>& last_evaluation() const { return last_evaluation_; }
+  const std::optional<EvaluationReport>& best_evaluation() const { return best_evaluation_; }
+  /// Whether `evaluate` was called after this step.
+  bool evaluated_at(std::int64_t step) const { return evaluated_step_ == step; }
+  /// The first and the last.
+  const std::vector<RetentionReport>& retention() const { return retention_; }
+
+ private:
+  Context context_;
+  std::unique_ptr<Audit> audit_;  ///< null at one rank
+  std::int64_t audited_step_ = -1;
+  std::int64_t evaluated_step_ = -1;
+  std::optional<EvaluationReport> last_evaluation_, best_evaluation_;
+  std::vector<RetentionReport> retention_;
+};
+
+}  // namespace thaw

@@ -1,0 +1,90 @@
+#include "core/train/guarded_step.h"
+
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/data/training_loader.h"
+#include "core/models/model.h"
+#include "core/parallel/step_monitor.h"
+#include "core/train/gradient_norm.h"
+#include "core/train/optimizer.h"
+#include "core/train/stage_run.h"
+#include "core/train/step_meter.h"
+#include "core/train/trainer_parts.h"
+
+namespace thaw {
+namespace {
+
+/// What is judged is equal on all ranks, so all of them throw together.
+[[noreturn]] void refuse_not_finite(double loss, double norm, std::int64_t step,
+                                    const std::string& stage, std::int64_t skipped) {
+  const std::string what = std::isfinite(loss) ? fmt::format("the gradients' norm is {}", norm)
+                                               : fmt::format("the loss is {}", loss);
+  RunError error(fmt::format(
+      "step {} of stage \"{}\": {}{}; lower the learning rate, or set "
+      "train.clip-norm",
+      step, stage, what,
+      skipped > 0 ? fmt::format(", after {} steps that were skipped for it", skipped - 1) : ""));
+  error.mark_agreed();
+  throw error;
+}
+
+}  // namespace
+
+GuardedStep::GuardedStep(const Context& context)
+    : context_(context), guard_(context.parts.train.not_finite, context.parts.train.skip_limit) {}
+
+GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const TrainingBatch& batch,
+                                      const Request& request) {
+  const TrainerParts& parts = context_.parts;
+  const SampleShare share{batch.batch.size(), batch.global.size()};
+  context_.monitor.phase(RankPhase::kCompute);
+  std::optional<BufferCopies> buffers;
+  if (guard_.watches_each_step()) {
+    buffers.emplace(parts.model);
+  }
+  stage.reducer().begin(share);
+  const at::Tensor loss_sum = stage.compute(batch.batch, share);
+  context_.monitor.phase(RankPhase::kReduction);
+  stage.reducer().finish();
+  context_.monitor.phase(RankPhase::kUpdate);
+
+  Outcome outcome;
+  double gradient_factor = 1;
+  if (stage.clip_norm() > 0 || guard_.watches_each_step()) {
+    outcome.gradient_norm = global_gradient_norm(stage.active_tensors(), parts.communicator);
+  }
+  if (stage.clip_norm() > 0) {
+    gradient_factor = clip_factor(outcome.gradient_norm, stage.clip_norm());
+  }
+  // Before the update, so that a step that went wrong leaves the weights as they were.
+  const bool wants_loss = request.wants_loss || meter.wants_loss() || guard_.watches_each_step();
+  const StepVerdict agreed = context_.agree(wants_loss ? &loss_sum : nullptr);
+  outcome.loss =
+      wants_loss ? agreed.loss_sum / static_cast<double>(share.total) : request.last_loss;
+  outcome.verdict = guard_.judge(outcome.loss, outcome.gradient_norm);
+  if (outcome.verdict == StepVerdictKind::kStop) {
+    refuse_not_finite(outcome.loss, outcome.gradient_norm, request.number, stage.stage().name,
+                      guard_.skipped());
+  }
+  if (outcome.verdict == StepVerdictKind::kGoBack) {
+    return outcome;
+  }
+  const bool commits = outcome.verdict == StepVerdictKind::kCommit;
+  if (!commits) {
+    buffers->restore();
+  }
+  outcome.values = meter.measure(share.total, commits ? outcome.loss : request.last_loss);
+  if (commits) {
+    context_.optimizer.step(stage.class_rates(), gradient_factor);
+  }
+  return outcome;
+}
+
+}  // namespace thaw

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "core/config/configuration.h"
+#include "core/schedule/schedule.h"
+#include "core/train/checkpoint_parts.h"
+#include "core/train/loss.h"
+
+namespace thaw {
+
+class Communicator;
+class Dataset;
+class Model;
+class Retention;
+class StageCoordinator;
+class StepMonitor;
+class TrainingObserver;
+
+/// What a run consists of. Everything is borrowed and must outlive the trainer.
+struct TrainerParts {
+  Model& model;              ///< weights loaded and equal on all ranks, on its device
+  const Dataset& dataset;    ///< splits prepared
+  const Schedule& schedule;  ///< resolved against the model
+  const DataOptions& data;
+  const TrainOptions& train;
+  Communicator& communicator;
+  StageCoordinator& coordinator;
+  std::vector<TrainingObserver*> observers;  ///< called on rank 0 alone
+  LossFunction loss = {};                    ///< empty: cross entropy
+  /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
+  std::function<void()> save_best;
+  /// Called on rank 0 when all stages are done, and checkpoints complete. May be empty. What it
+  /// throws, all ranks throw.
+  std::function<void()> save_last;
+  std::int64_t log_every = 1;        ///< steps between two `step` reports
+  StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
+  std::int64_t audit_every = 0;      ///< steps; 0: ranks compare weights at transitions only
+  Retention* retention = nullptr;    ///< measured at transitions and at the end; null: not
+  CheckpointParts checkpoints = {};  ///< how the run is saved, stopped and gone on with
+};
+
+}  // namespace thaw
