@@ -12,6 +12,7 @@
 #include "core/train/run_folder.h"
 #include "launch/arguments.h"
 #include "launch/checkpoint_weights.h"
+#include "launch/data_file_trial.h"
 #include "launch/inspect_checkpoint.h"
 #include "launch/job.h"
 #include "launch/subcommand.h"
@@ -97,6 +98,7 @@ ExitStatus inspect(const std::vector<std::string>& command_line) {
     }
     print_run(folder);
   } else if (is_hdf5(path)) {
+    try_data_files({path});
     fmt::print("{}\n", Dataset({path}).describe());
   } else {
     print_safetensors(path);

@@ -22,6 +22,7 @@
 #include "dist/communicator/gpu_communicator.h"
 #include "launch/checkpoint_weights.h"
 #include "launch/core_binding.h"
+#include "launch/data_file_trial.h"
 #include "launch/decode_progress.h"
 
 namespace thaw {
@@ -98,8 +99,14 @@ void narrow_training_data(Dataset& dataset, const DataOptions& options,
 
 void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
   const DataOptions& options = setup.configuration().data;
-  setup.dataset =
-      agreed(communicator, [&] { return std::make_shared<Dataset>(expand_files(options.file)); });
+  const std::vector<std::string> files = agreed(communicator, [&] {
+    std::vector<std::string> names = expand_files(options.file);
+    if (setup.topology.local_rank == 0) {
+      try_data_files(names);
+    }
+    return names;
+  });
+  setup.dataset = agreed(communicator, [&] { return std::make_shared<Dataset>(files); });
   const DataCacheOptions cache{.mode = options.cache,
                                .local_processes = setup.topology.local_size,
                                .progress = decode_progress(communicator.rank(), request.monitor)};

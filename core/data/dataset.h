@@ -21,7 +21,9 @@ struct DatasetAttributes;
 /// of pixels scaled to [0, 1] where they are uint8).
 ///
 /// Opening validates everything but the values of samples, and takes no memory for a size before
-/// it is checked against the file. Throws `InputError` naming file, HDF5 dataset and remedy.
+/// it is checked against the file. Throws `InputError` naming file, HDF5 dataset and remedy. A
+/// damaged file may crash HDF5's own library, and the process with it: run `thaw-hdf5-probe` on
+/// files of unknown origin before, as the command does.
 class Dataset {
  public:
   /// `files`: names as `expand_files` returns them; a split is the files' splits of that name, one

@@ -14,9 +14,13 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "files are read as they lie");
 
-/// No filter in use stores less than a 1,032th (deflate's limit, and it can be applied twice, so
-/// some more is allowed); what claims more was made to exhaust memory.
-constexpr std::int64_t kMaxCompression = 16384;
+/// What claims more was made to exhaust memory: deflate stores no less than a 1,032th.
+constexpr std::int64_t kMostDeflated = 1100;
+/// Of other filters, and of deflate applied twice.
+constexpr std::int64_t kMostFiltered = 16384;
+
+/// Of a chunk, which holds less than 2^32 elements.
+constexpr std::int64_t kMostChunkBytes = std::int64_t{1} << 48;
 
 /// A name that can stand in "dtype is …".
 std::string type_name(hid_t type) {
@@ -151,6 +155,13 @@ void Hdf5Dataset::find_storage() {
       const int rank = H5Pget_chunk(creation.get(), H5S_MAX_RANK, dimensions.data());
       if (rank != static_cast<int>(shape_.size())) throw Hdf5Error(where() + ": no chunk shape");
       chunk_.assign(dimensions.begin(), dimensions.begin() + rank);
+      chunk_bytes_ = element_bytes_;
+      for (const std::int64_t dimension : chunk_) {
+        if (dimension <= 0 || dimension > kMostChunkBytes / chunk_bytes_) {
+          throw InputError(where() + ": its chunks have an impossible size; the file is damaged");
+        }
+        chunk_bytes_ *= dimension;
+      }
       find_filters(creation.get());
       break;
     }
@@ -188,6 +199,15 @@ std::string Hdf5Dataset::layout() const {
   return text;
 }
 
+std::int64_t Hdf5Dataset::most_compression() const {
+  int deflated = 0;
+  for (const std::string& filter : filters_) {
+    if (filter == "shuffle" || filter == "fletcher32") continue;
+    deflated += filter == "gzip" ? 1 : 2;
+  }
+  return deflated > 1 ? kMostFiltered : kMostDeflated;
+}
+
 void Hdf5Dataset::require_credible() const {
   if (!missing_filter_.empty()) {
     throw InputError(fmt::format(
@@ -200,7 +220,14 @@ void Hdf5Dataset::require_credible() const {
     throw InputError(fmt::format("{}: needs {} bytes, holds {}; the file is damaged", where(),
                                  bytes(), stored_bytes_));
   }
-  if (bytes() / kMaxCompression > stored_bytes_ + 1) {
+  const std::int64_t most = most_compression();
+  // Whatever is read of a chunk, HDF5 takes memory for all of it.
+  if (stored_bytes_ > 0 && chunk_bytes_ / most > stored_bytes_ + 1) {
+    throw InputError(
+        fmt::format("{}: claims chunks of {} bytes, but only {} are stored; the file is damaged",
+                    where(), chunk_bytes_, stored_bytes_));
+  }
+  if (bytes() / most > stored_bytes_ + 1) {
     throw InputError(
         fmt::format("{}: claims {} bytes but only {} are stored; the file is damaged or was not "
                     "written to its end",

@@ -53,6 +53,7 @@ class Hdf5Dataset {
   void find_type();
   void find_storage();
   void find_filters(std::int64_t creation);
+  std::int64_t most_compression() const;
 
   std::string file_;
   std::string name_;
@@ -66,6 +67,7 @@ class Hdf5Dataset {
   std::int64_t stored_bytes_ = 0;
   std::optional<std::int64_t> address_;
   std::vector<std::int64_t> chunk_;
+  std::int64_t chunk_bytes_ = 0;
   std::vector<std::string> filters_;
   std::string missing_filter_;
 };

@@ -16,9 +16,6 @@ struct SafetensorsHeader {
   std::vector<SafetensorsEntry> entries;  ///< in the order of their data
 };
 
-/// Longest header that is read, as in the reference implementation.
-inline constexpr std::uint64_t kLongestSafetensorsHeader = 100'000'000;
-
 /// Parses and checks the JSON of a header whose file has `data_bytes` after it. `path` is for
 /// messages. Takes memory for the header's own contents alone, whatever sizes it claims.
 /// Throws InputError, as SafetensorsFile says.

@@ -9,10 +9,12 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/models/safetensors.h"
 #include "core/models/safetensors_header.h"
+#include "core/models/safetensors_parts.h"
 
 namespace thaw {
 
@@ -60,53 +62,12 @@ class SafetensorsFile::Mapping {
   std::size_t size_ = 0;
 };
 
-namespace {
-
-/// What a file that is no safetensors probably is, as a clause for the message.
-std::string guess_kind(std::string_view bytes) {
-  if (bytes.starts_with("version https://git-lfs")) {
-    return "; it is a Git LFS pointer: fetch the file itself with `git lfs pull`";
-  }
-  if (bytes.starts_with("PK\x03\x04") || bytes.starts_with("\x80\x02")) {
-    return "; it looks like a PyTorch pickle (.bin, .pt): convert it with Python's "
-           "safetensors.torch.save_file";
-  }
-  return "";
-}
-
-/// The header's JSON; checks its length against the file.
-std::string_view header_text(std::string_view file, const std::string& path) {
-  constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
-  std::uint64_t length = 0;
-  if (file.size() < kLengthBytes) {
-    throw InputError(fmt::format("{}: not a safetensors file: it has {} bytes", path, file.size()));
-  }
-  std::memcpy(&length, file.data(), kLengthBytes);
-  if (length > kLongestSafetensorsHeader || length > file.size() - kLengthBytes) {
-    throw InputError(
-        fmt::format("{}: not a safetensors file, or cut short: a header of {} bytes in a file of "
-                    "{}{}",
-                    path, length, file.size(), guess_kind(file)));
-  }
-  const std::string_view text = file.substr(kLengthBytes, length);
-  if (!text.starts_with('{')) {
-    throw InputError(
-        fmt::format("{}: not a safetensors file: its header does not begin with "
-                    "\"{{\"{}",
-                    path, guess_kind(file)));
-  }
-  return text;
-}
-
-}  // namespace
-
 SafetensorsFile::SafetensorsFile(const std::string& path)
     : path_(path), mapping_(std::make_shared<const Mapping>(path)) {
   const std::string_view file(mapping_->size() > 0 ? mapping_->bytes() : "", mapping_->size());
-  const std::string_view text = header_text(file, path);
-  data_ = text.data() + text.size();
-  const auto data_bytes = static_cast<std::uint64_t>(file.data() + file.size() - data_);
-  SafetensorsHeader header = parse_safetensors_header(text, data_bytes, path);
+  const SafetensorsParts parts = safetensors_parts(file, path);
+  data_ = parts.data.data();
+  SafetensorsHeader header = parse_safetensors_header(parts.header, parts.data.size(), path);
   metadata_ = std::move(header.metadata);
   entries_ = std::move(header.entries);
   for (std::size_t i = 0; i < entries_.size(); ++i) {

@@ -29,8 +29,8 @@ install(TARGETS ${_exported} EXPORT ThawTargets ARCHIVE DESTINATION "${CMAKE_INS
 install(EXPORT ThawTargets NAMESPACE Thaw:: DESTINATION "${_package}")
 if(TARGET thaw)
   # Finds LibTorch and MPI where they were found for the build.
-  set_target_properties(thaw PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
-  install(TARGETS thaw RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT command)
+  set_target_properties(thaw thaw_hdf5_probe PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS thaw thaw_hdf5_probe RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT command)
 endif()
 install(CODE "set(THAW_SOURCE [[${PROJECT_SOURCE_DIR}]])
               set(THAW_HEADERS_INTO \"\${CMAKE_INSTALL_PREFIX}/include\")")

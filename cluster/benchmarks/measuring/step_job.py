@@ -89,7 +89,7 @@ def model_section(model: dict) -> dict:
     return section | {"head": head, "depth": model["depth"]}
 
 
-def _configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
+def configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
     train = {
         "precision": job.precision,
         "optimizer": job.optimizer["name"],
@@ -117,7 +117,7 @@ def _configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
 def _run_thaw(
     job: StepJob, program: list[str], stage: Stage, folder: str, environment: dict
 ) -> dict:
-    config = thaw_command.write_configuration(folder, *_configuration(job, stage))
+    config = thaw_command.write_configuration(folder, *configuration(job, stage))
     command = [*job.launcher, *program]
     result = thaw_command.train(command, config, folder, environment, job.timeout)
     (row,) = result["summary"]["stages"]
