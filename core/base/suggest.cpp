@@ -6,6 +6,11 @@
 namespace thaw {
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
+  // It is at least this. So far apart, nobody takes one for the other, and a key of megabytes is
+  // not worth minutes.
+  constexpr std::size_t kFarApart = 100;
+  const std::size_t least = a.size() > b.size() ? a.size() - b.size() : b.size() - a.size();
+  if (least > kFarApart) return least;
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 1; i <= a.size(); ++i) {

@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::string_view kStagePrefix = "schedule.stage.";
 constexpr std::int64_t kLargestFile = 16 << 20;
+/// Names that are looked for to suggest them: enough for a person, little for a file of 16 MiB.
+constexpr int kMostSuggestions = 100;
 
 std::vector<std::string> keys_of(std::string_view section) {
   std::vector<std::string> keys;
@@ -84,7 +86,7 @@ class DocumentReader {
     const std::string key = dot == std::string::npos ? "" : flag.key.substr(dot + 1);
     const Option* option = find_option(section, key);
     if (!option) {
-      problems_.add(where, flag.key, "unknown option" + suggestion(section, key, true));
+      problems_.add(where, flag.key, "unknown option" + suggested(section, key, true));
       return;
     }
     const auto before = document_.given.find(flag.key);
@@ -112,6 +114,10 @@ class DocumentReader {
   }
 
  private:
+  std::string suggested(const std::string& section, const std::string& key, bool as_flag) {
+    return suggestions_++ < kMostSuggestions ? suggestion(section, key, as_flag) : "";
+  }
+
   void report_unknown_section(const std::string& section, const Location& where,
                               const Setting& setting) {
     if (setting.table()) {
@@ -122,7 +128,7 @@ class DocumentReader {
                                  : fmt::format("unknown section; did you mean [{}]?", near));
     } else {
       problems_.add(where, section,
-                    "unknown key outside of all sections" + suggestion("", section, false));
+                    "unknown key outside of all sections" + suggested("", section, false));
     }
   }
 
@@ -136,7 +142,7 @@ class DocumentReader {
     } else if (const Option* option = find_option(section, entry.key)) {
       read_option(*option, entry.setting);
     } else {
-      problems_.add(entry.where, name, "unknown key" + suggestion(section, entry.key, false));
+      problems_.add(entry.where, name, "unknown key" + suggested(section, entry.key, false));
     }
   }
 
@@ -164,6 +170,7 @@ class DocumentReader {
   ConfigurationDocument document_;
   std::set<std::string> attempted_;  // given, well or badly: not missing
   Problems problems_;
+  int suggestions_ = 0;
 };
 
 }  // namespace

@@ -60,9 +60,61 @@ Setting convert(const toml::node& node, const std::string& path) {
   return setting;
 }
 
+/// toml++ nests a table for each part of `a.b.c = 1`, without a limit of its own, and tables are
+/// freed and converted by recursion: a long enough key would exhaust the stack. (Nested values it
+/// limits to 256.) No option has so many.
+constexpr int kMostDots = 16;
+
+/// Where the string that begins at `start` ends. Counts the lines in it.
+std::size_t end_of_string(std::string_view text, std::size_t start, std::int64_t& line) {
+  const char quote = text[start];
+  const std::string three(3, quote);
+  const bool lines = text.substr(start, 3) == three;
+  for (std::size_t i = start + (lines ? 3 : 1); i < text.size(); ++i) {
+    const bool escape = quote == '"' && text[i] == '\\' && i + 1 < text.size();
+    if (escape) ++i;
+    if (text[i] == '\n') {
+      if (!lines) return i;
+      ++line;
+    }
+    if (escape) continue;
+    if (!lines && text[i] == quote) return i + 1;
+    if (lines && text.substr(i, 3) == three) {
+      // Up to two more quotes before the closing three belong to the string.
+      return std::min({text.find_first_not_of(quote, i), i + 5, text.size()});
+    }
+  }
+  return text.size();
+}
+
+/// The line of the first key of more than kMostDots dots, or 0.
+std::int64_t line_of_deep_key(std::string_view text) {
+  std::int64_t line = 1;
+  int dots = 0;
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    if (c == '"' || c == '\'') {
+      i = end_of_string(text, i, line);
+      continue;
+    }
+    if (c == '#') {
+      i = std::min(text.find('\n', i), text.size());
+      continue;
+    }
+    if (c == '.' && ++dots > kMostDots) return line;
+    if (std::string_view("\n=,{}[]").find(c) != std::string_view::npos) dots = 0;
+    if (c == '\n') ++line;
+    ++i;
+  }
+  return 0;
+}
+
 }  // namespace
 
 Setting read_toml(std::string_view text, const std::string& path) {
+  if (const std::int64_t line = line_of_deep_key(text)) {
+    throw InputError(fmt::format("{}:{}: a key of more than {} parts", path, line, kMostDots + 1));
+  }
   try {
     return convert(toml::parse(text, std::string_view(path)), path);
   } catch (const toml::parse_error& error) {

@@ -44,6 +44,6 @@ int main(int count, char** values) {
     } catch (const thaw::InputError& error) {
       fmt::print("{}\n", error.what());
     }
+    fmt::print("peak memory: {}\n", thaw::peak_resident_bytes());
   }
-  fmt::print("peak memory: {}\n", thaw::peak_resident_bytes());
 }

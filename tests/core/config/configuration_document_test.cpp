@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/base/stopwatch.h"
 #include "core/config/option_table.h"
 #include "core/config/options_writer.h"
 
@@ -29,6 +30,33 @@ std::string message_of(const std::string& text, const std::vector<Override>& ove
     return error.what();
   }
   return "no error";
+}
+
+/// "a.a.a" of so many parts.
+std::string parts(int count) {
+  std::string key = "a";
+  for (int i = 1; i < count; ++i) key += ".a";
+  return key;
+}
+
+TEST(ReadConfiguration, RefusesKeysThatWouldExhaustTheStack) {
+  for (const char* before : {"", "x = \"\\\\\" # .\n", "x = '\\'\n", "x = \"\"\"a\"\"\"\"\n",
+                             "x = { y = '''a''''', ", "["}) {
+    const std::string message = message_of(before + parts(2'000'000) + " = 1");
+    EXPECT_THAT(message, HasSubstr("a key of more than 17 parts")) << before;
+  }
+  EXPECT_THAT(message_of("\n\n" + parts(18) + " = 1"), HasSubstr("a.toml:3: a key of more"));
+  EXPECT_THAT(message_of(parts(17) + " = 1"), testing::Not(HasSubstr("parts")));
+  const std::string dots(100, '.');
+  EXPECT_EQ(message_of(with_required("data.cache = \"" + dots + "/x\" # " + dots)), "no error");
+}
+
+TEST(ReadConfiguration, IsQuickWithMegabytesOfWrongKeys) {
+  std::string text = std::string(2'000'000, 'a') + " = 1\n[train]\n";
+  for (int i = 0; i < 30'000; ++i) text += "batchsize" + std::to_string(i) + " = 1\n";
+  const Stopwatch watch;
+  EXPECT_THAT(message_of(text), HasSubstr("train.batchsize29999: unknown key"));
+  EXPECT_LT(watch.seconds(), 10);
 }
 
 TEST(ReadConfiguration, TakesEverySectionAndKeepsTheOtherDefaults) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <iterator>
 
 #include "core/base/error.h"
 #include "tests/core/data/hdf5_writer.h"
@@ -65,6 +66,32 @@ TEST(ReadOnTrial, DecodesChunks) {
   file << std::string(size, '\xff');
   file.close();
   EXPECT_THAT(failure_of_trial(path), HasSubstr("/train: " + path + ": /train/tokens: rows"));
+}
+
+/// All of the file at `path`.
+std::string bytes_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// HDF5 takes memory for a whole chunk before it finds that the file does not hold it.
+TEST(ReadOnTrial, FindsChunksLargerThanTheirFile) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.h5";
+  {
+    Hdf5Writer file(path);
+    file.write("/train/labels", {40}, std::vector<std::int64_t>(40),
+               {.chunk = {16}, .max_shape = {H5S_UNLIMITED}});
+    file.write("/train/inputs", {40, 1, 1, 1}, std::vector<std::uint8_t>(40));
+  }
+  EXPECT_EQ(failure_of_trial(path), "no error");
+  // The layout's dimensions: of the chunk, and of the element.
+  std::string bytes = bytes_of(path);
+  const std::size_t place = bytes.find(std::string("\x10\0\0\0\x08\0\0\0", 8));
+  ASSERT_NE(place, std::string::npos);
+  bytes[place + 3] = 4;
+  std::ofstream(path, std::ios::binary) << bytes;
+  EXPECT_THAT(failure_of_trial(path), HasSubstr("/train/labels: claims chunks of 536871040 bytes"));
 }
 
 TEST(ReadOnTrial, FindsWhatADatasetRefuses) {

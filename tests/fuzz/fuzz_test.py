@@ -1,0 +1,98 @@
+"""What reads files, under libFuzzer with AddressSanitizer and UndefinedBehaviorSanitizer.
+
+Each target must live through its inputs without a crash, without one that takes longer than
+25 seconds, and without an allocation of more than 256 MB. The targets are built by clang, in
+`build-fuzz`. The environment may say
+  THAW_FUZZ_SECONDS  how long each runs (6), from a fixed seed
+  THAW_FUZZ_RUNS     how many inputs each gets instead (`soak`: 1,000,000), from another seed each time
+  THAW_FUZZ_CORPUS   a folder that keeps what was found to be of interest
+What fails lies in `build-fuzz/findings`; `build-fuzz/tests/fuzz/SUBJECT_fuzz FILE` runs it again.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import starting_points
+
+BUILD = starting_points.ROOT / "build-fuzz"  # of the preset
+FINDINGS = BUILD / "findings"
+SECONDS = os.environ.get("THAW_FUZZ_SECONDS", "6")
+RUNS = os.environ.get("THAW_FUZZ_RUNS")
+LIMITS = ["-timeout=25", "-rss_limit_mb=2048", "-malloc_limit_mb=256", "-max_len=4096",
+          "-detect_leaks=0"]
+
+
+def has_libfuzzer():
+    if not shutil.which("clang++"):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder) / "a.cpp"
+        source.write_text('extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) '
+                          "{ return 0; }\n", encoding="utf-8")
+        done = subprocess.run(["clang++", "-fsanitize=fuzzer,address,undefined", str(source), "-o",
+                               f"{folder}/a"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def build():
+    torch = os.environ.get("THAW_TORCH")
+    configure = ["cmake", "--preset", "fuzz"]
+    for command in (configure + ([f"-DTHAW_TORCH={torch}"] if torch else []),
+                    ["cmake", "--build", "--preset", "fuzz", "--parallel", "2"]):
+        done = subprocess.run(command, cwd=starting_points.ROOT, text=True, capture_output=True,
+                              check=False)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{done.stdout[-5000:]}{done.stderr[-5000:]}")
+
+
+class Fuzz(unittest.TestCase):
+    def fuzz(self, subject):
+        with tempfile.TemporaryDirectory(prefix="thaw-fuzz-") as folder:
+            corpus = pathlib.Path(os.environ.get("THAW_FUZZ_CORPUS", folder)) / subject
+            corpus.mkdir(parents=True, exist_ok=True)
+            dictionary = pathlib.Path(folder) / "words"
+            starting_points.write(subject, corpus, dictionary)
+            words = [f"-dict={dictionary}"] if dictionary.stat().st_size > 0 else []
+            FINDINGS.mkdir(exist_ok=True)
+            length = [f"-runs={RUNS}"] if RUNS else [f"-max_total_time={SECONDS}", "-seed=1"]
+            done = subprocess.run(
+                [BUILD / "tests" / "fuzz" / f"{subject}_fuzz", corpus, *words,
+                 f"-artifact_prefix={FINDINGS}/{subject}-", "-print_final_stats=1", *LIMITS,
+                 *length],
+                env=dict(os.environ, UBSAN_OPTIONS="print_stacktrace=1"), text=True,
+                errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout[-8000:])
+        executed = re.search(r"number_of_executed_units: (\d+)", done.stdout)
+        self.assertIsNotNone(executed, done.stdout[-2000:])
+        coverage = re.findall(r"cov: (\d+)", done.stdout)
+        print(f"{subject}: {executed[1]} inputs, coverage {coverage[0]} -> {coverage[-1]}",
+              flush=True)
+        self.assertGreater(int(executed[1]), 20)  # beside other tests
+
+    def test_configuration(self):
+        self.fuzz("configuration")
+
+    def test_safetensors(self):
+        self.fuzz("safetensors")
+
+    def test_manifest(self):
+        self.fuzz("manifest")
+
+    def test_dataset(self):
+        self.fuzz("dataset")
+
+
+if __name__ == "__main__":
+    if not has_libfuzzer():
+        print("SKIPPED: no clang++ with libFuzzer (on Debian: apt-get install clang "
+              "libclang-rt-dev)", flush=True)
+        sys.exit(77)
+    build()
+    unittest.main(verbosity=2)

@@ -1,0 +1,85 @@
+"""What fuzzing starts from: for each target a few inputs, and words that its inputs are made of.
+
+Both are taken from the project's own texts, so that a new option or a new dtype is among them.
+"""
+
+import json
+import pathlib
+import re
+import struct
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+REQUIRED = 'model.architecture = "bert"\ndata.file = "a.h5"\n'
+
+
+def read(pattern):
+    return "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob(pattern)))
+
+
+def literals(pattern):
+    """Strings of C++ sources that look like a name or a value."""
+    return sorted(set(re.findall(r'"([A-Za-z_][\w./-]{0,40})"', read(pattern))))
+
+
+def configuration():
+    texts = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("configs/*.toml"))]
+    texts += re.findall(r"```toml\n(.*?)```", read("README.md"), re.DOTALL)
+    for folder in ("config", "schedule"):  # what the unit tests read, sound and unsound
+        texts += re.findall(r'R"\((.*?)\)"', read(f"tests/core/{folder}/*.cpp"), re.DOTALL)
+    inputs = [text if "architecture" in text else REQUIRED + text for text in texts]
+    inputs.append(REQUIRED + 'schedule.preset = "top-down"\nschedule.learning-rate = 1e-3\n'
+                  "\x01--train.optimizer=sgd\n--data.batch\n8\n"
+                  "--schedule.stage.head.until.epochs=2\n--schedule.learning-rate=1e-2")
+    syntax = ["[[schedule.stage]]", "\n", " = ", "{ ", " }", "[", "]", '"', '"""', "'''", "\\u0000",
+              "1e-3", "1e308", "nan", "inf", "-1", "9223372036854775807", "0x7f", "true",
+              "1979-05-27", "#", "\x01--"]
+    words = literals("core/config/*.cpp") + literals("core/schedule/*.cpp") + syntax
+    return [text.encode() for text in inputs], words
+
+
+def safetensors():
+    header = {"__metadata__": {"format": "pt"},
+              "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+              "b": {"dtype": "BF16", "shape": [], "data_offsets": [24, 26]},
+              "c": {"dtype": "I64", "shape": [0, 7], "data_offsets": [26, 26]}}
+    text = json.dumps(header).encode()
+    bare = json.dumps({"a": {"dtype": "U8", "shape": [300], "data_offsets": [0, 300]}}).encode()
+    inputs = [struct.pack("<Q", len(text)) + text + bytes(26),
+              b"\x01" + struct.pack("<H", 26) + text, b"\x01" + struct.pack("<H", 300) + bare,
+              b"\x01\0\0{}", struct.pack("<Q", 1 << 63) + b"{"]
+    return inputs, literals("core/models/safetensors_header.cpp") + [
+        '":{"', '"},"', "[", "]", "0", "18446744073709551615", "9223372036854775807", "-1", "1e9"]
+
+
+def manifest():
+    files = ["state.json", "config.resolved.toml", "shard-0-of-2.safetensors",
+             "shard-1-of-2.safetensors"]
+    body = {"format": "thaw checkpoint", "version": 1, "step": 500, "transition": True,
+            "epoch": 0.5, "stage": "upper", "evaluation_loss": 0.25, "ranks": 2,
+            "written": "2026-01-01T00:00:00Z", "thaw": "0.1.0",
+            "files": [{"name": name, "bytes": 17, "checksum": "a" * 32} for name in files],
+            "checksum": "0" * 32}
+    one = dict(body, ranks=1, files=[{"name": name, "bytes": 1, "checksum": ""} for name in
+                                     (*files[:2], "shard-0-of-1.safetensors")])
+    del one["evaluation_loss"]
+    inputs = [(json.dumps(each, indent=1) + "\n").encode() for each in (body, one)]
+    return inputs, literals("core/checkpoint/manifest.cpp") + files + [
+        "1048576", "2147483648", "-1", "1e400", "null", "true", "[]", "{}", "\\ud800", "../"]
+
+
+def dataset():
+    """Choices of tests/fuzz/odd_hdf5_file.cpp: bytes without a form."""
+    return [bytes((7 * i * k + i) % 256 for i in range(200)) for k in range(1, 9)], []
+
+
+SUBJECTS = {"configuration": configuration, "safetensors": safetensors, "manifest": manifest,
+            "dataset": dataset}
+
+
+def write(subject, corpus, dictionary):
+    """Puts the subject's inputs into the folder `corpus`, its words into the file `dictionary`."""
+    inputs, words = SUBJECTS[subject]()
+    for number, data in enumerate(inputs):
+        (corpus / f"start-{number:03}").write_bytes(data)
+    quoted = ["".join(f"\\x{byte:02x}" for byte in word.encode()) for word in words]
+    dictionary.write_text("".join(f'"{word}"\n' for word in quoted), encoding="utf-8")
