@@ -8,13 +8,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <map>
+#include <thread>
 
 #include "core/base/error.h"
+#include "launch/stop_signals.h"
 
 namespace thaw {
 namespace {
+
+constexpr std::chrono::milliseconds kBetweenLooks{20};
 
 pid_t start(const ChildJob& job) {
   std::vector<char*> arguments;
@@ -56,18 +61,22 @@ class Running {
   std::size_t count() const { return jobs_.size(); }
   void start(const ChildJob& job, std::size_t index) { jobs_[thaw::start(job)] = index; }
 
-  /// Waits for one of them: its index and status.
+  /// Waits for one of them: its index and status; or for a signal that stops all, which throws.
   std::pair<std::size_t, int> wait() {
     for (;;) {
       int waited = 0;
-      const pid_t process = waitpid(-1, &waited, 0);
-      if (process < 0 && errno == EINTR) continue;
-      if (process < 0) throw RunError(fmt::format("waiting for a job: {}", std::strerror(errno)));
+      const pid_t process = waitpid(-1, &waited, WNOHANG);
+      if (process < 0 && errno != EINTR) {
+        throw RunError(fmt::format("waiting for a job: {}", std::strerror(errno)));
+      }
       const auto found = jobs_.find(process);
-      if (found == jobs_.end()) continue;  // not ours
-      const std::size_t index = found->second;
-      jobs_.erase(found);
-      return {index, status_of(waited)};
+      const bool ended = found != jobs_.end();
+      const std::size_t index = ended ? found->second : 0;
+      if (ended) jobs_.erase(found);
+      // Looked at after the child, which may have died of the same signal.
+      if (StopSignals::came()) throw JobsStopped("stopped by a signal");
+      if (ended) return {index, status_of(waited)};
+      std::this_thread::sleep_for(kBetweenLooks);
     }
   }
 
@@ -79,6 +88,7 @@ class Running {
 
 void run_jobs(const std::vector<ChildJob>& jobs, int parallel,
               const std::function<void(std::size_t, int)>& ended) {
+  const StopSignals signals(/*terminations=*/true);
   Running running;
   std::size_t next = 0;
   while (next < jobs.size() || running.count() > 0) {

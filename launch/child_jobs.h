@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
+
 namespace thaw {
 
 /// A program to be run to its end.
@@ -15,10 +17,17 @@ struct ChildJob {
   std::filesystem::path errors;      ///< and what it says on standard error here; may be the same
 };
 
+/// A signal asked this process to stop while jobs were under way: they have been ended.
+class JobsStopped : public RunError {
+ public:
+  using RunError::RunError;
+};
+
 /// Runs jobs, at most `parallel` (> 0) at a time and in order of their beginning. `ended` is called
 /// as each ends, with its index and its exit status (128 plus the signal that killed it); what it
-/// throws ends the jobs under way too. They share the terminal's signals with this process. Throws
-/// RunError where a job cannot be started.
+/// throws ends the jobs under way too. They share the terminal's signals with this process; a
+/// signal that came to this process alone ends them as well (JobsStopped). Throws RunError where a
+/// job cannot be started.
 void run_jobs(const std::vector<ChildJob>& jobs, int parallel,
               const std::function<void(std::size_t job, int status)>& ended);
 

@@ -1,16 +1,16 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <charconv>
-#include <set>
-#include <sstream>
+#include <filesystem>
+#include <limits>
+#include <optional>
 
 #include "core/base/error.h"
-#include "dist/communicator/cpu_share.h"
 #include "launch/arguments.h"
+#include "launch/child_jobs.h"
 #include "launch/compare_plan.h"
 #include "launch/compare_session.h"
 #include "launch/job.h"
+#include "launch/option_values.h"
 #include "launch/subcommand.h"
 
 namespace thaw {
@@ -44,71 +44,33 @@ ArgumentParser make_parser() {
   return parser;
 }
 
-std::vector<std::string> split_list(const std::string& text) {
-  std::vector<std::string> items;
-  std::istringstream stream(text);
-  for (std::string item; std::getline(stream, item, ',');) {
-    if (!item.empty()) items.push_back(item);
-  }
-  return items;
-}
-
-double number_of(const std::string& option, const std::string& text, double above, double most) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value > above) ||
-      value > most) {
-    throw InputError(fmt::format("--{} {}: expected a number above {:g}{}", option, text, above,
-                                 most < 1e15 ? fmt::format(", at most {:g}", most) : ""));
-  }
-  return value;
-}
-
 std::vector<double> numbers_of(const std::string& option, const std::string& text, double most) {
   std::vector<double> numbers;
-  for (const std::string& item : split_list(text)) {
-    numbers.push_back(number_of(option, item, 0, most));
+  for (const std::string& item : list_of(option, text)) {
+    numbers.push_back(positive_number_of(option, item, most));
   }
   return numbers;
 }
 
-std::int64_t count_of(const std::string& option, const std::string& text) {
-  const double value = number_of(option, text, 0, 1e6);
-  if (value != static_cast<double>(static_cast<std::int64_t>(value))) {
-    throw InputError(fmt::format("--{} {}: expected a whole number", option, text));
-  }
-  return static_cast<std::int64_t>(value);
-}
-
-void refuse_twice(const std::string& option, const std::vector<std::string>& items) {
-  if (std::set<std::string>(items.begin(), items.end()).size() != items.size()) {
-    throw InputError(fmt::format("--{} {}: names one twice", option, fmt::join(items, ",")));
-  }
-}
-
 CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
+  constexpr double kAny = std::numeric_limits<double>::max();
+  const auto count = [&](const std::string& name) {
+    return whole_number_of("--" + name, arguments[name], 1);
+  };
   CompareRequest request;
   request.configuration = arguments["CONFIG"];
   request.overrides = arguments.overrides;
-  request.schedules = split_list(arguments["schedules"]);
-  refuse_twice("schedules", request.schedules);
-  refuse_twice("fractions", split_list(arguments["fractions"]));
-  refuse_twice("learning-rates", split_list(arguments["learning-rates"]));
-  request.seeds = count_of("seeds", arguments["seeds"]);
-  request.fractions = numbers_of("fractions", arguments["fractions"], 1);
-  request.learning_rates = numbers_of("learning-rates", arguments["learning-rates"], 1e15);
-  request.budget = arguments["budget"];
-  request.parallel = count_of("parallel", arguments["parallel"]);
-  request.ranks = count_of("ranks", arguments["ranks"]);
-  if (!arguments["target"].empty()) {
-    request.target = number_of("target", arguments["target"], 0, 1);
+  request.schedules = list_of("--schedules", arguments["schedules"]);
+  request.seeds = count("seeds");
+  request.fractions = numbers_of("--fractions", arguments["fractions"], 1);
+  if (!arguments["learning-rates"].empty()) {
+    request.learning_rates = numbers_of("--learning-rates", arguments["learning-rates"], kAny);
   }
-  if (request.schedules.empty()) throw InputError("--schedules: names none");
-  if (request.fractions.empty()) throw InputError("--fractions: names none");
-  const std::set<std::string> budgets = {"samples", "seconds", "flops"};
-  if (!budgets.contains(request.budget)) {
-    throw InputError(
-        fmt::format("--budget {}: expected samples, seconds or flops", request.budget));
+  request.budget = word_of("--budget", arguments["budget"], {"samples", "seconds", "flops"});
+  request.parallel = count("parallel");
+  request.ranks = count("ranks");
+  if (!arguments["target"].empty()) {
+    request.target = positive_number_of("--target", arguments["target"], 1);
   }
   if (request.budget == "seconds" && request.parallel > 1) {
     throw InputError(
@@ -122,8 +84,6 @@ CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
       }
     }
   }
-  request.threads = threads_beside_others(
-      request, static_cast<std::int64_t>(physical_cores(allowed_cpus()).size()));
   return request;
 }
 
@@ -138,7 +98,13 @@ ExitStatus compare(const std::vector<std::string>& command_line) {
       arguments["output"].empty()
           ? std::filesystem::path("runs") / ("compare-" + configuration.stem().string())
           : std::filesystem::path(arguments["output"]);
-  CompareSession(request_of(arguments), folder).run();
+  try {
+    CompareSession(request_of(arguments), folder).run();
+  } catch (const JobsStopped& stopped) {
+    fmt::print("{}; what has ended is kept in {}: the same command goes on\n", stopped.what(),
+               folder.string());
+    return ExitStatus::kRequeue;
+  }
   return ExitStatus::kDone;
 }
 

@@ -54,10 +54,8 @@ std::vector<PlannedRun> compared_runs(const CompareRequest& request) {
   return runs;
 }
 
-std::int64_t threads_beside_others(const CompareRequest& request, std::int64_t cores) {
-  const bool configured =
-      std::any_of(request.overrides.begin(), request.overrides.end(),
-                  [](const Override& each) { return each.key == "train.threads"; });
+std::int64_t threads_beside_others(const CompareRequest& request, bool configured,
+                                   std::int64_t cores) {
   if (request.parallel == 1 || configured) return 0;
   return std::max<std::int64_t>(1, cores / (request.parallel * request.ranks));
 }

@@ -20,13 +20,15 @@ struct CompareRequest {
   std::string budget = "samples";      ///< or seconds, flops
   std::int64_t parallel = 1;
   std::int64_t ranks = 1;        ///< of each run
-  std::int64_t threads = 0;      ///< of each rank; 0: as configured
+  std::int64_t threads = 0;      ///< of each rank; 0: as configured; see threads_beside_others
   std::optional<double> target;  ///< accuracy to be reached
 };
 
 /// The threads of each rank where several runs share `cores`: each its part, and at least one. 0,
-/// as configured, where runs are made one by one or the request's own flags say how many.
-std::int64_t threads_beside_others(const CompareRequest& request, std::int64_t cores);
+/// as configured, where runs are made one by one or the configuration, file or flags, says how many
+/// (`configured`).
+std::int64_t threads_beside_others(const CompareRequest& request, bool configured,
+                                   std::int64_t cores);
 
 /// One training run of a comparison.
 struct PlannedRun {

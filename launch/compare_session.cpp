@@ -14,6 +14,7 @@
 #include "core/data/dataset.h"
 #include "core/parallel/self_communicator.h"
 #include "core/train/run_folder.h"
+#include "dist/communicator/cpu_share.h"
 #include "launch/child_jobs.h"
 #include "launch/run_setup.h"
 #include "launch/version.h"
@@ -65,6 +66,9 @@ CompareSession::CompareSession(CompareRequest request, fs::path folder)
 
 void CompareSession::run() {
   for (const std::string& schedule : request_.schedules) checked_[schedule] = check(schedule);
+  const auto cores = static_cast<std::int64_t>(physical_cores(allowed_cpus()).size());
+  request_.threads =
+      threads_beside_others(request_, checked_.begin()->second.threads_configured, cores);
   claim_folder();
   set_lengths();
   choose_rates();
@@ -97,7 +101,8 @@ CompareSession::CheckedSchedule CompareSession::check(const std::string& schedul
         fmt::format("{}: schedules are compared on a validation split, and the data has none",
                     request_.configuration));
   }
-  return {agreed_schedule(setup, *alone).stages.size(), epochs, setup.dataset->has_split("test")};
+  return {agreed_schedule(setup, *alone).stages.size(), epochs, setup.dataset->has_split("test"),
+          setup.document.given.contains("train.threads")};
 }
 
 /// The folder belongs to one request: another one's runs would be taken for this one's.

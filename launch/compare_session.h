@@ -27,6 +27,7 @@ class CompareSession {
     std::size_t stages = 0;
     double epochs = 0;
     bool has_test = false;
+    bool threads_configured = false;
   };
   /// A program, what it is called, and where its output goes once it has ended well ("": only its
   /// log is kept).

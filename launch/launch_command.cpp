@@ -3,22 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
+#include <limits>
 
 #include "core/base/error.h"
+#include "launch/option_values.h"
 
 namespace thaw {
 namespace {
 
-int number_of(const std::string& text, const std::string& option, int least) {
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < least) {
-    throw InputError(
-        fmt::format("launch: {} {}: must be a number of at least {}", option, text, least));
-  }
-  return number;
+int number_of(const std::string& option, const std::string& text, int least) {
+  const std::int64_t number = whole_number_of(option, text, least);
+  return static_cast<int>(std::min<std::int64_t>(number, std::numeric_limits<int>::max()));
 }
 
 /// Lives at the end that brought no newer checkpoint than the one before them.
@@ -46,10 +42,10 @@ LaunchRequest parse_launch(const std::vector<std::string>& arguments) {
     } else if (std::next(each) == dashes) {
       throw InputError(fmt::format("launch: {} needs a number", *each));
     } else if (*each == "--restarts") {
-      request.restarts = number_of(*std::next(each), *each, 0);
+      request.restarts = number_of(*each, *std::next(each), 0);
       ++each;
     } else {
-      request.ranks = number_of(*std::next(each), *each, 1);
+      request.ranks = number_of(*each, *std::next(each), 1);
       ++each;
     }
   }

@@ -1,17 +1,19 @@
 #include <fmt/format.h>
 
-#include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <set>
-#include <sstream>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/compare/scaling.h"
+#include "core/data/dataset.h"
 #include "core/parallel/self_communicator.h"
 #include "core/train/run_folder.h"
 #include "launch/arguments.h"
 #include "launch/child_jobs.h"
 #include "launch/job.h"
+#include "launch/option_values.h"
 #include "launch/run_setup.h"
 #include "launch/subcommand.h"
 #include "launch/version.h"
@@ -25,13 +27,16 @@ constexpr std::int64_t kWarmUp = 3;  ///< steps of a stage that do not count
 
 ArgumentParser make_parser() {
   ArgumentParser parser(
-      "scale CONFIG.toml [--ranks 1,2,4] [--weak yes] [--SECTION.KEY VALUE ...]",
+      "scale CONFIG.toml [--ranks 1,2,4] [--scaling strong,weak] [--SECTION.KEY VALUE ...]",
       "Measures how each stage's step time follows the number of ranks: runs some steps of each "
-      "stage at each number, again and again, and prints medians with confidence intervals.");
+      "stage at each number, again and again, and prints medians with confidence intervals, split "
+      "into data, compute and communication that nothing hides.");
   parser.positional("CONFIG", "the configuration file; its schedule is a preset");
   parser.option("ranks", "numbers of ranks, comma-separated", "1,2,4");
-  parser.option("weak", "yes: the global batch grows with the ranks, data.batch being one rank's",
-                "no");
+  parser.option("scaling",
+                "strong: the global batch is data.batch at any number of ranks; weak: that many "
+                "for each rank; or both, comma-separated",
+                "strong,weak");
   parser.option("repetitions", "of each number of ranks", "5");
   parser.option("steps", "of each stage that count, after 3 of warm-up", "10");
   parser.option("launcher", "mpirun, or srun within an allocation of Slurm", "mpirun");
@@ -40,28 +45,11 @@ ArgumentParser make_parser() {
   return parser;
 }
 
-std::int64_t count_of(const std::string& option, const std::string& text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1) {
-    throw InputError(fmt::format("--{} {}: expected a whole number above 0", option, text));
-  }
-  return value;
-}
-
-std::set<std::int64_t> rank_counts(const std::string& text) {
-  std::set<std::int64_t> counts;
-  std::istringstream stream(text);
-  for (std::string item; std::getline(stream, item, ',');) counts.insert(count_of("ranks", item));
-  if (counts.empty()) throw InputError("--ranks: names none");
-  return counts;
-}
-
 struct ScaleRequest {
   std::string configuration;
   std::vector<Override> overrides;
   std::set<std::int64_t> ranks;
-  bool weak = false;
+  std::vector<Scaling> scalings;
   std::int64_t repetitions = 5, steps = 10;
   std::string launcher;
   fs::path folder;
@@ -71,17 +59,16 @@ ScaleRequest request_of(const ArgumentParser::Parsed& arguments) {
   ScaleRequest request;
   request.configuration = arguments["CONFIG"];
   request.overrides = arguments.overrides;
-  request.ranks = rank_counts(arguments["ranks"]);
-  if (arguments["weak"] != "yes" && arguments["weak"] != "no") {
-    throw InputError(fmt::format("--weak {}: expected yes or no", arguments["weak"]));
+  for (const std::string& each : list_of("--ranks", arguments["ranks"])) {
+    request.ranks.insert(whole_number_of("--ranks", each, 1));
   }
-  request.weak = arguments["weak"] == "yes";
-  request.repetitions = count_of("repetitions", arguments["repetitions"]);
-  request.steps = count_of("steps", arguments["steps"]);
-  request.launcher = arguments["launcher"];
-  if (request.launcher != "mpirun" && request.launcher != "srun") {
-    throw InputError(fmt::format("--launcher {}: expected mpirun or srun", request.launcher));
+  for (const std::string& each : list_of("--scaling", arguments["scaling"])) {
+    const bool weak = word_of("--scaling", each, {"strong", "weak"}) == "weak";
+    request.scalings.push_back(weak ? Scaling::kWeak : Scaling::kStrong);
   }
+  request.repetitions = whole_number_of("--repetitions", arguments["repetitions"], 1);
+  request.steps = whole_number_of("--steps", arguments["steps"], 1);
+  request.launcher = word_of("--launcher", arguments["launcher"], {"mpirun", "srun"});
   request.folder =
       arguments["output"].empty()
           ? fs::path("runs") / ("scale-" + fs::path(request.configuration).stem().string())
@@ -89,32 +76,43 @@ ScaleRequest request_of(const ArgumentParser::Parsed& arguments) {
   return request;
 }
 
-/// What the configuration comes to.
-struct CheckedJob {
-  std::size_t stages = 0;
-  std::int64_t batch = 0;
-};
+std::int64_t global_batch(Scaling scaling, std::int64_t batch, std::int64_t ranks) {
+  return scaling == Scaling::kWeak ? batch * ranks : batch;
+}
 
-CheckedJob check(const ScaleRequest& request) {
+/// Returns the configured `data.batch`. Throws InputError for what the runs would find wrong.
+std::int64_t checked_batch(const ScaleRequest& request) {
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   const RunSetup setup = set_up({request.configuration, request.overrides}, *alone);
   if (setup.document.schedule.preset.empty()) {
     throw InputError(
         fmt::format("{}: scale gives each stage of a preset the same few steps; say which with "
-                    "schedule.preset, "
-                    "in the file or as a flag",
+                    "schedule.preset, in the file or as a flag",
                     request.configuration));
+  }
+  agreed_schedule(setup, *alone);
+  const std::int64_t batch = setup.configuration().data.batch;
+  const std::int64_t samples = setup.dataset->split("train").size();
+  for (const Scaling scaling : request.scalings) {
+    const std::int64_t largest = global_batch(scaling, batch, *request.ranks.rbegin());
+    if (largest > samples) {
+      throw InputError(fmt::format(
+          "--ranks {}: a global batch of {} ({} scaling) is more than the {} training samples; "
+          "lower data.batch or the ranks",
+          *request.ranks.rbegin(), largest, name_of(scaling), samples));
+    }
   }
   std::error_code error;
   if (fs::exists(request.folder, error) && !fs::is_empty(request.folder, error)) {
-    throw InputError(fmt::format("{} is there already; name another folder with --output",
-                                 request.folder.string()));
+    throw InputError(
+        fmt::format("{} is there already; name another folder with --output, or delete it",
+                    request.folder.string()));
   }
-  return {agreed_schedule(setup, *alone).stages.size(), setup.configuration().data.batch};
+  return batch;
 }
 
-std::vector<std::string> command_of(const ScaleRequest& request, const CheckedJob& job,
-                                    std::int64_t ranks, const fs::path& run_folder) {
+std::vector<std::string> command_of(const ScaleRequest& request, std::int64_t ranks,
+                                    std::int64_t batch, const fs::path& run_folder) {
   const std::string count = fmt::format("{}", ranks);
   std::vector<std::string> command =
       request.launcher == "srun"
@@ -134,43 +132,72 @@ std::vector<std::string> command_of(const ScaleRequest& request, const CheckedJo
   flag("--train.evaluate-every", 1000000000);
   flag("--output.log-every", 1);
   flag("--checkpoint.every-steps", -1);
-  if (request.weak) flag("--data.batch", job.batch * ranks);
+  flag("--data.batch", batch);
   command.insert(command.end(), {"--run-dir", run_folder.string()});
   return command;
 }
 
+/// One training of few steps.
+struct PlannedRun {
+  std::int64_t ranks, batch;
+  fs::path folder;
+};
+
 /// The numbers of ranks take turns, so that what slows the machine down for a while falls on all.
-std::vector<ScalingRun> run_all(const ScaleRequest& request, const CheckedJob& job) {
-  struct Planned {
-    std::int64_t ranks;
-    fs::path folder;
-  };
-  std::vector<Planned> planned;
-  std::vector<ChildJob> children;
-  for (std::int64_t repetition = 0; repetition < request.repetitions; ++repetition) {
+/// What strong and weak scaling have in common is run once.
+std::vector<PlannedRun> plan(const ScaleRequest& request, std::int64_t batch) {
+  std::set<std::pair<std::int64_t, std::int64_t>> points;
+  for (const Scaling scaling : request.scalings) {
     for (const std::int64_t ranks : request.ranks) {
-      const fs::path run_folder = request.folder / fmt::format("ranks-{}-{}", ranks, repetition);
-      const fs::path log = run_folder.string() + ".log";
-      planned.push_back({ranks, run_folder});
-      children.push_back({command_of(request, job, ranks, run_folder), log, log});
+      points.insert({ranks, global_batch(scaling, batch, ranks)});
     }
+  }
+  std::vector<PlannedRun> runs;
+  for (std::int64_t repetition = 0; repetition < request.repetitions; ++repetition) {
+    for (const auto& [ranks, global] : points) {
+      runs.push_back(
+          {ranks, global,
+           request.folder / fmt::format("ranks-{}-batch-{}-{}", ranks, global, repetition)});
+    }
+  }
+  return runs;
+}
+
+std::vector<ScalingRun> run_all(const ScaleRequest& request, const std::vector<PlannedRun>& plan) {
+  std::vector<ChildJob> children;
+  for (const PlannedRun& run : plan) {
+    const fs::path log = run.folder.string() + ".log";
+    children.push_back({command_of(request, run.ranks, run.batch, run.folder), log, log});
   }
   fs::create_directories(request.folder);
   std::vector<ScalingRun> runs;
   run_jobs(children, /*parallel=*/1, [&](std::size_t index, int status) {
-    const auto& [ranks, run_folder] = planned[index];
+    const PlannedRun& run = plan[index];
     if (status != 0) {
-      throw RunError(fmt::format("{} ranks: ended with status {}; see {}", ranks, status,
+      throw RunError(fmt::format("{} ranks: ended with status {}; see {}", run.ranks, status,
                                  children[index].output.string()));
     }
-    runs.push_back({ranks, request.weak ? job.batch * ranks : job.batch,
-                    read_step_times(run_folder, kWarmUp)});
-    fs::remove(run_folder / "weights.safetensors");
-    fs::remove(run_folder / "weights.best.safetensors");
-    fmt::print("  [{}/{}] {} rank{}\n", index + 1, children.size(), ranks, ranks == 1 ? "" : "s");
+    runs.push_back({run.ranks, run.batch, read_step_times(run.folder, kWarmUp)});
+    fs::remove(run.folder / "weights.safetensors");
+    fs::remove(run.folder / "weights.best.safetensors");
+    fmt::print("  [{}/{}] {} rank{}, global batch {}\n", index + 1, children.size(), run.ranks,
+               run.ranks == 1 ? "" : "s", run.batch);
     std::fflush(stdout);
   });
   return runs;
+}
+
+std::vector<ScalingTable> tables_of(const ScaleRequest& request, std::int64_t batch,
+                                    const std::vector<ScalingRun>& runs) {
+  std::vector<ScalingTable> tables;
+  for (const Scaling scaling : request.scalings) {
+    std::vector<ScalingRun> part;
+    for (const ScalingRun& run : runs) {
+      if (run.batch == global_batch(scaling, batch, run.ranks)) part.push_back(run);
+    }
+    tables.push_back({scaling, scaling_rows(part)});
+  }
+  return tables;
 }
 
 ExitStatus scale(const std::vector<std::string>& command_line) {
@@ -179,18 +206,24 @@ ExitStatus scale(const std::vector<std::string>& command_line) {
     return ExitStatus::kDone;
   }
   const ScaleRequest request = request_of(*parsed);
-  const CheckedJob job = check(request);
-  const std::vector<ScalingRow> rows = scaling_rows(run_all(request, job));
+  const std::int64_t batch = checked_batch(request);
+  std::vector<ScalingRun> runs;
+  try {
+    runs = run_all(request, plan(request, batch));
+  } catch (const JobsStopped& stopped) {
+    throw RunError(fmt::format("{}; nothing is reported of what {} holds: delete it to begin anew",
+                               stopped.what(), request.folder.string()));
+  }
+  const std::vector<ScalingTable> tables = tables_of(request, batch, runs);
   const ScalingFacts facts{.configuration = request.configuration,
-                           .weak = request.weak,
                            .repetitions = request.repetitions,
                            .steps = request.steps,
                            .warm_up = kWarmUp,
                            .version = version_line()};
-  const std::string markdown = scaling_markdown(facts, rows);
+  const std::string markdown = scaling_markdown(facts, tables);
   write_file_atomically(request.folder / "scaling.md", markdown);
-  write_file_atomically(request.folder / "scaling.json", scaling_json(facts, rows));
-  write_file_atomically(request.folder / "scaling.html", scaling_page(facts, rows));
+  write_file_atomically(request.folder / "scaling.json", scaling_json(facts, tables));
+  write_file_atomically(request.folder / "scaling.html", scaling_page(facts, tables));
   fmt::print("\n{}\nkept in {}: scaling.md, scaling.json, scaling.html\n", markdown,
              request.folder.string());
   return ExitStatus::kDone;

@@ -84,9 +84,9 @@ void refuse_to_go_back_again(const RunStart& start, std::int64_t went_back) {
 }
 
 /// Who hears of what happens, on rank 0.
-class RunRecord {
+class RunObservers {
  public:
-  RunRecord(const RunFolder& folder, const OutputOptions& options, bool first)
+  RunObservers(const RunFolder& folder, const OutputOptions& options, bool first)
       : folder_(folder), options_(options), first_(first) {}
 
   /// `goes_on`: the log that is there is added to.
@@ -98,7 +98,7 @@ class RunRecord {
     metrics_.emplace(folder_, options_.log_every, goes_on);
     progress_.emplace(options_.progress);
   }
-  std::vector<TrainingObserver*> observers() {
+  std::vector<TrainingObserver*> all() {
     return first_ ? std::vector<TrainingObserver*>{&*metrics_, &*progress_, &restart_}
                   : std::vector<TrainingObserver*>();
   }
@@ -164,7 +164,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
       write_file_atomically(folder.resolved_configuration(), resolved);
     }
   });
-  RunRecord record(folder, configuration.output, first);
+  RunObservers observers(folder, configuration.output, first);
   RunStops stops(folder.path() / "stop", configuration.checkpoint.time_limit, first);
   CheckpointSaver saver = checkpoint_saver(folder, configuration.checkpoint, communicator, watch);
 
@@ -186,7 +186,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   const std::unique_ptr<StageCoordinator> coordinator =
       make_coordinator(ranks, configuration.distributed, watch.monitor());
   const auto live = [&] {
-    agreed(communicator, [&] { record.open(start.goes_on); });
+    agreed(communicator, [&] { observers.open(start.goes_on); });
     Trainer trainer({.model = *setup.model,
                      .dataset = *setup.dataset,
                      .schedule = schedule,
@@ -194,7 +194,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
                      .train = configuration.train,
                      .communicator = ranks,
                      .coordinator = *coordinator,
-                     .observers = record.observers(),
+                     .observers = observers.all(),
                      .save_best = save_best,
                      .save_last = [&] { save(folder.last_weights()); },
                      .log_every = configuration.output.log_every,

@@ -10,6 +10,9 @@
 #   --cores C     that each says it has, whatever the machine has (default: 2)
 #   --folder DIR  its state and logs (default: /var/tmp/thaw-slurm)
 #
+# Jobs of the partition "urgent" preempt those of the default one, "all": they are asked to stop, have
+# 60 s for it, and go back into the queue.
+#
 # Needs root and Debian's slurmctld, slurmd, slurm-client, munge and iproute2. The working folder of
 # a job must lie outside /tmp, which each node has for itself.
 set -eEuo pipefail
@@ -69,12 +72,17 @@ SlurmdParameters=config_overrides
 JobRequeue=1
 KillWait=5
 MinJobAge=3600
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 END
   local i
   for ((i = 1; i <= nodes; ++i)); do
     echo "NodeName=$(virtual_host "$i") NodeAddr=$(virtual_address "$i") CPUs=$cores State=UNKNOWN"
   done >>"$configuration"
-  echo "PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP" >>"$configuration"
+  cat >>"$configuration" <<END
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
+END
 }
 
 start_munge() {
@@ -88,7 +96,7 @@ start_munge() {
 wait_for_nodes() {
   local i
   for ((i = 0; i < 150; ++i)); do
-    if (($(sinfo --noheader --Node --states=idle 2>/dev/null | wc -l) == nodes)); then
+    if (($(sinfo --noheader --Node --partition=all --states=idle 2>/dev/null | wc -l) == nodes)); then
       return
     fi
     sleep 0.2

@@ -43,16 +43,28 @@ std::vector<ScalingRun::Stage> read_step_times(const std::filesystem::path& run_
 /// By stage, then by ranks ascending. `runs`: several of each number of ranks. Pure.
 std::vector<ScalingRow> scaling_rows(const std::vector<ScalingRun>& runs);
 
+/// What the global batch does as the ranks grow.
+enum class Scaling {
+  kStrong,  ///< stays the same
+  kWeak     ///< grows with them
+};
+/// "strong" or "weak".
+const char* name_of(Scaling scaling);
+
+struct ScalingTable {
+  Scaling scaling = Scaling::kStrong;
+  std::vector<ScalingRow> rows;
+};
+
 struct ScalingFacts {
   std::string configuration;
-  bool weak = false;  ///< the global batch grows with the ranks
   std::int64_t repetitions = 0, steps = 0, warm_up = 0;
   std::string version;
 };
 
-std::string scaling_markdown(const ScalingFacts& facts, const std::vector<ScalingRow>& rows);
-std::string scaling_json(const ScalingFacts& facts, const std::vector<ScalingRow>& rows);
-/// A self-contained page with the table and the curves over ranks.
-std::string scaling_page(const ScalingFacts& facts, const std::vector<ScalingRow>& rows);
+std::string scaling_markdown(const ScalingFacts& facts, const std::vector<ScalingTable>& tables);
+std::string scaling_json(const ScalingFacts& facts, const std::vector<ScalingTable>& tables);
+/// A self-contained page with the tables and the curves over ranks.
+std::string scaling_page(const ScalingFacts& facts, const std::vector<ScalingTable>& tables);
 
 }  // namespace thaw

@@ -38,15 +38,17 @@ std::vector<std::string> cells(const ScalingRow& row) {
           fmt::format("{:.2f}", row.efficiency)};
 }
 
+std::string title_of(Scaling scaling) {
+  return scaling == Scaling::kWeak ? "Weak scaling: the global batch grows with the ranks"
+                                   : "Strong scaling: the same global batch at any number of ranks";
+}
+
 std::string note(const ScalingFacts& facts) {
   return fmt::format(
-      "{} scaling: the global batch {}. Medians over {} steps a stage, after {} of warm-up; means "
-      "of "
-      "{} repetitions with 95 % confidence intervals. Efficiency: samples a second a rank, over "
-      "those at the fewest ranks. {}",
-      facts.weak ? "Weak" : "Strong",
-      facts.weak ? "grows with the ranks" : "is the same at any number of ranks", facts.steps,
-      facts.warm_up, facts.repetitions, facts.version);
+      "Medians over {} steps a stage, after {} of warm-up; means of {} repetitions with 95 % "
+      "confidence intervals. Efficiency: samples a second a rank, over those at the fewest ranks. "
+      "{}",
+      facts.steps, facts.warm_up, facts.repetitions, facts.version);
 }
 
 Json json_of(const Estimate& estimate) {
@@ -63,51 +65,71 @@ ChartSeries::Point point(const ScalingRow& row) {
           rate(std::max(seconds.mean - spread, seconds.mean / 10))};
 }
 
-}  // namespace
-
-std::string scaling_markdown(const ScalingFacts& facts, const std::vector<ScalingRow>& rows) {
-  std::string text = fmt::format("# Scaling of {}\n\n| {} |\n|", facts.configuration,
-                                 fmt::join(headings(), " | "));
+std::string markdown_table(const std::vector<ScalingRow>& rows) {
+  std::string text = fmt::format("| {} |\n|", fmt::join(headings(), " | "));
   for (std::size_t i = 0; i < headings().size(); ++i) text += i == 0 ? " --- |" : " ---: |";
   text += "\n";
   for (const ScalingRow& row : rows) text += fmt::format("| {} |\n", fmt::join(cells(row), " | "));
-  return text + "\n" + note(facts) + "\n";
+  return text;
 }
 
-std::string scaling_json(const ScalingFacts& facts, const std::vector<ScalingRow>& rows) {
-  Json json{{"configuration", facts.configuration},
-            {"weak", facts.weak},
-            {"repetitions", facts.repetitions},
-            {"steps", facts.steps},
-            {"warm_up", facts.warm_up},
-            {"version", facts.version},
-            {"rows", Json::array()}};
-  for (const ScalingRow& row : rows) {
-    json["rows"].push_back({{"stage", row.stage},
-                            {"ranks", row.ranks},
-                            {"batch", row.batch},
-                            {"step_seconds", json_of(row.step_seconds)},
-                            {"data_seconds", json_of(row.data)},
-                            {"compute_seconds", json_of(row.compute)},
-                            {"communication_seconds", json_of(row.communication)},
-                            {"samples_per_second", row.samples_per_second},
-                            {"efficiency", row.efficiency}});
-  }
-  return json.dump(1) + "\n";
+Json json_of(const ScalingRow& row) {
+  return {{"stage", row.stage},
+          {"ranks", row.ranks},
+          {"batch", row.batch},
+          {"step_seconds", json_of(row.step_seconds)},
+          {"data_seconds", json_of(row.data)},
+          {"compute_seconds", json_of(row.compute)},
+          {"communication_seconds", json_of(row.communication)},
+          {"samples_per_second", row.samples_per_second},
+          {"efficiency", row.efficiency}};
 }
 
-std::string scaling_page(const ScalingFacts& facts, const std::vector<ScalingRow>& rows) {
+std::string chart(const std::vector<ScalingRow>& rows) {
   std::vector<ChartSeries> series;
   for (const ScalingRow& row : rows) {
     if (series.empty() || series.back().name != row.stage) series.push_back({row.stage, {}});
     series.back().points.push_back(point(row));
   }
-  std::vector<std::vector<std::string>> table = {headings()};
-  for (const ScalingRow& row : rows) table.push_back(cells(row));
-  return html_page(
-      "Scaling of " + facts.configuration,
-      html_table(table) + line_chart({"Samples a second", "ranks", "samples/s"}, series),
-      {note(facts)});
+  return line_chart({"Samples a second", "ranks", "samples/s"}, series);
+}
+
+}  // namespace
+
+const char* name_of(Scaling scaling) { return scaling == Scaling::kWeak ? "weak" : "strong"; }
+
+std::string scaling_markdown(const ScalingFacts& facts, const std::vector<ScalingTable>& tables) {
+  std::string text = fmt::format("# Scaling of {}\n", facts.configuration);
+  for (const ScalingTable& table : tables) {
+    text += fmt::format("\n## {}\n\n{}", title_of(table.scaling), markdown_table(table.rows));
+  }
+  return text + "\n" + note(facts) + "\n";
+}
+
+std::string scaling_json(const ScalingFacts& facts, const std::vector<ScalingTable>& tables) {
+  Json json{{"configuration", facts.configuration},
+            {"repetitions", facts.repetitions},
+            {"steps", facts.steps},
+            {"warm_up", facts.warm_up},
+            {"version", facts.version},
+            {"tables", Json::array()}};
+  for (const ScalingTable& table : tables) {
+    Json rows = Json::array();
+    for (const ScalingRow& row : table.rows) rows.push_back(json_of(row));
+    json["tables"].push_back({{"scaling", name_of(table.scaling)}, {"rows", rows}});
+  }
+  return json.dump(1) + "\n";
+}
+
+std::string scaling_page(const ScalingFacts& facts, const std::vector<ScalingTable>& tables) {
+  std::string body;
+  for (const ScalingTable& table : tables) {
+    std::vector<std::vector<std::string>> text = {headings()};
+    for (const ScalingRow& row : table.rows) text.push_back(cells(row));
+    body += "<h2>" + escape_html(title_of(table.scaling)) + "</h2>\n" + html_table(text) +
+            chart(table.rows);
+  }
+  return html_page("Scaling of " + facts.configuration, body, {note(facts)});
 }
 
 }  // namespace thaw

@@ -21,6 +21,14 @@
 namespace thaw {
 namespace {
 
+// Note [When the loss is read]
+// Reading a loss waits for the device, so it would be cheaper to read it when the next step has
+// been queued. But the verdict stands before the update: a step whose loss is no number must leave
+// the weights as they were, for whoever goes on from them. So a step whose loss is asked for (by
+// the log, by a trigger, or since steps are to be skipped) waits for it. `output.log-every` above 1
+// spares the wait in the steps between, at the price that a loss that is not finite is found that
+// much later.
+
 /// What is judged is equal on all ranks, so all of them throw together.
 [[noreturn]] void refuse_not_finite(double loss, double norm, std::int64_t step,
                                     const std::string& stage, std::int64_t skipped) {
@@ -63,7 +71,7 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
   if (stage.clip_norm() > 0) {
     gradient_factor = clip_factor(outcome.gradient_norm, stage.clip_norm());
   }
-  // Before the update, so that a step that went wrong leaves the weights as they were.
+  // Before the update: see Note [When the loss is read].
   const bool wants_loss = request.wants_loss || meter.wants_loss() || guard_.watches_each_step();
   const StepVerdict agreed = context_.agree(wants_loss ? &loss_sum : nullptr);
   outcome.loss =

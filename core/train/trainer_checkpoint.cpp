@@ -20,6 +20,12 @@ namespace {
 // that was due is not made but noted as pending: the resumed run makes it first, before anything is
 // decided by it. A checkpoint that nobody asked for comes after the step's evaluation.
 
+// Note [Good checkpoints]
+// An update that went too far shows in the next step, whose loss is no number. So a step that is
+// skipped casts doubt on the weights as they are, and a run that went back to them would not get
+// away from them: no checkpoint is made after such a step, at a transition neither. A run that is
+// asked to stop, or done, saves all the same: it loses nothing else that way.
+
 const std::string kStageBest = "stage-best/";
 
 /// Of a report at the checkpoint's own step.
@@ -83,7 +89,9 @@ TrainingState Trainer::state(const StageRun* run) const {
 /// `transition`: a stage has ended, and not only a segment of one that a policy made.
 bool Trainer::checkpoint_due(bool transition) const {
   const std::int64_t every = parts_.checkpoints.every_steps;
-  return every >= 0 && (transition || (every > 0 && step_ % every == 0));
+  const bool done = schedule_.state().stage >= parts_.schedule.stages.size();
+  const bool good = done || guarded_step_.skipped() == 0;  // see Note [Good checkpoints]
+  return good && every >= 0 && (transition || (every > 0 && step_ % every == 0));
 }
 
 void Trainer::save_checkpoint(const StageRun* run, bool transition) {

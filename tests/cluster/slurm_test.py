@@ -1,6 +1,8 @@
-"""Batch scripts on a real Slurm of two nodes (cluster/virtual/slurm.sh): statuses under srun, and a
-job that is asked to stop, goes back into the queue and ends as an undisturbed one does."""
+"""Batch scripts on a real Slurm of two nodes (cluster/virtual/slurm.sh): statuses under srun; a job
+that is asked to stop, or that the scheduler preempts, goes back into the queue and ends as an
+undisturbed one does; scaling within an allocation."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -9,6 +11,7 @@ import sys
 import tempfile
 import time
 import unittest
+from datetime import datetime
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "launch"))
 from command_fixture import ROOT, THAW, CommandTest, require  # noqa: E402
@@ -19,14 +22,15 @@ STAGES = """
 name = "head"
 groups = ["head"]
 learning-rate = 0.05
-until = { steps = 40 }
+until = {{ steps = {0} }}
 
 [[schedule.stage]]
 name = "upper"
 groups = ["layer3", "head"]
 learning-rate = 0.01
-until = { steps = 40 }
+until = {{ steps = {0} }}
 """
+GRACE_SECONDS = 60  # that slurm.sh gives a job that is preempted
 
 
 class Slurm(CommandTest):
@@ -93,18 +97,20 @@ class Slurm(CommandTest):
         done = self.srun("train", config, "--run-dir", "run2", "--train.optimizer", "none")
         self.assertEqual(done.returncode, 2, done.stderr)
 
-    def test_a_job_that_is_stopped_is_requeued_and_ends_like_an_undisturbed_one(self):
+    def start_training(self, steps):
+        """An undisturbed run, and the same as a job that has made some steps."""
         self.images()
-        config = self.resnet_config(stages=STAGES)
+        config = self.resnet_config(stages=STAGES.format(steps), extra="threads = 1\n")
         done = self.srun("train", config, "--run-dir", "undisturbed")
         self.assertEqual(done.returncode, 0, done.stderr)
         job = self.submit("train.sbatch", config, "--run-dir", "run")
         metrics = self.folder / "run/metrics.jsonl"
         self.wait_until(lambda: metrics.exists() and metrics.read_text().count('"step"') > 20,
                         "training")
-        done = self.run_in("scancel", "--signal=USR1", "--batch", job)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.wait_until(lambda: int(self.job_state(job).get("Restarts", 0)) == 1, "a requeue")
+        return job
+
+    def check_requeued(self, job, steps):
+        """It has gone back into the queue and ends there as the undisturbed run did."""
         # A job that was requeued waits two minutes, unless someone lets it go. Not at once: slurmd
         # takes a job of the second in which it was requeued for the killed one ("Job credential
         # revoked").
@@ -112,10 +118,51 @@ class Slurm(CommandTest):
         self.wait_until(lambda: self.ended(job), "the end", seconds=240)
         self.assertEqual(self.job_state(job)["JobState"], "COMPLETED", self.logs())
         self.assertEqual(len(self.metrics("run", "resume")), 1)
-        self.assertEqual([s["step"] for s in self.metrics("run")], list(range(1, 81)))
-        for name in ("weights.safetensors",):
-            self.assertEqual((self.folder / "run" / name).read_bytes(),
-                             (self.folder / "undisturbed" / name).read_bytes(), name)
+        self.assertEqual([s["step"] for s in self.metrics("run")], list(range(1, 2 * steps + 1)))
+        self.assertEqual((self.folder / "run/weights.safetensors").read_bytes(),
+                         (self.folder / "undisturbed/weights.safetensors").read_bytes())
+
+    def restarts(self, job):
+        return int(self.job_state(job).get("Restarts", 0))
+
+    def test_a_job_that_is_stopped_is_requeued_and_ends_like_an_undisturbed_one(self):
+        job = self.start_training(steps=40)
+        done = self.run_in("scancel", "--signal=USR1", "--batch", job)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.wait_until(lambda: self.restarts(job) == 1, "a requeue")
+        self.check_requeued(job, steps=40)
+
+    def test_a_job_that_the_scheduler_preempts_saves_in_its_grace_time_and_goes_on_later(self):
+        job = self.start_training(steps=200)
+        done = self.run_in("sbatch", "--parsable", "--partition=urgent", "--nodes=2",
+                           "--ntasks-per-node=2", "--output=urgent.log", "--wrap=sleep 3")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        urgent = done.stdout.strip()
+        self.wait_until(lambda: self.restarts(job) == 1, "a requeue")
+        self.wait_until(lambda: self.ended(urgent), "the urgent job's end")
+        state = self.job_state(urgent)
+        self.assertEqual(state["JobState"], "COMPLETED", self.logs())
+        waited = (datetime.fromisoformat(state["StartTime"])
+                  - datetime.fromisoformat(state["SubmitTime"])).total_seconds()
+        self.assertLess(waited, GRACE_SECONDS)
+        # It was Slurm that ended it, and not the last checkpoint that was due but a new one.
+        said = (self.folder / f"thaw-{job}.log").read_text(encoding="utf-8")
+        self.assertIn("since a signal asked for it; all is saved", said)
+        self.assertIn("everything is saved; back into the queue", said)
+        self.check_requeued(job, steps=200)
+
+    def test_scaling_within_an_allocation(self):
+        self.images(train=72)
+        config = self.resnet_config(stages='[schedule]\npreset = "full"\nlearning-rate = 0.01\n',
+                                    extra="threads = 1\n")
+        job = self.submit("scale.sbatch", config, "--ranks", "1,2", "--repetitions", "2",
+                          "--steps", "2", "--output", "sc", options=("--nodes=2", "--exclusive"))
+        self.wait_until(lambda: self.ended(job), "the end", seconds=240)
+        self.assertEqual(self.job_state(job)["JobState"], "COMPLETED", self.logs())
+        report = json.loads((self.folder / "sc/scaling.json").read_text(encoding="utf-8"))
+        self.assertEqual([(table["scaling"], [(row["ranks"], row["batch"]) for row in table["rows"]])
+                          for table in report["tables"]],
+                         [("strong", [(1, 12), (2, 12)]), ("weak", [(1, 12), (2, 24)])])
 
     def test_an_array_trains_each_configuration(self):
         self.images()

@@ -65,6 +65,19 @@ class Compare(CommandTest):
         self.assertRegex(done.stdout, r"head-only: \d+\.\d+ epochs for the budget")
         self.assertNotIn("seconds to target", done.stdout)
 
+    def test_runs_beside_each_other_share_the_cores_unless_threads_are_configured(self):
+        for extra, threads in (("", None), ("threads = 3\n", 3)):
+            with self.subTest(extra=extra):
+                config = self.config(extra=extra)
+                self.thaw("compare", config, "--schedules", "full,head-only", "--seeds", "1",
+                          "--parallel", "2", "--output", f"cmp-{threads}")
+                resolved = (self.folder / f"cmp-{threads}/runs/full/seed-0/config.resolved.toml")
+                (used,) = re.findall(r"^threads = (\d+)$", resolved.read_text(encoding="utf-8"),
+                                     re.MULTILINE)
+                self.assertGreater(int(used), 0)  # 0 would be all cores for each
+                if threads:
+                    self.assertEqual(int(used), threads)
+
     def test_fractions_narrow_the_training_data(self):
         config = self.config()
         self.compare(config, "--schedules", "head-only", "--seeds", "1", "--fractions", "0.5,1")
@@ -77,8 +90,10 @@ class Compare(CommandTest):
         config = self.config()
         for arguments, says in (
                 (("--schedules", "full,sideways"), "sideways"),
-                (("--schedules", "full,full"), "names one twice"),
-                (("--seeds", "0"), "expected a number above 0"),
+                (("--schedules", "full,full"), "--schedules full,full: expected each item once"),
+                (("--schedules", ","), "--schedules ,: expected a comma-separated list"),
+                (("--seeds", "0"), "--seeds 0: expected a whole number of at least 1"),
+                (("--fractions", "0.5,2"), "--fractions 2: expected a number above 0, at most 1"),
                 (("--budget", "joules"), "expected samples, seconds or flops"),
                 (("--budget", "seconds", "--parallel", "2"), "use --parallel 1"),
                 (("--train.seed", "3"), "compare sets it itself"),

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,12 +36,19 @@ def require():
 
 
 def is_running(process):
-    """Whether a process is there and no zombie, which only its new parent can remove."""
+    """Whether a process is there and goes on. One that has ended, whose new parent has yet to remove
+    it, does not; nor does one that was killed: on a machine under load the kernel may take seconds
+    to clear it away, for want of a core or of a disk that it waits for."""
     try:
+        with open(f"/proc/{process}/status", encoding="utf-8") as file:
+            status = dict(line.split(":", 1) for line in file.read().splitlines() if ":" in line)
         with open(f"/proc/{process}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+            state, *_, flags = file.read().rpartition(")")[2].split()[:7]
+    except (FileNotFoundError, ProcessLookupError):
         return False
+    exiting = int(flags) & 0x4  # PF_EXITING
+    pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
+    return state != "Z" and not exiting and not pending >> (signal.SIGKILL - 1) & 1
 
 
 class CommandTest(unittest.TestCase):

@@ -1,6 +1,7 @@
 """`thaw train` that is asked to stop: it saves, ends with 75, and goes on to the same bits."""
 
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -117,6 +118,21 @@ class Several(StopTest):
             time.sleep(0.05)
         return [pid for pid in ranks if is_running(pid)]
 
+    def wait_until_cleared(self, ranks):
+        """What was killed is really gone, whatever the machine's load."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and any(map(self.holds_resources, ranks)):
+            time.sleep(0.05)
+        self.assertEqual([pid for pid in ranks if self.holds_resources(pid)], [])
+
+    def holds_resources(self, pid):
+        """Whether it is there and no zombie."""
+        try:
+            text = (pathlib.Path("/proc") / pid / "stat").read_text(encoding="utf-8")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return text.rpartition(")")[2].split()[0] != "Z"
+
     def test_usr1_to_mpirun_or_to_one_rank_stops_all_at_the_same_step(self):
         for ranks, whom in ((2, "mpirun"), (3, "rank")):
             with self.subTest(ranks=ranks, whom=whom):
@@ -134,6 +150,7 @@ class Several(StopTest):
         _, errors = job.communicate(timeout=30)
         self.assertNotIn(job.returncode, (0, 75))
         self.assertEqual(self.left_running(ranks), [])
+        self.wait_until_cleared(ranks)
         said = self.thaw("inspect", "run").stdout
         self.assertRegex(said, r"step-\d{9}: good", errors)
         done = self.thaw("train", self.long, *OPTIONS, "--checkpoint.time-limit", "1", ranks=2,

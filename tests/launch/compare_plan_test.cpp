@@ -12,18 +12,17 @@ using ::testing::Not;
 TEST(ThreadsBesideOthers, SharesTheCoresAmongRunsAndRanks) {
   CompareRequest request;
   request.parallel = 2;
-  EXPECT_EQ(threads_beside_others(request, 8), 4);
+  EXPECT_EQ(threads_beside_others(request, /*configured=*/false, 8), 4);
   request.ranks = 3;
-  EXPECT_EQ(threads_beside_others(request, 8), 1);
-  EXPECT_EQ(threads_beside_others(request, 2), 1);
+  EXPECT_EQ(threads_beside_others(request, /*configured=*/false, 8), 1);
+  EXPECT_EQ(threads_beside_others(request, /*configured=*/false, 2), 1);
 }
 
 TEST(ThreadsBesideOthers, LeavesAloneWhatIsConfiguredOrRunsAlone) {
   CompareRequest request;
-  EXPECT_EQ(threads_beside_others(request, 8), 0);
+  EXPECT_EQ(threads_beside_others(request, /*configured=*/false, 8), 0);
   request.parallel = 4;
-  request.overrides.push_back({"train.threads", "3"});
-  EXPECT_EQ(threads_beside_others(request, 8), 0);
+  EXPECT_EQ(threads_beside_others(request, /*configured=*/true, 8), 0);
 }
 
 TEST(TrainCommand, TellsEachRunItsThreads) {

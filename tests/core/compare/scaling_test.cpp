@@ -47,14 +47,21 @@ TEST(Scaling, WeakScalingIsJudgedByTheRateOfARank) {
 }
 
 TEST(Scaling, Reports) {
-  const ScalingFacts facts{"x.toml", false, 2, 10, 3, "thaw 0"};
-  const std::vector<ScalingRow> rows = scaling_rows(runs());
-  EXPECT_THAT(scaling_markdown(facts, rows), HasSubstr("| all | 2 | 32 | 600.0 ± 0.0 |"));
-  EXPECT_EQ(nlohmann::json::parse(scaling_json(facts, rows)).at("rows").size(), 4U);
-  const std::string page = scaling_page(facts, rows);
+  const ScalingFacts facts{"x.toml", 2, 10, 3, "thaw 0"};
+  const std::vector<ScalingTable> tables = {{thaw::Scaling::kStrong, scaling_rows(runs())},
+                                            {thaw::Scaling::kWeak, scaling_rows(runs())}};
+  const std::string markdown = scaling_markdown(facts, tables);
+  EXPECT_THAT(markdown, HasSubstr("| all | 2 | 32 | 600.0 ± 0.0 |"));
+  EXPECT_LT(markdown.find("Strong scaling"), markdown.find("Weak scaling"));
+  const nlohmann::json json = nlohmann::json::parse(scaling_json(facts, tables));
+  EXPECT_EQ(json.at("tables").at(0).at("scaling"), "strong");
+  EXPECT_EQ(json.at("tables").at(1).at("scaling"), "weak");
+  EXPECT_EQ(json.at("tables").at(1).at("rows").size(), 4U);
+  const std::string page = scaling_page(facts, tables);
   EXPECT_THAT(page, HasSubstr("<svg"));
   EXPECT_THAT(page, Not(HasSubstr("nan")));
-  const std::vector<ScalingRow> single = scaling_rows({run(1, 0.1, 1.0)});
+  const std::vector<ScalingTable> single = {
+      {thaw::Scaling::kStrong, scaling_rows({run(1, 0.1, 1.0)})}};
   EXPECT_THAT(scaling_page(facts, single), Not(HasSubstr("nan")));
 }
 
