@@ -83,6 +83,15 @@ std::string filter_name(H5Z_filter_t id, const char* name) {
   }
 }
 
+/// Of the file that holds `object`.
+std::int64_t size_of_file(hid_t object, const std::string& where) {
+  const Hdf5Guard guard;
+  const Hdf5Handle file(H5Iget_file_id(object), H5Fclose, where + ": its file is gone");
+  hsize_t bytes = 0;
+  if (H5Fget_filesize(file.get(), &bytes) < 0) throw Hdf5Error(where + ": its file has no size");
+  return static_cast<std::int64_t>(bytes);
+}
+
 std::string name_of_file(hid_t object) {
   const ssize_t length = H5Fget_name(object, nullptr, 0);
   if (length < 0) throw Hdf5Error("HDF5 does not know the name of an open file");
@@ -219,6 +228,13 @@ void Hdf5Dataset::require_credible() const {
   if (address_ && stored_bytes_ != bytes()) {
     throw InputError(fmt::format("{}: needs {} bytes, holds {}; the file is damaged", where(),
                                  bytes(), stored_bytes_));
+  }
+  // The size of each chunk stands in the index, which may be as wrong as the shape.
+  const std::int64_t file_bytes = size_of_file(handle_.get(), where());
+  if (storage_ == "chunked" && (stored_bytes_ < 0 || stored_bytes_ > file_bytes)) {
+    throw InputError(
+        fmt::format("{}: claims {} bytes of chunks in a file of {}; the file is damaged", where(),
+                    stored_bytes_, file_bytes));
   }
   const std::int64_t most = most_compression();
   // Whatever is read of a chunk, HDF5 takes memory for all of it.

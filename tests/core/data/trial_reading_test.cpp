@@ -94,6 +94,24 @@ TEST(ReadOnTrial, FindsChunksLargerThanTheirFile) {
   EXPECT_THAT(failure_of_trial(path), HasSubstr("/train/labels: claims chunks of 536871040 bytes"));
 }
 
+// Else what its index says would make any shape credible.
+TEST(ReadOnTrial, FindsAnIndexOfMoreThanTheFile) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a.h5";
+  {
+    Hdf5Writer file(path);
+    file.write("/train/labels", {40}, std::vector<std::int64_t>(40), {.chunk = {16}, .gzip = 1});
+    file.write("/train/inputs", {40, 1, 1, 1}, std::vector<std::uint8_t>(40));
+  }
+  EXPECT_EQ(failure_of_trial(path), "no error");
+  std::string bytes = bytes_of(path);
+  const std::size_t node = bytes.find("TREE\1");  // of chunks; the first key begins with a size
+  ASSERT_NE(node, std::string::npos);
+  bytes[node + 24 + 3] = 0x20;
+  std::ofstream(path, std::ios::binary) << bytes;
+  EXPECT_THAT(failure_of_trial(path), HasSubstr("bytes of chunks in a file of"));
+}
+
 TEST(ReadOnTrial, FindsWhatADatasetRefuses) {
   const TemporaryFolder folder;
   const std::string path = folder / "a.h5";
