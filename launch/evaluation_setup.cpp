@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/train/reduction_rules.h"
 #include "core/train/run_folder.h"
 
 namespace thaw {
@@ -15,7 +16,8 @@ SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const s
 EvaluationSettings evaluation_settings(const Configuration& configuration) {
   const DataOptions& data = configuration.data;
   return {.batch = data.evaluation_batch > 0 ? data.evaluation_batch : data.batch,
-          .read_ahead = data.read_ahead};
+          .read_ahead = data.read_ahead,
+          .shards = canonical_shards(configuration.train)};
 }
 
 void write_text(const std::string& path, const std::string& text) {

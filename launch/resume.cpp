@@ -10,9 +10,11 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/processor.h"
 #include "core/checkpoint/durable_file.h"
 #include "core/data/dataset.h"
 #include "core/parallel/agreement.h"
+#include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/schedule/schedule_state.h"
 #include "core/train/metrics_cut.h"
@@ -134,7 +136,8 @@ class RunStarter {
       return accept_or_refuse(
           {compare_configurations(before, setup_.document),
            compare_stages(schedule_of(before), schedule_, where.stage + (where.running ? 1 : 0)),
-           compare_facts(start.state.facts, facts_)},
+           compare_facts(start.state.facts, facts_,
+                         setup_.configuration().train.reduction == "canonical")},
           name, setup_.configuration().train.deterministic);
     });
     // What was the best elsewhere has left no weights here.
@@ -180,6 +183,22 @@ class RunStarter {
   Communicator& communicator_;
 };
 
+/// The promise of train.reduction = "canonical" holds on one kind of machine.
+void require_equal_machines(const RunFacts& facts, Communicator& communicator) {
+  const std::vector<std::string> machines = communicator.all_gather(
+      fmt::format("{}, {}, LibTorch {}", facts.processor, facts.cpu, facts.torch));
+  for (std::size_t rank = 1; rank < machines.size(); ++rank) {
+    if (machines[rank] == machines[0]) continue;
+    InputError error(
+        fmt::format("train.reduction is \"canonical\", which needs ranks of one kind: rank 0 has "
+                    "{}, rank {} has "
+                    "{}; choose hosts that are alike",
+                    machines[0], rank, machines[rank]));
+    error.mark_agreed();
+    throw error;
+  }
+}
+
 }  // namespace
 
 RunFacts run_facts(const RunSetup& setup, Communicator& communicator) {
@@ -188,6 +207,7 @@ RunFacts run_facts(const RunSetup& setup, Communicator& communicator) {
   facts.threads = at::get_num_threads();
   facts.device = setup.gpu ? "cuda" : "cpu";
   facts.cpu = at::get_cpu_capability();
+  facts.processor = processor_kind();
   facts.torch = TORCH_VERSION;
   facts.version = thaw_version();
   facts.data = setup.dataset->fingerprint().hex();
@@ -196,6 +216,8 @@ RunFacts run_facts(const RunSetup& setup, Communicator& communicator) {
     facts.model_file = agreed(
         communicator, [&] { return fingerprint(read_small_file(config, /*most=*/1 << 30)).hex(); });
   }
+  if (setup.configuration().train.reduction == "canonical")
+    require_equal_machines(facts, communicator);
   return facts;
 }
 

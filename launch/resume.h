@@ -21,7 +21,8 @@ struct RunStart {
   std::vector<std::string> passed_over;          ///< newer checkpoints that are damaged, and why
 };
 
-/// What this run is computed on and with. A collective.
+/// What this run is computed on and with. A collective. Throws InputError on all ranks where
+/// train.reduction is "canonical" and they run on different kinds of machines.
 RunFacts run_facts(const RunSetup& setup, Communicator& communicator);
 
 /// A collective: finds what `resume` (auto, never, or the path of a checkpoint, or of a folder of

@@ -17,6 +17,7 @@
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/train/reduction_rules.h"
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/gpu_communicator.h"
@@ -265,9 +266,13 @@ std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicat
 
 Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {
   return agreed(communicator, [&] {
-    return resolve_schedule(setup.document, setup.group_names(),
-                            setup.dataset->split("train").size(),
-                            setup.dataset->has_split("validation"));
+    Schedule schedule =
+        resolve_schedule(setup.document, setup.group_names(), setup.dataset->split("train").size(),
+                         setup.dataset->has_split("validation"));
+    located_errors(setup.document, [&] {
+      check_reduction(setup.configuration().train, *setup.model, schedule, communicator.size());
+    });
+    return schedule;
   });
 }
 

@@ -58,7 +58,8 @@ RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator);
 /// null for all others, which need no other than that. A collective.
 std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator);
 
-/// The schedule of a set-up run; as `resolve_schedule`, agreed over the ranks.
+/// The schedule of a set-up run, which its way to sum gradients can serve; as `resolve_schedule`
+/// and `check_reduction`, agreed over the ranks.
 Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator);
 
 }  // namespace thaw

@@ -15,6 +15,7 @@
 #include "core/parallel/watched_communicator.h"
 #include "core/schedule/schedule_writer.h"
 #include "core/train/metrics_log.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/run_folder.h"
 #include "core/train/trainer.h"
 #include "dist/coordination/job_watch.h"
@@ -35,12 +36,14 @@ namespace thaw {
 namespace {
 
 std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
-                                                  const DistributedOptions& options,
+                                                  const Configuration& configuration,
                                                   StepMonitor& monitor) {
-  if (communicator.size() == 1) {
+  const DistributedOptions& options = configuration.distributed;
+  ReducerOptions reducer;
+  reducer.shards = canonical_shards(configuration.train);
+  if (communicator.size() == 1 && reducer.shards == 0) {
     return make_local_coordinator();
   }
-  ReducerOptions reducer;
   reducer.buckets.cap_bytes = options.bucket_bytes;
   reducer.overlap = options.overlap == "on"    ? Overlap::kOn
                     : options.overlap == "off" ? Overlap::kOff
@@ -184,7 +187,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
       gpus ? make_watched_communicator(*gpus, watch.monitor()) : nullptr;
   Communicator& ranks = gpus ? *watched_gpus : communicator;
   const std::unique_ptr<StageCoordinator> coordinator =
-      make_coordinator(ranks, configuration.distributed, watch.monitor());
+      make_coordinator(ranks, configuration, watch.monitor());
   const auto live = [&] {
     agreed(communicator, [&] { observers.open(start.goes_on); });
     Trainer trainer({.model = *setup.model,

@@ -89,7 +89,7 @@ int main(int count, char** values) {
   }
   return thaw::run_train_with(
       {arguments.begin() + 2, arguments.end()},
-      [bare](thaw::Communicator& communicator, const thaw::DistributedOptions&,
+      [bare](thaw::Communicator& communicator, const thaw::Configuration&,
              thaw::StepMonitor&) -> std::unique_ptr<thaw::StageCoordinator> {
         if (bare) return thaw::bare_engine();
         return std::make_unique<thaw::PlainCoordinator>(communicator);

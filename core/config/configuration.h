@@ -68,6 +68,8 @@ struct TrainOptions {
   std::string frozen_batch_norm = "keep";   ///< running statistics of frozen layers: keep | update
   std::string frozen_dropout = "off";       ///< off | on
   std::int64_t evaluate_every = 0;          ///< steps; 0: at each epoch's end and each stage's end
+  std::string reduction = "buckets";        ///< how gradients are summed: buckets | canonical
+  std::int64_t shards = 8;                  ///< of a global batch, in canonical
   std::int64_t threads = 0;                 ///< intra-op, of a rank; 0: the cores it was given
   bool deterministic = false;               ///< the same bits in each run, or an error
   std::string not_finite = "stop";          ///< loss or gradients: stop | skip | go-back

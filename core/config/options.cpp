@@ -140,6 +140,14 @@ void add_train(TableBuilder& table) {
             Choices{"off", "on"});
   table.add(&T::evaluate_every, "evaluate-every", "steps",
             "0: at the end of each epoch and each stage", kNotNegative);
+  table.add(&T::reduction, "reduction", "",
+            "how gradients are summed; canonical: in one order over fixed shards of the batch, so "
+            "that all bits are the same at any number of ranks (CPU; distributed.bucket-bytes, "
+            "overlap and embedding-rows then mean nothing)",
+            Choices{"buckets", "canonical"});
+  table.add(&T::shards, "shards", "shards",
+            "of a batch in canonical, each a forward of its own: at most so many ranks",
+            Range{.least = 1, .most = 4096});
   table.add(&T::threads, "threads", "threads",
             "that one rank computes with; 0: the cores it was given", kNotNegative);
   table.add(&T::deterministic, "deterministic", "",

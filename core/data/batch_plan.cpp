@@ -36,6 +36,14 @@ SampleRange balanced_piece(SampleRange whole, std::int64_t index, std::int64_t p
   return {first, first + each + (index < longer ? 1 : 0)};
 }
 
+SampleRange samples_of_shards(SampleRange whole, ShardRange own, std::int64_t shards) {
+  require(own.first >= 0 && own.first <= own.last && own.last <= shards,
+          "samples_of_shards: there are no such shards");
+  if (own.size() == 0) return {whole.first, whole.first};
+  return {balanced_piece(whole, own.first, shards).first,
+          balanced_piece(whole, own.last - 1, shards).last};
+}
+
 std::vector<SampleRange> micro_batches(std::int64_t samples, std::int64_t limit) {
   require(samples >= 0, "micro_batches: samples must be >= 0");
   require(limit >= 0, "micro_batches: limit must be >= 0");

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/parallel/sum_tree.h"
+
 namespace thaw {
 
 /// Positions [first, last) of something ordered.
@@ -35,6 +37,9 @@ std::int64_t batches_left_in_epoch(std::int64_t cursor, std::int64_t samples, st
 /// Piece `index` of `whole` cut into `pieces`, in order, sizes differing by at most 1 (the longer
 /// ones first). May be empty. A rank's slice of a global batch is piece `rank` of `ranks`.
 SampleRange balanced_piece(SampleRange whole, std::int64_t index, std::int64_t pieces);
+
+/// The positions in `whole`, cut into `shards` balanced pieces, of the pieces in `own`.
+SampleRange samples_of_shards(SampleRange whole, ShardRange own, std::int64_t shards);
 
 /// The micro-batches of a rank's share of `samples`: as few as `limit` allows, balanced. No limit
 /// (0) means one; no samples mean none.

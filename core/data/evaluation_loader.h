@@ -16,10 +16,12 @@ struct EvaluationLoaderOptions {
   std::int64_t read_ahead = 4;  ///< batches prepared in advance; 0: none, and no thread
   int rank = 0;
   int ranks = 1;
+  std::int64_t shards = 0;  ///< of a global batch; 0: as many as ranks
 };
 
 /// Yields every sample of a split once, in order, without augmentation: of each global batch this
-/// rank's share. All ranks get the same number of batches; a share may be empty.
+/// rank's shards, one by one. A shard may be empty. Without a number of shards each rank has one,
+/// and all ranks get the same number of batches.
 /// Rules of use as for `TrainingLoader`.
 class EvaluationLoader {
  public:
@@ -29,8 +31,10 @@ class EvaluationLoader {
   EvaluationLoader(const EvaluationLoader&) = delete;
   EvaluationLoader& operator=(const EvaluationLoader&) = delete;
 
-  /// The next share, or nothing after the last. Rethrows what went wrong while reading it.
+  /// The next shard, or nothing after the last. Rethrows what went wrong while reading it.
   std::optional<Batch> next();
+  /// Of the global batch, that `next` returned last.
+  std::int64_t shard() const;
 
  private:
   class Implementation;

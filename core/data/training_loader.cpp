@@ -11,6 +11,7 @@
 #include "core/data/dataset.h"
 #include "core/data/read_ahead.h"
 #include "core/data/sample_order.h"
+#include "core/parallel/sum_tree.h"
 
 namespace thaw {
 namespace {
@@ -56,11 +57,17 @@ class TrainingLoader::Implementation {
       order_ = epoch_order(split_, options_.seed, global.epoch);
       order_epoch_ = global.epoch;
     }
-    const SampleRange share = balanced_piece(global.positions, options_.rank, options_.ranks);
+    const SampleRange share = share_of(global.positions);
     std::vector<std::int64_t> samples;
     samples.reserve(share.size());
     for (std::int64_t i = share.first; i < share.last; ++i) samples.push_back(order_->sample(i));
     return samples;
+  }
+
+  SampleRange share_of(SampleRange positions) const {
+    if (options_.shards == 0) return balanced_piece(positions, options_.rank, options_.ranks);
+    return samples_of_shards(
+        positions, shards_of_rank(options_.shards, options_.rank, options_.ranks), options_.shards);
   }
 
   const TrainingLoaderOptions options_;

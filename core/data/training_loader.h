@@ -19,6 +19,7 @@ struct TrainingLoaderOptions {
   bool horizontal_flip = false;   ///< images
   int rank = 0;
   int ranks = 1;
+  std::int64_t shards = 0;  ///< > 0: the batch is cut into these, of which ranks hold whole ones
 };
 
 /// A rank's share of one global batch. `batch.size()` may be 0.

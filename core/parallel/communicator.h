@@ -32,10 +32,10 @@ class PendingSum {
 
 /// What the ranks of one job say to each other. Implemented in dist/communicator.
 ///
-/// Every call but `rank` and `size` is a collective: all ranks make the same calls in the same
-/// order with the same sizes. Not thread-safe: one instance belongs to one thread at a time; what
-/// must run beside it gets an instance of its own through `split`.
-/// A collective that breaks throws `RunError`.
+/// Every call but `rank`, `size`, `send` and `receive` is a collective: all ranks make the same
+/// calls in the same order with the same sizes. Not thread-safe: one instance belongs to one thread
+/// at a time; what must run beside it gets an instance of its own through `split`. A collective
+/// that breaks throws `RunError`.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -62,6 +62,14 @@ class Communicator {
 
   /// Every rank's bytes (small; may differ in length), indexed by rank, on every rank.
   virtual std::vector<std::string> all_gather(std::string_view bytes) = 0;
+
+  /// Sends `tensor` (contiguous, in host memory, any dtype) to rank `to`, which receives one of the
+  /// same size and type. Between these two ranks alone; what one rank sends to another arrives in
+  /// order. Blocks until the tensor may be changed again, which may be as late as it is received.
+  /// RunError where an implementation carries none (NCCL's, and that of a single rank).
+  virtual void send(const at::Tensor& tensor, int to);
+  /// Overwrites `tensor` with what rank `from` sends next to this rank. Blocks until it is there.
+  virtual void receive(at::Tensor& tensor, int from);
 
   virtual void barrier() = 0;
 

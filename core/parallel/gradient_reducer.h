@@ -60,6 +60,11 @@ class GradientReducer {
   /// Says that the next backward is this rank's last of the step: what it completes may be sent.
   virtual void last_backward() = 0;
 
+  /// Says that all of this rank's backwards over its next shard of the global batch have ended, in
+  /// the order of shards; one without samples has none. Called by who cuts the batch as the reducer
+  /// wants it (dist/reduction/canonical_reducer.h); others sum whatever backward gives them.
+  virtual void finish_shard() {}
+
   /// Returns when every active parameter's `.grad` holds the mean over the global batch (CPU), or
   /// when that is ordered on the current stream (CUDA). A parameter that got a gradient on no
   /// rank keeps an undefined `.grad`; one that got it on some ranks counts as zero on the others.

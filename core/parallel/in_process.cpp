@@ -3,130 +3,19 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
-#include <condition_variable>
 #include <cstring>
 #include <exception>
 #include <map>
-#include <mutex>
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/parallel/rank_meeting.h"
 #include "core/parallel/tensor_checks.h"
 
 namespace thaw {
 
 namespace {
-
-// Note [Ranks as threads]
-// A collective is a meeting: each rank lays down a pointer to its data and waits; the last to
-// arrive does the work for all while the others stand still, then wakes them. So sums have one
-// order, and no rank reads what another still writes. One lock and one condition variable serve
-// all meetings of a `run_ranks`, splits included, because whatever ends one rank must end the
-// waits of all: a failure is seen by every waiter at once, and a rank that has gone (returned or
-// thrown) by those that would have met it.
-
-/// State that all ranks of one `run_ranks` share.
-struct Hub {
-  explicit Hub(int ranks) : gone(static_cast<std::size_t>(ranks), false) {}
-
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<bool> gone;      ///< by rank of the outermost communicator
-  std::string broken;          ///< why nothing works any more
-  std::exception_ptr failure;  ///< of the first rank that failed
-};
-
-/// What one rank brings to a meeting.
-struct Contribution {
-  std::string call;  ///< the collective and its sizes: must be equal on all ranks
-  void* data = nullptr;
-};
-
-/// Where the ranks of one communicator meet.
-class Meeting {
- public:
-  Meeting(std::shared_ptr<Hub> hub, std::vector<int> members)
-      : hub_(std::move(hub)), members_(std::move(members)), contributions_(members_.size()) {}
-
-  int size() const { return static_cast<int>(members_.size()); }
-  const std::vector<int>& members() const { return members_; }
-  const std::shared_ptr<Hub>& hub() const { return hub_; }
-
-  using Combine = std::function<void(std::vector<Contribution>&)>;
-
-  /// Returns when all ranks have called it and the last has run `combine` on their contributions.
-  void meet(int rank, const Contribution& contribution, const Combine& combine) {
-    wait_for(arrive(rank, contribution, combine), rank, contribution.call);
-  }
-
-  /// Lays down a contribution, whose data must stay until the meeting is over; the last to arrive
-  /// runs `combine`. Returns the meeting's number.
-  std::uint64_t arrive(int rank, const Contribution& contribution, const Combine& combine) {
-    const std::lock_guard lock(hub_->mutex);
-    throw_if_broken(rank, contribution.call);
-    contributions_[static_cast<std::size_t>(rank)] = contribution;
-    if (++arrived_ < size()) return meetings_;
-    check_equal_calls();
-    combine(contributions_);
-    arrived_ = 0;
-    hub_->changed.notify_all();
-    return meetings_++;
-  }
-
-  bool is_over(std::uint64_t meeting, int rank, const std::string& call) {
-    const std::lock_guard lock(hub_->mutex);
-    if (meetings_ == meeting) throw_if_broken(rank, call);
-    return meetings_ > meeting;
-  }
-
-  void wait_for(std::uint64_t meeting, int rank, const std::string& call) {
-    std::unique_lock lock(hub_->mutex);
-    while (meetings_ == meeting) {
-      throw_if_broken(rank, call);
-      hub_->changed.wait(lock);
-    }
-  }
-
- private:
-  void throw_if_broken(int rank, const std::string& call) {
-    if (hub_->broken.empty()) {
-      const auto gone = std::find_if(members_.begin(), members_.end(), [&](int member) {
-        return hub_->gone[static_cast<std::size_t>(member)];
-      });
-      if (gone == members_.end()) return;
-      break_with(fmt::format("rank {} has ended while rank {} waits for it in {}",
-                             gone - members_.begin(), rank, call));
-    }
-    throw RunError(hub_->broken);
-  }
-
-  void check_equal_calls() {
-    const bool equal =
-        std::all_of(contributions_.begin(), contributions_.end(),
-                    [&](const auto& c) { return c.call == contributions_.front().call; });
-    if (equal) return;
-    std::vector<std::string> calls;
-    for (std::size_t rank = 0; rank < contributions_.size(); ++rank) {
-      calls.push_back(fmt::format("rank {}: {}", rank, contributions_[rank].call));
-    }
-    break_with(fmt::format("ranks make different calls ({})", fmt::join(calls, "; ")));
-    throw RunError(hub_->broken);
-  }
-
-  void break_with(std::string why) {
-    hub_->broken = std::move(why);
-    hub_->changed.notify_all();
-  }
-
-  std::shared_ptr<Hub> hub_;
-  std::vector<int> members_;  ///< ranks of the outermost communicator
-  std::vector<Contribution> contributions_;
-  int arrived_ = 0;
-  std::uint64_t meetings_ = 0;  ///< that are over
-};
 
 /// Adds all arrays in the order of ranks and gives every rank the sum. `Wide` holds partial sums.
 template <typename Element, typename Wide>
@@ -142,7 +31,7 @@ void add_up(std::vector<Contribution>& contributions, std::int64_t length) {
   }
 }
 
-Meeting::Combine adder(at::ScalarType type, std::int64_t length) {
+RankMeeting::Combine adder(at::ScalarType type, std::int64_t length) {
   return [type, length](std::vector<Contribution>& all) {
     if (type == at::kFloat) add_up<float, float>(all, length);
     if (type == at::kDouble) add_up<double, double>(all, length);
@@ -153,7 +42,7 @@ Meeting::Combine adder(at::ScalarType type, std::int64_t length) {
 
 class InProcessSum final : public PendingSum {
  public:
-  InProcessSum(std::shared_ptr<Meeting> meeting, int rank, at::Tensor tensor)
+  InProcessSum(std::shared_ptr<RankMeeting> meeting, int rank, at::Tensor tensor)
       : meeting_(std::move(meeting)),
         rank_(rank),
         tensor_(std::move(tensor)),
@@ -173,7 +62,7 @@ class InProcessSum final : public PendingSum {
   void wait() override { meeting_->wait_for(number_, rank_, call_); }
 
  private:
-  std::shared_ptr<Meeting> meeting_;
+  std::shared_ptr<RankMeeting> meeting_;
   int rank_;
   at::Tensor tensor_;
   std::string call_;
@@ -182,7 +71,7 @@ class InProcessSum final : public PendingSum {
 
 class InProcessCommunicator final : public Communicator {
  public:
-  InProcessCommunicator(std::shared_ptr<Meeting> meeting, int rank)
+  InProcessCommunicator(std::shared_ptr<RankMeeting> meeting, int rank)
       : meeting_(std::move(meeting)), rank_(rank) {}
 
   int rank() const override { return rank_; }
@@ -247,6 +136,18 @@ class InProcessCommunicator final : public Communicator {
     return std::move(exchange.all);
   }
 
+  void send(const at::Tensor& tensor, int to) override {
+    check_host_tensor(tensor, "send");
+    check_peer(to, "send");
+    meeting_->send(rank_, to, tensor);
+  }
+
+  void receive(at::Tensor& tensor, int from) override {
+    check_host_tensor(tensor, "receive");
+    check_peer(from, "receive");
+    meeting_->receive(from, rank_, tensor);
+  }
+
   void barrier() override {
     meeting_->meet(rank_, {"barrier", nullptr}, [](auto&) {});
   }
@@ -254,7 +155,7 @@ class InProcessCommunicator final : public Communicator {
   std::unique_ptr<Communicator> split(int color) override {
     struct Place {
       int color;
-      std::shared_ptr<Meeting> meeting;
+      std::shared_ptr<RankMeeting> meeting;
       int rank = 0;
     } place{color, nullptr};
     meeting_->meet(rank_, {"split", &place}, [this](auto& all) {
@@ -265,7 +166,7 @@ class InProcessCommunicator final : public Communicator {
       for (const auto& [_, ranks] : ranks_of) {
         std::vector<int> members;
         for (const std::size_t rank : ranks) members.push_back(meeting_->members()[rank]);
-        const auto meeting = std::make_shared<Meeting>(meeting_->hub(), std::move(members));
+        const auto meeting = std::make_shared<RankMeeting>(meeting_->hub(), std::move(members));
         for (std::size_t i = 0; i < ranks.size(); ++i) {
           static_cast<Place*>(all[ranks[i]].data)->meeting = meeting;
           static_cast<Place*>(all[ranks[i]].data)->rank = static_cast<int>(i);
@@ -280,12 +181,17 @@ class InProcessCommunicator final : public Communicator {
     if (root < 0 || root >= size()) throw RunError(call + ": there is no such rank");
   }
 
-  std::shared_ptr<Meeting> meeting_;
+  void check_peer(int peer, const char* call) const {
+    if (peer >= 0 && peer < size() && peer != rank_) return;
+    throw RunError(fmt::format("{} between rank {} and rank {} of {}", call, rank_, peer, size()));
+  }
+
+  std::shared_ptr<RankMeeting> meeting_;
   int rank_;
 };
 
 /// One rank's life: whatever ends it is told to the others.
-void run_rank(const std::shared_ptr<Meeting>& meeting, int rank,
+void run_rank(const std::shared_ptr<RankMeeting>& meeting, int rank,
               const std::function<void(Communicator&)>& body) {
   std::exception_ptr failure;
   std::string what;
@@ -299,7 +205,7 @@ void run_rank(const std::shared_ptr<Meeting>& meeting, int rank,
     failure = std::current_exception();
     what = "unknown error";
   }
-  Hub& hub = *meeting->hub();
+  RankHub& hub = *meeting->hub();
   const std::lock_guard lock(hub.mutex);
   hub.gone[static_cast<std::size_t>(rank)] = true;
   if (failure && !hub.failure) {
@@ -313,10 +219,10 @@ void run_rank(const std::shared_ptr<Meeting>& meeting, int rank,
 
 void run_ranks(int ranks, const std::function<void(Communicator&)>& body) {
   if (ranks < 1) throw InputError(fmt::format("run_ranks: {} ranks; at least one", ranks));
-  const auto hub = std::make_shared<Hub>(ranks);
+  const auto hub = std::make_shared<RankHub>(ranks);
   std::vector<int> members(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) members[static_cast<std::size_t>(rank)] = rank;
-  const auto meeting = std::make_shared<Meeting>(hub, std::move(members));
+  const auto meeting = std::make_shared<RankMeeting>(hub, std::move(members));
   {
     std::vector<std::jthread> threads;
     for (int rank = 0; rank < ranks; ++rank) {

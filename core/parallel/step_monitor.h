@@ -23,7 +23,15 @@ enum class RankPhase : std::uint8_t {
   kEnding,  ///< all is done; waits for the others to be there too
 };
 
-enum class CollectiveKind : std::uint8_t { kNone, kSum, kBroadcast, kGather, kBarrier, kSplit };
+enum class CollectiveKind : std::uint8_t {
+  kNone,
+  kSum,
+  kBroadcast,
+  kGather,
+  kBarrier,
+  kSplit,
+  kMessage,  ///< from one rank to another: no collective, but waits for a rank like one
+};
 
 /// Where a rank is, as its heartbeats tell.
 struct RankPlace {

@@ -73,6 +73,14 @@ class WatchedCommunicator final : public Communicator {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kGather);
     return communicator_.all_gather(bytes);
   }
+  void send(const at::Tensor& tensor, int to) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kMessage);
+    communicator_.send(tensor, to);
+  }
+  void receive(at::Tensor& tensor, int from) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kMessage);
+    communicator_.receive(tensor, from);
+  }
   void barrier() override {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kBarrier);
     communicator_.barrier();

@@ -11,6 +11,7 @@
 #include "core/parallel/step_monitor.h"
 #include "core/train/evaluator.h"
 #include "core/train/freezer.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/retention.h"
 #include "core/train/trainer_parts.h"
 
@@ -100,10 +101,12 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
   const Freezer::EvaluationMode evaluation_mode(context_.freezer);
   const std::int64_t batch =
       parts.data.evaluation_batch > 0 ? parts.data.evaluation_batch : parts.data.batch;
-  const ClassCounts counts =
-      thaw::evaluate(parts.model, parts.dataset, kValidation,
-                     {.batch = batch, .read_ahead = parts.data.read_ahead, .loss = &parts.loss},
-                     parts.communicator);
+  const ClassCounts counts = thaw::evaluate(parts.model, parts.dataset, kValidation,
+                                            {.batch = batch,
+                                             .read_ahead = parts.data.read_ahead,
+                                             .shards = canonical_shards(parts.train),
+                                             .loss = &parts.loss},
+                                            parts.communicator);
   auto report = report_at<EvaluationReport>(place);
   report.split = kValidation;
   report.loss = counts.mean_loss();

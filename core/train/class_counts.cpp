@@ -10,8 +10,9 @@ double ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 ClassCounts::ClassCounts(std::int64_t classes)
     : classes_(classes), sums_(static_cast<std::size_t>(2 + 3 * classes), 0.0) {}
 
-void ClassCounts::add(std::int64_t label, std::int64_t predicted, double loss) {
-  sums_[0] += loss;
+void ClassCounts::add_loss(double sum) { sums_[0] += sum; }
+
+void ClassCounts::add(std::int64_t label, std::int64_t predicted) {
   sums_[1] += 1;
   sums_[2 + label] += 1;
   sums_[2 + classes_ + predicted] += 1;

@@ -13,7 +13,8 @@ class ClassCounts {
  public:
   explicit ClassCounts(std::int64_t classes);
 
-  void add(std::int64_t label, std::int64_t predicted, double loss);
+  void add(std::int64_t label, std::int64_t predicted);
+  void add_loss(double sum);
 
   std::int64_t samples() const { return static_cast<std::int64_t>(sums_[1]); }
   double mean_loss() const;

@@ -21,6 +21,7 @@ class Model;
 struct EvaluationSettings {
   std::int64_t batch = 64;  ///< global
   std::int64_t read_ahead = 4;
+  std::int64_t shards = 0;             ///< of a global batch, each run alone; 0: as many as ranks
   const LossFunction* loss = nullptr;  ///< null or empty: cross entropy
 };
 

@@ -1,5 +1,7 @@
 #include "core/train/gradient_pass.h"
 
+#include <ATen/ops/zeros.h>
+
 #include <span>
 
 #include "core/data/batch.h"
@@ -8,6 +10,7 @@
 #include "core/kernels/flop_counter.h"
 #include "core/models/batch_norm.h"
 #include "core/models/model.h"
+#include "core/parallel/sum_tree.h"
 #include "core/prefix/frozen_prefix.h"
 
 namespace thaw {
@@ -32,6 +35,7 @@ std::int64_t GradientPass::passes(SampleShare share) const {
 
 at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t cut,
                              GradientReducer& reducer) {
+  if (settings_.shards > 0) return run_shards(batch, share, cut, reducer);
   const std::int64_t count = passes(share);
   at::Tensor loss_sum;
   for (std::int64_t pass = 0; pass < count; ++pass) {
@@ -44,6 +48,25 @@ at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t 
     loss_sum = loss_sum.defined() ? loss_sum.add_(loss) : loss;
   }
   return loss_sum;
+}
+
+at::Tensor GradientPass::run_shards(const Batch& batch, SampleShare share, std::size_t cut,
+                                    GradientReducer& reducer) {
+  const ShardRange own = shards_of_rank(settings_.shards, settings_.rank, settings_.ranks);
+  const std::int64_t begin = samples_of_shards({0, share.total}, own, settings_.shards).first;
+  const at::Tensor losses = at::zeros({settings_.shards}, at::kDouble);
+  auto* const loss_of = losses.mutable_data_ptr<double>();
+  for (std::int64_t shard = own.first; shard < own.last; ++shard) {
+    const SampleRange piece = balanced_piece({0, share.total}, shard, settings_.shards);
+    if (!piece.empty()) {
+      Batch alone = batch.slice(piece.first - begin, piece.last - begin);
+      // In memory of its own: what some kernels compute depends on where their input begins.
+      alone.inputs = alone.inputs.clone();
+      loss_of[shard] = run_micro_batch(alone, share.total, cut).item().toDouble();
+    }
+    reducer.finish_shard();
+  }
+  return losses;
 }
 
 at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut) {

@@ -27,7 +27,9 @@ class GradientPass {
     std::int64_t micro_batch = 0;  ///< samples of one forward; 0: the whole share
     double label_smoothing = 0;
     std::uint64_t seed = 0;  ///< of dropout
+    int rank = 0;
     int ranks = 1;
+    std::int64_t shards = 0;  ///< > 0: of the global batch; each of this rank's is run alone
     const LossFunction* loss = nullptr;  ///< outlives it; null or empty: cross entropy
   };
 
@@ -38,10 +40,13 @@ class GradientPass {
 
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
   /// `cut`: first group that backward reaches. Returns the sum of the samples' losses, a scalar
-  /// on the model's device without a gradient; undefined where the rank ran nothing.
+  /// on the model's device without a gradient; undefined where the rank ran nothing. With shards:
+  /// the sum of each shard of the global batch, float64, zero for those of other ranks.
   at::Tensor run(const Batch& batch, SampleShare share, std::size_t cut, GradientReducer& reducer);
 
  private:
+  at::Tensor run_shards(const Batch& batch, SampleShare share, std::size_t cut,
+                        GradientReducer& reducer);
   std::int64_t passes(SampleShare share) const;
   at::Tensor run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut);
 

@@ -108,7 +108,7 @@ ResumeVerdict compare_stages(const Schedule& before, const Schedule& now, std::s
   return verdict;
 }
 
-ResumeVerdict compare_facts(const RunFacts& before, const RunFacts& now) {
+ResumeVerdict compare_facts(const RunFacts& before, const RunFacts& now, bool canonical) {
   ResumeVerdict verdict;
   if (before.data != now.data) {
     verdict.refusals.push_back("data.file: holds other data than when the run began");
@@ -116,16 +116,21 @@ ResumeVerdict compare_facts(const RunFacts& before, const RunFacts& now) {
   if (before.model_file != now.model_file) {
     verdict.refusals.push_back("model.config: describes another model than when the run began");
   }
-  const auto warn = [&](const std::string& what, const auto& was, const auto& is) {
-    if (was != is) {
-      verdict.warnings.push_back(fmt::format("{}: {} before, {} now", what, was, is));
+  const auto compare = [&](const std::string& what, const auto& was, const auto& is) {
+    if (was == is) return;
+    const std::string text = fmt::format("{}: {} before, {} now", what, was, is);
+    if (canonical) {
+      verdict.refusals.push_back(text + "; train.reduction \"canonical\" refuses other bits");
+    } else {
+      verdict.warnings.push_back(text);
     }
   };
-  warn("ranks", before.ranks, now.ranks);
-  warn("threads of a rank (train.threads)", before.threads, now.threads);
-  warn("device", before.device, now.device);
-  warn("CPU instructions", before.cpu, now.cpu);
-  warn("LibTorch", before.torch, now.torch);
+  if (!canonical) compare("ranks", before.ranks, now.ranks);
+  compare("threads of a rank (train.threads)", before.threads, now.threads);
+  compare("device", before.device, now.device);
+  compare("CPU instructions", before.cpu, now.cpu);
+  if (canonical || !before.processor.empty()) compare("CPU", before.processor, now.processor);
+  compare("LibTorch", before.torch, now.torch);
   return verdict;
 }
 

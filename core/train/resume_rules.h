@@ -34,8 +34,9 @@ ResumeVerdict compare_configurations(const ConfigurationDocument& before,
 /// ones may have been edited, added or removed. Pure.
 ResumeVerdict compare_stages(const Schedule& before, const Schedule& now, std::size_t begun);
 
-/// Compares where and on what the run was computed. Pure.
-ResumeVerdict compare_facts(const RunFacts& before, const RunFacts& now);
+/// Compares where and on what the run was computed. Pure. `canonical`: by train.reduction =
+/// "canonical", whose bits are the same at any number of ranks, and only on one kind of machine.
+ResumeVerdict compare_facts(const RunFacts& before, const RunFacts& now, bool canonical = false);
 
 /// `verdicts` taken together. With `deterministic`, what would differ in bits is refused.
 /// Throws one InputError that lists all refusals; returns the warnings.

@@ -2,17 +2,21 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
+#include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "core/parallel/communicator.h"
 
 namespace thaw {
 
 StepVerdict agree_on_step(const StepVote& vote, Communicator& communicator) {
-  enum Place { kLoss, kUnready, kSignal, kStopFile, kTimeLimit, kCount };
-  std::array<double, kCount> sums{};
+  enum Place { kUnready, kSignal, kStopFile, kTimeLimit, kLosses };
+  const auto parts = static_cast<std::size_t>(vote.loss_parts);
+  std::vector<double> sums(kLosses + parts, 0.0);
   if (vote.loss_sum != nullptr && vote.loss_sum->defined()) {
-    sums[kLoss] = vote.loss_sum->item().toDouble();
+    const at::Tensor losses = vote.loss_sum->to(at::kCPU, at::kDouble).contiguous();
+    std::copy_n(losses.const_data_ptr<double>(), parts, sums.begin() + kLosses);
   }
   sums[kUnready] = vote.ready ? 0 : 1;
   sums[kSignal] = vote.stop == StopReason::kSignal ? 1 : 0;
@@ -20,7 +24,8 @@ StepVerdict agree_on_step(const StepVote& vote, Communicator& communicator) {
   sums[kTimeLimit] = vote.stop == StopReason::kTimeLimit ? 1 : 0;
   communicator.sum(sums);
   StepVerdict verdict;
-  verdict.loss_sum = sums[kLoss];
+  // A part that one rank alone has is exact here, whatever the order in which ranks are summed.
+  verdict.loss_sum = std::accumulate(sums.begin() + kLosses, sums.end(), 0.0);
   verdict.all_ready = sums[kUnready] == 0;
   verdict.stop = sums[kSignal] > 0      ? StopReason::kSignal
                  : sums[kStopFile] > 0  ? StopReason::kStopFile

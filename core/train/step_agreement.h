@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "core/train/stop_request.h"
 
 namespace at {
@@ -13,6 +15,7 @@ class Communicator;
 /// What one rank says in a step.
 struct StepVote {
   const at::Tensor* loss_sum = nullptr;  ///< null: nobody asks for the loss; may be undefined
+  std::int64_t loss_parts = 1;  ///< elements of `loss_sum`, equal on all ranks; added up in order
   StopReason stop = StopReason::kNone;
   bool ready = true;  ///< with its part of a checkpoint
 };

@@ -15,6 +15,7 @@
 #include "core/models/model.h"
 #include "core/models/module_model.h"
 #include "core/parallel/communicator.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 #include "core/train/step_meter.h"
 
@@ -77,7 +78,8 @@ TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
                          .crop_padding = parts.data.crop_padding,
                          .horizontal_flip = parts.data.horizontal_flip,
                          .rank = parts.communicator.rank(),
-                         .ranks = parts.communicator.size()},
+                         .ranks = parts.communicator.size(),
+                         .shards = canonical_shards(parts.train)},
                         cursor);
 }
 
@@ -106,6 +108,7 @@ Trainer::Trainer(TrainerParts parts)
                      .agree = [this](const at::Tensor* loss_sum) { return agree(loss_sum); }}),
       train_samples_(parts_.dataset.split("train").size()),
       schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
+  check_reduction(parts_.train, parts_.model, parts_.schedule, parts_.communicator.size());
   assign_draw_sites(parts_.model);
   parts_.model.set_gradient_checkpointing(parts_.train.gradient_checkpointing);
 }
@@ -171,7 +174,9 @@ StageRun Trainer::enter_stage() {
                    .pass = {.micro_batch = parts_.train.micro_batch,
                             .label_smoothing = 0,
                             .seed = static_cast<std::uint64_t>(parts_.train.seed),
+                            .rank = parts_.communicator.rank(),
                             .ranks = parts_.communicator.size(),
+                            .shards = canonical_shards(parts_.train),
                             .loss = &parts_.loss},
                    .schedule = schedule_});
 }

@@ -1,12 +1,15 @@
 // The part of the trainer that saves where it stands and goes on from there.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 #include "core/train/state_tensors.h"
 #include "core/train/step_agreement.h"
@@ -164,6 +167,7 @@ StepVerdict Trainer::agree(const at::Tensor* loss_sum) {
   if (loss_sum == nullptr && !under_way && parts.stop == nullptr) return {};
   StepVote vote;
   vote.loss_sum = loss_sum;
+  vote.loss_parts = std::max<std::int64_t>(canonical_shards(parts_.train), 1);
   vote.ready = !under_way || parts.saver->ready();
   if (parts.stop != nullptr) {
     vote.stop = parts.stop->wanted(parts.saver ? parts.saver->slowest_seconds() : 0);

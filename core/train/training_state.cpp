@@ -13,9 +13,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json facts_json(const RunFacts& facts) {
-  return {{"ranks", facts.ranks}, {"threads", facts.threads},        {"device", facts.device},
-          {"cpu", facts.cpu},     {"libtorch", facts.torch},         {"thaw", facts.version},
-          {"data", facts.data},   {"model_config", facts.model_file}};
+  return {
+      {"ranks", facts.ranks}, {"threads", facts.threads},         {"device", facts.device},
+      {"cpu", facts.cpu},     {"libtorch", facts.torch},          {"thaw", facts.version},
+      {"data", facts.data},   {"model_config", facts.model_file}, {"processor", facts.processor}};
 }
 
 RunFacts facts_of(const Json& json) {
@@ -28,6 +29,7 @@ RunFacts facts_of(const Json& json) {
   facts.version = json.at("thaw").get<std::string>();
   facts.data = json.at("data").get<std::string>();
   facts.model_file = json.at("model_config").get<std::string>();
+  facts.processor = json.value("processor", "");  // not in checkpoints of version 0.1's first days
   return facts;
 }
 

@@ -18,6 +18,7 @@ struct RunFacts {
   int threads = 1;              ///< of a rank
   std::string device = {};      ///< "cpu", or the kind of GPU
   std::string cpu = {};         ///< the instructions that kernels use: "AVX512"
+  std::string processor = {};   ///< the kind of CPU; "" where it was not recorded
   std::string torch = {};       ///< version of LibTorch
   std::string version = {};     ///< of Thaw
   std::string data = {};        ///< fingerprint of the dataset

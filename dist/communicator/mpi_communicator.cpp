@@ -30,6 +30,7 @@ namespace {
 // its bits differ from the blocking one's, and a job that must repeat uses one of the two.
 
 constexpr std::int64_t kBroadcastPiece = 64 << 20;
+constexpr int kMessageTag = 1;
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -112,6 +113,29 @@ class MpiCommunicator final : public Communicator {
     return parts;
   }
 
+  void send(const at::Tensor& tensor, int to) override {
+    check_host_tensor(tensor, "send");
+    check_peer(to);
+    check_mpi(
+        MPI_Send(tensor.const_data_ptr(), message_bytes(tensor), MPI_BYTE, to, kMessageTag, comm_),
+        "MPI_Send");
+  }
+
+  void receive(at::Tensor& tensor, int from) override {
+    check_host_tensor(tensor, "receive");
+    check_peer(from);
+    MPI_Status status;
+    check_mpi(MPI_Recv(tensor.mutable_data_ptr(), message_bytes(tensor), MPI_BYTE, from,
+                       kMessageTag, comm_, &status),
+              "MPI_Recv");
+    int bytes = 0;
+    check_mpi(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
+    if (bytes != message_bytes(tensor)) {
+      throw RunError(fmt::format("received {} bytes from rank {} where {} were expected", bytes,
+                                 from, tensor.nbytes()));
+    }
+  }
+
   void barrier() override { check_mpi(MPI_Barrier(comm_), "MPI_Barrier"); }
 
   std::unique_ptr<Communicator> split(int color) override {
@@ -122,6 +146,19 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
+  /// To itself a rank would wait for ever.
+  void check_peer(int peer) const {
+    if (peer >= 0 && peer < size_ && peer != rank_) return;
+    throw RunError(fmt::format("a message between rank {} and rank {} of {}", rank_, peer, size_));
+  }
+
+  static int message_bytes(const at::Tensor& tensor) {
+    if (tensor.nbytes() > std::numeric_limits<int>::max()) {
+      throw RunError("messages of 2 GiB and more are to be sent in pieces");
+    }
+    return static_cast<int>(tensor.nbytes());
+  }
+
   void broadcast_bytes(void* data, std::int64_t length, int root) {
     auto* next = static_cast<char*>(data);
     while (length > 0) {

@@ -158,6 +158,8 @@ const char* text_of(CollectiveKind kind) {
       return "a barrier";
     case CollectiveKind::kSplit:
       return "a split";
+    case CollectiveKind::kMessage:
+      return "a message to or from another rank";
   }
   return "";
 }

@@ -48,7 +48,8 @@ Record record_of(const Heartbeat& beat) {
 Heartbeat heartbeat_of(const Record& record, int ranks) {
   if (record.rank < 0 || record.rank >= ranks ||
       record.phase > static_cast<std::uint8_t>(RankPhase::kEnding) ||
-      record.call > static_cast<std::uint8_t>(CollectiveKind::kSplit) || record.stage.back() != 0) {
+      record.call > static_cast<std::uint8_t>(CollectiveKind::kMessage) ||
+      record.stage.back() != 0) {
     throw RunError("a heartbeat holds what no rank of this job sends");
   }
   Heartbeat beat;

@@ -11,6 +11,7 @@
 #include "core/parallel/gradient_set.h"
 #include "core/schedule/stage_plan.h"
 #include "dist/coordination/stage_preparation.h"
+#include "dist/reduction/canonical_reducer.h"
 
 namespace thaw {
 
@@ -30,6 +31,7 @@ class CountedReducer final : public GradientReducer {
       : reducer_(std::move(reducer)), alive_(std::move(alive)) {}
   void begin(SampleShare share) override { reducer_->begin(share); }
   void last_backward() override { reducer_->last_backward(); }
+  void finish_shard() override { reducer_->finish_shard(); }
   void finish() override { reducer_->finish(); }
   ReductionCounters counters() const override { return reducer_->counters(); }
   ReductionOrder order() const override { return reducer_->order(); }
@@ -62,8 +64,8 @@ class UnfreezingCoordinator final : public StageCoordinator {
     costs_.prepared = next_ && next_->is_for(plan.fingerprint());
     SlabMemory memory = costs_.prepared ? next_->take() : SlabMemory();
     next_.reset();
-    auto reducer =
-        make_bucket_reducer(*reduction_, split.active, split.frozen, options_, std::move(memory));
+    const auto make = options_.shards > 0 ? make_canonical_reducer : make_bucket_reducer;
+    auto reducer = make(*reduction_, split.active, split.frozen, options_, std::move(memory));
     costs_.build_seconds = watch.lap();
     costs_.buckets = static_cast<std::size_t>(reducer->counters().collectives);
     costs_.gradient_bytes = reducer->counters().payload_bytes + reducer->counters().padding_bytes;

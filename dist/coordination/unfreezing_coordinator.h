@@ -9,7 +9,8 @@
 namespace thaw {
 
 /// The StageCoordinator of a job of several ranks: at each transition they agree on the next
-/// plan's hash and build the bucketed all-reduce for just its parameters. `communicator` outlives
+/// plan's hash and build the bucketed all-reduce, or with `options.shards` the canonical sum (of a
+/// job of one rank too), for just its parameters. `communicator` outlives
 /// it and all its reducers; the call is a collective (it splits off communicators of its own).
 std::unique_ptr<StageCoordinator> make_unfreezing_coordinator(Communicator& communicator,
                                                               const ReducerOptions& options);

@@ -21,6 +21,7 @@
 #include "dist/reduction/coverage.h"
 #include "dist/reduction/gradient_hooks.h"
 #include "dist/reduction/observed_backward.h"
+#include "dist/reduction/reduction_fault.h"
 #include "dist/reduction/stream_sender.h"
 #include "dist/reduction/unused_parameters.h"
 
@@ -94,8 +95,6 @@ class BucketReducer final : public GradientReducer {
   /// Takes this step's time into account in choosing whether to overlap.
   void learn(double step_seconds);
   std::string fault() const;
-  /// A collective: returns where no rank has a fault, else throws ReductionMismatch on all.
-  void agree_on_fault(const std::string& local_fault);
 
   Communicator& communicator_;
   const std::vector<NamedParameter> active_;
@@ -252,29 +251,17 @@ std::string BucketReducer::fault() const {
   return coverage_fault(now_->map, launched, active_);
 }
 
-void BucketReducer::agree_on_fault(const std::string& local_fault) {
-  std::optional<LocalFailure> failure;
-  if (!local_fault.empty()) failure = {ExitStatus::kDisagreement, local_fault};
-  try {
-    agree(communicator_, failure);
-  } catch (const DisagreementError& error) {
-    ReductionMismatch mismatch(error.what());
-    mismatch.mark_agreed();
-    throw mismatch;
-  }
-}
-
 void BucketReducer::finish() {
   const std::lock_guard lock(mutex_);
   if (!begun_) throw RunError("finish: no step was begun");
   begun_ = false;
   const Stopwatch exposed;
   if (active_.empty()) {
-    agree_on_fault(fault());  // nothing travels that could carry it
+    agree_on_fault(communicator_, fault());  // nothing travels that could carry it
   } else {
     const std::vector<double> flags = reduce_what_is_left();
     hand_out(flags);
-    if (options_.unused == Unused::kError) refuse_unused(flags, active_);
+    if (options_.unused == Unused::kError) refuse_unused(flags, active_, "ranks");
     if (now_->map.generation() == 0) {
       planned_ = plan_observed(communicator_, entries_, options_.buckets, observed_);
     }
@@ -302,7 +289,7 @@ std::vector<double> BucketReducer::reduce_what_is_left() {
   const std::int64_t row_bytes = sender_->row_bytes() + (helper_ ? helper_->row_bytes() : 0);
   counters_.payload_bytes = now_->map.payload_bytes() - now_->map.by_rows_bytes() + row_bytes -
                             std::exchange(row_bytes_, row_bytes);
-  if (flags[active_.size()] > 0) agree_on_fault(local_fault);
+  if (flags[active_.size()] > 0) agree_on_fault(communicator_, local_fault);
   return flags;
 }
 

@@ -25,6 +25,7 @@ struct ReducerOptions {
   BucketOptions buckets = {};
   Overlap overlap = Overlap::kAuto;
   Unused unused = Unused::kAllow;
+  std::int64_t shards = 0;         ///< > 0: no buckets, but the canonical sum over so many shards
   StepMonitor* monitor = nullptr;  ///< is told each bucket that leaves; may be null
 };
 

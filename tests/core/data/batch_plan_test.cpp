@@ -90,5 +90,22 @@ TEST(BatchPlan, EverySampleOnceWhateverRanksAndBatchesDo) {
   }
 }
 
+TEST(BatchPlan, ShardsAreTheSameWhoeverHoldsThem) {
+  for (const std::int64_t samples : {1, 3, 8, 13, 64}) {
+    for (int ranks = 1; ranks <= 8; ++ranks) {
+      std::int64_t next = 100;
+      for (int rank = 0; rank < ranks; ++rank) {
+        const ShardRange own = shards_of_rank(8, rank, ranks);
+        const SampleRange share = samples_of_shards({100, 100 + samples}, own, 8);
+        EXPECT_EQ(share.first, next);
+        EXPECT_EQ(share.first, balanced_piece({100, 100 + samples}, own.first, 8).first);
+        next = share.last;
+      }
+      EXPECT_EQ(next, 100 + samples);
+    }
+  }
+  EXPECT_THROW(samples_of_shards({0, 8}, {6, 9}, 8), std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace thaw

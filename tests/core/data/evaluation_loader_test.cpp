@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <vector>
+
 #include "core/base/error.h"
 #include "core/data/dataset.h"
 #include "tests/core/data/hdf5_writer.h"
@@ -41,6 +44,35 @@ TEST(EvaluationLoader, EverySampleOnceInOrderAtAnyNumberOfRanks) {
       }
     }
   }
+}
+
+TEST(EvaluationLoader, ShardsAreTheSameAtAnyNumberOfRanks) {
+  const TemporaryFolder folder;
+  {
+    Hdf5Writer file(folder / "a.h5");
+    write_text(file, "test", 19);
+  }
+  const Dataset dataset({folder / "a.h5"});
+  using Shards = std::map<std::int64_t, std::vector<std::vector<std::int64_t>>>;
+  std::vector<Shards> seen(5);
+  for (int ranks = 1; ranks <= 4; ++ranks) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      EvaluationLoader loader(
+          dataset, "test",
+          {.batch = 8, .read_ahead = 2, .rank = rank, .ranks = ranks, .shards = 5});
+      while (const std::optional<Batch> batch = loader.next()) {
+        seen[static_cast<std::size_t>(ranks)][loader.shard()].push_back(batch->samples);
+      }
+    }
+  }
+  const Shards& alone = seen[1];
+  ASSERT_EQ(alone.size(), 5U);
+  EXPECT_THAT(alone.at(0),
+              testing::ElementsAre(testing::ElementsAre(0, 1), testing::ElementsAre(8, 9),
+                                   testing::ElementsAre(16)));
+  EXPECT_THAT(alone.at(4), testing::ElementsAre(testing::ElementsAre(7), testing::ElementsAre(15),
+                                                testing::IsEmpty()));
+  for (std::size_t ranks = 2; ranks <= 4; ++ranks) EXPECT_EQ(seen[ranks], alone) << ranks;
 }
 
 TEST(EvaluationLoader, ReadsImagesWithoutAugmentation) {

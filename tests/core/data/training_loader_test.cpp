@@ -90,21 +90,31 @@ TEST_F(TrainingLoaderTest, EverySampleOnceAnEpochAtAnyNumberOfRanks) {
 
 TEST_F(TrainingLoaderTest, RanksTogetherHoldWhatOneRankHolds) {
   const Dataset dataset = texts(23);
-  TrainingLoader alone(dataset, {.batch = 7});
-  std::vector<std::unique_ptr<TrainingLoader>> loaders;
-  for (int rank = 0; rank < 3; ++rank) {
-    loaders.push_back(std::make_unique<TrainingLoader>(
-        dataset, TrainingLoaderOptions{.batch = 7, .rank = rank, .ranks = 3}));
-  }
-  for (int step = 0; step < 20; ++step) {
-    const TrainingBatch whole = alone.next();
-    std::vector<std::int64_t> samples;
-    for (auto& loader : loaders) {
-      const TrainingBatch part = loader->next();
-      EXPECT_EQ(part.global, whole.global);
-      samples.insert(samples.end(), part.batch.samples.begin(), part.batch.samples.end());
+  for (const std::int64_t shards : {0, 5}) {
+    TrainingLoader alone(dataset, {.batch = 7});
+    std::vector<std::unique_ptr<TrainingLoader>> loaders;
+    for (int rank = 0; rank < 3; ++rank) {
+      loaders.push_back(std::make_unique<TrainingLoader>(
+          dataset, TrainingLoaderOptions{.batch = 7, .rank = rank, .ranks = 3, .shards = shards}));
     }
-    EXPECT_EQ(samples, whole.batch.samples);
+    for (int step = 0; step < 20; ++step) {
+      const TrainingBatch whole = alone.next();
+      std::vector<std::int64_t> samples;
+      for (auto& loader : loaders) {
+        const TrainingBatch part = loader->next();
+        EXPECT_EQ(part.global, whole.global);
+        samples.insert(samples.end(), part.batch.samples.begin(), part.batch.samples.end());
+      }
+      EXPECT_EQ(samples, whole.batch.samples);
+    }
+  }
+}
+
+TEST_F(TrainingLoaderTest, RanksHoldWholeShards) {
+  const Dataset dataset = texts(8);
+  for (int rank = 0; rank < 3; ++rank) {  // shards of 2, 2, 2, 1, 1 samples; ranks of 2, 2, 1
+    TrainingLoader loader(dataset, {.batch = 8, .rank = rank, .ranks = 3, .shards = 5});
+    EXPECT_EQ(loader.next().batch.size(), std::vector<std::int64_t>({4, 3, 1})[rank]);
   }
 }
 

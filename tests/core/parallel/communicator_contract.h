@@ -138,6 +138,41 @@ inline void splits(Communicator& communicator) {
   communicator.barrier();
 }
 
+/// In order, of any type, between any two ranks; around a ring, which waits for nobody else.
+inline void passes_messages(Communicator& communicator) {
+  const int rank = communicator.rank();
+  const int last = communicator.size() - 1;
+  at::Tensor token = at::full({100'000}, 1.5, at::dtype(at::kFloat));
+  at::Tensor count = at::full({1}, 0, at::dtype(at::kLong));
+  if (last == 0) {
+    EXPECT_THROW(communicator.send(token, 0), RunError);
+    EXPECT_THROW(communicator.receive(token, 0), RunError);
+    return;
+  }
+  at::Tensor nothing = at::empty({0}, at::dtype(at::kDouble));
+  if (rank > 0) {
+    communicator.receive(token, rank - 1);
+    communicator.receive(nothing, rank - 1);
+    communicator.receive(count, rank - 1);
+    EXPECT_EQ(token[99'999].item<float>(), 1.5F * static_cast<float>(rank));
+  } else {
+    token.fill_(0);
+  }
+  token.add_(1.5);
+  count.add_(1);
+  const int next = rank == last ? 0 : rank + 1;
+  communicator.send(token, next);
+  communicator.send(nothing, next);
+  communicator.send(count, next);
+  if (rank == 0) {
+    communicator.receive(token, last);
+    communicator.receive(nothing, last);
+    communicator.receive(count, last);
+    EXPECT_EQ(count.item<std::int64_t>(), communicator.size());
+  }
+  communicator.barrier();
+}
+
 inline void whole_contract(Communicator& communicator) {
   sums_every_type(communicator);
   sums_give_equal_bits(communicator);
@@ -147,6 +182,7 @@ inline void whole_contract(Communicator& communicator) {
   broadcasts(communicator);
   gathers_strings_of_any_length(communicator);
   splits(communicator);
+  passes_messages(communicator);
 }
 
 }  // namespace thaw::contract

@@ -81,6 +81,31 @@ TEST(RunRanks, NamesDifferentCalls) {
   EXPECT_THAT(message, HasSubstr("rank 1: sum of float32 [4] on cpu"));
 }
 
+TEST(RunRanks, FreesWhoWaitsForAMessageOfARankThatLeft) {
+  at::Tensor tensor = at::full({3}, 1.0, at::dtype(at::kFloat));
+  for (const bool sends : {false, true}) {
+    const std::string message = failure_of_ranks(3, [&](Communicator& communicator) {
+      if (communicator.rank() != 0) return;
+      at::Tensor own = tensor.clone();
+      if (sends) communicator.send(own, 2);
+      communicator.receive(own, 2);
+    });
+    EXPECT_THAT(message, HasSubstr(sends ? "rank 2 has ended while rank 0 waits for it in send of"
+                                         : "rank 2 has ended while rank 0 waits for it in receive "
+                                           "of float32 [3] on cpu"));
+  }
+}
+
+TEST(RunRanks, NamesMessagesOfDifferentSizes) {
+  const std::string message = failure_of_ranks(2, [](Communicator& communicator) {
+    at::Tensor tensor = at::full({3 + communicator.rank()}, 1.0, at::dtype(at::kFloat));
+    if (communicator.rank() == 0) communicator.send(tensor, 1);
+    if (communicator.rank() == 1) communicator.receive(tensor, 0);
+  });
+  EXPECT_THAT(message, HasSubstr("rank 0 sent float32 [3] on cpu"));
+  EXPECT_THAT(message, HasSubstr("rank 1 is in receive of float32 [4] on cpu"));
+}
+
 TEST(RunRanks, SumsInTheOrderOfRanks) {
   run_ranks(3, [](Communicator& communicator) {
     // (1 + 1e-16) - 1 is 0 in this order only if the first addition rounds first.

@@ -7,10 +7,11 @@ namespace {
 
 ClassCounts example() {
   ClassCounts counts(4);
-  counts.add(0, 0, 0.5);
-  counts.add(0, 1, 1.5);
-  counts.add(1, 1, 0.25);
-  counts.add(2, 2, 0.75);
+  counts.add(0, 0);
+  counts.add(0, 1);
+  counts.add(1, 1);
+  counts.add(2, 2);
+  counts.add_loss(3);
   return counts;
 }
 
@@ -39,11 +40,13 @@ TEST(ClassCounts, RowsHavePrecisionAndRecall) {
 TEST(ClassCounts, SumsOfTwoRanksAreTheWhole) {
   ClassCounts whole = example();
   ClassCounts first(4);
-  first.add(0, 0, 0.5);
-  first.add(0, 1, 1.5);
+  first.add(0, 0);
+  first.add(0, 1);
+  first.add_loss(2);
   ClassCounts second(4);
-  second.add(1, 1, 0.25);
-  second.add(2, 2, 0.75);
+  second.add(1, 1);
+  second.add(2, 2);
+  second.add_loss(1);
   for (std::size_t i = 0; i < first.sums().size(); ++i) {
     first.sums()[i] += second.sums()[i];
   }

@@ -80,6 +80,25 @@ TEST(ResumeRulesTest, OtherThreadsWarnAndDeterministicRefuses) {
   EXPECT_TRUE(compare_facts({}, {}).warnings.empty());
 }
 
+TEST(ResumeRulesTest, CanonicalMayChangeRanksAndNothingElse) {
+  const RunFacts before = {
+      .ranks = 1, .threads = 1, .cpu = "AVX512", .processor = "EPYC", .torch = "2.11"};
+  RunFacts now = before;
+  now.ranks = 3;
+  EXPECT_TRUE(compare_facts(before, now, /*canonical=*/true).refusals.empty());
+  EXPECT_TRUE(compare_facts(before, now, /*canonical=*/true).warnings.empty());
+  EXPECT_THAT(compare_facts(before, now).warnings, ElementsAre("ranks: 1 before, 3 now"));
+  now = {.ranks = 1, .threads = 2, .cpu = "AVX2", .processor = "Xeon", .torch = "2.12"};
+  EXPECT_THAT(compare_facts(before, now, /*canonical=*/true).refusals,
+              ElementsAre(HasSubstr("train.threads): 1 before, 2 now; train.reduction "
+                                    "\"canonical\" refuses other bits"),
+                          HasSubstr("CPU instructions: AVX512 before, AVX2 now"),
+                          HasSubstr("CPU: EPYC before, Xeon now"),
+                          HasSubstr("LibTorch: 2.11 before, 2.12 now")));
+  // A checkpoint from before the kind of CPU was recorded says nothing.
+  EXPECT_TRUE(compare_facts({}, {.processor = "EPYC"}).warnings.empty());
+}
+
 TEST(MetricsCutTest, WhatTheCheckpointKnowsStays) {
   const auto line = [](const std::string& event, int step) {
     return "{\"event\":\"" + event + "\",\"step\":" + std::to_string(step) + "}";

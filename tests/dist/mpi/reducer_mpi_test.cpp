@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/parallel/self_communicator.h"
+#include "core/parallel/sum_tree.h"
 #include "dist/reduction/bucket_reducer.h"
+#include "dist/reduction/canonical_reducer.h"
 #include "tests/core/parallel/communicator_contract.h"
 #include "tests/dist/mpi/mpi_world.h"
 #include "tests/dist/reduction/small_network.h"
@@ -39,6 +42,40 @@ TEST(BucketReducer, TrainsAsOneProcessWithTheWholeBatch) {
         contract::expect_same_bits(mpi_world(), network.parameters[i].tensor);
       }
     }
+  }
+}
+
+/// Parameters after some steps of the canonical sum over eight shards.
+std::vector<at::Tensor> train_canonically(Communicator& communicator) {
+  constexpr std::int64_t kTotal = 21;
+  constexpr std::int64_t kShards = 8;
+  const Samples samples(kTotal, at::kFloat);
+  SmallNetwork network(at::kFloat);
+  network.activate(2, 6);
+  const auto reducer =
+      make_canonical_reducer(communicator, network.active, network.frozen, {.shards = kShards});
+  const ShardRange own = shards_of_rank(kShards, communicator.rank(), communicator.size());
+  for (int step = 0; step < 10; ++step) {
+    reducer->begin({0, kTotal});
+    for (std::int64_t shard = own.first; shard < own.last; ++shard) {
+      const Slice slice(kTotal, static_cast<int>(shard), kShards);
+      testing_network::loss_of(network, samples, slice.first, slice.last, kTotal).backward();
+      reducer->finish_shard();
+    }
+    reducer->finish();
+    network.descend(0.1);
+  }
+  std::vector<at::Tensor> result;
+  for (const NamedParameter& parameter : network.parameters) result.push_back(parameter.tensor);
+  return result;
+}
+
+TEST(CanonicalReducer, HasTheBitsOfOneProcess) {
+  const auto communicator = mpi_world().split(0);
+  const std::vector<at::Tensor> together = train_canonically(*communicator);
+  const std::vector<at::Tensor> alone = train_canonically(*make_self_communicator());
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    EXPECT_EQ(contract::bits_of(together[i]), contract::bits_of(alone[i])) << i;
   }
 }
 

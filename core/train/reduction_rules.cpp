@@ -1,0 +1,89 @@
+#include "core/train/reduction_rules.h"
+
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/config/configuration.h"
+#include "core/models/model.h"
+#include "core/schedule/schedule.h"
+#include "core/train/parameter_table.h"
+
+namespace thaw {
+namespace {
+
+[[noreturn]] void refuse(const std::string& why) {
+  InputError error(why);
+  error.mark_agreed();
+  throw error;
+}
+
+/// The batch normalisation, and the stage, that takes statistics first; nothing where none does.
+std::string statistics_taken(const TrainOptions& train, const Model& model,
+                             const Schedule& schedule) {
+  const ParameterTable table(model, /*decay_all=*/false);
+  for (const auto& item : model.named_modules(std::string(), /*include_self=*/false)) {
+    const torch::nn::Module& layer = *item.value();
+    if (!layer.named_buffers(/*recurse=*/false).contains("running_mean")) continue;
+    std::set<std::string> groups;
+    for (const auto& own : layer.named_parameters(/*recurse=*/false)) {
+      const ParameterFacts& facts = table.facts()[table.index_of(item.key() + "." + own.key())];
+      groups.insert(table.groups()[facts.group]);
+    }
+    for (const Stage& stage : schedule.stages) {
+      const bool active =
+          groups.empty() || std::any_of(stage.groups.begin(), stage.groups.end(),
+                                        [&](const auto& group) { return groups.contains(group); });
+      if (active ||
+          stage.overrides.frozen_batch_norm_update.value_or(train.frozen_batch_norm == "update")) {
+        return fmt::format("batch normalisation \"{}\" in stage \"{}\"", item.key(), stage.name);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::int64_t canonical_shards(const TrainOptions& train) {
+  return train.reduction == "canonical" ? train.shards : 0;
+}
+
+void check_reduction(const TrainOptions& train, const Model& model, const Schedule& schedule,
+                     int ranks) {
+  if (canonical_shards(train) == 0) return;
+  if (train.shards < ranks) {
+    refuse(
+        fmt::format("train.shards: is {}, and there are {} ranks: with train.reduction = "
+                    "\"canonical\" each needs a shard of the batch",
+                    train.shards, ranks));
+  }
+  if (train.threads == 0) {
+    refuse(
+        "train.reduction: \"canonical\" needs train.threads, since what is added up depends on it: "
+        "give the number of cores that a rank has wherever the run is to go on");
+  }
+  if (train.micro_batch > 0) {
+    refuse(
+        "train.micro-batch: \"canonical\" runs each shard as it is; raise train.shards for smaller "
+        "ones instead");
+  }
+  const std::vector<at::Tensor> parameters = model.parameters(/*recurse=*/true);
+  if (std::any_of(parameters.begin(), parameters.end(),
+                  [](const at::Tensor& each) { return !each.is_cpu(); })) {
+    refuse("train.reduction: \"canonical\" is for CPUs; set train.device to \"cpu\"");
+  }
+  const std::string statistics = statistics_taken(train, model, schedule);
+  if (!statistics.empty()) {
+    refuse(
+        fmt::format("train.reduction: \"canonical\" knows no statistics over the batch, which {} "
+                    "takes: freeze it, with train.frozen-batch-norm \"keep\"",
+                    statistics));
+  }
+}
+
+}  // namespace thaw
