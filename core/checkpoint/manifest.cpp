@@ -36,21 +36,29 @@ Json body(const Manifest& manifest) {
   throw InputError(fmt::format("{}: {}", path, what));
 }
 
-Manifest read_body(const Json& json) {
+/// Of a number with a fraction or an exponent, nlohmann's conversion would be undefined behaviour.
+template <class Integer>
+Integer integer(const Json& json, const char* key, const std::string& path) {
+  const Json& value = json.at(key);
+  if (!value.is_number_integer()) fail(path, fmt::format("damaged: {} is no whole number", key));
+  return value.get<Integer>();
+}
+
+Manifest read_body(const Json& json, const std::string& path) {
   Manifest manifest;
-  manifest.place.step = json.at("step").get<std::int64_t>();
+  manifest.place.step = integer<std::int64_t>(json, "step", path);
   manifest.place.transition = json.at("transition").get<bool>();
   manifest.epoch = json.at("epoch").get<double>();
   manifest.stage = json.at("stage").get<std::string>();
   if (json.contains("evaluation_loss")) {
     manifest.evaluation_loss = json.at("evaluation_loss").get<double>();
   }
-  manifest.ranks = json.at("ranks").get<int>();
+  manifest.ranks = integer<int>(json, "ranks", path);
   manifest.written = json.at("written").get<std::string>();
   manifest.version = json.at("thaw").get<std::string>();
   for (const Json& file : json.at("files")) {
     manifest.files.push_back({file.at("name").get<std::string>(),
-                              file.at("bytes").get<std::uint64_t>(),
+                              integer<std::uint64_t>(file, "bytes", path),
                               file.at("checksum").get<std::string>()});
   }
   return manifest;
@@ -93,11 +101,11 @@ Manifest parse_manifest(const std::string& text, const std::string& path) {
     if (!json.is_object() || json.value("format", "") != kFormat) {
       fail(path, "not a checkpoint's manifest");
     }
-    if (const int version = json.value("version", 0); version != kVersion) {
+    if (const auto version = integer<std::int64_t>(json, "version", path); version != kVersion) {
       fail(path, fmt::format("written in format {}; this version of thaw reads format {}", version,
                              kVersion));
     }
-    manifest = read_body(json);
+    manifest = read_body(json, path);
   } catch (const nlohmann::json::exception&) {
     fail(path, "damaged: not a manifest's JSON");
   }

@@ -25,8 +25,8 @@ namespace thaw {
 
 /// What a file may take while it is tried. What it justifies is more than enough for any whole one.
 struct TrialLimits {
-  int seconds = 60;  ///< of computing; four times as long may pass in all
-  std::int64_t memory = std::int64_t{1} << 30;  ///< bytes, besides 64 for each of the file's
+  int seconds = 60;                 ///< of computing; four times as long may pass in all
+  std::int64_t memory = 256 << 20;  ///< bytes, besides 64 for each of the file's
 };
 
 /// Has a child of this process, which should be small and have one thread, read the file at `path`

@@ -201,7 +201,7 @@ class TheCommand(CommandTest):
         for fault, says in (("crash", "crashes on it (Segmentation fault)"),
                             ("abort", "crashes on it (Aborted)"),
                             ("exit", "crashes on it (it ended the process)"),
-                            ("memory", "takes more than 1.0 GiB of memory")):
+                            ("memory", "of memory, which its size does not justify")):
             environment = {"LD_PRELOAD": str(FAULTS), "THAW_HDF5_FAULT": fault}
             for command in (("check", config), ("inspect", "images.h5")):
                 done = self.thaw(*command, status=2, environment=environment)

@@ -65,6 +65,22 @@ TEST(ManifestTest, FilesThatAreNotACheckpointsAreRefused) {
   expect_refused(manifest_text(manifest), "ranks");
 }
 
+// Converting such a number was undefined behaviour (found by tests/fuzz).
+TEST(ManifestTest, NumbersThatAreNotWholeAreRefused) {
+  const std::string text = manifest_text(sample());
+  for (const auto& [key, value] : {std::pair("step", "500"), std::pair("ranks", "2"),
+                                   std::pair("bytes", "17"), std::pair("version", "1")}) {
+    const std::string entry = "\"" + std::string(key) + "\": ";
+    const std::size_t place = text.find(entry + value);
+    ASSERT_NE(place, std::string::npos) << key;
+    for (const char* other : {"5e105", "1.5", "\"2\""}) {
+      std::string forged = text;
+      forged.replace(place + entry.size(), std::string(value).size(), other);
+      expect_refused(forged, std::string(key) + " is no whole number");
+    }
+  }
+}
+
 TEST(ManifestTest, AnotherFormatIsNamed) {
   std::string text = manifest_text(sample());
   text.replace(text.find("\"version\": 1"), 12, "\"version\": 2");
