@@ -4,6 +4,7 @@
 /// The whole job for a module of your own: `thaw::ModuleModel` and `thaw::Trainer`; gradient
 /// checkpointing for its layers: `thaw::recomputed`.
 
+#include "core/data/batch.h"
 #include "core/models/module_model.h"
 #include "core/models/recomputation.h"
 #include "core/parallel/replicas.h"

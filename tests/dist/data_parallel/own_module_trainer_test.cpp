@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "core/config/configuration_document.h"
+#include "core/data/batch.h"
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
 #include "core/parallel/in_process.h"
