@@ -348,6 +348,7 @@ OptionValue another_value(const Option& option) {
   }
   if (auto* list = std::get_if<std::vector<std::string>>(&value)) *list = {"x,y.h5", "z\t.h5"};
   if (option.name() == "schedule.ratio") value = 1 / 3.0 + 1;
+  if (option.name() == "train.shards") value = std::int64_t{4096};
   return value;
 }
 
