@@ -76,7 +76,8 @@ TEST_F(Gpu, BroadcastsAndSplits) {
 }
 
 TEST_F(Gpu, StillTakesTensorsInHostMemory) {
-  on_gpus([](Communicator& communicator, at::Device) { contract::whole_contract(communicator); });
+  on_gpus(
+      [](Communicator& communicator, at::Device) { contract::collective_contract(communicator); });
 }
 
 // A second of work is queued before the sum, and something that reads it after: the host is through

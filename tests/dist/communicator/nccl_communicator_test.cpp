@@ -39,7 +39,8 @@ TEST(NcclCommunicator, KeepsTheContract) {
     run_ranks(ranks, [&](Communicator& host) {
       const auto communicator =
           make_nccl_communicator(host, fake::parts(world, host.rank()), kQuick);
-      contract::whole_contract(*communicator);
+      contract::collective_contract(*communicator);
+      EXPECT_THROW(communicator->send(at::Tensor(), 0), RunError);
     });
     EXPECT_GT(world.count(0, "sum"), 0);
     EXPECT_EQ(world.count(0, "abort"), 0);
