@@ -76,7 +76,7 @@ case $study in
     ;;
   minilm)
     prepare_texts
-    compare minilm-banking77 --seeds 2 --schedule.groups-per-stage 2 "$@"
+    compare minilm-banking77 --seeds 3 --schedule.groups-per-stage 2 "$@"
     ;;
   minilm-few)
     prepare_texts
