@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What sending only the active layers saves on a slow network: MiniLM on two virtual hosts.
+"""What gradients of only the active layers save on a slow network: MiniLM on two virtual hosts.
 
 cluster/virtual/hosts.sh makes the hosts, network namespaces joined by a bridge, and limits what each
 sends and receives. For each rate and stage `thaw train` runs twice: as it is, and in the way of those

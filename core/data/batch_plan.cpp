@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/base/balanced_split.h"
+
 namespace thaw {
 namespace {
 
@@ -30,10 +32,8 @@ std::int64_t batches_left_in_epoch(std::int64_t cursor, std::int64_t samples, st
 SampleRange balanced_piece(SampleRange whole, std::int64_t index, std::int64_t pieces) {
   require(whole.first <= whole.last, "balanced_piece: the range must not be reversed");
   require(index >= 0 && index < pieces, "balanced_piece: index must be in [0, pieces)");
-  const std::int64_t each = whole.size() / pieces;
-  const std::int64_t longer = whole.size() % pieces;
-  const std::int64_t first = whole.first + index * each + std::min(index, longer);
-  return {first, first + each + (index < longer ? 1 : 0)};
+  const auto [first, last] = balanced_split(whole.size(), index, pieces);
+  return {whole.first + first, whole.first + last};
 }
 
 SampleRange samples_of_shards(SampleRange whole, ShardRange own, std::int64_t shards) {

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/base/balanced_split.h"
+
 namespace thaw {
 
 namespace {
@@ -89,10 +91,8 @@ class Planner {
 }  // namespace
 
 ShardRange shards_of_rank(std::int64_t shards, int rank, int ranks) {
-  const std::int64_t each = shards / ranks;
-  const std::int64_t longer = shards % ranks;
-  const std::int64_t first = rank * each + std::min<std::int64_t>(rank, longer);
-  return {first, first + each + (rank < longer ? 1 : 0)};
+  const auto [first, last] = balanced_split(shards, rank, ranks);
+  return {first, last};
 }
 
 SumPlan plan_sum(std::int64_t shards, int rank, int ranks) {
