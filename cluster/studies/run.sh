@@ -61,26 +61,27 @@ prepare_texts() {
     --tokenizer data/minilm/tokenizer.json --max-tokens 64 --validation-fraction 0.1
 }
 
-# compare CONFIGURATION ARGUMENTS...
+# compare CONFIGURATION ARGUMENTS...: three seeds, unless the arguments say how many
 compare() {
-  local configuration=$1
+  local configuration=$1 seeds=(--seeds 3)
   shift
+  [[ " $* " != *" --seeds"[\ =]* ]] || seeds=()
   run "${THAW:-build/thaw}" compare "cluster/studies/$configuration.toml" \
-    --schedules "$schedules" --output "runs/studies/$study" "$@"
+    --schedules "$schedules" "${seeds[@]}" --output "runs/studies/$study" "$@"
 }
 
 case $study in
   resnet20)
     prepare_images
-    compare resnet20-cifar100 --seeds 3 --learning-rates 0.02,0.1 "$@"
+    compare resnet20-cifar100 --learning-rates 0.02,0.1 "$@"
     ;;
   minilm)
     prepare_texts
-    compare minilm-banking77 --seeds 3 --schedule.groups-per-stage 2 "$@"
+    compare minilm-banking77 --schedule.groups-per-stage 2 "$@"
     ;;
   minilm-few)
     prepare_texts
-    compare minilm-banking77 --seeds 3 --learning-rates 1e-4,3e-4 --schedule.groups-per-stage 2 \
+    compare minilm-banking77 --learning-rates 1e-4,3e-4 --schedule.groups-per-stage 2 \
       --data.per-class 10 --data.batch 32 --schedule.total-epochs 12 "$@"
     ;;
   -h | --help) usage "${BASH_SOURCE[0]}" ;;
