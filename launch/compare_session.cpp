@@ -208,8 +208,14 @@ void CompareSession::train(const std::vector<PlannedRun>& runs) {
   if (jobs.size() < runs.size()) {
     fmt::print("  {} of {} runs are there already\n", runs.size() - jobs.size(), runs.size());
   }
+  if (request_.parallel > 1 && !jobs.empty()) {
+    write_file_atomically(shared_cores(), "Runs here shared cores, so times are left out.\n");
+  }
   run_all(jobs);
 }
+
+/// There once runs were made beside each other: also a later report of theirs leaves times out.
+fs::path CompareSession::shared_cores() const { return folder_ / "shared-cores"; }
 
 std::vector<std::string> CompareSession::measured_splits(const PlannedRun& run) const {
   std::vector<std::string> splits = {"train"};
@@ -282,7 +288,7 @@ void CompareSession::report(const std::vector<PlannedRun>& runs) const {
   facts.budget = request_.budget == "flops" ? "floating-point operations" : request_.budget;
   facts.seeds = request_.seeds;
   facts.target = request_.target;
-  facts.timed = request_.parallel == 1;
+  facts.timed = !fs::exists(shared_cores());
   facts.version = fmt::format("{}; {} rank{} a run", version_line(), request_.ranks,
                               request_.ranks == 1 ? "" : "s");
   if (!chosen_rates_.empty()) {

@@ -51,6 +51,7 @@ class CompareSession {
   std::vector<std::string> measured_splits(const PlannedRun& run) const;
 
   std::filesystem::path folder_of(const PlannedRun& run) const;
+  std::filesystem::path shared_cores() const;
   RunRecord record_of(const PlannedRun& run) const;
   void report(const std::vector<PlannedRun>& runs) const;
 

@@ -64,6 +64,11 @@ class Compare(CommandTest):
         self.assertGreater(head["samples"]["mean"], 2 * full["samples"]["mean"])
         self.assertRegex(done.stdout, r"head-only: \d+\.\d+ epochs for the budget")
         self.assertNotIn("seconds to target", done.stdout)
+        # Nor does a report that is only made anew have times.
+        done = self.compare(config, "--schedules", "full,head-only", "--seeds", "1",
+                            "--learning-rates", "1e-9,0.05", "--budget", "flops")
+        self.assertFalse(self.comparison()["timed"])
+        self.assertNotIn("seconds to target", done.stdout)
 
     def test_runs_beside_each_other_share_the_cores_unless_threads_are_configured(self):
         for extra, threads in (("", None), ("threads = 3\n", 3)):
