@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "core/parallel/gradient_set.h"
 #include "core/parallel/step_monitor.h"
 #include "core/parallel/sum_tree.h"
+#include "dist/reduction/bucket_map.h"
 #include "dist/reduction/bucket_planner.h"
 #include "dist/reduction/bucket_slabs.h"
 #include "dist/reduction/gradient_hooks.h"
@@ -40,10 +42,11 @@ constexpr std::int64_t kPieceBytes = 4 << 20;
 
 class CanonicalReducer final : public GradientReducer {
  public:
-  CanonicalReducer(Communicator& communicator, std::vector<NamedParameter> active,
+  CanonicalReducer(Communicator& communicator, BucketMap layout, std::vector<NamedParameter> active,
                    std::vector<NamedParameter> frozen, const ReducerOptions& options,
                    SlabMemory memory)
       : communicator_(communicator),
+        layout_(std::move(layout)),
         active_(std::move(active)),
         frozen_(std::move(frozen)),
         options_(options),
@@ -53,11 +56,11 @@ class CanonicalReducer final : public GradientReducer {
         next_(plan_.computing.size()),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
     for (std::size_t slot = 0; slot < plan_.slots; ++slot) {
-      sums_.emplace_back(active_, slot == 0 ? std::move(memory) : SlabMemory());
+      sums_.emplace_back(layout_, active_, slot == 0 ? std::move(memory) : SlabMemory());
     }
     if (communicator.size() == 1) return;
-    counters_.payload_bytes = sums_.front().payload_bytes();
-    counters_.padding_bytes = sums_.front().padding_bytes();
+    counters_.payload_bytes = layout_.payload_bytes();
+    counters_.padding_bytes = sums_.front().bytes() - layout_.payload_bytes();
     counters_.collectives = 1 + std::ranges::count_if(plan_.exchange, [](const SumStep& step) {
                               return step.kind != Kind::kAdd;
                             });
@@ -78,6 +81,7 @@ class CanonicalReducer final : public GradientReducer {
   void hand_out();
 
   Communicator& communicator_;
+  const BucketMap layout_;
   const std::vector<NamedParameter> active_;
   const std::vector<NamedParameter> frozen_;
   const ReducerOptions options_;
@@ -228,7 +232,7 @@ std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicat
                                                         const ReducerOptions& options,
                                                         SlabMemory memory) {
   std::vector<NamedParameter> parameters;
-  const BucketMap layout = agreed(communicator, [&] {
+  BucketMap layout = agreed(communicator, [&] {
     if (communicator.size() > options.shards) {
       throw InputError(
           fmt::format("train.shards is {}, and there are {} ranks: each needs a shard of the batch",
@@ -246,11 +250,13 @@ std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicat
       }
       entries.push_back(bucket_entry(parameter));
     }
-    return plan_buckets(entries, {});
+    // It leaves whole, once all shards are done: nothing is gained by several buckets.
+    return plan_buckets(entries,
+                        {.cap_bytes = std::numeric_limits<std::int64_t>::max(), .by_rows = false});
   });
   agree_on_facts(communicator, "layouts of gradients", layout.facts());
   return std::make_unique<CanonicalReducer>(
-      communicator, std::move(parameters),
+      communicator, std::move(layout), std::move(parameters),
       std::vector<NamedParameter>(frozen.begin(), frozen.end()), options, std::move(memory));
 }
 

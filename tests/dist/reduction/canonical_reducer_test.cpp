@@ -10,6 +10,8 @@
 
 #include "core/parallel/in_process.h"
 #include "core/parallel/sum_tree.h"
+#include "dist/reduction/bucket_planner.h"
+#include "dist/reduction/bucket_slabs.h"
 #include "dist/reduction/partial_sum.h"
 #include "tests/dist/reduction/small_network.h"
 
@@ -197,8 +199,11 @@ TEST(CanonicalReducer, RefusesWhatItCannotAddUpInOneOrder) {
 TEST(PartialSum, WhatAShardDidNotUseKeepsEvenTheSignsOfZeros) {
   SmallNetwork network(at::kFloat);
   network.activate(0, 6);
-  PartialSum left(network.active, {});
-  PartialSum right(network.active, {});
+  std::vector<BucketEntry> entries;
+  for (const NamedParameter& parameter : network.active) entries.push_back(bucket_entry(parameter));
+  const BucketMap layout = plan_buckets(entries, {});
+  PartialSum left(layout, network.active, {});
+  PartialSum right(layout, network.active, {});
   left.start(std::vector<bool>(6, false), true);
   std::vector<bool> used(6, true);
   right.gradient(0).fill_(-0.0);
