@@ -91,13 +91,7 @@ void StageRun::carry_optimizer_state(Optimizer& optimizer) const {
 std::vector<double> StageRun::class_rates() const {
   const std::vector<double> by_group = schedule_.rates();
   std::vector<double> rates;
-  for (const RateClass& members : plan_.rate_classes()) {
-    // All groups of a class share their rate: see `rates_part_by_group`.
-    const std::size_t group = plan_.parameters()[members.parameters.front()].group;
-    const auto place =
-        std::find(stage_.groups.begin(), stage_.groups.end(), parameters_.groups()[group]);
-    rates.push_back(by_group[static_cast<std::size_t>(place - stage_.groups.begin())]);
-  }
+  for (const std::size_t group : class_groups_) rates.push_back(by_group[group]);
   return rates;
 }
 
@@ -107,6 +101,11 @@ void StageRun::enter_optimizer(const Context& context) {
   const double weight_decay = own.weight_decay.value_or(train.weight_decay);
   std::vector<OptimizerClass> classes;
   for (const RateClass& rate_class : plan_.rate_classes()) {
+    // All groups of a class share their rate: see `rates_part_by_group`.
+    const std::size_t group = plan_.parameters()[rate_class.parameters.front()].group;
+    const auto place =
+        std::find(stage_.groups.begin(), stage_.groups.end(), parameters_.groups()[group]);
+    class_groups_.push_back(static_cast<std::size_t>(place - stage_.groups.begin()));
     OptimizerClass members{rate_class.rate, rate_class.decays ? weight_decay : 0.0, {}, {}};
     for (const std::size_t index : rate_class.parameters) {
       members.names.push_back(plan_.parameters()[index].name);

@@ -85,6 +85,7 @@ class StageRun {
   GradientPass pass_;
   std::unique_ptr<GradientReducer> reducer_;
   std::vector<at::Tensor> active_tensors_;
+  std::vector<std::size_t> class_groups_;  ///< place in the stage of each class's first group
   FrozenLayers frozen_layers_;
   double clip_norm_;
   double transition_seconds_ = 0;

@@ -260,8 +260,8 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
   const TrainingBatch batch = loader.next();
   const double data_seconds = watch.seconds();
 
-  const std::vector<double> rates = schedule_.rates();
   const bool reported = (step_ + 1) % parts_.log_every == 0;
+  const std::vector<double> rates = reported ? schedule_.rates() : std::vector<double>();
   const GuardedStep::Outcome outcome = guarded_step_.run(
       stage, meter, batch, {.number = step_ + 1, .wants_loss = reported, .last_loss = last_loss_});
   if (outcome.verdict == StepVerdictKind::kGoBack) {
