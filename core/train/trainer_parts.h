@@ -28,13 +28,13 @@ struct TrainerParts {
   const TrainOptions& train;
   Communicator& communicator;
   StageCoordinator& coordinator;
-  std::vector<TrainingObserver*> observers;  ///< called on rank 0 alone
-  LossFunction loss = {};                    ///< empty: cross entropy
+  std::vector<TrainingObserver*> observers = {};  ///< called on rank 0 alone
+  LossFunction loss = {};                         ///< empty: cross entropy
   /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
-  std::function<void()> save_best;
+  std::function<void()> save_best = {};
   /// Called on rank 0 when all stages are done, and checkpoints complete. May be empty. What it
   /// throws, all ranks throw.
-  std::function<void()> save_last;
+  std::function<void()> save_last = {};
   std::int64_t log_every = 1;        ///< steps between two `step` reports
   StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
   std::int64_t audit_every = 0;      ///< steps; 0: ranks compare weights at transitions only

@@ -85,9 +85,7 @@ class SkippingTest : public testing::Test {
                      .communicator = *alone,
                      .coordinator = *coordinator,
                      .observers = {&recorder_},
-                     .loss = loss,
-                     .save_best = {},
-                     .save_last = {}});
+                     .loss = loss});
     return trainer.run();
   }
 

@@ -85,8 +85,6 @@ class RetentionTest : public testing::Test {
                      .communicator = *communicator,
                      .coordinator = *coordinator,
                      .observers = {&recorder_},
-                     .save_best = {},
-                     .save_last = {},
                      .retention = &retention});
     trainer.run();
   }

@@ -72,9 +72,7 @@ class StageOptions : public testing::Test {
                      .train = train_,
                      .communicator = *communicator,
                      .coordinator = *coordinator,
-                     .observers = {&*recorder_},
-                     .save_best = {},
-                     .save_last = {}});
+                     .observers = {&*recorder_}});
     trainer.run();
     return weights_of(model);
   }

@@ -103,8 +103,6 @@ class ResumeTest : public testing::Test {
                      .communicator = *alone,
                      .coordinator = *coordinator,
                      .observers = {&recorder},
-                     .save_best = {},
-                     .save_last = {},
                      .checkpoints = {.saver = &saver,
                                      .every_steps = every_steps,
                                      .facts = {.version = "test"},

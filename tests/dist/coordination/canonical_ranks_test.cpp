@@ -115,8 +115,6 @@ Outcome train(bool text, int ranks, const TrainOptions& options) {
                      .communicator = communicator,
                      .coordinator = *coordinator,
                      .observers = {&figures},
-                     .save_best = {},
-                     .save_last = {},
                      .audit_every = 3});
     trainer.run();
     if (communicator.rank() != 0) return;

@@ -113,8 +113,6 @@ Outcome train(bool text, at::ScalarType type, int ranks, const TrainOptions& opt
                      .communicator = communicator,
                      .coordinator = *coordinator,
                      .observers = {&observer},
-                     .save_best = {},
-                     .save_last = {},
                      .audit_every = 5});
     trainer.run();
     if (communicator.rank() != 0) return;

@@ -99,8 +99,6 @@ struct ScheduleJob {
                      .communicator = communicator,
                      .coordinator = *coordinator,
                      .observers = {&recorder},
-                     .save_best = {},
-                     .save_last = {},
                      .audit_every = audit_every});
     trainer.run();
     outcome.weights = weights_of(model);

@@ -75,8 +75,6 @@ class TrainerAudit : public testing::Test {
                      .communicator = communicator,
                      .coordinator = *coordinator,
                      .observers = {&recorder},
-                     .save_best = {},
-                     .save_last = {},
                      .audit_every = 2});
     trainer.run();
   }

@@ -106,9 +106,7 @@ Outcome train(const json& expected, int ranks) {
                      .train = options,
                      .communicator = communicator,
                      .coordinator = *coordinator,
-                     .observers = {&losses},
-                     .save_best = {},
-                     .save_last = {}});
+                     .observers = {&losses}});
     trainer.run();
     if (communicator.rank() != 0) return;
     outcome.losses = losses.of_steps;

@@ -151,9 +151,7 @@ class TrainerRanks : public testing::Test {
                        .train = train_,
                        .communicator = communicator,
                        .coordinator = *coordinator,
-                       .observers = {&recorder},
-                       .save_best = {},
-                       .save_last = {}});
+                       .observers = {&recorder}});
       trainer.run();
       for (const auto& parameter : model.named_parameters()) {
         outcome.weights[parameter.key()] = parameter.value().detach().clone();

@@ -76,9 +76,7 @@ Outcome train(Communicator& communicator, LossFunction loss) {
                    .communicator = communicator,
                    .coordinator = *coordinator,
                    .observers = {},
-                   .loss = std::move(loss),
-                   .save_best = {},
-                   .save_last = {}});
+                   .loss = std::move(loss)});
   Outcome outcome;
   outcome.validation_loss = trainer.run().last_evaluation.loss;
   for (const at::Tensor& weight : {net->lower->weight, net->head->weight}) {
