@@ -10,6 +10,17 @@
 #include "dist/communicator/host_topology.h"
 
 namespace thaw {
+namespace {
+
+/// A process that sets up one run after another, as `thaw compare` does, says it for the first.
+void warn_once(const std::string& warning) {
+  static std::string said;
+  if (warning == said) return;
+  fmt::print(stderr, "thaw: warning: {}\n", warning);
+  said = warning;
+}
+
+}  // namespace
 
 std::string binding_remark(std::int64_t threads, std::int64_t given, std::int64_t on_host,
                            std::int64_t ranks_on_host) {
@@ -38,8 +49,7 @@ void use_cores(std::int64_t wanted, const HostTopology& topology, Communicator& 
                      sysconf(_SC_NPROCESSORS_ONLN), topology.local_size));
   for (std::size_t rank = 0; communicator.rank() == 0 && rank < remarks.size(); ++rank) {
     if (!remarks[rank].empty()) {
-      fmt::print(stderr, "thaw: warning: rank {} (host {}) {}\n", rank, topology.hosts[rank],
-                 remarks[rank]);
+      warn_once(fmt::format("rank {} (host {}) {}", rank, topology.hosts[rank], remarks[rank]));
       return;
     }
   }
