@@ -1,6 +1,6 @@
 #include "core/data/byte_store.h"
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 #include "core/data/readable_file.h"
@@ -19,7 +19,7 @@ MemoryByteStore::MemoryByteStore(std::unique_ptr<std::byte[]> bytes, std::string
     : bytes_(std::move(bytes)), description_(std::move(description)) {}
 
 void MemoryByteStore::read(std::int64_t offset, std::int64_t size, std::byte* memory) const {
-  std::memcpy(memory, bytes_.get() + offset, size);
+  std::copy_n(bytes_.get() + offset, size, memory);
 }
 
 }  // namespace thaw

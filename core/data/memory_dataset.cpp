@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <set>
 #include <utility>
@@ -27,8 +26,7 @@ class TensorByteStore final : public ByteStore {
  public:
   explicit TensorByteStore(at::Tensor tensor) : tensor_(std::move(tensor)) {}
   void read(std::int64_t offset, std::int64_t size, std::byte* memory) const override {
-    std::memcpy(memory, static_cast<const std::byte*>(tensor_.const_data_ptr()) + offset,
-                static_cast<std::size_t>(size));
+    std::copy_n(static_cast<const std::byte*>(tensor_.const_data_ptr()) + offset, size, memory);
   }
   std::string describe() const override { return "in memory"; }
 

@@ -6,9 +6,7 @@
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
-#include <cstring>
-
-#include "core/parallel/communicator.h"
+#include "core/parallel/broadcast_numbers.h"
 
 namespace thaw {
 
@@ -25,16 +23,6 @@ double gradient_norm(const std::vector<at::Tensor>& parameters) {
   }
   const at::Tensor norms = at::stack(at::_foreach_norm(gradients, 2));
   return at::linalg_vector_norm(norms, 2).item().toDouble();
-}
-
-void broadcast_numbers(Communicator& communicator, std::vector<double>& numbers) {
-  if (communicator.size() == 1) {
-    return;
-  }
-  const std::size_t bytes = numbers.size() * sizeof(double);
-  const std::string told = communicator.broadcast(
-      std::string(reinterpret_cast<const char*>(numbers.data()), bytes), /*root=*/0);
-  std::memcpy(numbers.data(), told.data(), bytes);
 }
 
 double global_gradient_norm(const std::vector<at::Tensor>& parameters, Communicator& communicator) {

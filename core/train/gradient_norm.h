@@ -14,9 +14,6 @@ class Communicator;
 /// count as zero. Blocks the host.
 double gradient_norm(const std::vector<at::Tensor>& parameters);
 
-/// Gives all ranks rank 0's numbers, bit by bit. A collective; nothing to do at one rank.
-void broadcast_numbers(Communicator& communicator, std::vector<double>& numbers);
-
 /// The 2-norm over the gradients of all given parameters together; undefined gradients count as
 /// zero. A collective: computed on rank 0 and told to all, since the last bits of a sum differ
 /// with the number of threads, and what ranks decide by it must not. Blocks the host.

@@ -1,28 +1,13 @@
 #include "dist/reduction/observed_backward.h"
 
-#include <cstring>
 #include <map>
 #include <set>
 #include <string>
 
+#include "core/parallel/broadcast_numbers.h"
 #include "core/parallel/fact_agreement.h"
 
 namespace thaw {
-
-namespace {
-
-/// Rank 0's numbers on every rank.
-std::vector<std::size_t> broadcast_numbers(Communicator& communicator,
-                                           const std::vector<std::size_t>& numbers) {
-  const std::string bytes = communicator.broadcast(
-      std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(size_t)),
-      /*root=*/0);
-  std::vector<std::size_t> told(bytes.size() / sizeof(std::size_t));
-  std::memcpy(told.data(), bytes.data(), told.size() * sizeof(std::size_t));
-  return told;
-}
-
-}  // namespace
 
 std::vector<std::size_t> complete_order(std::span<const std::size_t> seen, std::size_t parameters) {
   std::vector<bool> is_seen(parameters, false);
@@ -38,7 +23,8 @@ std::optional<BucketMap> plan_observed(Communicator& communicator,
                                        std::span<const BucketEntry> parameters,
                                        const BucketOptions& options,
                                        const ObservedBackward& observed) {
-  const std::vector<std::size_t> order = broadcast_numbers(communicator, observed.order);
+  std::vector<std::size_t> order = observed.order;
+  broadcast_numbers(communicator, order);
   if (order.empty()) return std::nullopt;
   std::vector<double> touched = observed.touched_rows;
   communicator.sum(touched);
