@@ -30,6 +30,7 @@ def configuration():
     inputs.append(REQUIRED + 'schedule.preset = "top-down"\nschedule.learning-rate = 1e-3\n'
                   "\x01--train.optimizer=sgd\n--data.batch\n8\n"
                   "--schedule.stage.head.until.epochs=2\n--schedule.learning-rate=1e-2")
+    inputs.append(REQUIRED + "mod\u00e9l = 1\n")
     syntax = ["[[schedule.stage]]", "\n", " = ", "{ ", " }", "[", "]", '"', '"""', "'''", "\\u0000",
               "1e-3", "1e308", "nan", "inf", "-1", "9223372036854775807", "0x7f", "true",
               "1979-05-27", "#", "\x01--"]

@@ -199,6 +199,8 @@ INSTANTIATE_TEST_SUITE_P(
         // The parser's own messages, with line and column.
         BadFile{"[train]\nseed = = 1",
                 "a.toml:4:8: Error while parsing value: could not determine value type"},
+        BadFile{"mod\u00e9l = 1",
+                "a.toml:3:4: Error while parsing key-value pair: expected '=', saw '\u00e9'"},
         BadFile{"[train]\nseed = 1\nseed = 2",
                 "a.toml:5:8: Error while parsing key-value pair: cannot redefine existing integer "
                 "'seed'"}));
