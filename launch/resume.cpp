@@ -119,6 +119,7 @@ class RunStarter {
       accept_or_refuse({compare_configurations(before, setup_.document),
                         compare_stages(schedule_of(before), schedule_, schedule_.stages.size())},
                        folder_.path().string(), /*deterministic=*/false);
+      folder_.check_writable();
       CheckpointStore(folder_.checkpoints()).clear_leftovers();
     });
     return {};
@@ -158,7 +159,9 @@ class RunStarter {
     }
     if (start.finished || !own) return;
     agreed(communicator_, [&] {
-      if (first()) return_to(checkpoint.manifest().place, start.state);
+      if (!first()) return;
+      folder_.check_writable();
+      return_to(checkpoint.manifest().place, start.state);
     });
   }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/train/run_folder.h"
 
 namespace thaw {
 
@@ -25,23 +26,13 @@ bool stays_in_log(const std::string& line, const MetricsCut& cut) {
 
 void cut_metrics(const std::filesystem::path& path, const MetricsCut& cut) {
   if (!std::filesystem::exists(path)) return;
-  const std::filesystem::path shorter = path.string() + ".partial";
-  {
-    std::ifstream from(path);
-    std::ofstream to(shorter, std::ios::trunc);
-    for (std::string line; std::getline(from, line);) {
-      if (stays_in_log(line, cut)) to << line << '\n';
-    }
-    to.flush();
-    if (!to || from.bad()) {
-      throw RunError(fmt::format("{}: cannot be written; is the disk full?", shorter.string()));
-    }
+  std::ifstream file(path);
+  std::string kept;
+  for (std::string line; std::getline(file, line);) {
+    if (stays_in_log(line, cut)) kept += line + '\n';
   }
-  std::error_code error;
-  std::filesystem::rename(shorter, path, error);
-  if (error) {
-    throw RunError(fmt::format("{}: cannot be cut back: {}", path.string(), error.message()));
-  }
+  if (file.bad()) throw RunError(fmt::format("{}: cannot be read", path.string()));
+  write_file_atomically(path, kept);
 }
 
 }  // namespace thaw

@@ -44,6 +44,10 @@ void RunFolder::check_usable() const {
         "another folder with --run-dir, or remove it",
         path_.string()));
   }
+  check_writable();
+}
+
+void RunFolder::check_writable() const {
   const fs::path ancestor = existing_ancestor(path_);
   if (!fs::is_directory(ancestor)) {
     throw InputError(fmt::format("{}: cannot be created: {} is not a folder", path_.string(),

@@ -24,6 +24,8 @@ class RunFolder {
   /// Throws `InputError`, saying what to do, if a run is there or the folder could not be written;
   /// leaves nothing behind.
   void check_usable() const;
+  /// The second half of it, for a run that goes on.
+  void check_writable() const;
 
   /// Creates the folder. Call after everything else was checked.
   void create() const;
