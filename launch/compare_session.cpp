@@ -29,7 +29,7 @@ constexpr std::size_t kStepsAStage = 8;  ///< to measure what a schedule costs
 
 Json read_json(const fs::path& path) {
   std::ifstream file(path);
-  const Json json = Json::parse(file, nullptr, /*allow_exceptions=*/false);
+  Json json = Json::parse(file, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) throw RunError(fmt::format("{}: is no JSON", path.string()));
   return json;
 }
@@ -298,6 +298,7 @@ void CompareSession::report(const std::vector<PlannedRun>& runs) const {
         fmt::join(request_.learning_rates, ", "), request_.seeds);
   }
   std::vector<RunRecord> records;
+  records.reserve(runs.size());
   for (const PlannedRun& run : runs) records.push_back(record_of(run));
   const Comparison comparison = compare_runs(facts, records);
   const std::string markdown = comparison_markdown(comparison);

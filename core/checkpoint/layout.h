@@ -36,6 +36,7 @@ struct CheckpointPlace {
   bool transition = false;  ///< a stage had ended
 
   /// By age: what was taken at a transition comes after what was taken within the same step.
+  // What the compiler makes of it compares with a literal 0. NOLINTNEXTLINE(modernize-use-nullptr)
   friend auto operator<=>(const CheckpointPlace&, const CheckpointPlace&) = default;
 };
 

@@ -225,6 +225,7 @@ void run_ranks(int ranks, const std::function<void(Communicator&)>& body) {
   const auto meeting = std::make_shared<RankMeeting>(hub, std::move(members));
   {
     std::vector<std::jthread> threads;
+    threads.reserve(static_cast<std::size_t>(ranks));
     for (int rank = 0; rank < ranks; ++rank) {
       threads.emplace_back([&, rank] { run_rank(meeting, rank, body); });
     }

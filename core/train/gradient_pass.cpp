@@ -54,7 +54,7 @@ at::Tensor GradientPass::run_shards(const Batch& batch, SampleShare share, std::
                                     GradientReducer& reducer) {
   const ShardRange own = shards_of_rank(settings_.shards, settings_.rank, settings_.ranks);
   const std::int64_t begin = samples_of_shards({0, share.total}, own, settings_.shards).first;
-  const at::Tensor losses = at::zeros({settings_.shards}, at::kDouble);
+  at::Tensor losses = at::zeros({settings_.shards}, at::kDouble);
   auto* const loss_of = losses.mutable_data_ptr<double>();
   for (std::int64_t shard = own.first; shard < own.last; ++shard) {
     const SampleRange piece = balanced_piece({0, share.total}, shard, settings_.shards);

@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include "core/parallel/gradient_reducer.h"
 #include "core/train/loss.h"
@@ -36,7 +35,7 @@ class GradientPass {
   /// While one of `batch_norms`, the model's, is synchronised, its forward is a collective: every
   /// rank then runs the same number of micro-batches, empty ones where it has too few samples.
   GradientPass(Model& model, const BatchNorms& batch_norms, Settings settings)
-      : model_(model), batch_norms_(batch_norms), settings_(std::move(settings)) {}
+      : model_(model), batch_norms_(batch_norms), settings_(settings) {}
 
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
   /// `cut`: first group that backward reaches. Returns the sum of the samples' losses, a scalar

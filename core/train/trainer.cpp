@@ -137,7 +137,7 @@ RunSummary Trainer::run() {
   measurements_.settle_buffers();
   finish_checkpoint();
   save_last_weights();
-  const RunSummary done = summary();
+  RunSummary done = summary();
   tell(&TrainingObserver::end, done);
   return done;
 }

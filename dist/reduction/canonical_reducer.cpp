@@ -56,7 +56,7 @@ class CanonicalReducer final : public GradientReducer {
         next_(plan_.computing.size()),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
     for (std::size_t slot = 0; slot < plan_.slots; ++slot) {
-      sums_.emplace_back(layout_, active_, slot == 0 ? std::move(memory) : SlabMemory());
+      sums_.emplace_back(layout_, active_, std::exchange(memory, {}));
     }
     if (communicator.size() == 1) return;
     counters_.payload_bytes = layout_.payload_bytes();

@@ -19,10 +19,11 @@ constexpr const char* kVariables[] = {"CUBLAS_WORKSPACE_CONFIG", "NCCL_ALGO", "N
 
 /// Starts without the variables and as LibTorch starts; leaves both so.
 class DeterministicTest : public testing::Test {
- protected:
+ public:
   DeterministicTest() { forget(); }
   ~DeterministicTest() override { forget(); }
 
+ protected:
   static std::string variable(const char* name) {
     const char* value = std::getenv(name);
     return value == nullptr ? "unset" : value;

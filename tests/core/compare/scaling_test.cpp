@@ -66,12 +66,13 @@ TEST(Scaling, Reports) {
 }
 
 class StepTimes : public testing::Test {
- protected:
+ public:
   StepTimes() : folder_(std::filesystem::path(testing::TempDir()) / "thaw-step-times") {
     std::filesystem::create_directories(folder_);
   }
   ~StepTimes() override { std::filesystem::remove_all(folder_); }
 
+ protected:
   void write(const std::string& stage, std::initializer_list<double> seconds) {
     std::ofstream file(folder_ / "metrics.jsonl", std::ios::app);
     file << R"({"event": "transition", "stage": ")" << stage << "\"}\n";

@@ -126,6 +126,7 @@ class Hdf5Writer {
   /// Strings of variable length, as h5py writes them.
   Hdf5Writer& strings(const std::string& attribute, const std::vector<std::string>& values) {
     std::vector<const char*> pointers;
+    pointers.reserve(values.size());
     for (const std::string& value : values) pointers.push_back(value.c_str());
     const hid_t type = check(H5Tcopy(H5T_C_S1));
     H5Tset_size(type, H5T_VARIABLE);

@@ -93,6 +93,7 @@ TEST_F(TrainingLoaderTest, RanksTogetherHoldWhatOneRankHolds) {
   for (const std::int64_t shards : {0, 5}) {
     TrainingLoader alone(dataset, {.batch = 7});
     std::vector<std::unique_ptr<TrainingLoader>> loaders;
+    loaders.reserve(3);
     for (int rank = 0; rank < 3; ++rank) {
       loaders.push_back(std::make_unique<TrainingLoader>(
           dataset, TrainingLoaderOptions{.batch = 7, .rank = rank, .ranks = 3, .shards = shards}));
@@ -206,8 +207,12 @@ TEST_F(TrainingLoaderTest, ImagesThatAreKeptAreNotOverwritten) {
     Batch batch = loader.next().batch;
     places.insert(batch.inputs.const_data_ptr());
     copies.push_back(i % 2 == 0 ? batch.inputs.clone() : batch.inputs[1].clone());
-    if (i % 2 == 0 && i < 8) kept.push_back(std::move(batch));
-    if (i % 2 == 1 && i < 8) view.push_back(batch.slice(1, 2).inputs);
+    if (i >= 8) continue;
+    if (i % 2 == 1) {
+      view.push_back(batch.slice(1, 2).inputs);
+    } else {
+      kept.push_back(std::move(batch));
+    }
   }
   for (int i = 0; i < 4; ++i) {
     EXPECT_TRUE(at::equal(kept[i].inputs, copies[2 * i]));

@@ -109,7 +109,7 @@ inline std::shared_ptr<Bert> bert_of(const nlohmann::json& expected, at::ScalarT
                          .string();
     std::ofstream(options.config) << expected.at("config");
   }
-  const auto model = std::dynamic_pointer_cast<Bert>(
+  auto model = std::dynamic_pointer_cast<Bert>(
       make_model(options, expected.at("classes").get<std::int64_t>(),
                  {.kind = InputFacts::Kind::kText, .largest_token = 29, .longest_sample = 40}, 0));
   fill_bert_by_formula(*model);

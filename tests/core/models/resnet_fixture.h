@@ -62,14 +62,14 @@ inline at::Tensor fixture_uniform(std::string_view name, std::uint8_t seed, at::
 
 inline void fill_by_formula(torch::nn::Module& module) {
   const at::NoGradGuard no_grad;
-  const auto fill = [](const std::string& name, at::Tensor tensor) {
+  const auto fill = [](const std::string& name, const at::Tensor& tensor) {
     constexpr std::uint8_t kSeed = 1;
     if (name.ends_with("num_batches_tracked")) {
       return;
     }
     double low = -0.2, high = 0.2;
     if (tensor.dim() > 1) {
-      high = std::sqrt(3.0 / static_cast<double>(tensor.numel() / tensor.size(0)));
+      high = std::sqrt(3.0 / static_cast<double>(tensor[0].numel()));
       low = -high;
     } else if (name.ends_with("running_var") || name.ends_with("weight")) {
       low = 0.5, high = 1.5;
