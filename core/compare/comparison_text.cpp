@@ -6,6 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/compare/number_text.h"
+
 namespace thaw {
 namespace {
 
@@ -42,12 +44,13 @@ std::string p_text(double p) {
   return p < 0.001 ? "< 0.001" : fmt::format("{:.3f}", p);
 }
 
-/// Large counts as 1.2e+06 with their spread.
+/// With its spread, where there is one.
 std::string count_cell(const Estimate& estimate) {
   if (!std::isfinite(estimate.mean)) return "–";
   return std::isfinite(estimate.half_width) && estimate.half_width > 0
-             ? fmt::format("{:.4g} ± {:.2g}", estimate.mean, estimate.half_width)
-             : fmt::format("{:.4g}", estimate.mean);
+             ? fmt::format("{} ± {}", number_text(estimate.mean),
+                           number_text(estimate.half_width, 2))
+             : number_text(estimate.mean);
 }
 
 std::string markdown_row(const std::vector<std::string>& cells) {

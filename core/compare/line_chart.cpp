@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/compare/html_page.h"
+#include "core/compare/number_text.h"
 
 namespace thaw {
 namespace {
@@ -57,14 +58,15 @@ class Axes {
     for (double v = std::ceil(y_.low / step_y) * step_y; v <= y_.high; v += step_y) {
       svg += fmt::format(
           "<line class=\"grid\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
-          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.4g}</text>\n",
-          kLeft, kWidth - kRight, y(v), y(v), kLeft - 8, y(v) + 4, std::abs(v) < 1e-12 ? 0 : v);
+          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
+          kLeft, kWidth - kRight, y(v), y(v), kLeft - 8, y(v) + 4,
+          number_text(std::abs(v) < 1e-12 ? 0 : v));
     }
     const double step_x = tick_step(x_.high - x_.low, 6);
     for (double v = std::ceil(x_.low / step_x) * step_x; v <= x_.high; v += step_x) {
       svg += fmt::format(
-          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.4g}</text>\n",
-          x(v), kHeight - kBottom + 18, std::abs(v) < 1e-300 ? 0 : v);
+          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", x(v),
+          kHeight - kBottom + 18, number_text(std::abs(v) < 1e-300 ? 0 : v));
     }
     return svg;
   }
@@ -106,8 +108,9 @@ std::string series_svg(const ChartSeries& series, std::size_t number, const Axes
       number % kChartColours, band_of(series, axes), path_of(series, axes));
   for (const ChartSeries::Point& point : series.points) {
     svg += fmt::format(
-        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}: {:.4g} at {:.4g}</title></circle>",
-        axes.x(point.x), axes.y(point.y), escape_html(series.name), point.y, point.x);
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}: {} at {}</title></circle>",
+        axes.x(point.x), axes.y(point.y), escape_html(series.name), number_text(point.y),
+        number_text(point.x));
   }
   return svg + "</g>\n";
 }
