@@ -50,8 +50,7 @@ for file in "${files[@]}"; do
 done
 if ((${#known[@]} > 0)); then
   printf '%s\0' "${known[@]}" | xargs -0 -n 1 -P "$(build_jobs)" \
-    clang-tidy --quiet -p "$build" --header-filter="^$PWD/(core|dist|launch|tests|cluster)/" \
-    --extra-arg=-Wno-unknown-warning-option \
+    clang-tidy --quiet --extra-arg=-Wno-unknown-warning-option -p "$build" \
     2> >(grep -vE '^[0-9]+ warnings( and [0-9]+ errors)? generated' >&2) || status=1
 fi
 exit "$status"
