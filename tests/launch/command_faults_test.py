@@ -163,6 +163,11 @@ class SmallDiskTest(CommandTest):
         self.images(train=240)
         self.config = self.resnet_config()
 
+    def add_a_stage(self, name):
+        """The configuration with one more stage, so that a finished run goes on."""
+        self.write(name, (self.folder / self.config).read_text() +
+                   STAGE.format(name="more", groups='["head"]', steps=8))
+
 
 class FullDisk(SmallDiskTest):
     def test_checkpoints_fail_and_training_goes_on(self):
@@ -192,13 +197,7 @@ class FullDisk(SmallDiskTest):
         subprocess.run(["cp", "-r", str(newest), str(aside)], check=True)
         free = os.statvfs(self.disk)
         (self.disk / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize - (1 << 20)))
-        self.write("more.toml", (self.folder / self.config).read_text() + """
-[[schedule.stage]]
-name = "more"
-groups = ["head"]
-learning-rate = 0.01
-until = { steps = 8 }
-""")
+        self.add_a_stage("more.toml")
         done = self.thaw("train", "more.toml", *arguments[2:], status=3)
         self.assertIn("No space left on device", done.stderr)
         said = self.thaw("inspect", newest).stdout
@@ -222,8 +221,7 @@ class ReadOnly(SmallDiskTest):
         self.mount("rw")
         self.thaw(*arguments)
         before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-        self.write("more.toml", (self.folder / self.config).read_text() +
-                   STAGE.format(name="more", groups='["head"]', steps=8))
+        self.add_a_stage("more.toml")
         self.mount("ro")
         message = self.refused("train", "more.toml", "--run-dir", run)
         self.assertIn("Read-only file system", message)
