@@ -4,10 +4,10 @@
 #include "core/parallel/self_communicator.h"
 #include "core/schedule/group_patterns.h"
 #include "launch/arguments.h"
-#include "launch/job.h"
-#include "launch/run_setup.h"
-#include "launch/stage_table.h"
+#include "launch/job/job.h"
+#include "launch/run/run_setup.h"
 #include "launch/subcommand.h"
+#include "launch/terminal/stage_table.h"
 
 namespace thaw {
 namespace {

@@ -6,10 +6,10 @@
 
 #include "core/base/error.h"
 #include "launch/arguments.h"
-#include "launch/child_jobs.h"
-#include "launch/compare_plan.h"
-#include "launch/compare_session.h"
-#include "launch/job.h"
+#include "launch/compare/compare_plan.h"
+#include "launch/compare/compare_session.h"
+#include "launch/job/child_jobs.h"
+#include "launch/job/job.h"
 #include "launch/option_values.h"
 #include "launch/subcommand.h"
 

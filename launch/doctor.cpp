@@ -5,11 +5,11 @@
 #include "core/parallel/communicator.h"
 #include "dist/communicator/host_topology.h"
 #include "launch/arguments.h"
-#include "launch/doctor_findings.h"
-#include "launch/doctor_probes.h"
-#include "launch/job.h"
+#include "launch/doctor/doctor_findings.h"
+#include "launch/doctor/doctor_probes.h"
+#include "launch/job/job.h"
 #include "launch/subcommand.h"
-#include "launch/text_table.h"
+#include "launch/terminal/text_table.h"
 #include "launch/version.h"
 
 namespace thaw {

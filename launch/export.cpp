@@ -5,11 +5,11 @@
 #include "core/models/huggingface_export.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
-#include "core/models/safetensors.h"
-#include "core/models/weights.h"
+#include "core/models/weights/safetensors.h"
+#include "core/models/weights/weights.h"
 #include "launch/arguments.h"
-#include "launch/checkpoint_weights.h"
-#include "launch/job.h"
+#include "launch/job/job.h"
+#include "launch/run/checkpoint_weights.h"
 #include "launch/subcommand.h"
 
 namespace thaw {

@@ -8,15 +8,15 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/models/safetensors.h"
-#include "core/train/run_folder.h"
+#include "core/models/weights/safetensors.h"
+#include "core/record/run_folder.h"
 #include "launch/arguments.h"
-#include "launch/checkpoint_weights.h"
-#include "launch/data_file_trial.h"
 #include "launch/inspect_checkpoint.h"
-#include "launch/job.h"
+#include "launch/job/job.h"
+#include "launch/run/checkpoint_weights.h"
+#include "launch/run/data_file_trial.h"
 #include "launch/subcommand.h"
-#include "launch/text_table.h"
+#include "launch/terminal/text_table.h"
 
 namespace thaw {
 namespace {

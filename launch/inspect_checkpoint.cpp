@@ -8,7 +8,7 @@
 #include "core/checkpoint/reader.h"
 #include "core/parallel/self_communicator.h"
 #include "core/train/training_state.h"
-#include "launch/text_table.h"
+#include "launch/terminal/text_table.h"
 
 namespace thaw {
 namespace {

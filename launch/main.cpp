@@ -6,7 +6,7 @@
 #include "core/base/error.h"
 #include "core/base/process_memory.h"
 #include "core/base/suggest.h"
-#include "launch/job.h"
+#include "launch/job/job.h"
 #include "launch/subcommand.h"
 #include "launch/version.h"
 

@@ -10,13 +10,13 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
+#include "core/measure/evaluator.h"
 #include "core/models/model.h"
 #include "core/parallel/self_communicator.h"
-#include "core/train/evaluator.h"
 #include "launch/arguments.h"
-#include "launch/evaluation_setup.h"
-#include "launch/job.h"
-#include "launch/run_setup.h"
+#include "launch/job/job.h"
+#include "launch/run/evaluation_setup.h"
+#include "launch/run/run_setup.h"
 #include "launch/subcommand.h"
 
 namespace thaw {

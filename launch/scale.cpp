@@ -6,15 +6,15 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/compare/scaling.h"
 #include "core/data/dataset.h"
 #include "core/parallel/self_communicator.h"
-#include "core/train/run_folder.h"
+#include "core/record/run_folder.h"
 #include "launch/arguments.h"
-#include "launch/child_jobs.h"
-#include "launch/job.h"
+#include "launch/compare/scaling.h"
+#include "launch/job/child_jobs.h"
+#include "launch/job/job.h"
 #include "launch/option_values.h"
-#include "launch/run_setup.h"
+#include "launch/run/run_setup.h"
 #include "launch/subcommand.h"
 #include "launch/version.h"
 

@@ -2,12 +2,12 @@
 
 #include "core/base/error.h"
 #include "core/parallel/self_communicator.h"
+#include "core/record/run_history.h"
 #include "core/schedule/replay.h"
-#include "core/schedule/schedule_writer.h"
-#include "core/train/run_history.h"
+#include "core/schedule/toml/schedule_writer.h"
 #include "launch/arguments.h"
-#include "launch/job.h"
-#include "launch/run_setup.h"
+#include "launch/job/job.h"
+#include "launch/run/run_setup.h"
 #include "launch/subcommand.h"
 
 namespace thaw {

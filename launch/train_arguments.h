@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/config/configuration.h"
-#include "core/train/run_folder.h"
+#include "core/record/run_folder.h"
 #include "launch/arguments.h"
 
 namespace thaw {

@@ -21,8 +21,8 @@
 
 #include "core/base/stopwatch.h"
 #include "core/data/dataset.h"
-#include "core/data/hdf5_handle.h"
-#include "core/data/training_loader.h"
+#include "core/data/hdf5/hdf5_handle.h"
+#include "core/data/loading/training_loader.h"
 
 namespace thaw {
 namespace {

@@ -22,7 +22,7 @@
 #include "core/base/median.h"
 #include "core/base/process_memory.h"
 #include "core/base/stopwatch.h"
-#include "dist/communicator/mpi_session.h"
+#include "dist/communicator/mpi/mpi_session.h"
 #include "dist/data_parallel/data_parallel.h"
 
 namespace thaw {

@@ -11,7 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/checkpoint/durable_file.h"
-#include "core/models/safetensors_header.h"
+#include "core/models/weights/safetensors_header.h"
 #include "core/parallel/agreement.h"
 
 namespace thaw {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/checkpoint/store.h"
-#include "core/models/safetensors.h"
+#include "core/models/weights/safetensors.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/models/safetensors.h"
+#include "core/models/weights/safetensors.h"
 #include "core/parallel/stage_coordinator.h"
 
 namespace thaw {

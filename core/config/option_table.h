@@ -20,7 +20,7 @@ namespace thaw {
 // command line, `--help`, the writer of resolved files and the suggestions for misspelt names all
 // walk this table, so an option cannot exist in one of them alone. Its type and default are those
 // of the member. Only the stages of a schedule, which are no scalars, are read elsewhere
-// (core/schedule/stage_reader.h).
+// (core/schedule/toml/stage_reader.h).
 
 /// A value of an option. A list of strings may be written as a single string.
 using OptionValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>>;

@@ -8,10 +8,10 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
-#include "core/data/dataset_attributes.h"
-#include "core/data/hdf5_file.h"
-#include "core/data/sample_selection.h"
-#include "core/data/split_reader.h"
+#include "core/data/hdf5/dataset_attributes.h"
+#include "core/data/hdf5/hdf5_file.h"
+#include "core/data/hdf5/split_reader.h"
+#include "core/data/order/sample_selection.h"
 
 namespace thaw {
 namespace {

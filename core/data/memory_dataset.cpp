@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/data/byte_store.h"
-#include "core/data/dataset_attributes.h"
+#include "core/data/hdf5/byte_store.h"
+#include "core/data/hdf5/dataset_attributes.h"
 #include "core/parallel/tensor_checks.h"
 
 namespace thaw {

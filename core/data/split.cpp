@@ -7,12 +7,12 @@
 #include <stdexcept>
 #include <utility>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
-#include "core/data/available_memory.h"
-#include "core/data/block_cache.h"
-#include "core/data/byte_store.h"
-#include "core/data/hdf5_dataset.h"
-#include "core/data/sample_order.h"
+#include "core/data/hdf5/block_cache.h"
+#include "core/data/hdf5/byte_store.h"
+#include "core/data/hdf5/hdf5_dataset.h"
+#include "core/data/order/sample_order.h"
 
 namespace thaw {
 

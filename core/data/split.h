@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/data/data_cache.h"
+#include "core/data/cache/data_cache.h"
 
 namespace thaw {
 

@@ -11,10 +11,10 @@
 #include "core/kernels/column_sums.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
-#include "core/kernels/simd_headers.h"
+#include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/activation.inc"
-#include "core/kernels/simd_each.inc"
+#include "core/kernels/simd/simd_each.inc"
 
 namespace thaw {
 namespace {

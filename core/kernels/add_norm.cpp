@@ -9,14 +9,14 @@
 
 #include "core/kernels/add_norm_rows.h"
 #include "core/kernels/column_sums.h"
-#include "core/kernels/draws_holder.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
-#include "core/kernels/keyed_dropout.h"
-#include "core/kernels/simd_headers.h"
+#include "core/kernels/random/draws_holder.h"
+#include "core/kernels/random/keyed_dropout.h"
+#include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/add_norm.inc"
-#include "core/kernels/simd_each.inc"
+#include "core/kernels/simd/simd_each.inc"
 
 namespace thaw {
 namespace {

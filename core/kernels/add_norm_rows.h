@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "core/kernels/draw_scope.h"
+#include "core/kernels/random/draw_scope.h"
 
 namespace thaw {
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "core/kernels/dropout_draws.h"
+#include "core/kernels/random/dropout_draws.h"
 
 namespace thaw {
 

@@ -6,7 +6,7 @@
 
 #include <type_traits>
 
-#include "core/kernels/simd_headers.h"
+#include "core/kernels/simd/simd_headers.h"
 
 namespace thaw {
 

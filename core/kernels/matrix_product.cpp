@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "core/kernels/fused.h"
-#include "core/kernels/simd_headers.h"
+#include "core/kernels/simd/simd_headers.h"
 
-#define THAW_SIMD_SOURCE "core/kernels/transpose.inc"
-#include "core/kernels/simd_each.inc"
+#define THAW_SIMD_SOURCE "core/kernels/simd/transpose.inc"
+#include "core/kernels/simd/simd_each.inc"
 
 namespace thaw {
 namespace {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <optional>
 
-#include "core/kernels/draw_scope.h"
+#include "core/kernels/random/draw_scope.h"
 
 namespace thaw {
 

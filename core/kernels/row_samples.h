@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/kernels/draw_scope.h"
+#include "core/kernels/random/draw_scope.h"
 
 namespace thaw {
 

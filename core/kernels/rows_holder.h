@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "core/kernels/draw_scope.h"
+#include "core/kernels/random/draw_scope.h"
 
 namespace thaw {
 

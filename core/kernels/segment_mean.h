@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "core/kernels/draw_scope.h"
+#include "core/kernels/random/draw_scope.h"
 
 namespace thaw {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/models/model.h"
-#include "core/models/named_tensor.h"
+#include "core/models/weights/named_tensor.h"
 
 namespace thaw {
 

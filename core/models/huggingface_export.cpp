@@ -11,8 +11,8 @@
 
 #include "core/base/error.h"
 #include "core/config/configuration.h"
-#include "core/models/bert.h"
-#include "core/models/weights.h"
+#include "core/models/bert/bert.h"
+#include "core/models/weights/weights.h"
 
 namespace thaw {
 namespace {

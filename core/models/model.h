@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/models/weight_naming.h"
+#include "core/models/weights/weight_naming.h"
 
 namespace thaw {
 
@@ -45,7 +45,7 @@ class Model : public torch::nn::Module {
 
   at::Tensor forward(const Batch& batch) { return run(0, groups().size(), at::Tensor(), batch); }
 
-  /// How weight files by others name this model's tensors (core/models/weights.h).
+  /// How weight files by others name this model's tensors (core/models/weights/weights.h).
   virtual WeightNaming weight_naming() const { return {}; }
 
   /// The type that matrix products and convolutions run in: `at::kFloat` over float32 weights, or
@@ -55,8 +55,8 @@ class Model : public torch::nn::Module {
   virtual void set_precision(at::ScalarType compute);
 
   /// Whether what lies inside a layer is dropped after forward and computed again in backward
-  /// (train.gradient-checkpointing; core/models/recomputation.h): gradients stay the same. Throws
-  /// InputError where it is to be on and the model does not have it.
+  /// (train.gradient-checkpointing; core/models/layers/recomputation.h): gradients stay the same.
+  /// Throws InputError where it is to be on and the model does not have it.
   virtual void set_gradient_checkpointing(bool on);
 
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "core/data/batch.h"
-#include "core/models/batch_norm.h"
 #include "core/models/groups.h"
+#include "core/models/layers/batch_norm.h"
 
 namespace thaw {
 

@@ -8,9 +8,9 @@
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/config/configuration.h"
-#include "core/models/bert.h"
+#include "core/models/bert/bert.h"
 #include "core/models/model.h"
-#include "core/models/resnet.h"
+#include "core/models/resnet/resnet.h"
 
 namespace thaw {
 namespace {

@@ -21,8 +21,8 @@ struct InputFacts {
 };
 
 /// Makes one architecture's model, float32, on the host, with initial values drawn from `seed`
-/// (core/models/initialization.h); where `options.weights` names a file that will be loaded, only
-/// those that it need not hold. Throws InputError for options or data that do not fit it.
+/// (core/models/layers/initialization.h); where `options.weights` names a file that will be loaded,
+/// only those that it need not hold. Throws InputError for options or data that do not fit it.
 using ModelBuilder =
     std::function<std::shared_ptr<Model>(const ModelOptions& options, std::int64_t classes,
                                          const InputFacts& input, std::uint64_t seed)>;

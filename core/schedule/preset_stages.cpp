@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "core/schedule/policy_reader.h"
+#include "core/schedule/toml/policy_reader.h"
 
 namespace thaw {
 namespace {

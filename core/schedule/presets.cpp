@@ -7,8 +7,8 @@
 #include <map>
 
 #include "core/schedule/preset_stages.h"
-#include "core/schedule/stage_keys.h"
 #include "core/schedule/stage_length.h"
+#include "core/schedule/toml/stage_keys.h"
 
 namespace thaw {
 namespace {

@@ -12,8 +12,8 @@
 #include "core/schedule/presets.h"
 #include "core/schedule/schedule_run.h"
 #include "core/schedule/stage_length.h"
-#include "core/schedule/stage_override.h"
-#include "core/schedule/stage_reader.h"
+#include "core/schedule/toml/stage_override.h"
+#include "core/schedule/toml/stage_reader.h"
 
 namespace thaw {
 namespace {

@@ -14,9 +14,9 @@
 
 #include "core/base/error.h"
 #include "core/schedule/curve.h"
-#include "core/schedule/end_condition_text.h"
 #include "core/schedule/group_rates.h"
-#include "core/schedule/stage_keys.h"
+#include "core/schedule/toml/end_condition_text.h"
+#include "core/schedule/toml/stage_keys.h"
 
 namespace thaw {
 

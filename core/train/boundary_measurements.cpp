@@ -4,15 +4,15 @@
 
 #include "core/base/stopwatch.h"
 #include "core/data/dataset.h"
-#include "core/models/batch_norm.h"
+#include "core/measure/evaluator.h"
+#include "core/measure/forgetting.h"
+#include "core/models/layers/batch_norm.h"
 #include "core/models/model.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/replicas.h"
 #include "core/parallel/step_monitor.h"
-#include "core/train/evaluator.h"
-#include "core/train/freezer.h"
+#include "core/step/freezer.h"
 #include "core/train/reduction_rules.h"
-#include "core/train/retention.h"
 #include "core/train/trainer_parts.h"
 
 namespace thaw {

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "core/measure/audit.h"
+#include "core/record/observer.h"
 #include "core/schedule/triggers.h"
-#include "core/train/audit.h"
-#include "core/train/observer.h"
 
 namespace thaw {
 

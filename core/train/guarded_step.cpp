@@ -9,13 +9,13 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/data/training_loader.h"
+#include "core/data/loading/training_loader.h"
 #include "core/models/model.h"
 #include "core/parallel/step_monitor.h"
-#include "core/train/gradient_norm.h"
-#include "core/train/optimizer.h"
+#include "core/step/gradient_norm.h"
+#include "core/step/optimizer.h"
+#include "core/step/step_meter.h"
 #include "core/train/stage_run.h"
-#include "core/train/step_meter.h"
 #include "core/train/trainer_parts.h"
 
 namespace thaw {

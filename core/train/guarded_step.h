@@ -4,8 +4,8 @@
 #include <functional>
 
 #include "core/schedule/triggers.h"
-#include "core/train/finite_guard.h"
-#include "core/train/step_agreement.h"
+#include "core/step/finite_guard.h"
+#include "core/step/step_agreement.h"
 
 namespace thaw {
 

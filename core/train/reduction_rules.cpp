@@ -11,7 +11,7 @@
 #include "core/config/configuration.h"
 #include "core/models/model.h"
 #include "core/schedule/schedule.h"
-#include "core/train/parameter_table.h"
+#include "core/step/parameter_table.h"
 
 namespace thaw {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/config/option_table.h"
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/schedule_writer.h"
 
 namespace thaw {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "core/models/model.h"
 #include "core/schedule/stage_plan.h"
-#include "core/train/parameter_table.h"
+#include "core/step/parameter_table.h"
 
 namespace thaw {
 namespace {

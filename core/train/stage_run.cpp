@@ -10,9 +10,9 @@
 #include "core/base/stopwatch.h"
 #include "core/models/model.h"
 #include "core/parallel/stage_coordinator.h"
-#include "core/train/freezer.h"
-#include "core/train/optimizer.h"
-#include "core/train/parameter_table.h"
+#include "core/step/freezer.h"
+#include "core/step/optimizer.h"
+#include "core/step/parameter_table.h"
 #include "core/train/training_state.h"
 
 namespace thaw {

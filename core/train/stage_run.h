@@ -5,13 +5,13 @@
 #include <vector>
 
 #include "core/config/configuration.h"
+#include "core/measure/operations.h"
 #include "core/parallel/gradient_reducer.h"
+#include "core/record/observer.h"
 #include "core/schedule/schedule_run.h"
 #include "core/schedule/stage_plan.h"
-#include "core/train/freezer.h"
-#include "core/train/gradient_pass.h"
-#include "core/train/observer.h"
-#include "core/train/stage_flops.h"
+#include "core/step/freezer.h"
+#include "core/step/gradient_pass.h"
 
 namespace thaw {
 

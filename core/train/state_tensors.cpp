@@ -11,7 +11,7 @@
 
 #include "core/checkpoint/reader.h"
 #include "core/parallel/replicas.h"
-#include "core/train/optimizer.h"
+#include "core/step/optimizer.h"
 
 namespace thaw {
 namespace {

@@ -10,14 +10,14 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/data/training_loader.h"
-#include "core/models/dropout.h"
+#include "core/data/loading/training_loader.h"
+#include "core/models/layers/dropout.h"
 #include "core/models/model.h"
 #include "core/models/module_model.h"
 #include "core/parallel/communicator.h"
+#include "core/step/step_meter.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
-#include "core/train/step_meter.h"
 
 namespace thaw {
 namespace {

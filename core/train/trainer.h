@@ -6,17 +6,17 @@
 #include <vector>
 
 #include "core/base/stopwatch.h"
-#include "core/models/batch_norm.h"
+#include "core/models/layers/batch_norm.h"
 #include "core/parallel/step_monitor.h"
+#include "core/record/observer.h"
 #include "core/schedule/schedule_run.h"
+#include "core/step/freezer.h"
+#include "core/step/optimizer.h"
+#include "core/step/parameter_table.h"
+#include "core/step/stop_request.h"
 #include "core/train/boundary_measurements.h"
-#include "core/train/freezer.h"
 #include "core/train/guarded_step.h"
-#include "core/train/observer.h"
-#include "core/train/optimizer.h"
-#include "core/train/parameter_table.h"
 #include "core/train/stage_best.h"
-#include "core/train/stop_request.h"
 #include "core/train/trainer_parts.h"
 
 namespace thaw {

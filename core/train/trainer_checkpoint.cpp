@@ -9,10 +9,10 @@
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
+#include "core/step/step_agreement.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 #include "core/train/state_tensors.h"
-#include "core/train/step_agreement.h"
 #include "core/train/trainer.h"
 
 namespace thaw {

@@ -6,8 +6,8 @@
 
 #include "core/config/configuration.h"
 #include "core/schedule/schedule.h"
+#include "core/tasks/loss.h"
 #include "core/train/checkpoint_parts.h"
-#include "core/train/loss.h"
 
 namespace thaw {
 

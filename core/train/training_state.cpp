@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/train/report_json.h"
+#include "core/record/report_json.h"
 
 namespace thaw {
 namespace {

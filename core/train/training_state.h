@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/parallel/gradient_reducer.h"
-#include "core/train/observer.h"
+#include "core/record/observer.h"
 
 namespace thaw {
 

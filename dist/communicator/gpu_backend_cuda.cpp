@@ -2,7 +2,7 @@
 
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_stream_cuda.h"
-#include "dist/communicator/nccl_api_cuda.h"
+#include "dist/communicator/nccl/nccl_api_cuda.h"
 
 namespace thaw {
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "dist/communicator/nccl_api.h"
+#include "dist/communicator/nccl/nccl_api.h"
 
 namespace at {
 class Tensor;

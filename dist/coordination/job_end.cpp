@@ -26,7 +26,7 @@ void print_now(const std::string& text) {
   }
 }
 
-// See Note [How a rank ends] in dist/communicator/mpi_session.cpp. OpenMPI's launcher continues
+// See Note [How a rank ends] in dist/communicator/mpi/mpi_session.cpp. OpenMPI's launcher continues
 // stopped ranks before it kills them, so a SIGSTOPped one does not outlive the job.
 void end_mpi_job(ExitStatus status) {
   const int code = static_cast<int>(status);

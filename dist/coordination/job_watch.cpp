@@ -1,7 +1,7 @@
 #include "dist/coordination/job_watch.h"
 
-#include "core/parallel/watched_communicator.h"
 #include "dist/communicator/message_channel.h"
+#include "dist/communicator/watched_communicator.h"
 #include "dist/coordination/job_end.h"
 
 namespace thaw {

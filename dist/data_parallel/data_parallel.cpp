@@ -16,7 +16,7 @@
 #include "core/parallel/replicas.h"
 #include "core/parallel/tensor_checks.h"
 #include "core/schedule/stage_plan.h"
-#include "core/train/trainable.h"
+#include "core/step/trainable.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "dist/data_parallel/parameter_selection.h"
 #include "dist/data_parallel/weighted_steps.h"

@@ -5,8 +5,8 @@
 /// checkpointing for its layers: `thaw::recomputed`.
 
 #include "core/data/batch.h"
+#include "core/models/layers/recomputation.h"
 #include "core/models/module_model.h"
-#include "core/models/recomputation.h"
 #include "core/parallel/replicas.h"
 #include "core/train/trainer.h"
 #include "dist/coordination/unfreezing_coordinator.h"

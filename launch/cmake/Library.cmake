@@ -1,5 +1,5 @@
 # thaw_library(NAME FOLDER dir [DEPENDS libs...] [EXCLUDE files...]): one static library from the
-# .cpp files of a folder; a header-only one where there are none.
+# .cpp files of a folder and of the rooms inside it; a header-only one where there are none.
 #
 # Its *.cu and *_cuda.cpp become a library NAME_cuda, compiled where there is a CUDA
 # toolkit and linked into NAME where it can run: see Note [Compiled is not linked].
@@ -15,7 +15,8 @@ function(thaw_library name)
     list(TRANSFORM ARG_DEPENDS REPLACE "^${library}$" "$<BUILD_INTERFACE:${library}>")
   endforeach()
   set(folder "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FOLDER}")
-  file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.cu")
+  file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.cu" "${folder}/*/*.cpp"
+                                      "${folder}/*/*.cu")
   foreach(excluded IN LISTS ARG_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "/${excluded}$")
   endforeach()

@@ -30,16 +30,16 @@ target_compile_definitions(thaw_test_support PRIVATE
   "THAW_TEST_PYTHON=\"${THAW_TEST_PYTHON}\"")
 target_link_libraries(thaw_test_support PRIVATE thaw_compile_options)
 
-# thaw_test_folder(FOLDER LIBRARY): tests/FOLDER/*_test.cpp become one executable of GoogleTests,
+# thaw_test_folder(FOLDER LIBRARIES): tests/FOLDER/*_test.cpp become one executable of GoogleTests,
 # `test_` and the folder's name with underscores. A CMakeLists.txt there may add more.
-function(thaw_test_folder folder library)
+function(thaw_test_folder folder libraries)
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp")
-  if(NOT sources OR NOT TARGET ${library})
+  if(NOT sources)
     return()
   endif()
   string(REPLACE "/" "_" name "test_${folder}")
   add_executable(${name} ${sources})
-  target_link_libraries(${name} PRIVATE ${library} thaw_test_support GTest::gmock GTest::gtest_main
+  target_link_libraries(${name} PRIVATE ${libraries} thaw_test_support GTest::gmock GTest::gtest_main
                                         thaw_compile_options)
   gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 300
                        PROPERTIES TIMEOUT 120 LABELS unit

@@ -15,9 +15,9 @@
 #include <filesystem>
 #include <new>
 
+#include "core/base/available_memory.h"
 #include "core/base/error.h"
-#include "core/data/available_memory.h"
-#include "core/data/trial_reading.h"
+#include "core/data/hdf5/trial_reading.h"
 
 namespace thaw {
 namespace {

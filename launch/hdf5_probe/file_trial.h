@@ -20,7 +20,8 @@ namespace thaw {
 // - One rank of each host has it run: the file may be another copy on another host.
 // - A program of one's own that opens a Dataset has no trial: whether to start processes is not a
 //   library's to decide. `thaw-hdf5-probe FILE...` can be run before, from a shell or the program.
-// - Of chunked samples only a part is decoded on trial (core/data/trial_reading.h). The rest of the
+// - Of chunked samples only a part is decoded on trial (core/data/hdf5/trial_reading.h). The rest
+// of the
 //   structure is read whole. Damage within samples that no filter notices is not looked for.
 
 /// What a file may take while it is tried. What it justifies is more than enough for any whole one.

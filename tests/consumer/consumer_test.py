@@ -71,7 +71,7 @@ class Consumer(unittest.TestCase):
         installed = f"{self.prefix}/include/thaw"
         for header in ("thaw.h", "data_parallel.h", "trainer.h", "core/base/error.h"):
             self.assertTrue(os.path.isfile(f"{installed}/{header}"), header)
-        for inner in ("core/data/hdf5_handle.h", "dist/communicator/mpi_check.h", "launch"):
+        for inner in ("core/data/hdf5/hdf5_handle.h", "dist/communicator/mpi/mpi_check.h", "launch"):
             self.assertFalse(os.path.exists(f"{installed}/{inner}"), inner)
 
     def test_the_command_runs(self):

@@ -15,7 +15,7 @@
 #include "core/config/configuration_document.h"
 #include "core/config/flags.h"
 #include "core/schedule/resolve_schedule.h"
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/schedule_writer.h"
 
 namespace {
 

@@ -12,7 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/data/trial_reading.h"
+#include "core/data/hdf5/trial_reading.h"
 #include "tests/fuzz/odd_hdf5_file.h"
 
 namespace {

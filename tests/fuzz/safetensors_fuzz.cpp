@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "core/base/error.h"
-#include "core/models/safetensors_header.h"
-#include "core/models/safetensors_parts.h"
+#include "core/models/weights/safetensors_header.h"
+#include "core/models/weights/safetensors_parts.h"
 
 namespace {
 

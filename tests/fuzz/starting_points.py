@@ -48,7 +48,7 @@ def safetensors():
     inputs = [struct.pack("<Q", len(text)) + text + bytes(26),
               b"\x01" + struct.pack("<H", 26) + text, b"\x01" + struct.pack("<H", 300) + bare,
               b"\x01\0\0{}", struct.pack("<Q", 1 << 63) + b"{"]
-    return inputs, literals("core/models/safetensors_header.cpp") + [
+    return inputs, literals("core/models/weights/safetensors_header.cpp") + [
         '":{"', '"},"', "[", "]", "0", "18446744073709551615", "9223372036854775807", "-1", "1e9"]
 
 

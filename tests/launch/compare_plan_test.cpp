@@ -1,4 +1,4 @@
-#include "launch/compare_plan.h"
+#include "launch/compare/compare_plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

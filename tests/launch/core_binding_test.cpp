@@ -1,4 +1,4 @@
-#include "launch/core_binding.h"
+#include "launch/run/core_binding.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // What train.deterministic turns off on a GPU. Needs none: LibTorch and NCCL read these when they
 // start to compute.
-#include "launch/deterministic.h"
+#include "launch/run/deterministic.h"
 
 #include <ATen/Context.h>
 #include <gmock/gmock.h>

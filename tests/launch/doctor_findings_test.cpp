@@ -1,4 +1,4 @@
-#include "launch/doctor_findings.h"
+#include "launch/doctor/doctor_findings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

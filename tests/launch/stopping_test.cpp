@@ -4,8 +4,8 @@
 #include <cstdlib>
 
 #include "core/base/error.h"
-#include "launch/launch_command.h"
-#include "launch/run_stops.h"
+#include "launch/job/launch_command.h"
+#include "launch/job/run_stops.h"
 
 namespace thaw {
 namespace {

@@ -1,4 +1,4 @@
-#include "launch/text_table.h"
+#include "launch/terminal/text_table.h"
 
 #include <gtest/gtest.h>
 

@@ -53,6 +53,7 @@ def includes(text: str):
 
 
 def folder_of(path: str) -> str:
+    """The library's folder; rooms inside one belong to it."""
     parts = path.split("/")
     return "launch" if parts[0] == "launch" else "/".join(parts[:2])
 

@@ -1,6 +1,6 @@
 """Thaw's order of samples, so that PyTorch sees the same batches.
 
-The same arithmetic as core/data/keyed_hash.h, keyed_permutation.h, sample_order.h and batch_plan.h,
+The same arithmetic as core/data/order/keyed_hash.h, keyed_permutation.h, sample_order.h and batch_plan.h,
 for contiguous files, whose epochs are shuffled as a whole.
 """
 

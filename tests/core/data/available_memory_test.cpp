@@ -1,4 +1,4 @@
-#include "core/data/available_memory.h"
+#include "core/base/available_memory.h"
 
 #include <gtest/gtest.h>
 

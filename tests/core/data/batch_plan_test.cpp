@@ -1,4 +1,4 @@
-#include "core/data/batch_plan.h"
+#include "core/data/order/batch_plan.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // Chunked data: decoded to the same bytes in every mode, once, and only while its source is as it
 // was.
 
-#include "core/data/data_cache.h"
+#include "core/data/cache/data_cache.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,11 +21,11 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/data/block_cache.h"
-#include "core/data/cache_file.h"
-#include "core/data/chunked_byte_store.h"
+#include "core/data/cache/cache_file.h"
 #include "core/data/dataset.h"
-#include "core/data/hdf5_file.h"
+#include "core/data/hdf5/block_cache.h"
+#include "core/data/hdf5/chunked_byte_store.h"
+#include "core/data/hdf5/hdf5_file.h"
 #include "tests/core/data/hdf5_writer.h"
 
 namespace thaw {

@@ -13,7 +13,7 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/data/hdf5_file.h"
+#include "core/data/hdf5/hdf5_file.h"
 #include "tests/core/data/hdf5_writer.h"
 
 namespace thaw {

@@ -1,4 +1,4 @@
-#include "core/data/evaluation_loader.h"
+#include "core/data/loading/evaluation_loader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

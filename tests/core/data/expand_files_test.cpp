@@ -1,4 +1,4 @@
-#include "core/data/expand_files.h"
+#include "core/data/hdf5/expand_files.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

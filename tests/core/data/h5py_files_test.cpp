@@ -9,7 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/data/training_loader.h"
+#include "core/data/loading/training_loader.h"
 #include "tests/core/data/hdf5_writer.h"
 #include "tests/support/paths.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "core/data/hdf5_handle.h"
+#include "core/data/hdf5/hdf5_handle.h"
 
 namespace thaw {
 

@@ -1,4 +1,4 @@
-#include "core/data/image_converter.h"
+#include "core/data/loading/image_converter.h"
 
 #include <gtest/gtest.h>
 

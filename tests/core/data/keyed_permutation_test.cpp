@@ -1,4 +1,4 @@
-#include "core/data/keyed_permutation.h"
+#include "core/data/order/keyed_permutation.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/data/keyed_hash.h"
+#include "core/data/order/keyed_hash.h"
 
 namespace thaw {
 namespace {

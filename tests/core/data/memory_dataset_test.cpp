@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/data/evaluation_loader.h"
-#include "core/data/training_loader.h"
+#include "core/data/loading/evaluation_loader.h"
+#include "core/data/loading/training_loader.h"
 
 namespace thaw {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <vector>
 
-#include "core/data/keyed_hash.h"
-#include "core/data/keyed_permutation.h"
+#include "core/data/order/keyed_hash.h"
+#include "core/data/order/keyed_permutation.h"
 
 namespace thaw {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/data/read_ahead.h"
+#include "core/data/loading/read_ahead.h"
 
 #include <gtest/gtest.h>
 

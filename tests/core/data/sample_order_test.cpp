@@ -1,4 +1,4 @@
-#include "core/data/sample_order.h"
+#include "core/data/order/sample_order.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

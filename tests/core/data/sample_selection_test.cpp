@@ -1,4 +1,4 @@
-#include "core/data/sample_selection.h"
+#include "core/data/order/sample_selection.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/tensor.h>
@@ -8,8 +8,8 @@
 #include <map>
 
 #include "core/data/dataset.h"
+#include "core/data/loading/training_loader.h"
 #include "core/data/memory_dataset.h"
-#include "core/data/training_loader.h"
 
 namespace thaw {
 namespace {

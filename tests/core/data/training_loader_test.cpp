@@ -1,4 +1,4 @@
-#include "core/data/training_loader.h"
+#include "core/data/loading/training_loader.h"
 
 #include <ATen/ops/clone.h>
 #include <ATen/ops/equal.h>
@@ -10,9 +10,9 @@
 #include <set>
 
 #include "core/base/error.h"
-#include "core/data/augmentation.h"
 #include "core/data/dataset.h"
-#include "core/data/sample_order.h"
+#include "core/data/loading/augmentation.h"
+#include "core/data/order/sample_order.h"
 #include "tests/core/data/hdf5_writer.h"
 
 namespace thaw {

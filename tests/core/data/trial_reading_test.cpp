@@ -1,4 +1,4 @@
-#include "core/data/trial_reading.h"
+#include "core/data/hdf5/trial_reading.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "core/kernels/draw_scope.h"
+#include "core/kernels/random/draw_scope.h"
 
 #include <gtest/gtest.h>
 

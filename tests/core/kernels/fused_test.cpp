@@ -21,11 +21,11 @@
 
 #include "core/kernels/activation.h"
 #include "core/kernels/add_norm.h"
-#include "core/kernels/draw_scope.h"
 #include "core/kernels/embed.h"
 #include "core/kernels/matrix_product.h"
 #include "core/kernels/packed_attention.h"
 #include "core/kernels/project.h"
+#include "core/kernels/random/draw_scope.h"
 #include "core/kernels/segment_mean.h"
 #include "tests/core/kernels/simd_levels.h"
 

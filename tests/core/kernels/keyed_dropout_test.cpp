@@ -1,4 +1,4 @@
-#include "core/kernels/keyed_dropout.h"
+#include "core/kernels/random/keyed_dropout.h"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>

@@ -1,4 +1,4 @@
-#include "core/kernels/philox.h"
+#include "core/kernels/random/philox.h"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/kernels/simd.h"
+#include "core/kernels/simd/simd.h"
 
 namespace thaw {
 

@@ -1,4 +1,4 @@
-#include "core/models/batch_norm.h"
+#include "core/models/layers/batch_norm.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/batch_norm.h>
@@ -17,7 +17,7 @@
 #include "core/data/batch.h"
 #include "core/models/model.h"
 #include "core/parallel/communicator.h"
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "tests/core/models/resnet_fixture.h"
 
 namespace thaw {

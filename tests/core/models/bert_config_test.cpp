@@ -1,4 +1,4 @@
-#include "core/models/bert_config.h"
+#include "core/models/bert/bert_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

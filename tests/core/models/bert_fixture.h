@@ -16,9 +16,9 @@
 
 #include "core/config/configuration.h"
 #include "core/data/batch.h"
-#include "core/models/bert.h"
+#include "core/models/bert/bert.h"
 #include "core/models/registry.h"
-#include "core/models/weights.h"
+#include "core/models/weights/weights.h"
 #include "tests/core/models/resnet_fixture.h"
 #include "tests/support/paths.h"
 

@@ -1,4 +1,4 @@
-#include "core/models/bert.h"
+#include "core/models/bert/bert.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
@@ -8,9 +8,9 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/kernels/draw_scope.h"
 #include "core/kernels/fused.h"
 #include "core/kernels/project.h"
+#include "core/kernels/random/draw_scope.h"
 #include "core/models/groups.h"
 #include "tests/core/models/bert_fixture.h"
 

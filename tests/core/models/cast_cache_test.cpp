@@ -1,4 +1,4 @@
-#include "core/models/cast_cache.h"
+#include "core/models/layers/cast_cache.h"
 
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>

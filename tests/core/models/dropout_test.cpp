@@ -1,4 +1,4 @@
-#include "core/models/dropout.h"
+#include "core/models/layers/dropout.h"
 
 #include <ATen/Context.h>
 #include <ATen/ops/equal.h>

@@ -10,7 +10,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
-#include "core/models/safetensors.h"
+#include "core/models/weights/safetensors.h"
 #include "tests/core/models/python_reader.h"
 #include "tests/core/models/resnet_fixture.h"
 

@@ -1,4 +1,4 @@
-#include "core/models/initialization.h"
+#include "core/models/layers/initialization.h"
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>

@@ -8,8 +8,8 @@
 
 #include "core/base/error.h"
 #include "core/data/batch.h"
-#include "core/models/batch_norm.h"
 #include "core/models/groups.h"
+#include "core/models/layers/batch_norm.h"
 
 namespace thaw {
 namespace {

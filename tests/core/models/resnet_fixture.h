@@ -17,11 +17,11 @@
 
 #include "core/config/configuration.h"
 #include "core/data/batch.h"
-#include "core/data/keyed_hash.h"
+#include "core/data/order/keyed_hash.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
-#include "core/models/safetensors.h"
-#include "core/models/weights.h"
+#include "core/models/weights/safetensors.h"
+#include "core/models/weights/weights.h"
 #include "tests/support/paths.h"
 
 // The formulas of fixtures/make_resnet_fixtures.py, and access to the results that it wrote.

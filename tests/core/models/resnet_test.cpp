@@ -1,4 +1,4 @@
-#include "core/models/resnet.h"
+#include "core/models/resnet/resnet.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cross_entropy_loss.h>
@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/models/batch_norm.h"
 #include "core/models/groups.h"
+#include "core/models/layers/batch_norm.h"
 #include "tests/core/models/resnet_fixture.h"
 
 namespace thaw {

@@ -1,4 +1,4 @@
-#include "core/models/safetensors.h"
+#include "core/models/weights/safetensors.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>

@@ -1,4 +1,4 @@
-#include "core/models/weights.h"
+#include "core/models/weights/weights.h"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>

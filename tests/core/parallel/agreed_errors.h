@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 
 namespace thaw {
 

@@ -7,9 +7,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/parallel/in_process.h"
 #include "core/parallel/rank_lists.h"
 #include "core/parallel/self_communicator.h"
+#include "dist/communicator/in_process/in_process.h"
 
 namespace thaw {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 
 namespace thaw {
 namespace {

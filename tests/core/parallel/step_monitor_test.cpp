@@ -5,10 +5,10 @@
 
 #include <thread>
 
-#include "core/parallel/in_process.h"
 #include "core/parallel/self_communicator.h"
-#include "core/parallel/watched_communicator.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "dist/communicator/in_process/in_process.h"
+#include "dist/communicator/watched_communicator.h"
+#include "tests/dist/communicator/communicator_contract.h"
 
 namespace thaw {
 namespace {

@@ -1,8 +1,8 @@
 // `until` as it is written: what is read, and what is refused with its line.
 #include <gtest/gtest.h>
 
-#include "core/schedule/end_condition_text.h"
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/end_condition_text.h"
+#include "core/schedule/toml/schedule_writer.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {

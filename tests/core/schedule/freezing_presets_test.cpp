@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "core/schedule/preset_stages.h"
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/schedule_writer.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/schedule/schedule_run.h"
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/schedule_writer.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {

@@ -1,4 +1,4 @@
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/schedule_writer.h"
 
 #include <gtest/gtest.h>
 

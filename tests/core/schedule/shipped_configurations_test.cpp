@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/schedule_writer.h"
 #include "tests/core/schedule/schedule_fixture.h"
 #include "tests/support/paths.h"
 

@@ -5,7 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/config/option_table.h"
-#include "core/train/metrics_cut.h"
+#include "core/record/metrics_cut.h"
 
 namespace thaw {
 namespace {

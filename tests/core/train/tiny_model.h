@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/data/batch.h"
-#include "core/models/dropout.h"
+#include "core/models/layers/dropout.h"
 #include "core/models/model.h"
 #include "tests/core/data/hdf5_writer.h"
 

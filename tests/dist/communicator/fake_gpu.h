@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "dist/communicator/gpu_stream.h"
-#include "dist/communicator/nccl_api.h"
+#include "dist/communicator/nccl/nccl_api.h"
 
 namespace thaw::fake {
 

@@ -13,10 +13,10 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
-#include "core/parallel/in_process.h"
 #include "dist/communicator/gpu_backend.h"
-#include "dist/communicator/nccl_communicator.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "dist/communicator/in_process/in_process.h"
+#include "dist/communicator/nccl/nccl_communicator.h"
+#include "tests/dist/communicator/communicator_contract.h"
 
 namespace thaw {
 namespace {

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "core/base/host_name.h"
-#include "core/parallel/in_process.h"
 #include "core/parallel/self_communicator.h"
 #include "dist/communicator/cpu_share.h"
+#include "dist/communicator/in_process/in_process.h"
 
 namespace thaw {
 namespace {

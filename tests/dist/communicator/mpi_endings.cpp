@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/parallel/agreement.h"
-#include "dist/communicator/mpi_session.h"
+#include "dist/communicator/mpi/mpi_session.h"
 
 namespace thaw {
 namespace {

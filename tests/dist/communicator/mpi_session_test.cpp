@@ -1,4 +1,4 @@
-#include "dist/communicator/mpi_session.h"
+#include "dist/communicator/mpi/mpi_session.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "dist/communicator/nccl_communicator.h"
+#include "dist/communicator/nccl/nccl_communicator.h"
 
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
@@ -8,9 +8,9 @@
 #include <chrono>
 
 #include "core/base/error.h"
-#include "core/parallel/in_process.h"
 #include "core/parallel/self_communicator.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "dist/communicator/in_process/in_process.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/communicator/fake_gpu.h"
 
 namespace thaw {

@@ -9,9 +9,9 @@
 #include "core/base/error.h"
 #include "core/base/host_name.h"
 #include "core/base/stopwatch.h"
-#include "core/parallel/in_process.h"
 #include "core/parallel/self_communicator.h"
-#include "dist/communicator/nccl_communicator.h"
+#include "dist/communicator/in_process/in_process.h"
+#include "dist/communicator/nccl/nccl_communicator.h"
 #include "tests/dist/communicator/fake_gpu.h"
 
 namespace thaw {

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "core/schedule/replay.h"
-#include "core/schedule/schedule_writer.h"
+#include "core/schedule/toml/schedule_writer.h"
 #include "tests/dist/coordination/schedule_job.h"
 
 namespace thaw {

@@ -8,9 +8,9 @@
 #include <map>
 
 #include "core/data/memory_dataset.h"
-#include "core/parallel/in_process.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/train/trainer.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/models/bert_fixture.h"
 

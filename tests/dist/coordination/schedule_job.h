@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "core/data/dataset.h"
-#include "core/parallel/in_process.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/train/trainer.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/train/tiny_model.h"
 

@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "core/models/bert.h"
-#include "core/parallel/in_process.h"
+#include "core/models/bert/bert.h"
 #include "core/schedule/stage_plan.h"
-#include "core/train/optimizer.h"
-#include "core/train/parameter_table.h"
-#include "core/train/trainable.h"
+#include "core/step/optimizer.h"
+#include "core/step/parameter_table.h"
+#include "core/step/trainable.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 
 namespace thaw {

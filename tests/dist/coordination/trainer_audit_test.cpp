@@ -5,8 +5,8 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/parallel/in_process.h"
 #include "core/train/trainer.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/train/tiny_model.h"
 

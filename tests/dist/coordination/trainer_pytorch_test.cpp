@@ -10,10 +10,10 @@
 
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
-#include "core/parallel/in_process.h"
 #include "core/parallel/replicas.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/train/trainer.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/models/bert_fixture.h"
 

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/parallel/in_process.h"
 #include "core/schedule/stage_plan.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "dist/communicator/in_process/in_process.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "core/base/stopwatch.h"
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 
 namespace thaw {
 namespace {

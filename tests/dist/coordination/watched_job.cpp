@@ -7,9 +7,9 @@
 #include <thread>
 #include <vector>
 
-#include "core/parallel/watched_communicator.h"
 #include "dist/communicator/message_channel.h"
-#include "dist/communicator/mpi_session.h"
+#include "dist/communicator/mpi/mpi_session.h"
+#include "dist/communicator/watched_communicator.h"
 #include "dist/coordination/job_end.h"
 #include "dist/coordination/termination_signal.h"
 #include "dist/coordination/watchdog.h"

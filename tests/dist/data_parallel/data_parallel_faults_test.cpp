@@ -6,9 +6,9 @@
 
 #include <optional>
 
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "tests/core/parallel/agreed_errors.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/data_parallel/own_loop.h"
 
 namespace thaw {

@@ -8,9 +8,9 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
-#include "core/parallel/in_process.h"
 #include "core/parallel/self_communicator.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "dist/communicator/in_process/in_process.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/data_parallel/own_loop.h"
 
 namespace thaw {

@@ -12,12 +12,12 @@
 #include "core/data/batch.h"
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
-#include "core/parallel/in_process.h"
 #include "core/parallel/replicas.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/train/trainer.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "dist/communicator/mpi_session.h"
+#include "dist/communicator/mpi/mpi_session.h"
 #include "dist/coordination/job_watch.h"
 #include "dist/data_parallel/data_parallel.h"
 

@@ -6,8 +6,8 @@
 
 #include "core/parallel/agreement.h"
 #include "dist/communicator/host_topology.h"
-#include "dist/communicator/mpi_communicator.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "dist/communicator/mpi/mpi_communicator.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/mpi/mpi_world.h"
 
 namespace thaw {

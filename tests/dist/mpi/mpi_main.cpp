@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "dist/communicator/mpi_session.h"
+#include "dist/communicator/mpi/mpi_session.h"
 #include "tests/dist/mpi/mpi_world.h"
 
 namespace thaw {

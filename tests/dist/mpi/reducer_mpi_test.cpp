@@ -5,7 +5,7 @@
 #include "core/parallel/sum_tree.h"
 #include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/canonical_reducer.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/mpi/mpi_world.h"
 #include "tests/dist/reduction/small_network.h"
 

@@ -5,9 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/parallel/in_process.h"
 #include "core/parallel/step_monitor.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "dist/communicator/in_process/in_process.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {

@@ -8,8 +8,8 @@
 #include <cmath>
 #include <functional>
 
-#include "core/parallel/in_process.h"
 #include "core/parallel/sum_tree.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_planner.h"
 #include "dist/reduction/bucket_slabs.h"
 #include "dist/reduction/partial_sum.h"

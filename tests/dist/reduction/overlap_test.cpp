@@ -8,11 +8,11 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/bucket_sender.h"
 #include "dist/reduction/overlap_choice.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {

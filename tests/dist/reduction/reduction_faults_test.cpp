@@ -6,7 +6,7 @@
 
 #include <mutex>
 
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/coverage.h"
 #include "tests/core/parallel/agreed_errors.h"

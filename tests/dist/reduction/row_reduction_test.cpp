@@ -7,9 +7,9 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 #include <torch/optim/sgd.h>
 
-#include "core/parallel/in_process.h"
+#include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
-#include "tests/core/parallel/communicator_contract.h"
+#include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 
 namespace thaw {

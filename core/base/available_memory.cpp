@@ -1,0 +1,99 @@
+#include "core/base/available_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <sstream>
+
+namespace thaw {
+namespace {
+
+constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::max();
+
+/// The number behind `key` in a file of lines `key number …`; `key` "" takes the first number.
+std::optional<std::int64_t> number_in(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  std::string line;
+  while (std::getline(file, line)) {
+    std::istringstream words(line);
+    std::string word;
+    std::int64_t number = 0;
+    if (!key.empty() && !(words >> word && word == key)) continue;
+    if (words >> number) return number;
+    return std::nullopt;  // "max": no limit
+  }
+  return std::nullopt;
+}
+
+/// What is left below the limit of one control group. Its page cache counts as used there but is
+/// given back on demand.
+std::int64_t left_in_group(const std::string& folder, const char* limit_file,
+                           const char* usage_file, const char* cache_key) {
+  const auto limit = number_in(folder + "/" + limit_file, "");
+  const auto usage = number_in(folder + "/" + usage_file, "");
+  if (!limit || !usage) return kUnlimited;
+  const std::int64_t cache = number_in(folder + "/memory.stat", cache_key).value_or(0);
+  return std::max<std::int64_t>(0, *limit - std::max<std::int64_t>(0, *usage - cache));
+}
+
+/// The least that is left in the group `path` and those around it.
+std::int64_t left_in_groups(const std::string& mount, std::string path, bool version2) {
+  std::int64_t left = kUnlimited;
+  while (true) {
+    const std::string folder = mount + path;
+    left = std::min(
+        left, version2 ? left_in_group(folder, "memory.max", "memory.current", "inactive_file")
+                       : left_in_group(folder, "memory.limit_in_bytes", "memory.usage_in_bytes",
+                                       "total_inactive_file"));
+    if (path.empty()) return left;
+    path.resize(path.find_last_of('/') == std::string::npos ? 0 : path.find_last_of('/'));
+  }
+}
+
+std::int64_t left_in_control_groups(const std::string& root) {
+  std::int64_t left = kUnlimited;
+  std::ifstream file(root + "/proc/self/cgroup");
+  std::string line;
+  while (std::getline(file, line)) {  // hierarchy:controllers:path
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    std::string path = line.substr(second + 1);
+    if (path == "/") path.clear();
+    if (controllers == ",,") {
+      left = std::min(left, left_in_groups(root + "/sys/fs/cgroup", path, true));
+    } else if (controllers.find(",memory,") != std::string::npos) {
+      left = std::min(left, left_in_groups(root + "/sys/fs/cgroup/memory", path, false));
+    }
+  }
+  return left;
+}
+
+}  // namespace
+
+std::int64_t available_memory(const std::string& root) {
+  const auto kibibytes = number_in(root + "/proc/meminfo", "MemAvailable:");
+  // Where the system says nothing, trust the allocator to refuse.
+  const std::int64_t available = kibibytes ? *kibibytes * 1024 : kUnlimited;
+  return std::min(available, left_in_control_groups(root));
+}
+
+std::string memory_text(std::int64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024) return fmt::format("{} bytes", bytes);
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  while (value >= 1024 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return value < 10 ? fmt::format("{:.1f} {}", value, kUnits[unit])
+                    : fmt::format("{:.0f} {}", value, kUnits[unit]);
+}
+
+}  // namespace thaw

@@ -1,0 +1,267 @@
+#include "core/data/cache/cache_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "core/base/available_memory.h"
+#include "core/base/error.h"
+#include "core/base/hash.h"
+#include "core/data/hdf5/hdf5_dataset.h"
+
+namespace thaw {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPartial[] = ".partial";
+
+[[noreturn]] void fail(const std::string& path, const std::string& what, int error) {
+  throw InputError(
+      fmt::format("{}: {}: {} (data.cache names the folder)", path, what, std::strerror(error)));
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+/// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+/// Waits for the lock `path` and holds it for its life, where the file system knows locks. Its
+/// holder leaves in it how many bytes are done; those who wait are told.
+class FolderLock {
+ public:
+  FolderLock(const std::string& path, const std::function<void(std::int64_t)>& waiting)
+      : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    if (descriptor_.get() < 0) fail(path, "cannot be created", errno);
+    while (!held_) {
+      held_ = ::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0;
+      if (held_ || (errno != EWOULDBLOCK && errno != EINTR)) break;
+      std::int64_t done = 0;
+      if (::pread(descriptor_.get(), &done, sizeof(done), 0) != sizeof(done)) done = 0;
+      waiting(done);
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    set_done(0);
+  }
+  bool held() const { return held_; }
+  /// A report only: whether it can be written makes no difference.
+  void set_done(std::int64_t bytes) const {
+    if (!held_) return;
+    [[maybe_unused]] const ssize_t count = ::pwrite(descriptor_.get(), &bytes, sizeof(bytes), 0);
+  }
+
+ private:
+  Descriptor descriptor_;
+  bool held_ = false;
+};
+
+/// A shared writable mapping of a whole file. Decoding straight into it needs no buffer, however
+/// large a row of chunks is.
+class Mapping {
+ public:
+  Mapping(int descriptor, std::size_t size, const std::string& path)
+      : memory_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)),
+        size_(size) {
+    if (memory_ == MAP_FAILED) fail(path, "cannot be mapped", errno);
+  }
+  ~Mapping() { ::munmap(memory_, size_); }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  std::byte* bytes() const { return static_cast<std::byte*>(memory_); }
+
+ private:
+  void* memory_;
+  std::size_t size_;
+};
+
+/// Removes the file at its end unless told to keep it.
+struct Remover {
+  std::string path;
+  ~Remover() {
+    if (!path.empty()) ::unlink(path.c_str());
+  }
+};
+
+}  // namespace
+
+std::string default_cache_folder() {
+  const char* temporary = std::getenv("TMPDIR");
+  const fs::path folder =
+      fs::path(temporary != nullptr && *temporary != '\0' ? temporary : "/tmp") /
+      fmt::format("thaw-data-{}", ::getuid());
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    fail(folder, "cannot be made", errno);
+  }
+  // The name can be guessed: data that another user put there is not to be trained on.
+  struct stat status {};
+  if (::lstat(folder.c_str(), &status) != 0) fail(folder, "cannot be examined", errno);
+  if (!S_ISDIR(status.st_mode) || status.st_uid != ::getuid() || (status.st_mode & 022) != 0) {
+    throw InputError(folder.string() +
+                     ": is not a folder that only you can write to; set data.cache to another");
+  }
+  return folder;
+}
+
+std::int64_t room_in(const std::string& folder) {
+  struct statvfs room {};
+  if (::statvfs(folder.c_str(), &room) != 0) fail(folder, "cannot be examined", errno);
+  const std::int64_t free = static_cast<std::int64_t>(room.f_bavail) * room.f_frsize;
+  struct statfs kind {};
+  constexpr auto kTmpfs = 0x01021994;
+  const bool is_memory = ::statfs(folder.c_str(), &kind) == 0 && kind.f_type == kTmpfs;
+  return is_memory ? std::min(free, available_memory()) : free;
+}
+
+CacheFile::CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgress progress)
+    : folder_(std::move(folder)),
+      what_(dataset.where()),
+      bytes_(dataset.bytes()),
+      progress_(std::move(progress)) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) fail(folder_, "cannot be made", error.value());
+  const ReadableFile source(dataset.file());
+  const fs::path path = fs::canonical(dataset.file());
+  source_ = path.string() + ": " + dataset.name();
+  const std::string state =
+      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n", source_, source.size(), source.modified(),
+                  dataset.type(), dataset.layout(), fmt::join(dataset.shape(), "x"));
+  std::string name = dataset.name().substr(1);
+  std::replace(name.begin(), name.end(), '/', '.');
+  stem_ = fmt::format("{}.{}.{}", path.stem().string().substr(0, 60), name,
+                      thaw::fingerprint(source_).hex().substr(0, 12));
+  fingerprint_ = thaw::fingerprint(state).hex();
+}
+
+std::string CacheFile::path() const {
+  return (fs::path(folder_) / fmt::format("{}.{}.bin", stem_, fingerprint_)).string();
+}
+
+std::string CacheFile::header() const {
+  std::string text = fmt::format(
+      "thaw decoded data 1\nfingerprint {}\nbytes {}\nsource {}\n"
+      "Elements follow at byte {}. This file may be deleted at any time.\n",
+      fingerprint_, bytes_, source_, kHeaderBytes);
+  text.resize(kHeaderBytes, '\n');
+  return text;
+}
+
+std::unique_ptr<ReadableFile> CacheFile::open_existing() const {
+  std::error_code error;
+  if (!fs::exists(path(), error)) return nullptr;
+  auto file = std::make_unique<ReadableFile>(path());
+  if (file->size() != kHeaderBytes + bytes_) return nullptr;
+  std::string found(kHeaderBytes, '\0');
+  file->read(0, kHeaderBytes, reinterpret_cast<std::byte*>(found.data()));
+  return found == header() ? std::move(file) : nullptr;
+}
+
+void CacheFile::tell(std::int64_t done) const {
+  if (progress_) progress_(what_, done, bytes_);
+}
+
+std::unique_ptr<ReadableFile> CacheFile::open(const Decode& decode) {
+  if (auto file = open_existing()) return file;
+  bool waited = false;
+  const FolderLock lock((fs::path(folder_) / (stem_ + ".lock")).string(), [&](std::int64_t done) {
+    waited = true;
+    tell(std::min(done, bytes_ - 1));  // the end is told once, below
+  });
+  if (auto file = open_existing()) {  // another process made it meanwhile
+    if (waited) tell(bytes_);
+    return file;
+  }
+  remove_others(lock.held());
+  require_room();
+  write([&](std::byte* memory) {
+    decode(memory, [&](const std::string&, std::int64_t done, std::int64_t) {
+      lock.set_done(done);
+      tell(done);
+    });
+  });
+  auto file = open_existing();
+  if (!file) throw InputError(path() + ": vanished right after it was written");
+  return file;
+}
+
+void CacheFile::require_room() const {
+  const std::int64_t free = room_in(folder_);
+  if (free < bytes_ + kHeaderBytes) {
+    throw InputError(fmt::format(
+        "{}: decoded it takes {}, {} has {} left; set data.cache to a folder with more room, to "
+        "\"memory\" or to \"off\", or rewrite the file without chunks (h5repack -l CONTI)",
+        what_, memory_text(bytes_), folder_, memory_text(free)));
+  }
+}
+
+void CacheFile::write(const std::function<void(std::byte*)>& decode) const {
+  Remover partial{fmt::format("{}{}.{}.{}", path(), kPartial, host_name(), ::getpid())};
+  {
+    const Descriptor file(
+        ::open(partial.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (file.get() < 0) fail(partial.path, "cannot be created", errno);
+    // All of it now: a full disk behind a mapping would be a SIGBUS.
+    if (const int error = ::posix_fallocate(file.get(), 0, kHeaderBytes + bytes_)) {
+      fail(partial.path, "has no room", error);
+    }
+    {
+      const Mapping mapping(file.get(), kHeaderBytes + bytes_, partial.path);
+      decode(mapping.bytes() + kHeaderBytes);
+      std::memcpy(mapping.bytes(), header().data(), kHeaderBytes);
+    }
+    // Before the name is there: after a crash a complete name must not hold zeros.
+    if (::fsync(file.get()) != 0) fail(partial.path, "cannot be written", errno);
+  }
+  if (::rename(partial.path.c_str(), path().c_str()) != 0) {
+    fail(partial.path, "cannot be renamed", errno);
+  }
+  partial.path.clear();
+}
+
+void CacheFile::remove_others(bool partial_too) const {
+  // Only this host's: what another host has begun may still be under way.
+  const std::string ours = fmt::format("{}.{}.", kPartial, host_name());
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_, error)) {
+    const std::string name = entry.path().filename().string();
+    // Not the one to be written: without locks another process may just have finished it.
+    if (!name.starts_with(stem_ + ".") || entry.path() == path()) continue;
+    const bool complete = name.ends_with(".bin");
+    const bool partial = name.find(ours) != std::string::npos;
+    if (complete || (partial && partial_too)) fs::remove(entry.path(), error);
+  }
+}
+
+}  // namespace thaw

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/data/cache/data_cache.h"
+#include "core/data/hdf5/readable_file.h"
+
+namespace thaw {
+
+class Hdf5Dataset;
+
+/// A folder of this user's alone below $TMPDIR (/tmp), made if it is not there. Throws `InputError`
+/// where others could have put files into it.
+std::string default_cache_folder();
+
+/// Bytes that can be written to `folder`: free disk, or available memory where the folder is
+/// memory.
+std::int64_t room_in(const std::string& folder);
+
+/// The elements of one HDF5 dataset, decoded and contiguous, in a file that later runs and other
+/// processes of the host find again.
+///
+/// It counts only while the source has the path, size, time of modification and layout that it had
+/// (a fingerprint of them is in its name and in its header). It appears under its name only when
+/// complete, and is removed when its source has changed. One process decodes, those that come
+/// meanwhile wait for it and tell its progress (a lock beside the file, which holds the bytes done;
+/// where the file system has no locks, all decode and one of the equal results stays).
+class CacheFile {
+ public:
+  /// Text that says what this is, before the elements.
+  static constexpr std::int64_t kHeaderBytes = 4096;
+
+  /// Writes the elements to memory of `dataset.bytes()` and calls the progress it is given.
+  using Decode = std::function<void(std::byte* memory, const DecodeProgress& progress)>;
+
+  /// `progress` is told what this process or the one it waits for has done.
+  CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgress progress);
+
+  /// Opens the file; where there is none yet, has `decode` make it first. Throws `InputError`: no
+  /// room, no permission.
+  std::unique_ptr<ReadableFile> open(const Decode& decode);
+
+ private:
+  std::string path() const;
+  std::string header() const;
+  std::unique_ptr<ReadableFile> open_existing() const;
+  void require_room() const;
+  void write(const std::function<void(std::byte*)>& decode) const;
+  void tell(std::int64_t done) const;
+  void remove_others(bool partial_too) const;
+
+  std::string folder_;
+  std::string what_;    // file: dataset
+  std::string source_;  // the same by its real path
+  std::string stem_;    // of the names of all caches of this file and dataset
+  std::string fingerprint_;
+  std::int64_t bytes_;
+  DecodeProgress progress_;
+};
+
+}  // namespace thaw

@@ -1,0 +1,88 @@
+#include "core/data/hdf5/dataset_attributes.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstddef>
+
+#include "core/base/error.h"
+#include "core/data/hdf5/hdf5_file.h"
+#include "core/data/split.h"
+
+namespace thaw {
+namespace {
+
+bool is_utf8(const std::string& text) {
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i++]);
+    const int more = lead < 0x80 ? 0 : lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
+    if (lead >= 0x80 && (lead < 0xc2 || lead > 0xf4)) return false;
+    for (int k = 0; k < more; ++k, ++i) {
+      if (i == text.size() || (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return false;
+    }
+  }
+  return true;
+}
+
+std::vector<std::string> read_classes(const Hdf5File& file) {
+  const auto classes = file.strings("classes");
+  if (!classes) return {};
+  const std::string where = file.path() + ": attribute \"classes\"";
+  if (classes->empty()) {
+    throw InputError(where + ": is an empty list; name the classes or leave it out");
+  }
+  for (std::size_t i = 0; i < classes->size(); ++i) {
+    const std::string& name = (*classes)[i];
+    if (name.empty()) throw InputError(fmt::format("{}: class {} has no name", where, i));
+    if (!is_utf8(name)) throw InputError(fmt::format("{}: name {} is not UTF-8", where, i));
+  }
+  return *classes;
+}
+
+}  // namespace
+
+DatasetAttributes read_attributes(const Hdf5File& file) {
+  DatasetAttributes result;
+  result.classes = read_classes(file);
+  result.mean = file.numbers("mean").value_or(std::vector<double>());
+  result.std_deviation = file.numbers("std").value_or(std::vector<double>());
+  for (const std::string& name : file.attribute_names()) {
+    if (name == "classes" || name == "mean" || name == "std") continue;
+    result.remarks.emplace_back(name, file.attribute_text(name));
+  }
+  return result;
+}
+
+void check_normalisation(const DatasetAttributes& attributes, const SampleFormat& format,
+                         const std::string& file) {
+  const auto& mean = attributes.mean;
+  const auto& deviation = attributes.std_deviation;
+  if (mean.empty() != deviation.empty()) {
+    throw InputError(fmt::format("{}: has attribute \"{}\" without \"{}\"; give both or neither",
+                                 file, mean.empty() ? "std" : "mean",
+                                 mean.empty() ? "mean" : "std"));
+  }
+  if (mean.empty() || format.kind != DataKind::kImages) return;
+  const auto channels = static_cast<std::size_t>(format.channels);
+  if (mean.size() != channels || deviation.size() != channels) {
+    throw InputError(fmt::format(
+        "{}: attributes \"mean\" and \"std\" hold {} and {} numbers, must hold one a channel: {}",
+        file, mean.size(), deviation.size(), channels));
+  }
+  for (std::size_t c = 0; c < channels; ++c) {
+    if (!std::isfinite(mean[c]) || !std::isfinite(deviation[c]) || deviation[c] <= 0) {
+      throw InputError(
+          fmt::format("{}: channel {} has mean {} and std {}; std must be > 0 and "
+                      "both finite",
+                      file, c, mean[c], deviation[c]));
+    }
+    if (format.bytes && (mean[c] < 0 || mean[c] > 1)) {
+      throw InputError(
+          fmt::format("{}: attribute \"mean\" is {} for channel {}; uint8 pixels are "
+                      "scaled to [0, 1] first, so divide \"mean\" and \"std\" by 255",
+                      file, mean[c], c));
+    }
+  }
+}
+
+}  // namespace thaw

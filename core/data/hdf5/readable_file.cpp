@@ -1,0 +1,47 @@
+#include "core/data/hdf5/readable_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/base/error.h"
+
+namespace thaw {
+
+ReadableFile::ReadableFile(const std::string& path) : path_(path) {
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat status {};
+  if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) {
+    const std::string reason = std::strerror(errno);
+    if (descriptor_ >= 0) ::close(descriptor_);
+    throw InputError(fmt::format("{}: {}", path, reason));
+  }
+  size_ = status.st_size;
+  modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+}
+
+ReadableFile::~ReadableFile() { ::close(descriptor_); }
+
+void ReadableFile::read(std::int64_t offset, std::int64_t size, std::byte* memory) const {
+  while (size > 0) {
+    const ssize_t count = ::pread(descriptor_, memory, size, offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      throw RunError(
+          fmt::format("{}: cannot be read at byte {}: {}", path_, offset, std::strerror(errno)));
+    }
+    if (count == 0) {
+      throw RunError(fmt::format("{}: ends before byte {}; it was cut short while in use", path_,
+                                 offset + size));
+    }
+    offset += count;
+    size -= count;
+    memory += count;
+  }
+}
+
+}  // namespace thaw

@@ -1,0 +1,186 @@
+#include "core/data/hdf5/split_reader.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/available_memory.h"
+#include "core/data/hdf5/byte_store.h"
+#include "core/data/hdf5/readable_file.h"
+
+namespace thaw {
+namespace {
+
+bool contains(const std::vector<std::string>& names, const char* name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void require_type(const Hdf5Dataset& dataset, const std::vector<std::string>& wanted) {
+  if (std::find(wanted.begin(), wanted.end(), dataset.type()) != wanted.end()) return;
+  throw InputError(fmt::format("{}: dtype is {}, must be {} (numpy: .astype(\"{}\"))",
+                               dataset.where(), dataset.type(), fmt::join(wanted, " or "),
+                               wanted.front()));
+}
+
+std::string shape_text(const Hdf5Dataset& dataset) {
+  return fmt::format("[{}]", fmt::join(dataset.shape(), ", "));
+}
+
+void require_rank(const Hdf5Dataset& dataset, std::size_t rank, const char* wanted) {
+  if (dataset.shape().size() == rank) return;
+  throw InputError(
+      fmt::format("{}: shape is {}, must be {}", dataset.where(), shape_text(dataset), wanted));
+}
+
+/// All of a one-dimensional int64 dataset.
+std::vector<std::int64_t> read_numbers(const Hdf5Dataset& dataset) {
+  dataset.require_credible();
+  const std::int64_t available = available_memory();
+  if (dataset.bytes() > available) {
+    throw InputError(fmt::format("{}: takes {} of memory, {} are available", dataset.where(),
+                                 memory_text(dataset.bytes()), memory_text(available)));
+  }
+  std::vector<std::int64_t> numbers(dataset.elements());
+  dataset.read_rows(0, dataset.rows(), reinterpret_cast<std::byte*>(numbers.data()));
+  return numbers;
+}
+
+/// Each sample holds a token: the mean over none would be no number.
+void require_offsets(const Hdf5Dataset& dataset, const std::vector<std::int64_t>& offsets,
+                     std::int64_t tokens) {
+  if (offsets.front() != 0) {
+    throw InputError(
+        fmt::format("{}: begins with {}, must begin with 0", dataset.where(), offsets.front()));
+  }
+  for (std::size_t i = 1; i < offsets.size(); ++i) {
+    if (offsets[i] > offsets[i - 1]) continue;
+    throw InputError(
+        fmt::format("{}: sample {} begins at {} and ends at {}; each sample must hold "
+                    "at least one token",
+                    dataset.where(), i - 1, offsets[i - 1], offsets[i]));
+  }
+  if (offsets.back() != tokens) {
+    throw InputError(fmt::format("{}: ends with {}, must end with the number of tokens, {}",
+                                 dataset.where(), offsets.back(), tokens));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> SplitReader::names() const {
+  std::vector<std::string> names = file_.groups_in("/");
+  std::erase_if(names, [&](const std::string& name) {
+    const bool known = name == "train" || name == "validation" || name == "test";
+    return !known && !contains(file_.names_in("/" + name), "labels");
+  });
+  if (names.empty()) {
+    throw InputError(fmt::format(
+        "{}: holds none of the HDF5 groups train, validation, test{}", file_.path(),
+        contains(file_.names_in("/"), "labels") ? "; its arrays must lie in one, as /train/labels"
+                                                : ""));
+  }
+  return names;
+}
+
+FileSplit SplitReader::read(const std::string& name) {
+  const std::string group = "/" + name;
+  const std::vector<std::string> arrays = file_.names_in(group);
+  const bool text = contains(arrays, "tokens");
+  const bool images = contains(arrays, "inputs");
+  if (text == images) {
+    throw InputError(
+        fmt::format("{}: {} must hold either tokens (text) or inputs (images), holds "
+                    "{}",
+                    file_.path(), group, text ? "both" : "neither"));
+  }
+  for (const char* needed : {"labels", text ? "offsets" : "labels"}) {
+    if (contains(arrays, needed)) continue;
+    throw InputError(fmt::format("{}: {} holds no {}; {} needs {}", file_.path(), group, needed,
+                                 text ? "text" : "an image split",
+                                 text ? "tokens, offsets and labels" : "inputs and labels"));
+  }
+  FileSplit split;
+  split.labels = read_labels(group);
+  split.part.samples = static_cast<std::int64_t>(split.labels.size());
+  if (text) {
+    read_text(group, split);
+  } else {
+    read_images(group, split);
+  }
+  return split;
+}
+
+std::vector<std::int64_t> SplitReader::read_labels(const std::string& group) const {
+  const Hdf5Dataset dataset = file_.dataset(group + "/labels");
+  require_type(dataset, {"int64"});
+  require_rank(dataset, 1, "[samples]");
+  if (dataset.rows() == 0) {
+    throw InputError(
+        fmt::format("{}: {} holds no samples; leave the HDF5 group out", file_.path(), group));
+  }
+  std::vector<std::int64_t> labels = read_numbers(dataset);
+  const auto negative = std::find_if(labels.begin(), labels.end(), [](auto l) { return l < 0; });
+  if (negative != labels.end()) {
+    throw InputError(fmt::format("{}: sample {} has label {}; labels must be >= 0", dataset.where(),
+                                 negative - labels.begin(), *negative));
+  }
+  return labels;
+}
+
+void SplitReader::read_text(const std::string& group, FileSplit& split) {
+  split.format.kind = DataKind::kText;
+  const Hdf5Dataset offsets = file_.dataset(group + "/offsets");
+  Hdf5Dataset tokens = file_.dataset(group + "/tokens");
+  require_type(offsets, {"int64"});
+  require_rank(offsets, 1, "[samples + 1]");
+  require_type(tokens, {"int32"});
+  require_rank(tokens, 1, "[tokens of all samples]");
+  if (offsets.rows() != split.part.samples + 1) {
+    throw InputError(fmt::format("{}: has {} entries, must have {}: one more than labels",
+                                 offsets.where(), offsets.rows(), split.part.samples + 1));
+  }
+  split.offsets = read_numbers(offsets);
+  require_offsets(offsets, split.offsets, tokens.rows());
+  set_values(std::move(tokens), split.part);
+}
+
+void SplitReader::read_images(const std::string& group, FileSplit& split) {
+  Hdf5Dataset inputs = file_.dataset(group + "/inputs");
+  require_type(inputs, {"uint8", "float32"});
+  require_rank(inputs, 4, "[samples, channels, height, width]");
+  const std::vector<std::int64_t>& shape = inputs.shape();
+  if (shape[0] != split.part.samples) {
+    throw InputError(fmt::format("{}: holds {} samples, labels {}", inputs.where(), shape[0],
+                                 split.part.samples));
+  }
+  if (inputs.elements() == 0) {
+    throw InputError(
+        fmt::format("{}: shape is {}: images without pixels", inputs.where(), shape_text(inputs)));
+  }
+  split.format = {DataKind::kImages, shape[1], shape[2], shape[3], inputs.type() == "uint8"};
+  set_values(std::move(inputs), split.part);
+}
+
+void SplitReader::set_values(Hdf5Dataset values, Split::Part& part) {
+  part.name = values.where();
+  part.layout = values.layout();
+  values.require_credible();
+  // Chunked, compact, virtual, external: readable through HDF5 only.
+  if (!values.address()) {
+    part.chunked = std::make_shared<const Hdf5Dataset>(std::move(values));
+    return;
+  }
+  auto& file = files_[values.file()];
+  if (!file) file = std::make_shared<const ReadableFile>(values.file());
+  if (*values.address() > file->size() - values.bytes()) {
+    throw InputError(
+        fmt::format("{}: {} bytes at byte {} reach beyond the file's {}; it was cut "
+                    "short",
+                    values.where(), values.bytes(), *values.address(), file->size()));
+  }
+  part.store = std::make_shared<FileByteStore>(file, *values.address(), part.layout);
+}
+
+}  // namespace thaw

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/data/hdf5/hdf5_file.h"
+#include "core/data/split.h"
+
+namespace thaw {
+
+class ReadableFile;
+
+/// One split of one file, validated.
+struct FileSplit {
+  SampleFormat format;
+  Split::Part part;
+  std::vector<std::int64_t> labels;
+  std::vector<std::int64_t> offsets;  ///< text: first token of each sample and the end
+};
+
+/// Reads and validates the splits of one HDF5 file.
+///
+/// Checked: which arrays there are, dtypes, shapes, sizes against file and memory before any memory
+/// is taken, offsets, labels >= 0. Not checked: labels against the classes (they may be named by
+/// another file), and what is in the samples. Everything wrong is an `InputError`.
+class SplitReader {
+ public:
+  explicit SplitReader(const Hdf5File& file) : file_(file) {}
+
+  /// Names of the HDF5 groups that are splits: train, validation, test, and others with labels.
+  std::vector<std::string> names() const;
+  FileSplit read(const std::string& name);
+
+ private:
+  std::vector<std::int64_t> read_labels(const std::string& name) const;
+  void read_text(const std::string& name, FileSplit& split);
+  void read_images(const std::string& name, FileSplit& split);
+  void set_values(Hdf5Dataset values, Split::Part& part);
+
+  const Hdf5File& file_;
+  std::map<std::string, std::shared_ptr<const ReadableFile>> files_;  // one descriptor a file
+};
+
+}  // namespace thaw

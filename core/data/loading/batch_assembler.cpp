@@ -1,0 +1,133 @@
+#include "core/data/loading/batch_assembler.h"
+
+#include <ATen/ops/empty.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/data/dataset.h"
+
+namespace thaw {
+namespace {
+
+/// Read before it is converted: enough to merge neighbours into one read, and small enough to be
+/// converted out of the processor's cache.
+constexpr std::int64_t kGroupBytes = 256 << 10;
+
+void check(const AugmentationOptions& options, const SampleFormat& format) {
+  if (options.crop_padding == 0 && !options.horizontal_flip) return;
+  if (format.kind != DataKind::kImages) {
+    throw InputError(
+        "data.crop-padding and data.horizontal-flip are for images; this data is text");
+  }
+  const std::int64_t limit = std::min(format.height, format.width);
+  if (options.crop_padding < 0 || options.crop_padding >= limit) {
+    throw InputError(
+        fmt::format("data.crop-padding is {}, must be from 0 to less than the images' "
+                    "size, {}",
+                    options.crop_padding, limit));
+  }
+}
+
+/// int32 to int64. Returns whether one of them is negative.
+bool widen(const std::byte* tokens, std::int64_t count, std::int64_t* result) {
+  std::int32_t all = 0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::int32_t token;
+    std::memcpy(&token, tokens + i * sizeof(token), sizeof(token));
+    all |= token;
+    result[i] = token;
+  }
+  return all < 0;
+}
+
+}  // namespace
+
+BatchAssembler::BatchAssembler(const Dataset& dataset, const Split& split,
+                               const AugmentationOptions& augmentation)
+    : split_(split),
+      augmentation_(augmentation),
+      augments_(augmentation.crop_padding > 0 || augmentation.horizontal_flip) {
+  if (!split.prepared()) {
+    throw std::logic_error("split " + split.name() + ": prepare() before reading");
+  }
+  check(augmentation, split.format());
+  if (split.format().kind == DataKind::kImages) {
+    converter_.emplace(split.format(), dataset.mean(), dataset.std_deviation());
+  }
+}
+
+Batch BatchAssembler::assemble(std::int64_t epoch, std::vector<std::int64_t> samples) {
+  Batch batch;
+  batch.epoch = epoch;
+  batch.samples = std::move(samples);
+  batch.labels = at::empty({batch.size()}, at::kLong);
+  auto* labels = batch.labels.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < batch.size(); ++i) labels[i] = split_.labels()[batch.samples[i]];
+  if (split_.format().kind == DataKind::kText) {
+    read_texts(batch);
+  } else {
+    read_images(batch);
+  }
+  return batch;
+}
+
+std::int64_t BatchAssembler::next_group(const std::vector<std::int64_t>& samples,
+                                        std::int64_t first) {
+  std::int64_t bytes = 0;
+  std::int64_t last = first;
+  while (last < static_cast<std::int64_t>(samples.size()) &&
+         (last == first || bytes < kGroupBytes)) {
+    bytes += split_.elements(samples[last++]) * split_.format().element_bytes();
+  }
+  if (static_cast<std::int64_t>(buffer_.size()) < bytes) buffer_.resize(bytes);
+  return last - first;
+}
+
+void BatchAssembler::read_texts(Batch& batch) {
+  batch.offsets = at::empty({batch.size() + 1}, at::kLong);
+  auto* offsets = batch.offsets.mutable_data_ptr<std::int64_t>();
+  offsets[0] = 0;
+  for (std::int64_t i = 0; i < batch.size(); ++i) {
+    offsets[i + 1] = offsets[i] + split_.elements(batch.samples[i]);
+  }
+  batch.inputs = at::empty({offsets[batch.size()]}, at::kLong);
+  auto* tokens = batch.inputs.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < batch.size();) {
+    const std::int64_t count = next_group(batch.samples, i);
+    split_.read(std::span(batch.samples).subspan(i, count), buffer_.data());
+    if (widen(buffer_.data(), offsets[i + count] - offsets[i], tokens + offsets[i])) {
+      throw RunError(fmt::format("split {}: a negative token in samples {}", split_.name(),
+                                 fmt::join(std::span(batch.samples).subspan(i, count), ", ")));
+    }
+    i += count;
+  }
+}
+
+void BatchAssembler::read_images(Batch& batch) {
+  const SampleFormat& format = split_.format();
+  const std::int64_t elements = format.image_elements();
+  batch.inputs = images_.take(batch.size() * elements)
+                     .view({batch.size(), format.height, format.width, format.channels})
+                     .permute({0, 3, 1, 2});
+  auto* images = batch.inputs.mutable_data_ptr<float>();
+  for (std::int64_t i = 0; i < batch.size();) {
+    const std::int64_t count = next_group(batch.samples, i);
+    split_.read(std::span(batch.samples).subspan(i, count), buffer_.data());
+    for (std::int64_t k = 0; k < count; ++k, ++i) {
+      const Augmentation augmentation =
+          augments_ ? draw_augmentation(augmentation_, batch.epoch, batch.samples[i])
+                    : Augmentation();
+      converter_->convert(buffer_.data() + k * elements * format.element_bytes(), augmentation,
+                          images + i * elements);
+    }
+  }
+}
+
+}  // namespace thaw

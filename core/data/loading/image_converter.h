@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "core/data/loading/augmentation.h"
+#include "core/data/split.h"
+
+namespace thaw {
+
+/// Turns images as they lie in files into what a model takes: float32, normalised, channels last.
+///
+/// uint8: (x / 255 - mean) / std, in float32 and in this order, so that every bit is that of
+/// torchvision's ToTensor and Normalize. float32: (x - mean) / std where there are mean and std,
+/// else unchanged. Immutable and thread-safe.
+class ImageConverter {
+ public:
+  /// `mean` and `deviation`: a number a channel, or both empty.
+  ImageConverter(const SampleFormat& format, const std::vector<double>& mean,
+                 const std::vector<double>& deviation);
+
+  /// `image`: [C, H, W] of the file's dtype. `result`: [H, W, C].
+  void convert(const std::byte* image, const Augmentation& augmentation, float* result) const;
+
+ private:
+  SampleFormat format_;
+  std::vector<float> mean_;       // a channel
+  std::vector<float> deviation_;  // a channel
+  std::vector<float> table_;      // uint8: [C, 256], what each value becomes
+};
+
+}  // namespace thaw

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "core/data/batch.h"
+#include "core/tasks/class_counts.h"
+#include "core/tasks/loss.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace thaw {
+
+class Communicator;
+class Dataset;
+class Model;
+
+struct EvaluationSettings {
+  std::int64_t batch = 64;  ///< global
+  std::int64_t read_ahead = 4;
+  std::int64_t shards = 0;             ///< of a global batch, each run alone; 0: as many as ranks
+  const LossFunction* loss = nullptr;  ///< null or empty: cross entropy
+};
+
+/// Runs a model, which the caller has put in evaluation mode, over every sample of a split once,
+/// sharded over the ranks. A collective; every rank gets the same counts.
+ClassCounts evaluate(Model& model, const Dataset& dataset, const std::string& split,
+                     const EvaluationSettings& settings, Communicator& communicator);
+
+/// Hands each batch of this rank's share of a split to `consume`, with its logits on the host
+/// (float32 or float64, [n, classes]). Not a collective for models whose evaluation is none.
+void for_each_prediction(Model& model, const Dataset& dataset, const std::string& split,
+                         const EvaluationSettings& settings, int rank, int ranks,
+                         const std::function<void(const Batch&, const at::Tensor&)>& consume);
+
+}  // namespace thaw

@@ -1,0 +1,217 @@
+#include "core/models/bert/bert.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/tensor.h>
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <string>
+
+#include "core/base/error.h"
+#include "core/config/configuration.h"
+#include "core/data/batch.h"
+#include "core/kernels/segment_mean.h"
+#include "core/models/bert/bert_layers.h"
+#include "core/models/layers/initialization.h"
+#include "core/models/layers/recomputation.h"
+#include "core/models/registry.h"
+
+namespace thaw {
+
+Bert::Bert(const BertConfig& config, Pooling pooling, std::int64_t classes)
+    : config_(config), pooling_(pooling) {
+  embeddings_ = register_module("embeddings", std::make_shared<nn::BertEmbeddings>(config));
+  groups_.push_back({"embeddings", {"embeddings.*"}});
+  const auto encoder = register_module("encoder", std::make_shared<torch::nn::Module>());
+  const auto list = encoder->register_module("layer", std::make_shared<torch::nn::Module>());
+  for (std::int64_t i = 0; i < config.layers; ++i) {
+    layers_.push_back(
+        list->register_module(std::to_string(i), std::make_shared<nn::BertLayer>(config)));
+    groups_.push_back({fmt::format("encoder.{}", i), {fmt::format("encoder.layer.{}.*", i)}});
+  }
+  ParameterGroup head{"head", {"classifier.*"}};
+  if (pooling == Pooling::kCls) {
+    const auto pooler = register_module("pooler", std::make_shared<torch::nn::Module>());
+    pooler_ =
+        pooler->register_module("dense", std::make_shared<nn::Dense>(config.hidden, config.hidden));
+    head.patterns.insert(head.patterns.begin(), "pooler.*");
+  }
+  groups_.push_back(std::move(head));
+  dropout_ = register_module("dropout", std::make_shared<nn::Dropout>(config.head_dropout));
+  classifier_ = register_module("classifier", std::make_shared<nn::Dense>(config.hidden, classes));
+  assign_draw_sites(*this);
+}
+
+at::Tensor Bert::run(std::size_t first, std::size_t last, at::Tensor input, const Batch& batch) {
+  const std::shared_ptr<const SampleRows> rows = rows_of(batch);
+  at::Tensor hidden = std::move(input);
+  for (std::size_t group = first; group < last; ++group) {
+    if (group == 0) {
+      hidden = embeddings_->forward(batch.inputs, rows);
+    } else if (group <= layers_.size()) {
+      hidden = encode(layers_[group - 1], hidden, rows);
+    } else {
+      hidden = head(hidden, rows);
+    }
+  }
+  return hidden;
+}
+
+at::Tensor Bert::encode(const std::shared_ptr<nn::BertLayer>& layer, const at::Tensor& hidden,
+                        const std::shared_ptr<const SampleRows>& rows) const {
+  const at::ScalarType compute = compute_ == at::kFloat ? hidden.scalar_type() : compute_;
+  if (!recomputes_) {
+    return layer->forward(hidden, rows, compute);
+  }
+  return recomputed(hidden, *layer, [layer, rows, compute](const at::Tensor& input) {
+    return layer->forward(input, rows, compute);
+  });
+}
+
+at::Tensor Bert::head(const at::Tensor& hidden, const std::shared_ptr<const SampleRows>& rows) {
+  at::Tensor pooled;
+  if (pooling_ == Pooling::kMean) {
+    pooled = segment_mean(hidden, rows);
+  } else {
+    const std::vector<std::int64_t> starts(rows->offsets.begin(), rows->offsets.end() - 1);
+    const at::Tensor index = at::tensor(starts, at::kLong).to(hidden.device());
+    pooled = at::linear(hidden.index_select(0, index), pooler_->weight, pooler_->bias).tanh();
+  }
+  return at::linear(dropout_->forward(pooled), classifier_->weight, classifier_->bias);
+}
+
+std::shared_ptr<const SampleRows> Bert::rows_of(const Batch& batch) const {
+  TORCH_CHECK(batch.offsets.defined() && batch.offsets.scalar_type() == at::kLong &&
+                  batch.offsets.numel() == batch.size() + 1 && batch.offsets.is_cpu(),
+              "Bert: a batch needs int64 offsets, one more than it has samples, on the host");
+  const at::Tensor offsets = batch.offsets.contiguous();
+  const auto* data = offsets.const_data_ptr<std::int64_t>();
+  auto rows = std::make_shared<SampleRows>();
+  rows->samples = batch.samples;
+  rows->offsets.assign(data, data + offsets.numel());
+  TORCH_CHECK(data[0] == 0 && data[batch.size()] == batch.inputs.numel(),
+              "Bert: offsets do not span the batch's ", batch.inputs.numel(), " tokens");
+  for (std::int64_t n = 0; n < batch.size(); ++n) {
+    const std::int64_t length = data[n + 1] - data[n];
+    if (length < 1 || length > config_.longest) {
+      throw InputError(fmt::format("sample {} has {} tokens; the model takes 1 to {}",
+                                   batch.samples[static_cast<std::size_t>(n)], length,
+                                   config_.longest));
+    }
+  }
+  if (batch.inputs.is_cpu()) {
+    const auto* tokens = batch.inputs.const_data_ptr<std::int64_t>();
+    for (std::int64_t t = 0; t < batch.inputs.numel(); ++t) {
+      if (tokens[t] < 0 || tokens[t] >= config_.vocabulary) {
+        throw InputError(fmt::format("token {} in the data; the model has 0 to {}", tokens[t],
+                                     config_.vocabulary - 1));
+      }
+    }
+  }
+  return rows;
+}
+
+void Bert::check_inputs(std::int64_t largest_token, std::int64_t longest_sample) const {
+  if (largest_token >= config_.vocabulary) {
+    throw InputError(fmt::format(
+        "the data has token {}, but the model's vocabulary ends at {} (config.json's vocab_size is "
+        "{}): was the data made with another tokenizer?",
+        largest_token, config_.vocabulary - 1, config_.vocabulary));
+  }
+  if (longest_sample > config_.longest) {
+    throw InputError(
+        fmt::format("the data has a sample of {} tokens, but the model takes {} (config.json's "
+                    "max_position_embeddings): prepare the data with --max-tokens {}",
+                    longest_sample, config_.longest, config_.longest));
+  }
+}
+
+WeightNaming Bert::weight_naming() const {
+  WeightNaming naming;
+  naming.prefixes = {"bert."};
+  naming.old_endings = {{"LayerNorm.gamma", "LayerNorm.weight"},
+                        {"LayerNorm.beta", "LayerNorm.bias"}};
+  naming.ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "cls.*"};
+  if (pooling_ == Pooling::kMean) {
+    naming.ignored.push_back("pooler.*");
+  } else {
+    naming.optional = {"pooler.*"};
+  }
+  naming.classifier = {"classifier.*"};
+  return naming;
+}
+
+void Bert::set_precision(at::ScalarType compute) {
+  if (compute != at::kFloat && compute != at::kBFloat16) {
+    Model::set_precision(compute);  // refuses
+  }
+  compute_ = compute;
+}
+
+void Bert::weights_changed() {
+  for (const auto& module : modules(/*include_self=*/false)) {
+    if (auto* dense = dynamic_cast<nn::Dense*>(module.get())) {
+      dense->prepared.clear();
+    } else if (auto* layer = dynamic_cast<nn::BertLayer*>(module.get())) {
+      layer->weights_changed();
+    }
+  }
+}
+
+void Bert::initialize(std::uint64_t seed, bool head_only) {
+  const at::NoGradGuard no_grad;
+  const Initializer random(seed);
+  for (auto& item : named_parameters()) {
+    const std::string& name = item.key();
+    at::Tensor& value = item.value();
+    if (name.ends_with(".bias")) {
+      value.zero_();
+    } else if (name.ends_with("LayerNorm.weight")) {
+      value.fill_(1);
+    } else if (head_only && !name.starts_with("pooler.") && !name.starts_with("classifier.")) {
+      value.zero_();
+    } else {
+      random.normal(value, name, 0, config_.initializer_range);
+    }
+  }
+}
+
+namespace {
+
+double dropout_option(double given, double otherwise, const char* key) {
+  if (given < 0) {
+    return otherwise;
+  }
+  if (given > 1) {
+    throw InputError(fmt::format("model.{}: must lie in [0, 1], not be {}", key, given));
+  }
+  return given;
+}
+
+}  // namespace
+
+std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t classes,
+                                 const InputFacts& input, std::uint64_t seed) {
+  if (input.kind != InputFacts::Kind::kText) {
+    throw InputError("model.architecture: \"bert\" reads text, but the data are images");
+  }
+  if (options.pooling != "mean" && options.pooling != "cls") {
+    throw InputError(fmt::format("model.pooling: \"{}\" is neither mean nor cls", options.pooling));
+  }
+  if (options.config.empty()) {
+    throw InputError("model.config: name the config.json that lies beside the weights");
+  }
+  BertConfig config = read_bert_config(options.config);
+  config.dropout = dropout_option(options.dropout, config.dropout, "dropout");
+  config.attention_dropout =
+      dropout_option(options.attention_dropout, config.attention_dropout, "attention-dropout");
+  config.head_dropout = dropout_option(options.head_dropout, config.head_dropout, "head-dropout");
+  const auto model = std::make_shared<Bert>(
+      config, options.pooling == "mean" ? Pooling::kMean : Pooling::kCls, classes);
+  model->check_inputs(input.largest_token, input.longest_sample);
+  model->initialize(seed, /*head_only=*/!options.weights.empty());
+  return model;
+}
+
+}  // namespace thaw

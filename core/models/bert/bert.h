@@ -1,0 +1,90 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/models/bert/bert_config.h"
+#include "core/models/layers/dropout.h"
+#include "core/models/model.h"
+
+namespace thaw {
+
+struct InputFacts;
+struct ModelOptions;
+struct SampleRows;
+
+namespace nn {
+class BertEmbeddings;
+class BertLayer;
+class Dense;
+}  // namespace nn
+
+/// What of the last layer the classification head reads.
+enum class Pooling {
+  kMean,  ///< the mean over all tokens, as sentence-transformers does
+  kCls,   ///< the first token through a dense layer and tanh: BertForSequenceClassification
+};
+
+/// A BERT encoder (Devlin et al. 2019) with a classification head, under Hugging Face's names.
+/// Groups: embeddings, encoder.0 ... encoder.N-1, head.
+///
+/// It works on real tokens only: between groups, hidden states are [T, hidden] in float32 (or
+/// float64), T tokens of all samples of the batch. Mathematics are those of transformers'
+/// BertForSequenceClassification with token type 0 throughout.
+class Bert : public Model {
+ public:
+  /// Parameters are uninitialised until `initialize` or loading.
+  Bert(const BertConfig& config, Pooling pooling, std::int64_t classes);
+
+  const std::vector<ParameterGroup>& groups() const override { return groups_; }
+
+  /// Throws InputError for a token or a length that the model does not have (on the host), and for
+  /// a sample without tokens.
+  at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
+                 const Batch& batch) override;
+
+  WeightNaming weight_naming() const override;
+  void set_precision(at::ScalarType compute) override;
+  /// Recomputes encoder layers, one at a time.
+  void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
+  void weights_changed() override;
+
+  /// Random values as transformers draws them: normal, biases 0, LayerNorm 1 and 0.
+  /// `head_only`: pooler and classifier; all else becomes 0.
+  void initialize(std::uint64_t seed, bool head_only);
+
+  /// Throws InputError unless tokens up to `largest_token` and samples up to `longest_sample`
+  /// tokens fit the model.
+  void check_inputs(std::int64_t largest_token, std::int64_t longest_sample) const;
+
+  const BertConfig& config() const { return config_; }
+  Pooling pooling() const { return pooling_; }
+
+ private:
+  at::Tensor encode(const std::shared_ptr<nn::BertLayer>& layer, const at::Tensor& hidden,
+                    const std::shared_ptr<const SampleRows>& rows) const;
+  at::Tensor head(const at::Tensor& hidden, const std::shared_ptr<const SampleRows>& rows);
+  /// Of the batch; checked.
+  std::shared_ptr<const SampleRows> rows_of(const Batch& batch) const;
+
+  BertConfig config_;
+  Pooling pooling_;
+  std::vector<ParameterGroup> groups_;
+  at::ScalarType compute_ = at::kFloat;
+  bool recomputes_ = false;
+  std::shared_ptr<nn::BertEmbeddings> embeddings_;
+  std::vector<std::shared_ptr<nn::BertLayer>> layers_;
+  std::shared_ptr<nn::Dense> pooler_;  ///< null for mean pooling
+  std::shared_ptr<nn::Dropout> dropout_;
+  std::shared_ptr<nn::Dense> classifier_;
+};
+
+/// The model that `options.config` describes, with a random head, and a random encoder if
+/// `options.weights` is "". Throws InputError for options, a config.json or data that do not fit.
+std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t classes,
+                                 const InputFacts& input, std::uint64_t seed);
+
+}  // namespace thaw

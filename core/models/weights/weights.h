@@ -1,0 +1,51 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/models/weights/safetensors.h"
+#include "core/models/weights/weight_naming.h"
+
+namespace torch::nn {
+class Module;
+}
+
+namespace thaw {
+
+class Model;
+struct ModelOptions;
+
+/// The name in weight files of each of a model's tensors, by the model's own name. A tensor that
+/// is not in it is written under its own name; one with the name "" is not written.
+using WeightNames = std::map<std::string, std::string>;
+
+/// What became of a weight file's tensors.
+struct LoadReport {
+  WeightNames names;                 ///< so that `save_weights` writes the names that were read
+  std::vector<std::string> ignored;  ///< in the file, not needed
+  std::vector<std::string> initial;  ///< the model's tensors that the file did not set
+};
+
+/// Copies a file's tensors into a model's parameters and buffers, converted to the model's dtype
+/// (so bring the model to float64 first, if it shall be), and says so by `weights_changed`.
+///
+/// Names may carry one of `naming.prefixes` or "module."; BatchNorm's `num_batches_tracked` may be
+/// there or not. With `new_head`, the classification layer keeps its initial values and whatever
+/// the file has in its place is passed over. Throws one InputError that lists all that is missing,
+/// unexpected, or of another shape or kind; the model is then untouched.
+LoadReport load_weights(torch::nn::Module& module, const SafetensorsFile& file,
+                        const WeightNaming& naming, bool new_head);
+LoadReport load_weights(Model& model, const SafetensorsFile& file, const ModelOptions& options);
+
+/// Writes parameters and buffers under the names in `names`, as safetensors that Python reads back
+/// with `load_state_dict`: floating-point tensors in float32 whatever the source had, float64 ones
+/// of a float64 model as they are. `classes` (may be empty) goes into the metadata.
+/// Throws like write_safetensors.
+void save_weights(const std::string& path, const torch::nn::Module& module,
+                  const WeightNames& names, const std::vector<std::string>& classes);
+
+/// The class names that `save_weights` left in a file; empty where there are none.
+std::vector<std::string> saved_classes(const SafetensorsFile& file);
+
+}  // namespace thaw

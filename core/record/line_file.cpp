@@ -1,0 +1,68 @@
+#include "core/record/line_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace thaw {
+namespace {
+
+constexpr std::size_t kMostWaiting = 64 << 20;
+
+}  // namespace
+
+LineFile::LineFile(std::filesystem::path path, bool goes_on)
+    : path_(std::move(path)),
+      file_(::open(path_.c_str(),
+                   O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (goes_on ? 0 : O_TRUNC), 0644)) {
+  if (file_ < 0) {
+    throw RunError(
+        fmt::format("{}: cannot be opened for writing: {}", path_.string(), std::strerror(errno)));
+  }
+}
+
+LineFile::~LineFile() { ::close(file_); }
+
+void LineFile::write_waiting() {
+  std::size_t done = 0;
+  while (done < waiting_.size()) {
+    const ssize_t count = ::write(file_, waiting_.data() + done, waiting_.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    done += static_cast<std::size_t>(count);  // half a line that went out is completed later
+  }
+  waiting_.erase(0, done);
+}
+
+void LineFile::add(const std::string& line) {
+  waiting_ += line;
+  waiting_ += '\n';
+  write_waiting();
+  if (waiting_.empty()) {
+    said_ = false;
+    return;
+  }
+  const int error = errno;
+  if (waiting_.size() > kMostWaiting) settle();
+  if (!std::exchange(said_, true)) {
+    fmt::print(stderr,
+               "thaw: warning: {}: cannot be written: {}; its lines wait in memory and training "
+               "goes on: free space there\n",
+               path_.string(), std::strerror(error));
+  }
+}
+
+void LineFile::settle() {
+  write_waiting();
+  if (waiting_.empty()) return;
+  throw RunError(fmt::format("{}: cannot be written: {}", path_.string(), std::strerror(errno)));
+}
+
+}  // namespace thaw

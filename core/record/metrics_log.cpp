@@ -1,0 +1,195 @@
+#include "core/record/metrics_log.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/record/report_json.h"
+
+namespace thaw {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json number(double value) { return json_number(value); }
+
+Json retention_json(const RetentionReport& report) {
+  Json groups = Json::object();
+  for (const RetentionReport::Group& group : report.groups) {
+    groups[group.name] = {{"distance", number(group.distance)},
+                          {"similarity", number(group.similarity)}};
+  }
+  return {{"split", report.split},
+          {"loss", number(report.loss)},
+          {"accuracy", report.accuracy},
+          {"samples", report.samples},
+          {"groups", groups}};
+}
+
+double flops_of(const RunSummary& summary) {
+  double sum = 0;
+  for (const StageSummary& stage : summary.stages) sum += stage.flops();
+  return sum;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on)
+    : folder_(folder), log_every_(log_every), log_(folder.metrics(), goes_on) {}
+
+void MetricsLog::write_line(const std::string& json) { log_.add(json); }
+
+void MetricsLog::transition(const TransitionReport& report) {
+  Json groups = Json::object();
+  for (const TransitionReport::Group& group : report.groups) {
+    if (group.active) {
+      groups[group.name] = group.learning_rate;
+    }
+  }
+  write_line(Json{{"event", "transition"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"stage_index", report.index},
+                  {"groups", groups},
+                  {"curve_steps", report.curve_steps},
+                  {"active_parameters", report.active_parameters},
+                  {"backward_cut", report.backward_cut},
+                  {"plan", report.plan},
+                  {"buckets", report.costs.buckets},
+                  {"gradient_bytes", report.costs.gradient_bytes},
+                  {"prepared", report.costs.prepared},
+                  {"agreement_seconds", report.costs.agreement_seconds},
+                  {"build_seconds", report.costs.build_seconds},
+                  {"optimizer_seconds", report.optimizer_seconds},
+                  {"seconds", report.seconds}}
+                 .dump());
+}
+
+void MetricsLog::step(const StepReport& report) {
+  if (report.step % log_every_ != 0) {
+    return;
+  }
+  Json rates = Json::object();
+  for (const auto& [group, rate] : report.learning_rates) {
+    rates[group] = rate;
+  }
+  Json line{{"event", "step"},
+            {"step", report.step},
+            {"epoch", number(report.epoch)},
+            {"stage", report.stage},
+            {"loss", number(report.loss)},
+            {"learning_rate", report.learning_rate},
+            {"learning_rates", rates},
+            {"samples", report.samples},
+            {"samples_per_second",
+             report.seconds > 0 ? static_cast<double>(report.samples) / report.seconds : 0.0},
+            {"bytes_reduced", report.bytes_reduced},
+            {"seconds",
+             {{"total", report.seconds},
+              {"data", report.data_seconds},
+              {"compute", report.compute_seconds},
+              {"communication", report.communication_seconds}}}};
+  if (report.gradient_norm > 0) {
+    line["gradient_norm"] = number(report.gradient_norm);
+  }
+  write_line(line.dump());
+}
+
+void MetricsLog::evaluation(const EvaluationReport& report) {
+  Json line{{"event", "evaluation"}};
+  line.update(json_of(report));
+  line["seconds"] = report.seconds;
+  line["best"] = report.best;
+  write_line(line.dump());
+}
+
+void MetricsLog::audit(const AuditReport& report) {
+  write_line(Json{{"event", "audit"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"tensors", report.tensors},
+                  {"bytes", report.bytes},
+                  {"seconds", report.seconds}}
+                 .dump());
+}
+
+void MetricsLog::retention(const RetentionReport& report) {
+  Json line{{"event", "retention"},
+            {"step", report.step},
+            {"epoch", number(report.epoch)},
+            {"stage", report.stage}};
+  line.update(retention_json(report));
+  line["seconds"] = report.seconds;
+  write_line(line.dump());
+}
+
+void MetricsLog::skipped(const SkippedReport& report) {
+  write_line(Json{{"event", "skipped"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"loss", number(report.loss)},
+                  {"gradient_norm", number(report.gradient_norm)},
+                  {"in_a_row", report.in_a_row}}
+                 .dump());
+}
+
+void MetricsLog::checkpoint(const CheckpointReport& report) {
+  Json line{{"event", "checkpoint"},           {"step", report.step},
+            {"epoch", number(report.epoch)},   {"stage", report.stage},
+            {"transition", report.transition}, {"path", report.path}};
+  if (!report.problem.empty()) {
+    line["problem"] = report.problem;
+  }
+  line.update({{"bytes", report.bytes},
+               {"seconds", report.seconds},
+               {"stall_seconds", report.stall_seconds}});
+  write_line(line.dump());
+}
+
+void MetricsLog::resume(const ResumeReport& report) {
+  write_line(Json{{"event", "resume"},
+                  {"step", report.step},
+                  {"epoch", number(report.epoch)},
+                  {"stage", report.stage},
+                  {"path", report.path},
+                  {"ranks", report.ranks},
+                  {"ranks_before", report.ranks_before},
+                  {"passed_over", report.passed_over}}
+                 .dump());
+}
+
+void MetricsLog::end(const RunSummary& summary) {
+  write_line(Json{{"event", "end"},
+                  {"step", summary.steps},
+                  {"epoch", number(summary.epochs)},
+                  {"stage", summary.stages.empty() ? "" : summary.stages.back().name},
+                  {"loss", number(summary.train_loss)},
+                  {"seconds", summary.seconds}}
+                 .dump());
+  log_.settle();
+  Json json{{"steps", summary.steps},     {"epochs", number(summary.epochs)},
+            {"seconds", summary.seconds}, {"ranks", summary.ranks},
+            {"flops", flops_of(summary)}, {"train_loss", number(summary.train_loss)}};
+  if (summary.evaluated) {
+    json["validation"] = json_of(summary.last_evaluation);
+    json["best"] = json_of(summary.best_evaluation);
+  }
+  if (!summary.retention.empty()) {
+    const RetentionReport& before = summary.retention.front();
+    const RetentionReport& after = summary.retention.back();
+    json["retention"] = {{"before", retention_json(before)},
+                         {"after", retention_json(after)},
+                         {"forgetting", before.accuracy - after.accuracy}};
+  }
+  json["stages"] = Json::array();
+  for (const StageSummary& stage : summary.stages) {
+    json["stages"].push_back(json_of(stage));
+  }
+  write_file_atomically(folder_.summary(), json.dump(2) + "\n");
+}
+
+}  // namespace thaw

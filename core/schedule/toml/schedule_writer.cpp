@@ -1,0 +1,112 @@
+#include "core/schedule/toml/schedule_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/config/options_writer.h"
+#include "core/config/toml_text.h"
+#include "core/schedule/curve.h"
+#include "core/schedule/policy.h"
+#include "core/schedule/toml/end_condition_text.h"
+#include "core/schedule/toml/stage_keys.h"
+
+namespace thaw {
+namespace {
+
+/// One number where all groups share it, else a table by the groups' names.
+std::string rates_text(const Stage& stage) {
+  const auto& rates = stage.learning_rates;
+  const bool shared =
+      std::all_of(rates.begin(), rates.end(), [&](double rate) { return rate == rates.front(); });
+  if (shared) return toml_text(rates.front());
+  std::string text;
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += fmt::format("{} = {}", toml_key(stage.groups[i]), toml_text(rates[i]));
+  }
+  return fmt::format("{{ {} }}", text);
+}
+
+std::string curve_text(const Curve& curve) {
+  if (curve.continued) return "\"continued\"";
+  std::string text = fmt::format("shape = \"{}\"", name_of(curve.shape));
+  const auto add = [&](const char* key, auto value) {
+    text += fmt::format(", {} = {}", key, toml_text(value));
+  };
+  if (curve.warmup_fraction > 0) {
+    add("warmup-fraction", curve.warmup_fraction);
+  } else {
+    add("warmup-steps", curve.warmup_steps);
+  }
+  for (const CurveKey& each : curve_keys()) {
+    if (each.shapes.contains(curve.shape)) add(each.key, curve.*each.member);
+  }
+  if (curve.steps > 0) add("steps", curve.steps);
+  if (!curve.group_steps.empty()) {
+    std::string groups;
+    for (const auto& [group, steps] : curve.group_steps) {
+      groups += fmt::format("{}{} = {}", groups.empty() ? "" : ", ", toml_key(group), steps);
+    }
+    text += fmt::format(", steps = {{ {} }}", groups);
+  }
+  return fmt::format("{{ {} }}", text);
+}
+
+std::string policy_text(const Policy& policy) {
+  std::string text =
+      fmt::format("kind = \"{}\", every-steps = {}, always = {}", name_of(policy.kind),
+                  policy.every_steps, toml_text(policy.always));
+  text += policy.kind == Policy::Kind::kRandom
+              ? fmt::format(", groups = {}, seed = {}", policy.groups, policy.seed)
+              : fmt::format(", percentile = {}", toml_text(policy.percentile));
+  return fmt::format("{{ {} }}", text);
+}
+
+std::string stage_text(const Stage& stage) {
+  std::string text = "[[schedule.stage]]\n";
+  const auto add = [&](const char* key, const std::string& value) {
+    text += fmt::format("{} = {}\n", key, value);
+  };
+  add("name", toml_text(stage.name));
+  add("groups", toml_text(stage.groups));
+  add("learning-rate", rates_text(stage));
+  add("curve", curve_text(stage.curve));
+  if (stage.policy.kind != Policy::Kind::kNone) add("policy", policy_text(stage.policy));
+  add("until", toml_text(stage.until));
+  if (stage.thawed_warmup_steps > 0) {
+    add("thawed-warmup-steps", toml_text(stage.thawed_warmup_steps));
+  }
+  if (stage.thawed_rate_cap > 0) add("thawed-rate-cap", toml_text(stage.thawed_rate_cap));
+  if (stage.optimizer_state != OptimizerCarry::kKeep) {
+    add("optimizer-state", toml_text(name_of(stage.optimizer_state)));
+  }
+  if (!stage.restore_best.empty()) add("restore-best", toml_text(stage.restore_best));
+  const StageOverrides& own = stage.overrides;
+  if (own.frozen_dropout) add("frozen-dropout", *own.frozen_dropout ? "\"on\"" : "\"off\"");
+  if (own.frozen_batch_norm_update) {
+    add("frozen-batch-norm", *own.frozen_batch_norm_update ? "\"update\"" : "\"keep\"");
+  }
+  for (const OverrideKey& each : override_keys()) {
+    const std::optional<double>& value = stage.overrides.*each.member;
+    if (value) add(each.key, toml_text(*value));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string write_schedule_toml(const Schedule& schedule) {
+  std::string text;
+  for (const Stage& stage : schedule.stages) {
+    if (!text.empty()) text += '\n';
+    text += stage_text(stage);
+  }
+  return text;
+}
+
+std::string write_configuration_toml(const Configuration& configuration, const Schedule& schedule) {
+  return write_options_toml(configuration) + '\n' + write_schedule_toml(schedule);
+}
+
+}  // namespace thaw

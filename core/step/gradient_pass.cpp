@@ -1,0 +1,103 @@
+#include "core/step/gradient_pass.h"
+
+#include <ATen/ops/zeros.h>
+
+#include <span>
+
+#include "core/data/batch.h"
+#include "core/data/order/batch_plan.h"
+#include "core/kernels/flop_counter.h"
+#include "core/kernels/random/draw_scope.h"
+#include "core/models/layers/batch_norm.h"
+#include "core/models/model.h"
+#include "core/parallel/sum_tree.h"
+#include "core/step/frozen_prefix.h"
+
+namespace thaw {
+namespace {
+
+std::span<const std::int64_t> offsets_of(const Batch& batch) {
+  if (!batch.offsets.defined()) {
+    return {};
+  }
+  return {batch.offsets.const_data_ptr<std::int64_t>(),
+          static_cast<std::size_t>(batch.offsets.numel())};
+}
+
+}  // namespace
+
+std::int64_t GradientPass::passes(SampleShare share) const {
+  const std::int64_t longest_share =
+      batch_norms_.synchronize() ? balanced_piece({0, share.total}, 0, settings_.ranks).size()
+                                 : share.samples;
+  return static_cast<std::int64_t>(micro_batches(longest_share, settings_.micro_batch).size());
+}
+
+at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t cut,
+                             GradientReducer& reducer) {
+  if (settings_.shards > 0) return run_shards(batch, share, cut, reducer);
+  const std::int64_t count = passes(share);
+  at::Tensor loss_sum;
+  for (std::int64_t pass = 0; pass < count; ++pass) {
+    const SampleRange piece = balanced_piece({0, share.samples}, pass, count);
+    if (pass + 1 == count) {
+      reducer.last_backward();
+    }
+    const at::Tensor loss = run_micro_batch(
+        count == 1 ? batch : batch.slice(piece.first, piece.last), share.total, cut);
+    loss_sum = loss_sum.defined() ? loss_sum.add_(loss) : loss;
+  }
+  return loss_sum;
+}
+
+at::Tensor GradientPass::run_shards(const Batch& batch, SampleShare share, std::size_t cut,
+                                    GradientReducer& reducer) {
+  const ShardRange own = shards_of_rank(settings_.shards, settings_.rank, settings_.ranks);
+  const std::int64_t begin = samples_of_shards({0, share.total}, own, settings_.shards).first;
+  at::Tensor losses = at::zeros({settings_.shards}, at::kDouble);
+  auto* const loss_of = losses.mutable_data_ptr<double>();
+  for (std::int64_t shard = own.first; shard < own.last; ++shard) {
+    const SampleRange piece = balanced_piece({0, share.total}, shard, settings_.shards);
+    if (!piece.empty()) {
+      Batch alone = batch.slice(piece.first - begin, piece.last - begin);
+      // In memory of its own: what some kernels compute depends on where their input begins.
+      alone.inputs = alone.inputs.clone();
+      loss_of[shard] = run_micro_batch(alone, share.total, cut).item().toDouble();
+    }
+    reducer.finish_shard();
+  }
+  return losses;
+}
+
+at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut) {
+  const DrawScope scope({.seed = settings_.seed,
+                         .epoch = static_cast<std::uint64_t>(batch.epoch),
+                         .samples = batch.samples,
+                         .offsets = offsets_of(batch)});
+  const Batch placed = to_model(batch, model_);
+  const at::Tensor logits = forward_past_prefix(model_, cut, placed);
+  const at::Tensor loss = summed_loss(settings_.loss, logits, placed, settings_.label_smoothing);
+  if (loss.requires_grad()) {
+    const FlopBackward backward;
+    (loss / static_cast<double>(total)).backward();
+  }
+  return loss.detach();
+}
+
+Batch to_model(Batch batch, const Model& model) {
+  const std::vector<at::Tensor> parameters = model.parameters(/*recurse=*/true);
+  if (parameters.empty()) {
+    return batch;
+  }
+  const at::TensorOptions wanted = parameters.front().options();
+  if (batch.inputs.is_floating_point()) {
+    batch.inputs = batch.inputs.to(wanted.device(), wanted.dtype().toScalarType(),
+                                   /*non_blocking=*/true);
+  } else {
+    batch.inputs = batch.inputs.to(wanted.device(), batch.inputs.scalar_type(), true);
+  }
+  batch.labels = batch.labels.to(wanted.device(), at::kLong, true);
+  return batch;
+}
+
+}  // namespace thaw

@@ -1,0 +1,231 @@
+#include "dist/communicator/nccl/nccl_communicator.h"
+
+#include <ATen/core/Tensor.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/parallel/tensor_checks.h"
+#include "dist/communicator/nccl/nccl_connect.h"
+#include "dist/communicator/nccl/nccl_link.h"
+
+namespace thaw {
+
+namespace {
+
+// Note [Joining at first use]
+// Every communicator of NCCL takes threads and GPU memory, and most that are split off in a job
+// carry small values only, over the host. So a part joins at the first tensor on a GPU. By the
+// contract all its ranks make that call together, so that the joining, which is a collective over
+// the host's communicator, is in step. It waits on the host: whoever starts sums inside backward
+// makes one before, as make_stream_sender does.
+
+// Note [Several communicators on one GPU]
+// Kernels of two communicators that run at once on the same GPUs could each hold what the other
+// needs on another rank. NCCL's promise is that it works as long as all ranks queue them in the
+// same order, which holds here: autograd runs the same graph on all ranks, and buckets start in
+// order.
+
+NcclType nccl_type(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return NcclType::kFloat32;
+    case at::kDouble:
+      return NcclType::kFloat64;
+    case at::kBFloat16:
+      return NcclType::kBFloat16;
+    case at::kLong:
+      return NcclType::kInt64;
+    default:
+      throw RunError(fmt::format("NCCL cannot sum {}", c10::toString(type)));
+  }
+}
+
+/// A sum that is queued on the link's stream. Keeps the tensor's memory until the current stream
+/// comes after the sum.
+class NcclSum final : public PendingSum {
+ public:
+  NcclSum(std::shared_ptr<NcclLink> link, at::Tensor tensor, std::shared_ptr<const GpuEvent> begin,
+          std::shared_ptr<const GpuEvent> end)
+      : link_(std::move(link)),
+        tensor_(std::move(tensor)),
+        begin_(std::move(begin)),
+        end_(std::move(end)) {}
+
+  // The contract says that it waits: what the current stream does next to the tensor's memory,
+  // which LibTorch may give away, waits; the host need not.
+  ~NcclSum() override {
+    try {
+      if (!ordered_) link_->stream().hold_current(*end_);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "thaw: leaving a sum on a GPU: %s\n", error.what());
+    }
+  }
+
+  // An abort ends the kernel too, so whether all is well is asked last.
+  bool poll() override {
+    const bool done = end_->done();
+    link_->health().require_good();
+    ordered_ |= done;
+    return done;
+  }
+
+  void wait() override {
+    for (int polls = 0; !poll(); ++polls) {
+      if (polls < kYields) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+    }
+  }
+
+  void wait_on_stream() override {
+    link_->health().require_good();
+    link_->stream().hold_current(*end_);
+    ordered_ = true;
+  }
+
+  double seconds() const override { return end_->done() ? end_->seconds_since(*begin_) : 0; }
+
+ private:
+  static constexpr int kYields = 200;  ///< most sums are there before a sleep would be over
+
+  std::shared_ptr<NcclLink> link_;
+  at::Tensor tensor_;
+  std::shared_ptr<const GpuEvent> begin_, end_;
+  bool ordered_ = false;
+};
+
+class NothingToSum final : public PendingSum {
+ public:
+  bool poll() override { return true; }
+  void wait() override {}
+  void wait_on_stream() override {}
+};
+
+/// What a communicator shares with those that were split off it.
+struct Family {
+  Family(GpuParts gpu_parts, const NcclOptions& nccl_options)
+      : parts(std::move(gpu_parts)),
+        options(nccl_options),
+        watch(std::make_shared<NcclWatch>(parts.nccl, options.interval)) {}
+
+  const GpuParts parts;
+  const NcclOptions options;
+  const std::shared_ptr<NcclWatch> watch;
+
+  NcclHealth& health() const { return watch->health(); }
+};
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(std::unique_ptr<Communicator> host, std::shared_ptr<Family> family)
+      : host_(std::move(host)), family_(std::move(family)), stream_(family_->parts.make_stream()) {}
+
+  int rank() const override { return host_->rank(); }
+  int size() const override { return host_->size(); }
+
+  /// Joins the ranks, if that has not been done.
+  const std::shared_ptr<NcclLink>& link() {
+    family_->health().require_good();
+    if (!link_) {
+      link_ = connect_ranks(*host_, family_->parts.nccl, stream_, family_->watch,
+                            family_->options.deadline);
+    }
+    return link_;
+  }
+
+  void sum(at::Tensor& tensor) override {
+    if (!travels_by_nccl(tensor)) return host().sum(tensor);
+    start_sum(tensor)->wait();
+  }
+
+  void sum(std::span<double> values) override { host().sum(values); }
+
+  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
+    if (!travels_by_nccl(tensor)) return host().start_sum(std::move(tensor));
+    check_summable_type(tensor, "sum");
+    const NcclType type = nccl_type(tensor.scalar_type());
+    const auto length = static_cast<std::size_t>(tensor.numel());
+    void* data = tensor.mutable_data_ptr();
+    return queue("sum", tensor, [&](NcclApi& api, ncclComm* comm) {
+      return api.sum(data, length, type, comm, stream_->handle());
+    });
+  }
+
+  void broadcast(at::Tensor& tensor, int root) override {
+    if (!travels_by_nccl(tensor)) return host().broadcast(tensor, root);
+    if (root < 0 || root >= size()) {
+      throw RunError(fmt::format("broadcast from rank {} of {}", root, size()));
+    }
+    const std::size_t bytes = tensor.nbytes();
+    void* data = tensor.mutable_data_ptr();
+    queue("broadcast", tensor, [&](NcclApi& api, ncclComm* comm) {
+      return api.broadcast(data, bytes, root, comm, stream_->handle());
+    })->wait();
+  }
+
+  std::string broadcast(std::string bytes, int root) override {
+    return host().broadcast(std::move(bytes), root);
+  }
+  std::vector<std::string> all_gather(std::string_view bytes) override {
+    return host().all_gather(bytes);
+  }
+  void barrier() override { host().barrier(); }
+
+  std::unique_ptr<Communicator> split(int color) override {
+    return std::make_unique<NcclCommunicator>(host().split(color), family_);
+  }
+
+ private:
+  /// The host's communicator, unless NCCL has failed: who computes with what a broken sum has left
+  /// behind must not go on.
+  Communicator& host() {
+    family_->health().require_good();
+    return *host_;
+  }
+
+  bool travels_by_nccl(const at::Tensor& tensor) const {
+    if (!tensor.defined() || !stream_->holds(tensor)) return false;
+    check_dense_tensor(tensor, "NCCL");
+    return true;
+  }
+
+  std::unique_ptr<PendingSum> queue(const char* verb, const at::Tensor& tensor,
+                                    const NcclLink::Call& call) {
+    const std::shared_ptr<NcclLink>& to = link();
+    if (tensor.numel() == 0) return std::make_unique<NothingToSum>();
+    const std::string what = fmt::format("{} {} ({})", verb, ++queued_, describe(tensor));
+    stream_->follow_current();
+    const std::shared_ptr<const GpuEvent> begin = stream_->record();
+    to->call(what, call);
+    const std::shared_ptr<const GpuEvent> end = stream_->record();
+    to->track(what, end);
+    return std::make_unique<NcclSum>(to, tensor, begin, end);
+  }
+
+  std::unique_ptr<Communicator> host_;
+  std::shared_ptr<Family> family_;
+  std::shared_ptr<GpuStream> stream_;
+  std::int64_t queued_ = 0;
+  std::shared_ptr<NcclLink> link_;  ///< null until first needed; last: closed before all else goes
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const GpuParts& parts,
+                                                     const NcclOptions& options) {
+  auto part = host.split(/*color=*/0);
+  auto communicator =
+      std::make_unique<NcclCommunicator>(std::move(part), std::make_shared<Family>(parts, options));
+  communicator->link();
+  return communicator;
+}
+
+}  // namespace thaw

@@ -1,0 +1,106 @@
+#include "dist/communicator/watched_communicator.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <utility>
+
+namespace thaw {
+
+namespace {
+
+std::uint64_t bytes_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : 0; }
+
+class WatchedSum final : public PendingSum {
+ public:
+  WatchedSum(std::unique_ptr<PendingSum> sum, StepMonitor& monitor, std::uint64_t bytes)
+      : sum_(std::move(sum)), monitor_(monitor), bytes_(bytes) {}
+
+  bool poll() override {
+    const bool done = sum_->poll();
+    if (done) monitor_.tick();
+    return done;
+  }
+  void wait() override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kSum, bytes_);
+    sum_->wait();
+  }
+  void wait_on_stream() override {
+    monitor_.tick();
+    sum_->wait_on_stream();
+  }
+  double seconds() const override { return sum_->seconds(); }
+
+ private:
+  std::unique_ptr<PendingSum> sum_;
+  StepMonitor& monitor_;
+  std::uint64_t bytes_;
+};
+
+class WatchedCommunicator final : public Communicator {
+ public:
+  WatchedCommunicator(Communicator& communicator, StepMonitor& monitor)
+      : communicator_(communicator), monitor_(monitor) {}
+  WatchedCommunicator(std::unique_ptr<Communicator> communicator, StepMonitor& monitor)
+      : owned_(std::move(communicator)), communicator_(*owned_), monitor_(monitor) {}
+
+  int rank() const override { return communicator_.rank(); }
+  int size() const override { return communicator_.size(); }
+
+  void sum(at::Tensor& tensor) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kSum, bytes_of(tensor));
+    communicator_.sum(tensor);
+  }
+  void sum(std::span<double> values) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kSum, values.size_bytes());
+    communicator_.sum(values);
+  }
+  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
+    const std::uint64_t bytes = bytes_of(tensor);
+    monitor_.tick();
+    return std::make_unique<WatchedSum>(communicator_.start_sum(std::move(tensor)), monitor_,
+                                        bytes);
+  }
+  void broadcast(at::Tensor& tensor, int root) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kBroadcast, bytes_of(tensor));
+    communicator_.broadcast(tensor, root);
+  }
+  // Only the root knows the size, and places are compared.
+  std::string broadcast(std::string bytes, int root) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kBroadcast);
+    return communicator_.broadcast(std::move(bytes), root);
+  }
+  std::vector<std::string> all_gather(std::string_view bytes) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kGather);
+    return communicator_.all_gather(bytes);
+  }
+  void send(const at::Tensor& tensor, int to) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kMessage);
+    communicator_.send(tensor, to);
+  }
+  void receive(at::Tensor& tensor, int from) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kMessage);
+    communicator_.receive(tensor, from);
+  }
+  void barrier() override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kBarrier);
+    communicator_.barrier();
+  }
+  std::unique_ptr<Communicator> split(int color) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kSplit);
+    return std::make_unique<WatchedCommunicator>(communicator_.split(color), monitor_);
+  }
+
+ private:
+  std::unique_ptr<Communicator> owned_;  ///< null for the outermost
+  Communicator& communicator_;
+  StepMonitor& monitor_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_watched_communicator(Communicator& communicator,
+                                                        StepMonitor& monitor) {
+  return std::make_unique<WatchedCommunicator>(communicator, monitor);
+}
+
+}  // namespace thaw

@@ -1,0 +1,312 @@
+#include "launch/compare/compare_session.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/data/dataset.h"
+#include "core/parallel/self_communicator.h"
+#include "core/record/run_folder.h"
+#include "dist/communicator/cpu_share.h"
+#include "launch/compare/comparison_page.h"
+#include "launch/compare/comparison_text.h"
+#include "launch/job/child_jobs.h"
+#include "launch/run/run_setup.h"
+#include "launch/version.h"
+
+namespace thaw {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::size_t kStepsAStage = 8;  ///< to measure what a schedule costs
+
+Json read_json(const fs::path& path) {
+  std::ifstream file(path);
+  Json json = Json::parse(file, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) throw RunError(fmt::format("{}: is no JSON", path.string()));
+  return json;
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+fs::path log_of(const fs::path& run_folder) {
+  return run_folder.parent_path() / (run_folder.filename().string() + ".log");
+}
+
+fs::path measured_of(const fs::path& run_folder, const std::string& split) {
+  return run_folder / ("evaluation." + split + ".json");
+}
+
+bool is_finished(const fs::path& run_folder) { return fs::exists(run_folder / "summary.json"); }
+
+/// What a run left that did not end is no run.
+void start_anew(const fs::path& run_folder) {
+  fs::remove_all(run_folder);
+  fs::create_directories(run_folder.parent_path());
+}
+
+}  // namespace
+
+CompareSession::CompareSession(CompareRequest request, fs::path folder)
+    : request_(std::move(request)),
+      folder_(std::move(folder)),
+      thaw_(fs::read_symlink("/proc/self/exe").string()) {}
+
+void CompareSession::run() {
+  for (const std::string& schedule : request_.schedules) checked_[schedule] = check(schedule);
+  const auto cores = static_cast<std::int64_t>(physical_cores(allowed_cpus()).size());
+  request_.threads =
+      threads_beside_others(request_, checked_.begin()->second.threads_configured, cores);
+  claim_folder();
+  set_lengths();
+  choose_rates();
+  std::vector<PlannedRun> runs = compared_runs(request_);
+  for (PlannedRun& run : runs) {
+    run.epochs = epochs_.at(run.schedule);
+    if (!chosen_rates_.empty()) run.learning_rate = chosen_rates_.at({run.schedule, run.fraction});
+  }
+  train(runs);
+  measure(runs);
+  report(runs);
+}
+
+// ---------------------------------------------------------------------- before anything is run
+
+CompareSession::CheckedSchedule CompareSession::check(const std::string& schedule) const {
+  const std::unique_ptr<Communicator> alone = make_self_communicator();
+  SetupRequest setup_request{request_.configuration, request_.overrides};
+  setup_request.overrides.push_back({"schedule.preset", schedule});
+  const RunSetup setup = set_up(setup_request, *alone);
+  const double epochs = setup.document.schedule.total_epochs;
+  if (epochs <= 0) {
+    throw InputError(fmt::format(
+        "{}: schedules are compared at equal lengths: set schedule.total-epochs, in the file or "
+        "with --schedule.total-epochs",
+        request_.configuration));
+  }
+  if (!setup.dataset->has_split("validation")) {
+    throw InputError(
+        fmt::format("{}: schedules are compared on a validation split, and the data has none",
+                    request_.configuration));
+  }
+  return {agreed_schedule(setup, *alone).stages.size(), epochs, setup.dataset->has_split("test"),
+          setup.document.given.contains("train.threads")};
+}
+
+/// The folder belongs to one request: another one's runs would be taken for this one's.
+void CompareSession::claim_folder() const {
+  Json wanted{{"configuration", fs::absolute(request_.configuration).string()},
+              {"text", text_of(request_.configuration)},
+              {"budget", request_.budget},
+              {"reference", request_.budget == "samples" ? "" : request_.schedules.front()},
+              {"ranks", request_.ranks},
+              {"flags", Json::object()}};
+  for (const Override& each : request_.overrides) wanted["flags"][each.key] = each.value;
+  const fs::path path = folder_ / "request.json";
+  if (fs::exists(path)) {
+    if (read_json(path) == wanted) return;
+    throw InputError(fmt::format(
+        "{} holds a comparison of another configuration, budget or number of ranks; name another "
+        "folder with --output, or delete it",
+        folder_.string()));
+  }
+  std::error_code error;
+  if (fs::exists(folder_, error) && !fs::is_empty(folder_, error)) {
+    throw InputError(
+        fmt::format("{} is there and holds no comparison; name another folder with --output",
+                    folder_.string()));
+  }
+  fs::create_directories(folder_, error);
+  if (error) {
+    throw InputError(fmt::format("{} cannot be created: {}", folder_.string(), error.message()));
+  }
+  write_file_atomically(path, wanted.dump(1) + "\n");
+}
+
+// ---------------------------------------------------------------------- lengths and rates
+
+void CompareSession::set_lengths() {
+  const std::string& reference = request_.schedules.front();
+  const double epochs = checked_.at(reference).epochs;
+  if (request_.budget == "samples") {
+    for (const std::string& schedule : request_.schedules) epochs_[schedule] = epochs;
+    return;
+  }
+  const double reference_cost = cost_of(reference);
+  for (const std::string& schedule : request_.schedules) {
+    epochs_[schedule] = epochs_of_budget(epochs, reference_cost, cost_of(schedule));
+    fmt::print("  {}: {:.2f} epochs for the budget\n", schedule, epochs_.at(schedule));
+  }
+}
+
+/// Seconds a step or operations a sample, of a few steps of each stage.
+double CompareSession::cost_of(const std::string& schedule) {
+  const fs::path run_folder = folder_ / "cost" / schedule;
+  if (!is_finished(run_folder)) {
+    start_anew(run_folder);
+    PlannedRun run{schedule, 1, 0, 0, 1};
+    std::vector<std::string> command = train_command(request_, run, thaw_, run_folder.string());
+    const auto length = std::find(command.begin(), command.end(), "--schedule.total-epochs");
+    *(length + 1) = "0";
+    command.insert(command.end(), {"--schedule.total-steps",
+                                   std::to_string(kStepsAStage * checked_.at(schedule).stages),
+                                   "--train.evaluate-every", "1000000000"});
+    run_all({{command, "cost of " + schedule, log_of(run_folder)}});
+  }
+  const Json summary = read_json(run_folder / "summary.json");
+  double sum = 0;
+  for (const Json& stage : summary.at("stages")) {
+    sum += request_.budget == "flops"
+               ? stage.at("flops").get<double>() / stage.at("samples").get<double>()
+               : stage.at("step_seconds_median").get<double>();
+  }
+  return sum / static_cast<double>(summary.at("stages").size());
+}
+
+void CompareSession::choose_rates() {
+  std::vector<PlannedRun> runs = choosing_runs(request_);
+  if (runs.empty()) return;
+  for (PlannedRun& run : runs) run.epochs = epochs_.at(run.schedule);
+  train(runs);
+  std::map<std::pair<std::string, double>, double> best;
+  for (const PlannedRun& run : runs) {
+    const double accuracy = read_run(folder_of(run)).last().accuracy;
+    const std::pair key{run.schedule, run.fraction};
+    if (best.contains(key) && best.at(key) >= accuracy) continue;
+    best[key] = accuracy;
+    chosen_rates_[key] = run.learning_rate;
+  }
+}
+
+// ---------------------------------------------------------------------- runs
+
+fs::path CompareSession::folder_of(const PlannedRun& run) const {
+  return folder_ / "runs" / run.folder();
+}
+
+void CompareSession::train(const std::vector<PlannedRun>& runs) {
+  std::vector<NamedJob> jobs;
+  for (const PlannedRun& run : runs) {
+    const fs::path run_folder = folder_of(run);
+    if (is_finished(run_folder)) continue;
+    start_anew(run_folder);
+    jobs.push_back({train_command(request_, run, thaw_, run_folder.string()), run.describe(),
+                    log_of(run_folder)});
+  }
+  if (jobs.size() < runs.size()) {
+    fmt::print("  {} of {} runs are there already\n", runs.size() - jobs.size(), runs.size());
+  }
+  if (request_.parallel > 1 && !jobs.empty()) {
+    write_file_atomically(shared_cores(), "Runs here shared cores, so times are left out.\n");
+  }
+  run_all(jobs);
+}
+
+/// There once runs were made beside each other: also a later report of theirs leaves times out.
+fs::path CompareSession::shared_cores() const { return folder_ / "shared-cores"; }
+
+std::vector<std::string> CompareSession::measured_splits(const PlannedRun& run) const {
+  std::vector<std::string> splits = {"train"};
+  if (checked_.at(run.schedule).has_test) splits.emplace_back("test");
+  return splits;
+}
+
+/// Training data (and test data, where there is some) in evaluation mode, by the last weights.
+void CompareSession::measure(const std::vector<PlannedRun>& runs) {
+  std::vector<NamedJob> jobs;
+  for (const PlannedRun& run : runs) {
+    const fs::path run_folder = folder_of(run);
+    for (const std::string& split : measured_splits(run)) {
+      const fs::path measured = measured_of(run_folder, split);
+      if (fs::exists(measured)) continue;
+      std::vector<std::string> command = {thaw_, "evaluate", request_.configuration};
+      const std::vector<std::string> flags = run_flags(request_, run);
+      command.insert(command.end(), flags.begin(), flags.end());
+      command.insert(command.end(), {"--split", split, "--weights",
+                                     (run_folder / "weights.safetensors").string()});
+      jobs.push_back({command, fmt::format("{}: {} split", run.describe(), split),
+                      run_folder / ("evaluation." + split + ".log"), measured});
+    }
+  }
+  run_all(jobs);
+}
+
+void CompareSession::run_all(const std::vector<NamedJob>& jobs) const {
+  std::vector<ChildJob> children;
+  for (const NamedJob& job : jobs) {
+    const fs::path output =
+        job.result.empty() ? job.log : fs::path(job.result.string() + ".partial");
+    children.push_back({job.command, output, job.log});
+  }
+  std::size_t done = 0;
+  run_jobs(children, static_cast<int>(request_.parallel), [&](std::size_t index, int status) {
+    const NamedJob& job = jobs[index];
+    if (status != 0) {
+      throw RunError(
+          fmt::format("{}: ended with status {}; see {}", job.name, status, job.log.string()));
+    }
+    if (!job.result.empty()) fs::rename(children[index].output, job.result);
+    fmt::print("  [{}/{}] {}\n", ++done, jobs.size(), job.name);
+    std::fflush(stdout);
+  });
+}
+
+// ---------------------------------------------------------------------- report
+
+RunRecord CompareSession::record_of(const PlannedRun& run) const {
+  const fs::path run_folder = folder_of(run);
+  RunRecord record = read_run(run_folder);
+  record.schedule = run.schedule;
+  record.fraction = run.fraction;
+  record.learning_rate = run.learning_rate;
+  record.seed = run.seed;
+  for (const std::string& split : measured_splits(run)) {
+    const Json json = read_json(measured_of(run_folder, split));
+    const bool test = split == "test";
+    (test ? record.test_loss : record.train_loss) = json.at("loss").get<double>();
+    (test ? record.test_accuracy : record.train_accuracy) = json.at("accuracy").get<double>();
+  }
+  return record;
+}
+
+void CompareSession::report(const std::vector<PlannedRun>& runs) const {
+  ComparisonFacts facts;
+  facts.configuration = request_.configuration;
+  facts.schedules = request_.schedules;
+  facts.budget = request_.budget == "flops" ? "floating-point operations" : request_.budget;
+  facts.seeds = request_.seeds;
+  facts.target = request_.target;
+  facts.timed = !fs::exists(shared_cores());
+  facts.version = fmt::format("{}; {} rank{} a run", version_line(), request_.ranks,
+                              request_.ranks == 1 ? "" : "s");
+  if (!chosen_rates_.empty()) {
+    facts.rates_chosen_by = fmt::format(
+        "Learning rates: of {:g}, the one with the best validation accuracy after one run of each "
+        "schedule with seed {}, which is not among the compared ones.",
+        fmt::join(request_.learning_rates, ", "), request_.seeds);
+  }
+  std::vector<RunRecord> records;
+  records.reserve(runs.size());
+  for (const PlannedRun& run : runs) records.push_back(record_of(run));
+  const Comparison comparison = compare_runs(facts, records);
+  const std::string markdown = comparison_markdown(comparison);
+  write_file_atomically(folder_ / "comparison.md", markdown);
+  write_file_atomically(folder_ / "comparison.json", comparison_json(comparison));
+  write_file_atomically(folder_ / "comparison.html", comparison_page(comparison));
+  fmt::print("\n{}\nkept in {}: comparison.md, comparison.json, comparison.html\n", markdown,
+             folder_.string());
+}
+
+}  // namespace thaw

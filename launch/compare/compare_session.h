@@ -1,0 +1,66 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/record/run_record.h"
+#include "launch/compare/compare_plan.h"
+
+namespace thaw {
+
+/// A comparison of schedules in a folder of its own: what it has already trained there it does not
+/// train again.
+class CompareSession {
+ public:
+  CompareSession(CompareRequest request, std::filesystem::path folder);
+
+  /// Checks everything that the runs would find wrong, trains, measures, and writes the report.
+  /// Throws InputError before anything is written; RunError where a run fails, naming its log.
+  void run();
+
+ private:
+  /// One schedule as the runs will have it.
+  struct CheckedSchedule {
+    std::size_t stages = 0;
+    double epochs = 0;
+    bool has_test = false;
+    bool threads_configured = false;
+  };
+  /// A program, what it is called, and where its output goes once it has ended well ("": only its
+  /// log is kept).
+  struct NamedJob {
+    std::vector<std::string> command;
+    std::string name;
+    std::filesystem::path log;
+    std::filesystem::path result = {};
+  };
+
+  CheckedSchedule check(const std::string& schedule) const;
+  void claim_folder() const;
+
+  void set_lengths();
+  double cost_of(const std::string& schedule);
+  void choose_rates();
+
+  void train(const std::vector<PlannedRun>& runs);
+  void measure(const std::vector<PlannedRun>& runs);
+  void run_all(const std::vector<NamedJob>& jobs) const;
+  std::vector<std::string> measured_splits(const PlannedRun& run) const;
+
+  std::filesystem::path folder_of(const PlannedRun& run) const;
+  std::filesystem::path shared_cores() const;
+  RunRecord record_of(const PlannedRun& run) const;
+  void report(const std::vector<PlannedRun>& runs) const;
+
+  CompareRequest request_;
+  std::filesystem::path folder_;
+  std::string thaw_;  ///< this program
+  std::map<std::string, CheckedSchedule> checked_;
+  std::map<std::string, double> epochs_;                           ///< of each schedule's runs
+  std::map<std::pair<std::string, double>, double> chosen_rates_;  ///< by schedule and fraction
+};
+
+}  // namespace thaw

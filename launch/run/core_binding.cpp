@@ -1,0 +1,58 @@
+#include "launch/run/core_binding.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "core/parallel/communicator.h"
+#include "dist/communicator/host_topology.h"
+
+namespace thaw {
+namespace {
+
+/// A process that sets up one run after another, as `thaw compare` does, says it for the first.
+void warn_once(const std::string& warning) {
+  static std::string said;
+  if (warning == said) return;
+  fmt::print(stderr, "thaw: warning: {}\n", warning);
+  said = warning;
+}
+
+}  // namespace
+
+std::string binding_remark(std::int64_t threads, std::int64_t given, std::int64_t on_host,
+                           std::int64_t ranks_on_host) {
+  const char* remedy =
+      "start with mpirun --bind-to none (or --map-by slot:PE=N; srun --cpus-per-task=N)";
+  const char* plural = given == 1 ? "" : "s";
+  if (threads > given) {
+    return fmt::format(
+        "computes with {} threads but may run on {} core{} only: {}, or lower "
+        "train.threads",
+        threads, given, plural, remedy);
+  }
+  if (given < on_host / ranks_on_host) {
+    return fmt::format("is bound to {} of the host's {} cores, which {} rank{} share{}: {}", given,
+                       on_host, ranks_on_host, ranks_on_host == 1 ? "" : "s",
+                       ranks_on_host == 1 ? "s" : "", remedy);
+  }
+  return "";
+}
+
+void use_cores(std::int64_t wanted, const HostTopology& topology, Communicator& communicator) {
+  const std::int64_t threads = wanted > 0 ? wanted : topology.threads;
+  at::set_num_threads(static_cast<int>(threads));
+  const std::vector<std::string> remarks = communicator.all_gather(
+      binding_remark(threads, static_cast<std::int64_t>(topology.cores.size()),
+                     sysconf(_SC_NPROCESSORS_ONLN), topology.local_size));
+  for (std::size_t rank = 0; communicator.rank() == 0 && rank < remarks.size(); ++rank) {
+    if (!remarks[rank].empty()) {
+      warn_once(fmt::format("rank {} (host {}) {}", rank, topology.hosts[rank], remarks[rank]));
+      return;
+    }
+  }
+}
+
+}  // namespace thaw

@@ -1,0 +1,279 @@
+#include "launch/run/run_setup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/base/error.h"
+#include "core/base/suggest.h"
+#include "core/data/dataset.h"
+#include "core/data/hdf5/expand_files.h"
+#include "core/data/order/sample_selection.h"
+#include "core/models/model.h"
+#include "core/models/registry.h"
+#include "core/models/weights/safetensors.h"
+#include "core/models/weights/weights.h"
+#include "core/parallel/agreement.h"
+#include "core/parallel/communicator.h"
+#include "core/schedule/resolve_schedule.h"
+#include "core/train/reduction_rules.h"
+#include "dist/communicator/gpu_backend.h"
+#include "dist/communicator/gpu_choice.h"
+#include "dist/communicator/nccl/gpu_communicator.h"
+#include "launch/run/checkpoint_weights.h"
+#include "launch/run/core_binding.h"
+#include "launch/run/data_file_trial.h"
+#include "launch/run/decode_progress.h"
+
+namespace thaw {
+namespace {
+
+/// Calls `body`; an InputError that names an option gets the option's line, and stays agreed.
+template <class Body>
+auto located_errors(const ConfigurationDocument& document, Body&& body) {
+  try {
+    return body();
+  } catch (const InputError& error) {
+    InputError located(document.located(error.what()));
+    if (error.agreed()) {
+      located.mark_agreed();
+    }
+    throw located;
+  }
+}
+
+ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& communicator) {
+  std::string text = agreed(communicator, [&] {
+    return communicator.rank() == 0 ? read_configuration_text(request.path) : std::string();
+  });
+  text = communicator.broadcast(std::move(text), 0);
+  return agreed(communicator,
+                [&] { return parse_configuration(text, request.path, request.overrides); });
+}
+
+std::vector<std::string> wanted_splits(const SetupRequest& request, const Dataset& dataset) {
+  if (!request.splits.empty()) {
+    return request.splits;
+  }
+  std::vector<std::string> splits = {"train"};
+  if (dataset.has_split("validation")) {
+    splits.push_back("validation");
+  }
+  return splits;
+}
+
+/// The user's own groups, if the configuration has any, are what freezes and thaws.
+void use_own_groups(Model& model, const ConfigurationDocument& document) {
+  std::vector<ParameterGroup> groups;
+  for (const GroupOptions& group : document.configuration.model.groups) {
+    groups.push_back({group.name, group.parameters});
+  }
+  if (groups.empty()) {
+    return;
+  }
+  try {
+    model.set_freezing_groups(std::move(groups));
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{}: {}", document.where("model.group"), error.what()));
+  }
+}
+
+std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator) {
+  return located_errors(setup.document, [&] {
+    return agreed_gpu(communicator, setup.topology, setup.configuration().train.device,
+                      gpu_supply());
+  });
+}
+
+/// What data.fraction and data.per-class leave of the training split. Alike on all ranks.
+void narrow_training_data(Dataset& dataset, const DataOptions& options,
+                          const std::vector<std::string>& splits) {
+  const SampleSelection selection{.fraction = options.fraction,
+                                  .per_class = options.per_class,
+                                  .seed = static_cast<std::uint64_t>(options.seed)};
+  if (selection.everything() || std::find(splits.begin(), splits.end(), "train") == splits.end()) {
+    return;
+  }
+  dataset.narrow("train", select_samples(dataset.split("train").labels(), selection));
+}
+
+void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
+  const DataOptions& options = setup.configuration().data;
+  const std::vector<std::string> files = agreed(communicator, [&] {
+    std::vector<std::string> names = expand_files(options.file);
+    if (setup.topology.local_rank == 0) {
+      try_data_files(names);
+    }
+    return names;
+  });
+  setup.dataset = agreed(communicator, [&] { return std::make_shared<Dataset>(files); });
+  const DataCacheOptions cache{.mode = options.cache,
+                               .local_processes = setup.topology.local_size,
+                               .progress = decode_progress(communicator.rank(), request.monitor)};
+  const std::vector<std::string> splits =
+      agreed(communicator, [&] { return wanted_splits(request, *setup.dataset); });
+  agreed(communicator, [&] {
+    for (const std::string& split : splits) {
+      setup.dataset->split(split).prepare(cache);
+    }
+  });
+  narrow_training_data(*setup.dataset, options, splits);
+  const std::vector<std::string> fingerprints =
+      communicator.all_gather(setup.dataset->fingerprint().hex());
+  agreed(communicator, [&] {
+    if (fingerprints[static_cast<std::size_t>(communicator.rank())] != fingerprints[0]) {
+      throw InputError(fmt::format("{}: holds other data than on rank 0 (host {})",
+                                   setup.dataset->files().front(), setup.topology.host(0)));
+    }
+  });
+}
+
+/// Tokens are read through once, on rank 0, and only of the splits that will be used.
+InputFacts input_facts(const RunSetup& setup, const std::vector<std::string>& splits,
+                       Communicator& communicator) {
+  const Dataset& dataset = *setup.dataset;
+  const SampleFormat& format = dataset.format();
+  InputFacts facts;
+  if (format.kind == DataKind::kImages) {
+    facts.kind = InputFacts::Kind::kImages;
+    facts.channels = format.channels;
+    facts.height = format.height;
+    facts.width = format.width;
+    return facts;
+  }
+  facts.kind = InputFacts::Kind::kText;
+  agreed(communicator, [&] {
+    for (const std::string& name : splits) {
+      const Split& split = dataset.split(name);
+      facts.longest_sample = std::max(facts.longest_sample, split.longest());
+      if (communicator.rank() == 0) {
+        facts.largest_token = std::max(facts.largest_token, split.largest_token());
+      }
+    }
+  });
+  facts.largest_token =
+      std::stoll(communicator.broadcast(std::to_string(facts.largest_token), /*root=*/0));
+  return facts;
+}
+
+void build_model(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
+  ModelOptions options = setup.configuration().model;
+  if (!request.weights.empty()) {
+    options.weights = request.weights;
+  }
+  if (request.loaded_head) {
+    options.head = "loaded";
+  }
+  const TrainOptions& train = setup.configuration().train;
+  const auto classes = static_cast<std::int64_t>(setup.dataset->classes().size());
+  const InputFacts facts = input_facts(setup, wanted_splits(request, *setup.dataset), communicator);
+  const auto made_model = [&] {
+    std::shared_ptr<Model> model =
+        make_model(options, classes, facts, static_cast<std::uint64_t>(train.seed));
+    if (train.precision == "float64") {
+      model->to(at::kDouble);
+    } else if (train.precision == "bfloat16") {
+      model->set_precision(at::kBFloat16);
+    }
+    model->set_gradient_checkpointing(train.gradient_checkpointing);
+    if (CheckpointWeights::is_at(options.weights) && options.head == "loaded") {
+      const CheckpointWeights checkpoint(options.weights);
+      checkpoint.load(*model);
+      setup.weight_names = checkpoint.names();
+    } else if (!options.weights.empty()) {
+      setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
+    }
+    use_own_groups(*model, setup.document);
+    return model;
+  };
+  setup.model = agreed(communicator, [&] { return located_errors(setup.document, made_model); });
+  // Every rank starts from rank 0's values, whatever stood in a file of the same name elsewhere.
+  const c10::AutoGradMode no_grad(false);
+  for (at::Tensor& tensor : setup.model->parameters()) {
+    communicator.broadcast(tensor, 0);
+  }
+  for (at::Tensor& tensor : setup.model->buffers()) {
+    communicator.broadcast(tensor, 0);
+  }
+  if (setup.gpu) {
+    use_gpu(*setup.gpu);
+    setup.model->to(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(*setup.gpu)));
+  }
+  setup.model->weights_changed();
+}
+
+}  // namespace
+
+std::vector<std::string> RunSetup::group_names() const {
+  std::vector<std::string> names;
+  for (const ParameterGroup& group : model->freezing_groups()) {
+    names.push_back(group.name);
+  }
+  return names;
+}
+
+RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
+  RunSetup setup;
+  setup.document = read_on_rank_0(request, communicator);
+  if (request.configured) {
+    request.configured(setup.configuration());
+  }
+  setup.topology = discover_topology(communicator);
+  use_cores(setup.configuration().train.threads, setup.topology, communicator);
+  setup.gpu = choose_gpu(setup, communicator);
+  open_data(setup, request, communicator);
+  build_model(setup, request, communicator);
+  return setup;
+}
+
+RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator) {
+  RunSetup source = setup;
+  Configuration& configuration = source.document.configuration;
+  const RetentionOptions& retention = configuration.retention;
+  agreed(communicator, [&] {
+    if (retention.weights.empty()) {
+      throw InputError("[retention] names data but no weights: name those of a run on that task");
+    }
+  });
+  configuration.data.file = retention.data;
+  configuration.data.fraction = 1;
+  configuration.data.per_class = 0;
+  SetupRequest request;
+  request.weights = retention.weights;
+  request.loaded_head = true;
+  request.splits = {retention.split};
+  open_data(source, request, communicator);
+  build_model(source, request, communicator);
+  return source;
+}
+
+std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator) {
+  if (!setup.gpu || communicator.size() == 1) {
+    return nullptr;
+  }
+  // Later than the watchdog, which knows what each rank is at; this is for jobs without one.
+  const DistributedOptions& options = setup.configuration().distributed;
+  NcclOptions nccl;
+  if (options.hang_deadline > 0 && options.transition_deadline > 0) {
+    nccl.deadline = std::chrono::ceil<std::chrono::milliseconds>(
+        std::chrono::duration<double>(options.hang_deadline + options.transition_deadline));
+  } else {
+    nccl.deadline = std::chrono::hours(24 * 365);
+  }
+  return make_gpu_communicator(communicator, setup.topology, *setup.gpu, nccl);
+}
+
+Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {
+  return agreed(communicator, [&] {
+    Schedule schedule =
+        resolve_schedule(setup.document, setup.group_names(), setup.dataset->split("train").size(),
+                         setup.dataset->has_split("validation"));
+    located_errors(setup.document, [&] {
+      check_reduction(setup.configuration().train, *setup.model, schedule, communicator.size());
+    });
+    return schedule;
+  });
+}
+
+}  // namespace thaw

@@ -1,0 +1,154 @@
+#include "core/measure/forgetting.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/data/dataset.h"
+#include "core/data/loading/training_loader.h"
+#include "core/measure/similarity.h"
+#include "core/parallel/self_communicator.h"
+#include "core/parallel/stage_coordinator.h"
+#include "core/train/trainer.h"
+#include "tests/core/models/resnet_fixture.h"
+#include "tests/core/train/tiny_model.h"
+
+namespace thaw {
+namespace {
+
+at::Tensor rows(const char* name, std::int64_t n, std::int64_t width) {
+  return fixture_uniform(name, 1, {n, width}, -1, 1).to(at::kDouble);
+}
+
+TEST(LinearCka, IsOneForARotatedAndScaledCopy) {
+  const at::Tensor a = rows("a", 40, 3);
+  // An orthogonal matrix with determinant 1.
+  const double c = std::cos(0.7), s = std::sin(0.7);
+  at::Tensor rotation = at::eye(3, at::kDouble);
+  rotation[0][0] = c, rotation[0][1] = -s, rotation[1][0] = s, rotation[1][1] = c;
+  EXPECT_NEAR(linear_cka(a, at::mm(a, rotation) * 7 + 2), 1, 1e-12);
+  EXPECT_LT(linear_cka(a, rows("b", 40, 3)), 0.5);
+  EXPECT_NEAR(linear_cka(a, at::cat({a, rows("c", 40, 3) * 1e-4}, 1)), 1, 1e-4);
+  EXPECT_TRUE(std::isnan(linear_cka(a, at::ones({40, 2}, at::kDouble))));
+}
+
+Stage stage(const std::string& name, std::vector<std::string> groups) {
+  Stage result;
+  result.name = name;
+  result.learning_rates.assign(groups.size(), 0.05);
+  result.groups = std::move(groups);
+  result.until = {EndCondition::Kind::kEpochs, 1, {}};
+  return result;
+}
+
+class Recorder : public TrainingObserver {
+ public:
+  void retention(const RetentionReport& report) override { reports.push_back(report); }
+  void end(const RunSummary& run) override { summary = run; }
+  std::vector<RetentionReport> reports;
+  RunSummary summary;
+};
+
+class RetentionTest : public testing::Test {
+ protected:
+  RetentionTest()
+      : dataset_(std::make_shared<Dataset>(
+            std::vector<std::string>{write_tiny_dataset(folder_, 40, 20)})) {
+    for (const char* split : {"train", "validation"}) dataset_->split(split).prepare({});
+    model_.eval();
+  }
+
+  /// The source task: the same samples, under a head of its own.
+  SourceTask source() const {
+    auto model = std::make_shared<TinyModel>();
+    const c10::AutoGradMode no_grad(false);
+    model->layer(2).weight.mul_(-1);
+    return {.model = model, .dataset = dataset_, .split = "validation"};
+  }
+
+  void train(Retention& retention, const Schedule& schedule) {
+    const auto communicator = make_self_communicator();
+    const auto coordinator = make_local_coordinator();
+    DataOptions data;
+    data.batch = 8;
+    const TrainOptions options;
+    Trainer trainer({.model = model_,
+                     .dataset = *dataset_,
+                     .schedule = schedule,
+                     .data = data,
+                     .train = options,
+                     .communicator = *communicator,
+                     .coordinator = *coordinator,
+                     .observers = {&recorder_},
+                     .retention = &retention});
+    trainer.run();
+  }
+
+  TemporaryFolder folder_;
+  std::shared_ptr<Dataset> dataset_;
+  TinyModel model_;
+  Recorder recorder_;
+};
+
+TEST_F(RetentionTest, MeasuresAtEachBoundaryWhatMoved) {
+  const auto communicator = make_self_communicator();
+  Retention retention(model_, source(), *dataset_, {.evaluation = {}, .samples = 30});
+  retention.start(*communicator);
+  train(retention, {{stage("head", {"head"}), stage("middle", {"middle"})}});
+  ASSERT_EQ(recorder_.reports.size(), 3U);
+  const RetentionReport& first = recorder_.reports[0];
+  EXPECT_EQ(first.samples, 20);
+  for (const RetentionReport::Group& group : first.groups) {
+    EXPECT_EQ(group.distance, 0) << group.name;
+    EXPECT_NEAR(group.similarity, 1, 1e-9) << group.name;
+  }
+  // A new head is not the source task's.
+  const RetentionReport& after_head = recorder_.reports[1];
+  EXPECT_EQ(after_head.stage, "head");
+  EXPECT_DOUBLE_EQ(after_head.loss, first.loss);
+  EXPECT_EQ(after_head.groups[1].distance, 0);
+  EXPECT_GT(after_head.groups[2].distance, 1e-3);
+  const RetentionReport& last = recorder_.reports[2];
+  EXPECT_EQ(last.groups[0].distance, 0);
+  EXPECT_NEAR(last.groups[0].similarity, 1, 1e-9);
+  EXPECT_GT(last.groups[1].distance, 1e-3);
+  EXPECT_LT(last.groups[1].similarity, 1 - 1e-6);
+  EXPECT_NE(last.loss, first.loss);
+  ASSERT_EQ(recorder_.summary.retention.size(), 2U);
+  EXPECT_EQ(recorder_.summary.retention[1].loss, last.loss);
+}
+
+TEST_F(RetentionTest, TheSourceTaskIsMeasuredUnderItsOwnHead) {
+  const auto communicator = make_self_communicator();
+  Retention retention(model_, source(), *dataset_, {.evaluation = {}, .samples = 0});
+  retention.start(*communicator);
+  const RetentionReport& report = retention.before();
+  TinyModel expected;
+  {
+    const c10::AutoGradMode no_grad(false);
+    expected.layer(2).weight.mul_(-1);
+  }
+  expected.eval();
+  const ClassCounts counts = evaluate(expected, *dataset_, "validation", {}, *communicator);
+  EXPECT_DOUBLE_EQ(report.loss, counts.mean_loss());
+  EXPECT_EQ(report.accuracy, counts.accuracy());
+  EXPECT_EQ(report.groups[0].similarity, 0);  // not measured
+}
+
+class OtherModel : public TinyModel {
+ public:
+  OtherModel() { layer(1).register_parameter("extra", at::ones({2})); }
+};
+
+TEST_F(RetentionTest, RefusesAnotherNetwork) {
+  OtherModel other;
+  EXPECT_THROW(Retention(other, source(), *dataset_, {.evaluation = {}, .samples = 0}), InputError);
+}
+
+}  // namespace
+}  // namespace thaw

@@ -1,0 +1,132 @@
+#include "core/step/finite_guard.h"
+
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/data/dataset.h"
+#include "core/parallel/self_communicator.h"
+#include "core/parallel/stage_coordinator.h"
+#include "core/train/trainer.h"
+#include "tests/core/train/tiny_model.h"
+
+namespace thaw {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+TEST(FiniteGuardTest, JudgesByLossAndGradients) {
+  FiniteGuard stop("stop", 5);
+  EXPECT_FALSE(stop.watches_each_step());
+  EXPECT_EQ(stop.judge(1, 1), StepVerdictKind::kCommit);
+  EXPECT_EQ(stop.judge(kNan, 1), StepVerdictKind::kStop);
+  EXPECT_EQ(stop.judge(1, kInfinity), StepVerdictKind::kStop);
+
+  FiniteGuard skip("skip", 2);
+  EXPECT_TRUE(skip.watches_each_step());
+  EXPECT_EQ(skip.judge(1, kNan), StepVerdictKind::kSkip);
+  EXPECT_EQ(skip.judge(-kInfinity, 1), StepVerdictKind::kSkip);
+  EXPECT_EQ(skip.skipped(), 2);
+  EXPECT_EQ(skip.judge(1, 1), StepVerdictKind::kCommit);  // the count begins again
+  EXPECT_EQ(skip.judge(kNan, 1), StepVerdictKind::kSkip);
+  EXPECT_EQ(skip.judge(kNan, 1), StepVerdictKind::kSkip);
+  EXPECT_EQ(skip.judge(kNan, 1), StepVerdictKind::kStop);
+
+  FiniteGuard back("go-back", 1);
+  EXPECT_EQ(back.judge(kNan, 1), StepVerdictKind::kSkip);
+  EXPECT_EQ(back.judge(kNan, 1), StepVerdictKind::kGoBack);
+}
+
+class Recorder : public TrainingObserver {
+ public:
+  void step(const StepReport& report) override { steps.push_back(report.step); }
+  void skipped(const SkippedReport& report) override {
+    skips.push_back(report.step);
+    EXPECT_TRUE(std::isnan(report.loss));
+  }
+  std::vector<std::int64_t> steps, skips;
+};
+
+class SkippingTest : public testing::Test {
+ protected:
+  SkippingTest() : dataset_({write_tiny_dataset(folder_, 40, 0)}) {
+    dataset_.split("train").prepare({});
+    data_.batch = 8;
+    train_.optimizer = "sgd";
+    train_.weight_decay = 0;
+    train_.skip_limit = 2;
+    Stage stage;
+    stage.name = "all";
+    stage.groups = {"stem", "middle", "head"};
+    stage.learning_rates = {0.05, 0.05, 0.05};
+    stage.until = {EndCondition::Kind::kEpochs, 2, {}};  // 10 steps
+    schedule_.stages = {stage};
+  }
+
+  /// Trains with a loss that is no number in the steps of these numbers.
+  RunSummary run(TinyModel& model, std::set<int> bad) {
+    const auto alone = make_self_communicator();
+    const auto coordinator = make_local_coordinator();
+    int step = 0;
+    const auto loss = [&](const at::Tensor& outputs, const Batch& batch) {
+      const at::Tensor mean = at::cross_entropy_loss(outputs, batch.labels);
+      return bad.contains(++step) ? mean * kNan : mean;
+    };
+    Trainer trainer({.model = model,
+                     .dataset = dataset_,
+                     .schedule = schedule_,
+                     .data = data_,
+                     .train = train_,
+                     .communicator = *alone,
+                     .coordinator = *coordinator,
+                     .observers = {&recorder_},
+                     .loss = loss});
+    return trainer.run();
+  }
+
+  TemporaryFolder folder_;
+  Dataset dataset_;
+  DataOptions data_;
+  TrainOptions train_;
+  Schedule schedule_;
+  Recorder recorder_;
+};
+
+TEST_F(SkippingTest, ASkippedStepChangesNoWeightAndConsumesItsSamples) {
+  train_.not_finite = "skip";
+  TinyModel model;
+  EXPECT_EQ(run(model, {3, 4, 7}).steps, 10);
+  EXPECT_EQ(recorder_.skips, (std::vector<std::int64_t>{3, 4, 7}));
+  EXPECT_EQ(recorder_.steps, (std::vector<std::int64_t>{1, 2, 5, 6, 8, 9, 10}));
+  for (const at::Tensor& parameter : model.parameters()) {
+    EXPECT_TRUE(at::equal(parameter, parameter)) << "a NaN equals nothing";
+  }
+}
+
+TEST_F(SkippingTest, TooManyInARowStopOrGoBack) {
+  train_.not_finite = "skip";
+  TinyModel model;
+  try {
+    run(model, {3, 4, 5});
+    FAIL() << "no error";
+  } catch (const RunError& error) {
+    EXPECT_NE(std::string(error.what()).find("step 5 of stage \"all\": the loss is"),
+              std::string::npos)
+        << error.what();
+    EXPECT_NE(std::string(error.what()).find("after 2 steps that were skipped"), std::string::npos);
+    EXPECT_TRUE(error.agreed());
+  }
+  train_.not_finite = "go-back";
+  TinyModel other;
+  const RunSummary summary = run(other, {3, 4, 5});
+  EXPECT_TRUE(summary.go_back);
+  EXPECT_EQ(summary.steps, 4);
+}
+
+}  // namespace
+}  // namespace thaw

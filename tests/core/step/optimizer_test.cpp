@@ -1,0 +1,170 @@
+#include "core/step/optimizer.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/base/error.h"
+
+namespace thaw {
+namespace {
+
+at::Tensor parameter(double value) {
+  return at::full({2, 3}, value, at::dtype(at::kDouble)).requires_grad_(true);
+}
+
+void set_gradient(at::Tensor& tensor, double value) {
+  tensor.mutable_grad() = at::full({2, 3}, value, at::dtype(at::kDouble));
+}
+
+double value_of(const at::Tensor& tensor) { return tensor[0][0].item().toDouble(); }
+
+/// AdamW for one number, as Loshchilov and Hutter write it (algorithm 2).
+struct ReferenceAdamW {
+  double value, rate, decay, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double m = 0, v = 0;
+  int t = 0;
+  void step(double gradient) {
+    ++t;
+    value -= rate * decay * value;
+    m = beta1 * m + (1 - beta1) * gradient;
+    v = beta2 * v + (1 - beta2) * gradient * gradient;
+    const double m_hat = m / (1 - std::pow(beta1, t));
+    const double v_hat = v / (1 - std::pow(beta2, t));
+    value -= rate * m_hat / (std::sqrt(v_hat) + epsilon);
+  }
+};
+
+TEST(AdamW, FollowsThePaper) {
+  at::Tensor weight = parameter(1.5);
+  ReferenceAdamW reference{1.5, 0.01, 0.1};
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("adamw");
+  optimizer->enter_stage({{0.01, 0.1, {"w"}, {weight}}}, {});
+  for (const double gradient : {0.3, -0.7, 0.2, 1.1}) {
+    set_gradient(weight, gradient);
+    optimizer->step(1.0, 1.0);
+    reference.step(gradient);
+    EXPECT_NEAR(value_of(weight), reference.value, 1e-12);
+  }
+}
+
+TEST(AdamW, RateFactorAndClipFactorScaleRateAndGradient) {
+  at::Tensor weight = parameter(1.5);
+  ReferenceAdamW reference{1.5, 0.005, 0.1};
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("adamw");
+  optimizer->enter_stage({{0.01, 0.1, {"w"}, {weight}}}, {});
+  for (const double gradient : {0.3, -0.7}) {
+    set_gradient(weight, gradient);
+    optimizer->step(0.5, 0.25);
+    reference.step(0.25 * gradient);
+    EXPECT_NEAR(value_of(weight), reference.value, 1e-12);
+  }
+}
+
+TEST(AdamW, ClipFactorReachesTheKernelInFloat32Too) {
+  at::Tensor scaled = parameter(1.5).detach().to(at::kFloat).requires_grad_(true);
+  at::Tensor plain = scaled.detach().clone().requires_grad_(true);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("sgd");
+  optimizer->enter_stage({{0.1, 0.0, {"scaled"}, {scaled}}}, {.momentum = 0});
+  scaled.mutable_grad() = at::full({2, 3}, 4.0);
+  optimizer->step(1.0, 0.25);
+  optimizer->enter_stage({{0.1, 0.0, {"plain"}, {plain}}}, {.momentum = 0});
+  plain.mutable_grad() = at::full({2, 3}, 1.0);
+  optimizer->step(1.0, 1.0);
+  EXPECT_NEAR(value_of(scaled), value_of(plain), 1e-6);
+  EXPECT_NEAR(value_of(scaled), 1.4, 1e-6);
+}
+
+TEST(AdamW, StatePreparedBesideTrainingChangesNothing) {
+  at::Tensor first = parameter(1.5), second = parameter(-0.5);
+  ReferenceAdamW first_reference{1.5, 0.01, 0.1}, second_reference{-0.5, 0.01, 0.1};
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("adamw");
+  optimizer->enter_stage({{0.01, 0.1, {"first"}, {first}}}, {});
+  optimizer->prepare({"first", "second", "never"}, {first, second, parameter(0)});
+  set_gradient(first, 0.3);
+  optimizer->step(1.0, 1.0);
+  first_reference.step(0.3);
+  optimizer->enter_stage({{0.01, 0.1, {"first", "second"}, {first, second}}}, {});
+  EXPECT_EQ(optimizer->states().size(), 2u);
+  set_gradient(first, -0.7);
+  set_gradient(second, 0.2);
+  optimizer->step(1.0, 1.0);
+  first_reference.step(-0.7);
+  second_reference.step(0.2);
+  EXPECT_NEAR(value_of(first), first_reference.value, 1e-12);
+  EXPECT_NEAR(value_of(second), second_reference.value, 1e-12);
+}
+
+TEST(Optimizer, MayBeDestroyedWhileItPrepares) {
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("sgd");
+  optimizer->prepare({"w"}, {parameter(1)});
+}
+
+TEST(AdamW, StateAndStepCountSurviveAStageOfBeingFrozen) {
+  at::Tensor weight = parameter(1.5);
+  at::Tensor other = parameter(2.0);
+  ReferenceAdamW reference{1.5, 0.01, 0.0};
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("adamw");
+  optimizer->enter_stage({{0.01, 0.0, {"w"}, {weight}}}, {});
+  set_gradient(weight, 0.3);
+  optimizer->step(1.0, 1.0);
+  reference.step(0.3);
+
+  optimizer->enter_stage({{0.01, 0.0, {"other"}, {other}}}, {});
+  set_gradient(other, 0.5);
+  const double before = value_of(weight);
+  optimizer->step(1.0, 1.0);
+  EXPECT_EQ(value_of(weight), before) << "a frozen parameter moved";
+
+  optimizer->enter_stage({{0.01, 0.0, {"w", "other"}, {weight, other}}}, {});
+  set_gradient(weight, -0.2);
+  optimizer->step(1.0, 1.0);
+  reference.step(-0.2);
+  EXPECT_NEAR(value_of(weight), reference.value, 1e-12);
+  EXPECT_EQ(optimizer->states().at("w").step.item().toDouble(), 2);
+  EXPECT_EQ(optimizer->states().at("other").step.item().toDouble(), 2);
+}
+
+TEST(AdamW, SkipsAParameterWithoutGradient) {
+  at::Tensor used = parameter(1.0);
+  at::Tensor unused = parameter(1.0);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("adamw");
+  optimizer->enter_stage({{0.01, 0.5, {"used", "unused"}, {used, unused}}}, {});
+  set_gradient(used, 1.0);
+  optimizer->step(1.0, 1.0);
+  EXPECT_NE(value_of(used), 1.0);
+  EXPECT_EQ(value_of(unused), 1.0) << "decay without a gradient";
+  EXPECT_EQ(optimizer->states().at("unused").step.item().toDouble(), 0);
+}
+
+TEST(Sgd, MomentumStartsWithTheGradientWhenAParameterThaws) {
+  at::Tensor early = parameter(1.0);
+  at::Tensor late = parameter(1.0);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer("sgd");
+  const OptimizerSettings settings{.momentum = 0.5};
+  optimizer->enter_stage({{0.1, 0.0, {"early"}, {early}}}, settings);
+  set_gradient(early, 1.0);
+  optimizer->step(1.0, 1.0);
+  EXPECT_NEAR(value_of(early), 0.9, 1e-12);
+
+  optimizer->enter_stage({{0.1, 0.0, {"early", "late"}, {early, late}}}, settings);
+  set_gradient(early, 1.0);
+  set_gradient(late, 1.0);
+  optimizer->step(1.0, 1.0);
+  EXPECT_NEAR(value_of(early), 0.9 - 0.1 * 1.5, 1e-12);
+  EXPECT_NEAR(value_of(late), 0.9, 1e-12);
+}
+
+TEST(MakeOptimizer, NamesWhatThereIs) {
+  try {
+    make_optimizer("adam");
+    FAIL() << "no error";
+  } catch (const InputError& error) {
+    EXPECT_STREQ(error.what(), "train.optimizer: \"adam\" is not an optimizer (adamw, sgd)");
+  }
+}
+
+}  // namespace
+}  // namespace thaw
