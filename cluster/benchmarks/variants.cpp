@@ -41,7 +41,7 @@ class PlainReducer final : public GradientReducer {
     for (const NamedParameter& parameter : active_) {
       at::Tensor& gradient = parameter.tensor.mutable_grad();
       if (!gradient.defined()) gradient = at::zeros_like(parameter.tensor);
-      communicator_.sum(gradient);
+      communicator_.all_reduce(gradient);
       counters_.payload_bytes += static_cast<std::int64_t>(gradient.nbytes());
       ++counters_.collectives;
     }

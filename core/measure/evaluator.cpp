@@ -77,8 +77,8 @@ ClassCounts evaluate(Model& model, const Dataset& dataset, const std::string& sp
     }
   };
   for_each_shard(model, dataset, split, settings, communicator.rank(), communicator.size(), count);
-  communicator.sum(counts.sums());
-  communicator.sum(loss_sums);
+  communicator.all_reduce(counts.sums());
+  communicator.all_reduce(loss_sums);
   counts.add_loss(std::accumulate(loss_sums.begin(), loss_sums.end(), 0.0));
   return counts;
 }

@@ -9,7 +9,7 @@ namespace thaw {
 
 namespace {
 
-class DoneSum final : public PendingSum {
+class DoneSum final : public Work {
  public:
   bool poll() override { return true; }
   void wait() override {}
@@ -17,7 +17,7 @@ class DoneSum final : public PendingSum {
 
 }  // namespace
 
-std::unique_ptr<PendingSum> Communicator::start_sum(at::Tensor tensor) {
+std::unique_ptr<Work> Communicator::start_all_reduce(at::Tensor tensor) {
   sum(tensor);
   return std::make_unique<DoneSum>();
 }

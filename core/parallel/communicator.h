@@ -13,12 +13,12 @@ class Tensor;
 
 namespace thaw {
 
-/// A sum that was started and may still be under way.
+/// An all-reduce that was started and may still be under way.
 ///
 /// It belongs to the thread that started it. Destroying it before it is done waits for it.
-class PendingSum {
+class Work {
  public:
-  virtual ~PendingSum() = default;
+  virtual ~Work() = default;
   /// Makes progress without blocking; true once the sum is there. Throws RunError if it broke.
   virtual bool poll() = 0;
   /// Blocks the host until the sum is there.
@@ -45,15 +45,15 @@ class Communicator {
 
   /// Replaces `tensor` (contiguous; float32, float64, bfloat16 or int64) by its sum over ranks.
   /// Every rank gets the same bits. The host blocks until the sum is there.
-  virtual void sum(at::Tensor& tensor) = 0;
-  virtual void sum(std::span<double> values) = 0;
+  virtual void all_reduce(at::Tensor& tensor) = 0;
+  virtual void all_reduce(std::span<double> values) = 0;
 
   /// Starts the same sum and returns at once where the implementation can; `tensor` is not to be
   /// touched until it is done. One at a time: nothing else is called on this communicator
   /// meanwhile, and sums are started in the same order on all ranks. Its bits may differ from those
-  /// of `sum` (another algorithm), never from rank to rank.
+  /// of `all_reduce` (another algorithm), never from rank to rank.
   /// Sums of tensors on a GPU may be started one after another: they run in this order.
-  virtual std::unique_ptr<PendingSum> start_sum(at::Tensor tensor);
+  virtual std::unique_ptr<Work> start_all_reduce(at::Tensor tensor);
 
   /// Overwrites `tensor` (contiguous, any dtype) with rank `root`'s.
   virtual void broadcast(at::Tensor& tensor, int root) = 0;

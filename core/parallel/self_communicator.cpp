@@ -18,10 +18,10 @@ class SelfCommunicator final : public Communicator {
   int rank() const override { return 0; }
   int size() const override { return 1; }
   // Refuses what a communicator of several ranks would refuse, but takes tensors on any device.
-  void sum(at::Tensor& tensor) override {
+  void all_reduce(at::Tensor& tensor) override {
     if (!tensor.defined() || tensor.is_cpu()) check_summable(tensor, "sum");
   }
-  void sum(std::span<double>) override {}
+  void all_reduce(std::span<double>) override {}
   void broadcast(at::Tensor& tensor, int root) override {
     if (!tensor.defined() || tensor.is_cpu()) check_host_tensor(tensor, "broadcast");
     check_root(root);

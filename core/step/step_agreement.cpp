@@ -22,7 +22,7 @@ StepVerdict agree_on_step(const StepVote& vote, Communicator& communicator) {
   sums[kSignal] = vote.stop == StopReason::kSignal ? 1 : 0;
   sums[kStopFile] = vote.stop == StopReason::kStopFile ? 1 : 0;
   sums[kTimeLimit] = vote.stop == StopReason::kTimeLimit ? 1 : 0;
-  communicator.sum(sums);
+  communicator.all_reduce(sums);
   StepVerdict verdict;
   // A part that one rank alone has is exact here, whatever the order in which ranks are summed.
   verdict.loss_sum = std::accumulate(sums.begin() + kLosses, sums.end(), 0.0);

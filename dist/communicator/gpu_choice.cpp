@@ -73,7 +73,7 @@ std::optional<int> agreed_gpu(Communicator& communicator, const HostTopology& to
                               const std::string& wanted, const GpuSupply& supply) {
   if (wanted == "cpu") return {};
   std::array<double, 1> ranks_with_gpus = {supply.count > 0 ? 1.0 : 0.0};
-  communicator.sum(ranks_with_gpus);
+  communicator.all_reduce(ranks_with_gpus);
   if (wanted == "auto" && ranks_with_gpus[0] == 0) return {};
   return agreed(communicator, [&] { return gpu_of_rank(topology, communicator.rank(), supply); });
 }

@@ -10,9 +10,9 @@ namespace {
 
 std::uint64_t bytes_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : 0; }
 
-class WatchedSum final : public PendingSum {
+class WatchedWork final : public Work {
  public:
-  WatchedSum(std::unique_ptr<PendingSum> sum, StepMonitor& monitor, std::uint64_t bytes)
+  WatchedWork(std::unique_ptr<Work> sum, StepMonitor& monitor, std::uint64_t bytes)
       : sum_(std::move(sum)), monitor_(monitor), bytes_(bytes) {}
 
   bool poll() override {
@@ -31,7 +31,7 @@ class WatchedSum final : public PendingSum {
   double seconds() const override { return sum_->seconds(); }
 
  private:
-  std::unique_ptr<PendingSum> sum_;
+  std::unique_ptr<Work> sum_;
   StepMonitor& monitor_;
   std::uint64_t bytes_;
 };
@@ -46,19 +46,19 @@ class WatchedCommunicator final : public Communicator {
   int rank() const override { return communicator_.rank(); }
   int size() const override { return communicator_.size(); }
 
-  void sum(at::Tensor& tensor) override {
+  void all_reduce(at::Tensor& tensor) override {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kSum, bytes_of(tensor));
-    communicator_.sum(tensor);
+    communicator_.all_reduce(tensor);
   }
-  void sum(std::span<double> values) override {
+  void all_reduce(std::span<double> values) override {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kSum, values.size_bytes());
-    communicator_.sum(values);
+    communicator_.all_reduce(values);
   }
-  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
+  std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
     const std::uint64_t bytes = bytes_of(tensor);
     monitor_.tick();
-    return std::make_unique<WatchedSum>(communicator_.start_sum(std::move(tensor)), monitor_,
-                                        bytes);
+    return std::make_unique<WatchedWork>(communicator_.start_all_reduce(std::move(tensor)),
+                                         monitor_, bytes);
   }
   void broadcast(at::Tensor& tensor, int root) override {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kBroadcast, bytes_of(tensor));

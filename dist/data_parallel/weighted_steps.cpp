@@ -58,7 +58,7 @@ void WeightedSteps::begin(std::int64_t samples) {
 void WeightedSteps::start(std::int64_t samples) {
   samples_ = samples;
   total_ = at::full({1}, samples, at::kLong);
-  pending_ = communicator_.start_sum(total_);
+  pending_ = communicator_.start_all_reduce(total_);
 }
 
 void WeightedSteps::begin_if_not_begun(bool has_samples) {

@@ -63,7 +63,7 @@ class WeightedSteps {
   bool sending_ = false;                 ///< the last backward has begun
   std::optional<std::int64_t> samples_;  ///< of this rank, once it has told the others
   at::Tensor total_;                     ///< becomes the sum over the ranks
-  std::unique_ptr<PendingSum> pending_;  ///< of `total_`
+  std::unique_ptr<Work> pending_;        ///< of `total_`
   std::vector<bool> weighted_;           ///< `.grad` is multiplied by `weight` already
 
   StepHooks hooks_;

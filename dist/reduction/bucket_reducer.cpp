@@ -306,7 +306,7 @@ std::vector<double> BucketReducer::sum_flags_with_last_bucket(bool fault) {
   std::vector<double> flags(used.begin(), used.end());
   flags.push_back(fault ? 1 : 0);
   flags.push_back(took_part ? 1 : 0);
-  communicator_.sum(flags);
+  communicator_.all_reduce(flags);
   return flags;
 }
 
@@ -327,7 +327,7 @@ void BucketReducer::learn(double step_seconds) {
   choice_.record(step_seconds);
   if (choice_.wants_verdict()) {
     std::array<double, 2> seconds = choice_.trial_seconds();
-    communicator_.sum(seconds);
+    communicator_.all_reduce(seconds);
     choice_.decide(seconds);
   }
   if (!choice_.may_be_on() && helper_) {

@@ -13,7 +13,7 @@ class BlockingSender final : public BucketSender {
   void send(const at::Tensor& slab) override {
     const Stopwatch watch;
     at::Tensor tensor = slab;
-    communicator_.sum(tensor);
+    communicator_.all_reduce(tensor);
     busy_seconds_ += watch.seconds();
   }
   void send_rows(RowReduction& rows, const at::Tensor& gradient) override {

@@ -33,9 +33,9 @@ namespace {
 // While the owner waits in `drain` there is nothing to spare, so the helper yields but does not
 // sleep.
 /// Keeps what was started and can be neither cancelled nor waited for: its memory is still used.
-void abandon(std::unique_ptr<PendingSum> sum) {
+void abandon(std::unique_ptr<Work> sum) {
   static std::mutex mutex;
-  static auto* const abandoned = new std::vector<std::unique_ptr<PendingSum>>();
+  static auto* const abandoned = new std::vector<std::unique_ptr<Work>>();
   const std::lock_guard lock(mutex);
   abandoned->push_back(std::move(sum));
 }
@@ -128,7 +128,7 @@ class HelperSender final : public BucketSender {
   /// Waits for the other ranks; false where the sender is to stop instead.
   bool all_are_ready() {
     const at::Tensor place = at::full({1}, static_cast<double>(++sequence_), at::kDouble);
-    std::unique_ptr<PendingSum> arrival = communicator_.start_sum(place);
+    std::unique_ptr<Work> arrival = communicator_.start_all_reduce(place);
     for (auto pause = kShortestPause; !arrival->poll();) {
       if (stopping_) {
         abandon(std::move(arrival));
@@ -154,7 +154,7 @@ class HelperSender final : public BucketSender {
   /// Returns the bytes that travelled by rows.
   std::int64_t sum(Load& load) {
     if (load.rows != nullptr) return load.rows->sum(load.tensor, communicator_);
-    communicator_.sum(load.tensor);
+    communicator_.all_reduce(load.tensor);
     return 0;
   }
 

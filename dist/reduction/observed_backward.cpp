@@ -27,7 +27,7 @@ std::optional<BucketMap> plan_observed(Communicator& communicator,
   broadcast_numbers(communicator, order);
   if (order.empty()) return std::nullopt;
   std::vector<double> touched = observed.touched_rows;
-  communicator.sum(touched);
+  communicator.all_reduce(touched);
   std::vector<BucketEntry> entries(parameters.begin(), parameters.end());
   for (std::size_t i = 0; i < entries.size(); ++i) {
     entries[i].by_rows = options.by_rows && touched[i] > 0 &&

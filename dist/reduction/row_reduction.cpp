@@ -67,13 +67,13 @@ std::int64_t RowReduction::sum(at::Tensor& gradient, Communicator& communicator)
   marks_.zero_();
   auto* mark = marks_.mutable_data_ptr<c10::BFloat16>();
   for_touched_rows(gradient, [&](std::int64_t row) { mark[row] = 1.0F; });
-  communicator.sum(marks_);
+  communicator.all_reduce(marks_);
 
   const std::vector<std::int64_t> touched = marked_rows();
   const auto count = static_cast<std::int64_t>(touched.size());
   const auto marks_bytes = static_cast<std::int64_t>(marks_.nbytes());
   if (2 * count > gradient.size(0)) {
-    communicator.sum(gradient);
+    communicator.all_reduce(gradient);
     return marks_bytes + static_cast<std::int64_t>(gradient.nbytes());
   }
   if (count == 0) return marks_bytes;
@@ -88,7 +88,7 @@ std::int64_t RowReduction::sum(at::Tensor& gradient, Communicator& communicator)
   for (std::size_t i = 0; i < touched.size(); ++i) {
     std::memcpy(packed + i * bytes, dense + static_cast<std::size_t>(touched[i]) * bytes, bytes);
   }
-  communicator.sum(travelling);
+  communicator.all_reduce(travelling);
   for (std::size_t i = 0; i < touched.size(); ++i) {
     std::memcpy(dense + static_cast<std::size_t>(touched[i]) * bytes, packed + i * bytes, bytes);
   }

@@ -23,16 +23,16 @@ class StreamSender final : public BucketSender {
  public:
   StreamSender(Communicator& communicator, at::Device device) : communicator_(communicator) {
     at::Tensor one = at::zeros({1}, device);
-    communicator_.sum(one);
+    communicator_.all_reduce(one);
   }
 
   void send(const at::Tensor& slab) override {
     collect();
-    started_.push_back(communicator_.start_sum(slab));
+    started_.push_back(communicator_.start_all_reduce(slab));
   }
 
   void drain() override {
-    for (std::unique_ptr<PendingSum>& sum : started_) {
+    for (std::unique_ptr<Work>& sum : started_) {
       sum->wait_on_stream();
       ordered_.push_back(std::move(sum));
     }
@@ -58,8 +58,8 @@ class StreamSender final : public BucketSender {
   }
 
   Communicator& communicator_;
-  std::vector<std::unique_ptr<PendingSum>> started_;
-  std::deque<std::unique_ptr<PendingSum>> ordered_;  ///< before the current stream
+  std::vector<std::unique_ptr<Work>> started_;
+  std::deque<std::unique_ptr<Work>> ordered_;  ///< before the current stream
   double busy_seconds_ = 0;
 };
 

@@ -151,7 +151,7 @@ std::vector<BandwidthFacts> probe_sums(Communicator& communicator) {
     for (int round = 0; round < kRounds; ++round) {
       communicator.barrier();
       const Stopwatch watch;
-      communicator.sum(values);
+      communicator.all_reduce(values);
       seconds.push_back(watch.seconds());
       values.fill_(1);
     }

@@ -147,7 +147,7 @@ thaw::ExitStatus run(thaw::Communicator& world, const std::string& way, const st
   Net net = way == "own-loop" ? own_loop(world, train) : trainer(world, train, test);
 
   std::vector<double> sums = {static_cast<double>(different_tensors(world, net))};
-  world.sum(sums);
+  world.all_reduce(sums);
   const double share = accuracy(net, test);
   if (world.rank() == 0) {
     std::printf("%s on %d ranks: accuracy %.3f, tensors that differ between ranks: %.0f\n",

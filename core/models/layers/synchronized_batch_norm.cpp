@@ -55,7 +55,7 @@ void all_reduce(const SynchronizedBatchNorm& settings, at::Tensor& payload) {
   if (settings.communicator == nullptr) {
     return;
   }
-  settings.communicator->sum(payload);
+  settings.communicator->all_reduce(payload);
   settings.traffic->payload_bytes += static_cast<std::int64_t>(payload.nbytes());
   settings.traffic->collectives += 1;
 }

@@ -40,7 +40,7 @@ RankMeeting::Combine adder(at::ScalarType type, std::int64_t length) {
   };
 }
 
-class InProcessSum final : public PendingSum {
+class InProcessSum final : public Work {
  public:
   InProcessSum(std::shared_ptr<RankMeeting> meeting, int rank, at::Tensor tensor)
       : meeting_(std::move(meeting)),
@@ -77,18 +77,18 @@ class InProcessCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return meeting_->size(); }
 
-  void sum(at::Tensor& tensor) override {
+  void all_reduce(at::Tensor& tensor) override {
     check_summable(tensor, "sum");
     meeting_->meet(rank_, {"sum of " + describe(tensor), tensor.mutable_data_ptr()},
                    adder(tensor.scalar_type(), tensor.numel()));
   }
 
-  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
-    check_summable(tensor, "start_sum");
+  std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
+    check_summable(tensor, "start_all_reduce");
     return std::make_unique<InProcessSum>(meeting_, rank_, std::move(tensor));
   }
 
-  void sum(std::span<double> values) override {
+  void all_reduce(std::span<double> values) override {
     const auto length = static_cast<std::int64_t>(values.size());
     meeting_->meet(rank_, {fmt::format("sum of {} doubles", length), values.data()},
                    [&](auto& all) { add_up<double, double>(all, length); });

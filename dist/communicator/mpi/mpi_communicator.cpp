@@ -53,19 +53,19 @@ class MpiCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
-  void sum(at::Tensor& tensor) override {
+  void all_reduce(at::Tensor& tensor) override {
     check_summable(tensor, "sum");
     mpi_sum(comm_, tensor.mutable_data_ptr(), tensor.numel(), mpi_summation(tensor.scalar_type()));
   }
 
-  void sum(std::span<double> values) override {
+  void all_reduce(std::span<double> values) override {
     mpi_sum(comm_, values.data(), static_cast<std::int64_t>(values.size()),
             mpi_summation(at::kDouble));
   }
 
-  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
-    check_summable(tensor, "start_sum");
-    if (under_way_.use_count() > 1) throw RunError("start_sum: one sum is still under way");
+  std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
+    check_summable(tensor, "start_all_reduce");
+    if (under_way_.use_count() > 1) throw RunError("start_all_reduce: one sum is still under way");
     under_way_ = std::make_shared<at::Tensor>(tensor);
     void* data = tensor.mutable_data_ptr();
     return start_mpi_sum(comm_, under_way_, data, tensor.numel(),
@@ -172,7 +172,7 @@ class MpiCommunicator final : public Communicator {
   MPI_Comm comm_;
   int rank_ = 0;
   int size_ = 1;
-  std::shared_ptr<at::Tensor> under_way_;  ///< shared with the PendingSum while one lives
+  std::shared_ptr<at::Tensor> under_way_;  ///< shared with the Work while one lives
   int unwinding_ = std::uncaught_exceptions();
 };
 

@@ -43,7 +43,7 @@ class Pieces {
   std::int64_t element_bytes_;
 };
 
-class MpiPendingSum final : public PendingSum {
+class MpiPendingSum final : public Work {
  public:
   MpiPendingSum(MPI_Comm comm, std::shared_ptr<void> owner, Pieces pieces, MpiSummation how)
       : comm_(comm), owner_(std::move(owner)), pieces_(pieces), how_(how) {
@@ -101,8 +101,8 @@ void mpi_sum(MPI_Comm comm, void* data, std::int64_t length, MpiSummation how) {
   }
 }
 
-std::unique_ptr<PendingSum> start_mpi_sum(MPI_Comm comm, std::shared_ptr<void> owner, void* data,
-                                          std::int64_t length, MpiSummation how) {
+std::unique_ptr<Work> start_mpi_sum(MPI_Comm comm, std::shared_ptr<void> owner, void* data,
+                                    std::int64_t length, MpiSummation how) {
   return std::make_unique<MpiPendingSum>(comm, std::move(owner), Pieces(data, length, how.type),
                                          how);
 }

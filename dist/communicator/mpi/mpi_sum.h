@@ -15,7 +15,7 @@ namespace thaw {
 void mpi_sum(MPI_Comm comm, void* data, std::int64_t length, MpiSummation how);
 
 /// Starts the same; `owner` keeps the memory alive until it is done.
-std::unique_ptr<PendingSum> start_mpi_sum(MPI_Comm comm, std::shared_ptr<void> owner, void* data,
-                                          std::int64_t length, MpiSummation how);
+std::unique_ptr<Work> start_mpi_sum(MPI_Comm comm, std::shared_ptr<void> owner, void* data,
+                                    std::int64_t length, MpiSummation how);
 
 }  // namespace thaw

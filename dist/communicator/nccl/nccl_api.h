@@ -55,8 +55,8 @@ class NcclApi {
   virtual std::string last_error(ncclComm* comm) = 0;
 
   /// In place, queued on `stream`.
-  virtual NcclStatus sum(void* data, std::size_t length, NcclType type, ncclComm* comm,
-                         CUstream_st* stream) = 0;
+  virtual NcclStatus all_reduce(void* data, std::size_t length, NcclType type, ncclComm* comm,
+                                CUstream_st* stream) = 0;
   virtual NcclStatus broadcast(void* data, std::size_t bytes, int root, ncclComm* comm,
                                CUstream_st* stream) = 0;
 

@@ -88,8 +88,8 @@ class Nccl final : public NcclApi {
     return text ? text : "";
   }
 
-  NcclStatus sum(void* data, std::size_t length, NcclType type, ncclComm* comm,
-                 CUstream_st* stream) override {
+  NcclStatus all_reduce(void* data, std::size_t length, NcclType type, ncclComm* comm,
+                        CUstream_st* stream) override {
     const c10::cuda::CUDAGuard guard(gpu_);
     return status_of(ncclAllReduce(data, data, length, type_of(type), ncclSum, comm, stream));
   }

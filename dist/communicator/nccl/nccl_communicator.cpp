@@ -48,7 +48,7 @@ NcclType nccl_type(at::ScalarType type) {
 
 /// A sum that is queued on the link's stream. Keeps the tensor's memory until the current stream
 /// comes after the sum.
-class NcclSum final : public PendingSum {
+class NcclSum final : public Work {
  public:
   NcclSum(std::shared_ptr<NcclLink> link, at::Tensor tensor, std::shared_ptr<const GpuEvent> begin,
           std::shared_ptr<const GpuEvent> end)
@@ -102,7 +102,7 @@ class NcclSum final : public PendingSum {
   bool ordered_ = false;
 };
 
-class NothingToSum final : public PendingSum {
+class NothingToSum final : public Work {
  public:
   bool poll() override { return true; }
   void wait() override {}
@@ -141,21 +141,21 @@ class NcclCommunicator final : public Communicator {
     return link_;
   }
 
-  void sum(at::Tensor& tensor) override {
-    if (!travels_by_nccl(tensor)) return host().sum(tensor);
-    start_sum(tensor)->wait();
+  void all_reduce(at::Tensor& tensor) override {
+    if (!travels_by_nccl(tensor)) return host().all_reduce(tensor);
+    start_all_reduce(tensor)->wait();
   }
 
-  void sum(std::span<double> values) override { host().sum(values); }
+  void all_reduce(std::span<double> values) override { host().all_reduce(values); }
 
-  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
-    if (!travels_by_nccl(tensor)) return host().start_sum(std::move(tensor));
+  std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
+    if (!travels_by_nccl(tensor)) return host().start_all_reduce(std::move(tensor));
     check_summable_type(tensor, "sum");
     const NcclType type = nccl_type(tensor.scalar_type());
     const auto length = static_cast<std::size_t>(tensor.numel());
     void* data = tensor.mutable_data_ptr();
     return queue("sum", tensor, [&](NcclApi& api, ncclComm* comm) {
-      return api.sum(data, length, type, comm, stream_->handle());
+      return api.all_reduce(data, length, type, comm, stream_->handle());
     });
   }
 
@@ -197,8 +197,8 @@ class NcclCommunicator final : public Communicator {
     return true;
   }
 
-  std::unique_ptr<PendingSum> queue(const char* verb, const at::Tensor& tensor,
-                                    const NcclLink::Call& call) {
+  std::unique_ptr<Work> queue(const char* verb, const at::Tensor& tensor,
+                              const NcclLink::Call& call) {
     const std::shared_ptr<NcclLink>& to = link();
     if (tensor.numel() == 0) return std::make_unique<NothingToSum>();
     const std::string what = fmt::format("{} {} ({})", verb, ++queued_, describe(tensor));

@@ -75,7 +75,7 @@ std::unique_ptr<NcclLink> connect_ranks(Communicator& host, const std::shared_pt
   for (std::chrono::milliseconds pause{1};; pause = std::min(pause * 2, kLongestPause)) {
     if (!failure && !has_joined) attempt([&] { has_joined = link->joined(); });
     joined_and_failed = {has_joined ? 1.0 : 0.0, failure ? 1.0 : 0.0};
-    host.sum(joined_and_failed);
+    host.all_reduce(joined_and_failed);
     if (joined_and_failed[1] > 0 || joined_and_failed[0] == host.size()) break;
     std::this_thread::sleep_for(pause);
   }

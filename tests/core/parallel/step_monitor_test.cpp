@@ -97,7 +97,7 @@ TEST(WatchedCommunicator, NotesWaitingAlsoInWhatIsSplitOff) {
       EXPECT_EQ(waiting.load()->place().call, CollectiveKind::kSum);
       EXPECT_EQ(waiting.load()->place().call_bytes, 64U);
     }
-    part->sum(ones);
+    part->all_reduce(ones);
     EXPECT_FALSE(monitor.place().waits);
     communicator.barrier();
   });

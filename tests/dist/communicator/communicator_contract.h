@@ -36,7 +36,7 @@ inline void sums_every_type(Communicator& communicator) {
   for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16, at::kLong}) {
     for (const std::int64_t length : {0, 1, 7, 1000}) {
       at::Tensor tensor = at::full({length}, communicator.rank() + 1, at::dtype(type));
-      communicator.sum(tensor);
+      communicator.all_reduce(tensor);
       const at::Tensor expected = at::full({length}, ranks * (ranks + 1) / 2, at::dtype(type));
       EXPECT_TRUE(tensor.equal(expected)) << c10::toString(type) << " [" << length << "]";
     }
@@ -49,12 +49,12 @@ inline void sums_give_equal_bits(Communicator& communicator) {
     at::Tensor tensor = at::randn({1'100'001}, at::dtype(at::kFloat)).to(type);
     at::Tensor twin = tensor.clone();
     at::Tensor started = tensor.clone();
-    communicator.sum(tensor);
+    communicator.all_reduce(tensor);
     expect_same_bits(communicator, tensor);
-    communicator.sum(twin);
+    communicator.all_reduce(twin);
     EXPECT_EQ(bits_of(twin), bits_of(tensor)) << "not the same bits again";
 
-    const auto pending = communicator.start_sum(started);
+    const auto pending = communicator.start_all_reduce(started);
     pending->wait();
     EXPECT_TRUE(pending->poll());
     expect_same_bits(communicator, started);
@@ -65,7 +65,7 @@ inline void sums_give_equal_bits(Communicator& communicator) {
 
 inline void sums_spans(Communicator& communicator) {
   std::vector<double> values = {1.0, 0.5 * communicator.rank()};
-  communicator.sum(values);
+  communicator.all_reduce(values);
   const double ranks = communicator.size();
   EXPECT_EQ(values[0], ranks);
   EXPECT_EQ(values[1], ranks * (ranks - 1) / 4);
@@ -77,18 +77,18 @@ inline void sums_channels_last(Communicator& communicator) {
                           .reshape({2, 3, 4, 4})
                           .contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor expected = tensor.mul(communicator.size());
-  communicator.sum(tensor);
+  communicator.all_reduce(tensor);
   EXPECT_TRUE(tensor.equal(expected));
   EXPECT_TRUE(tensor.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
 inline void refuses_what_it_cannot_sum(Communicator& communicator) {
   at::Tensor half = at::full({3}, 1, at::dtype(at::kHalf));
-  EXPECT_THROW(communicator.sum(half), RunError);
+  EXPECT_THROW(communicator.all_reduce(half), RunError);
   at::Tensor gaps = at::full({4, 4}, 1.0, at::dtype(at::kFloat)).slice(1, 0, 2);
-  EXPECT_THROW(communicator.sum(gaps), RunError);
+  EXPECT_THROW(communicator.all_reduce(gaps), RunError);
   at::Tensor undefined;
-  EXPECT_THROW(communicator.sum(undefined), RunError);
+  EXPECT_THROW(communicator.all_reduce(undefined), RunError);
   communicator.barrier();  // and all ranks are still with each other
 }
 
@@ -127,7 +127,7 @@ inline void splits(Communicator& communicator) {
   EXPECT_EQ(part->rank(), communicator.rank() / 2);
   EXPECT_EQ(part->size(), (communicator.size() + 1 - color) / 2);
   std::vector<double> one = {1.0 * communicator.rank()};
-  part->sum(one);
+  part->all_reduce(one);
   double expected = 0;
   for (int rank = color; rank < communicator.size(); rank += 2) expected += rank;
   EXPECT_EQ(one[0], expected);

@@ -75,7 +75,7 @@ TEST(RunRanks, NamesARankThatLeftEarly) {
 TEST(RunRanks, NamesDifferentCalls) {
   const std::string message = failure_of_ranks(2, [](Communicator& communicator) {
     at::Tensor tensor = at::full({3 + communicator.rank()}, 1.0, at::dtype(at::kFloat));
-    communicator.sum(tensor);
+    communicator.all_reduce(tensor);
   });
   EXPECT_THAT(message, HasSubstr("rank 0: sum of float32 [3] on cpu"));
   EXPECT_THAT(message, HasSubstr("rank 1: sum of float32 [4] on cpu"));
@@ -111,7 +111,7 @@ TEST(RunRanks, SumsInTheOrderOfRanks) {
     // (1 + 1e-16) - 1 is 0 in this order only if the first addition rounds first.
     const double values[] = {1.0, 1e-16, -1.0};
     std::vector<double> one = {values[communicator.rank()]};
-    communicator.sum(one);
+    communicator.all_reduce(one);
     EXPECT_EQ(one[0], 0.0);
   });
 }

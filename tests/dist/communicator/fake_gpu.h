@@ -220,8 +220,8 @@ class Nccl final : public NcclApi {
     return world_.script(rank_).words;
   }
 
-  NcclStatus sum(void* data, std::size_t length, NcclType type, ncclComm* comm,
-                 CUstream_st* stream) override {
+  NcclStatus all_reduce(void* data, std::size_t length, NcclType type, ncclComm* comm,
+                        CUstream_st* stream) override {
     world_.note(rank_, "sum");
     return queue(comm, stream, data, [length, type](const std::vector<void*>& all) {
       if (type == NcclType::kFloat32) add_up<float, float>(all, length);

@@ -51,12 +51,12 @@ TEST_F(Gpu, SumsEveryTypeWithTheSameBits) {
       for (const std::int64_t length : {0, 1, 7, 100'000}) {
         at::Tensor tensor =
             at::full({length}, communicator.rank() + 1, at::dtype(type).device(gpu));
-        communicator.sum(tensor);
+        communicator.all_reduce(tensor);
         EXPECT_TRUE(tensor.eq(ranks * (ranks + 1) / 2).all().item<bool>());
       }
     }
     at::Tensor tensor = at::randn({1'000'001}, at::dtype(at::kFloat).device(gpu));
-    communicator.sum(tensor);
+    communicator.all_reduce(tensor);
     contract::expect_same_bits(communicator, tensor.to(at::kCPU));
   });
 }
@@ -70,7 +70,7 @@ TEST_F(Gpu, BroadcastsAndSplits) {
     }
     const auto part = communicator.split(communicator.rank() % 2);
     at::Tensor one = at::ones({3}, gpu);
-    part->sum(one);
+    part->all_reduce(one);
     EXPECT_TRUE(one.eq(part->size()).all().item<bool>());
   });
 }
@@ -85,7 +85,7 @@ TEST_F(Gpu, StillTakesTensorsInHostMemory) {
 TEST_F(Gpu, OrdersSumsOnStreamsWithoutBlockingTheHost) {
   on_gpus([](Communicator& communicator, at::Device gpu) {
     at::Tensor warm = at::ones({1}, gpu);
-    communicator.sum(warm);
+    communicator.all_reduce(warm);
     const at::Tensor matrix = at::randn({8192, 8192}, gpu).mul_(1e-2);
     at::mm(matrix, matrix).sum().item<float>();
 
@@ -94,7 +94,7 @@ TEST_F(Gpu, OrdersSumsOnStreamsWithoutBlockingTheHost) {
     for (int i = 0; i < 20; ++i) product = at::mm(product, matrix);
     at::Tensor sum =
         at::arange(1000, at::dtype(at::kDouble).device(gpu)).add_(product.sum().mul(0));
-    const auto pending = communicator.start_sum(sum);
+    const auto pending = communicator.start_all_reduce(sum);
     pending->wait_on_stream();
     const at::Tensor result = sum.mul(2);
     const double host_seconds = watch.seconds();
@@ -112,9 +112,9 @@ TEST_F(Gpu, NamesTheSumThatAnotherRankSkips) {
   on_gpus(
       [](Communicator& communicator, at::Device gpu) {
         at::Tensor tensor = at::ones({1000}, gpu);
-        communicator.sum(tensor);
+        communicator.all_reduce(tensor);
         if (communicator.rank() == 0) return;
-        EXPECT_THROW(communicator.sum(tensor), DisagreementError);
+        EXPECT_THROW(communicator.all_reduce(tensor), DisagreementError);
       },
       impatient);
 }

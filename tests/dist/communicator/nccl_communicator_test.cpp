@@ -56,7 +56,7 @@ TEST(NcclCommunicator, WaitsUntilAllHaveJoined) {
     const auto communicator = make_nccl_communicator(host, fake::parts(world, host.rank()), kQuick);
     EXPECT_GE(world.count(host.rank(), "state"), host.rank() == 0 ? 8 : 3);
     at::Tensor tensor = at::full({3}, 2.0);
-    communicator->sum(tensor);
+    communicator->all_reduce(tensor);
     EXPECT_TRUE(tensor.equal(at::full({3}, 4.0)));
   });
   expect_nothing_forbidden(world);
@@ -68,8 +68,8 @@ TEST(NcclCommunicator, OrdersSumsOnStreamsWithoutBlockingTheHost) {
   const auto host = make_self_communicator();
   const auto communicator = make_nccl_communicator(*host, fake::parts(world, 0), kQuick);
   world.change([&] { world.held = true; });
-  const auto first = communicator->start_sum(at::ones({2}));
-  const auto second = communicator->start_sum(at::ones({2}));
+  const auto first = communicator->start_all_reduce(at::ones({2}));
+  const auto second = communicator->start_all_reduce(at::ones({2}));
   EXPECT_FALSE(first->poll());
   second->wait_on_stream();
   EXPECT_FALSE(second->poll());
@@ -91,7 +91,7 @@ TEST(NcclCommunicator, RecordsTheEndOnceTheSumIsQueued) {
     world.held = true;
     world.script(0).call_polls = 3;
   });
-  const auto pending = communicator->start_sum(at::ones({2}));
+  const auto pending = communicator->start_all_reduce(at::ones({2}));
   const std::vector<std::string> log = world.log(0);
   const auto sum = std::find(log.begin(), log.end(), "sum");
   const auto record = std::find(sum, log.end(), "record");
@@ -109,7 +109,7 @@ TEST(NcclCommunicator, JoinsPartsAtTheirFirstTensor) {
     EXPECT_EQ(part->all_gather("x").size(), host.rank() == 1 ? 1U : 2U);
     EXPECT_EQ(world.count(host.rank(), "init"), 1);
     at::Tensor tensor = at::full({2}, host.rank() + 1.0);
-    part->sum(tensor);
+    part->all_reduce(tensor);
     EXPECT_TRUE(tensor.equal(at::full({2}, host.rank() == 1 ? 2.0 : 4.0)));
     EXPECT_EQ(world.count(host.rank(), "init"), 2);
   });

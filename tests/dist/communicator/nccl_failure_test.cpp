@@ -118,7 +118,7 @@ TEST(NcclFailure, OfARankThatDoesNotJoinInTime) {
 
 TEST(NcclFailure, OfASumIsThrownAndAbortsOnce) {
   StuckRank rank;
-  const auto pending = rank.communicator->start_sum(at::ones({5}));
+  const auto pending = rank.communicator->start_all_reduce(at::ones({5}));
   EXPECT_FALSE(pending->poll());
   rank.world.change([&] {
     rank.world.script(0).error = NcclStatus::kRemoteError;
@@ -134,7 +134,7 @@ TEST(NcclFailure, OfASumIsThrownAndAbortsOnce) {
   // It stays broken, and NCCL is left alone.
   const auto calls = rank.world.log(0).size();
   at::Tensor tensor = at::ones({5});
-  EXPECT_THROW(rank.communicator->sum(tensor), RunError);
+  EXPECT_THROW(rank.communicator->all_reduce(tensor), RunError);
   EXPECT_THROW(rank.communicator->broadcast(tensor, 0), RunError);
   EXPECT_THROW(rank.communicator->barrier(), RunError);
   EXPECT_THROW(rank.communicator->split(0), RunError);
@@ -146,18 +146,18 @@ TEST(NcclFailure, OfASumIsThrownAndAbortsOnce) {
 // The host waits for the GPU in a call that knows nothing of NCCL; the abort ends that wait.
 TEST(NcclFailure, IsFoundWhileNobodyAsks) {
   StuckRank rank;
-  rank.communicator->start_sum(at::ones({5}))->wait_on_stream();
+  rank.communicator->start_all_reduce(at::ones({5}))->wait_on_stream();
   rank.world.change([&] { rank.world.script(0).error = NcclStatus::kRemoteError; });
   EXPECT_TRUE(eventually([&] { return rank.world.count(0, "abort") == 1; }));
   std::vector<double> loss = {1.0};
-  EXPECT_THROW(rank.communicator->sum(loss), RunError);
+  EXPECT_THROW(rank.communicator->all_reduce(loss), RunError);
 }
 
 TEST(NcclFailure, OfASumThatTakesTooLong) {
   StuckRank rank(kImpatient);
   at::Tensor tensor = at::ones({5}, at::kDouble);
   const std::string message =
-      message_of<DisagreementError>([&] { rank.communicator->sum(tensor); });
+      message_of<DisagreementError>([&] { rank.communicator->all_reduce(tensor); });
   EXPECT_THAT(message, AllOf(HasSubstr("rank 0"), HasSubstr("sum 1 (float64 [5] on cpu)"),
                              HasSubstr("within 0.04 s"), HasSubstr("does not take part")));
   EXPECT_TRUE(eventually([&] { return rank.world.count(0, "abort") == 1; }));
@@ -166,7 +166,7 @@ TEST(NcclFailure, OfASumThatTakesTooLong) {
 TEST(NcclFailure, OfACallThatStaysInProgress) {
   StuckRank rank(kImpatient);
   rank.world.change([&] { rank.world.script(0).call_polls = -1; });
-  EXPECT_THROW(rank.communicator->start_sum(at::ones({5})), DisagreementError);
+  EXPECT_THROW(rank.communicator->start_all_reduce(at::ones({5})), DisagreementError);
   EXPECT_EQ(rank.world.count(0, "abort"), 1);
 }
 
@@ -174,7 +174,7 @@ TEST(NcclFailure, OfTheCallItself) {
   StuckRank rank;
   rank.world.change([&] { rank.world.script(0).call = NcclStatus::kInternalError; });
   const std::string message =
-      message_of<RunError>([&] { rank.communicator->start_sum(at::ones({5})); });
+      message_of<RunError>([&] { rank.communicator->start_all_reduce(at::ones({5})); });
   EXPECT_THAT(message, AllOf(HasSubstr("sum 1"), HasSubstr("internal error")));
   EXPECT_EQ(rank.world.count(0, "abort"), 1);
 }
@@ -182,8 +182,8 @@ TEST(NcclFailure, OfTheCallItself) {
 // Each of two sums takes less than the deadline; together they take more.
 TEST(NcclFailure, CountsTimeFromWhenTheGpuCouldBegin) {
   StuckRank rank({.deadline = 1s, .interval = 1ms});
-  const auto first = rank.communicator->start_sum(at::ones({5}));
-  const auto second = rank.communicator->start_sum(at::ones({5}));
+  const auto first = rank.communicator->start_all_reduce(at::ones({5}));
+  const auto second = rank.communicator->start_all_reduce(at::ones({5}));
   std::this_thread::sleep_for(600ms);
   rank.world.change([&] { rank.world.run_anyway = 1; });
   first->wait();
@@ -200,10 +200,10 @@ TEST(NcclFailure, OfOnePartIsThatOfAll) {
   rank.world.change([&] { rank.world.held = false; });
   const auto part = rank.communicator->split(0);
   at::Tensor tensor = at::ones({5});
-  part->sum(tensor);
+  part->all_reduce(tensor);
   rank.world.change([&] { rank.world.held = true; });
-  const auto stuck = rank.communicator->start_sum(at::ones({5}));
-  EXPECT_THROW(part->sum(tensor), DisagreementError);
+  const auto stuck = rank.communicator->start_all_reduce(at::ones({5}));
+  EXPECT_THROW(part->all_reduce(tensor), DisagreementError);
   EXPECT_TRUE(eventually([&] { return rank.world.count(0, "abort") == 2; }));
   EXPECT_THROW(rank.communicator->barrier(), DisagreementError);
 }
@@ -216,10 +216,10 @@ TEST(NcclFailure, OfSomethingElseAbortsAllTogether) {
         const auto root = make_nccl_communicator(*host, fake::parts(world, 0), kQuick);
         const auto part = root->split(0);
         at::Tensor tensor = at::ones({5});
-        part->sum(tensor);
+        part->all_reduce(tensor);
         world.change([&] { world.held = true; });
-        const auto first = root->start_sum(at::ones({5}));
-        const auto second = part->start_sum(at::ones({5}));
+        const auto first = root->start_all_reduce(at::ones({5}));
+        const auto second = part->start_all_reduce(at::ones({5}));
         throw RunError("planted");
       },
       RunError);
@@ -231,7 +231,7 @@ TEST(NcclFailure, OfSomethingElseAbortsAllTogether) {
 // A call takes long inside NCCL while an earlier sum is past its deadline: the abort waits for it.
 TEST(NcclFailure, AbortsWithNoThreadInsideNccl) {
   StuckRank rank(kImpatient);
-  const auto first = rank.communicator->start_sum(at::ones({5}));
+  const auto first = rank.communicator->start_all_reduce(at::ones({5}));
   rank.world.change([&] { rank.world.script(0).inside = 200ms; });
   std::thread looks_on([&] {
     std::this_thread::sleep_for(100ms);
@@ -239,7 +239,7 @@ TEST(NcclFailure, AbortsWithNoThreadInsideNccl) {
     EXPECT_EQ(rank.world.count(0, "abort"), 0);
   });
   try {
-    rank.communicator->start_sum(at::ones({5}))->wait();
+    rank.communicator->start_all_reduce(at::ones({5}))->wait();
     ADD_FAILURE() << "no error";
   } catch (const DisagreementError& error) {
     EXPECT_THAT(error.what(), HasSubstr("sum "));
@@ -256,10 +256,10 @@ TEST(NcclFailure, OfARankThatSkipsASum) {
     const auto communicator =
         make_nccl_communicator(host, fake::parts(world, host.rank()), {.deadline = 500ms});
     at::Tensor tensor = at::ones({5});
-    communicator->sum(tensor);
+    communicator->all_reduce(tensor);
     if (host.rank() != 2) {
       try {
-        communicator->sum(tensor);
+        communicator->all_reduce(tensor);
       } catch (const DisagreementError&) {
         ++told;
       }

@@ -79,10 +79,10 @@ class CountingCommunicator final : public Communicator {
   explicit CountingCommunicator(Communicator& inner) : inner_(inner) {}
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
-  void sum(at::Tensor& tensor) override { inner_.sum(tensor); }
-  void sum(std::span<double> values) override {
+  void all_reduce(at::Tensor& tensor) override { inner_.all_reduce(tensor); }
+  void all_reduce(std::span<double> values) override {
     ++sums;
-    inner_.sum(values);
+    inner_.all_reduce(values);
   }
   void broadcast(at::Tensor& tensor, int root) override { inner_.broadcast(tensor, root); }
   std::string broadcast(std::string bytes, int root) override {

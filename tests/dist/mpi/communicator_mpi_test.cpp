@@ -19,7 +19,7 @@ TEST(MpiCommunicator, KeepsTheContract) { contract::whole_contract(mpi_world());
 
 TEST(MpiCommunicator, SumsMoreThanOnePieceExactly) {
   at::Tensor tensor = at::arange(2'500'000, at::kLong);
-  mpi_world().sum(tensor);
+  mpi_world().all_reduce(tensor);
   EXPECT_TRUE(tensor.equal(at::arange(2'500'000, at::kLong).mul(mpi_world().size())));
 }
 
@@ -36,7 +36,7 @@ TEST(MpiCommunicator, RoundsBfloat16SumsToNearestEven) {
     const bool is_first = mpi_world().rank() == 0;
     const bool is_second = mpi_world().rank() == 1;
     at::Tensor tensor = at::full({5}, is_first ? 256.0 : is_second ? addend : 0.0, at::kBFloat16);
-    mpi_world().sum(tensor);
+    mpi_world().all_reduce(tensor);
     const double sum = mpi_world().size() == 1 ? 256.0 : expected;
     EXPECT_TRUE(tensor.equal(at::full({5}, sum, at::kBFloat16)));
   }
@@ -47,13 +47,13 @@ TEST(MpiCommunicator, ServesTwoThreadsThroughSplits) {
   std::thread beside([&] {
     for (int i = 0; i < 200; ++i) {
       at::Tensor tensor = at::full({1000}, 2.0, at::kFloat);
-      other->sum(tensor);
+      other->all_reduce(tensor);
       EXPECT_EQ(tensor[999].item<float>(), 2.0F * static_cast<float>(other->size()));
     }
   });
   for (int i = 0; i < 200; ++i) {
     at::Tensor tensor = at::full({1000}, 3.0, at::kFloat);
-    mpi_world().sum(tensor);
+    mpi_world().all_reduce(tensor);
     EXPECT_EQ(tensor[0].item<float>(), 3.0F * static_cast<float>(mpi_world().size()));
   }
   beside.join();
@@ -63,12 +63,12 @@ TEST(MpiCommunicator, StartedSumsNeedAllRanksButDoNotBlock) {
   const auto communicator = mpi_world().split(0);
   if (communicator->rank() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   const auto begun = std::chrono::steady_clock::now();
-  const auto pending = communicator->start_sum(at::full({10}, 1.0, at::kFloat));
+  const auto pending = communicator->start_all_reduce(at::full({10}, 1.0, at::kFloat));
   if (communicator->rank() == 0 && communicator->size() > 1) {
     EXPECT_FALSE(pending->poll());
     EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(40));
   }
-  EXPECT_THROW(communicator->start_sum(at::full({10}, 1.0, at::kFloat)), RunError);
+  EXPECT_THROW(communicator->start_all_reduce(at::full({10}, 1.0, at::kFloat)), RunError);
   pending->wait();
 }
 

@@ -43,11 +43,11 @@ class GpuRanks : public ::testing::Test {
 TEST_F(GpuRanks, SumAndBroadcast) {
   const auto ranks = communicator();
   at::Tensor tensor = at::randn({1'000'001}, at::dtype(at::kFloat).device(device()));
-  ranks->sum(tensor);
+  ranks->all_reduce(tensor);
   contract::expect_same_bits(*ranks, tensor.to(at::kCPU));
   for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16, at::kLong}) {
     at::Tensor ones = at::ones({1000}, at::dtype(type).device(device()));
-    ranks->sum(ones);
+    ranks->all_reduce(ones);
     EXPECT_TRUE(ones.eq(ranks->size()).all().item<bool>());
   }
   at::Tensor told = at::full({5}, ranks->rank(), at::dtype(at::kInt).device(device()));
@@ -60,9 +60,9 @@ TEST_F(GpuRanks, NameASumThatOneOfThemSkips) {
   if (mpi_world().size() == 1) GTEST_SKIP() << "needs 2 ranks";
   const auto ranks = communicator({.deadline = std::chrono::seconds(3)});
   at::Tensor tensor = at::ones({1000}, device());
-  ranks->sum(tensor);
+  ranks->all_reduce(tensor);
   if (ranks->rank() != 0) {
-    EXPECT_THROW(ranks->sum(tensor), DisagreementError);
+    EXPECT_THROW(ranks->all_reduce(tensor), DisagreementError);
   }
   mpi_world().barrier();
 }

@@ -42,7 +42,7 @@ TEST(MpiMessageChannel, DeliversBesideCollectives) {
     }
   });
   std::vector<double> values(1000, 1.0);
-  for (int i = 0; i < 50; ++i) world.sum(values);
+  for (int i = 0; i < 50; ++i) world.all_reduce(values);
   beside.join();
   world.barrier();
   channel->close();

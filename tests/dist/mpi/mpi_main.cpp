@@ -63,6 +63,6 @@ int main(int count, char** arguments) {
   listeners.Append(new thaw::FailureTeller(/*tells_all=*/!is_first));
 
   std::vector<double> failed = {RUN_ALL_TESTS() == 0 ? 0.0 : 1.0};
-  session.world().sum(failed);
+  session.world().all_reduce(failed);
   return session.end(failed[0] == 0 ? thaw::ExitStatus::kDone : thaw::ExitStatus::kFailed);
 }

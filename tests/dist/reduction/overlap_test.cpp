@@ -62,14 +62,14 @@ class CountingCommunicator final : public Communicator {
 
   int rank() const override { return inner_.rank(); }
   int size() const override { return inner_.size(); }
-  void sum(at::Tensor& tensor) override {
-    inner_.sum(tensor);
+  void all_reduce(at::Tensor& tensor) override {
+    inner_.all_reduce(tensor);
     ++sums_;
   }
-  std::unique_ptr<PendingSum> start_sum(at::Tensor tensor) override {
-    return inner_.start_sum(std::move(tensor));
+  std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
+    return inner_.start_all_reduce(std::move(tensor));
   }
-  void sum(std::span<double> values) override { inner_.sum(values); }
+  void all_reduce(std::span<double> values) override { inner_.all_reduce(values); }
   void broadcast(at::Tensor& tensor, int root) override { inner_.broadcast(tensor, root); }
   std::string broadcast(std::string bytes, int root) override {
     return inner_.broadcast(std::move(bytes), root);
@@ -136,7 +136,7 @@ TEST(HelperSender, NoticesRanksAtDifferentBuckets) {
   const auto differ = [](Communicator& communicator) {
     if (communicator.rank() == 1) {
       // As a helper that is at its second slab.
-      communicator.start_sum(at::full({1}, 2.0, at::kDouble))->wait();
+      communicator.start_all_reduce(at::full({1}, 2.0, at::kDouble))->wait();
       return;
     }
     const auto sender = make_helper_sender(communicator);

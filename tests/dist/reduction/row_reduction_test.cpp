@@ -52,7 +52,7 @@ TEST(RowReduction, IsTheDenseSumWithTheSameBitsOnAllRanks) {
         at::Tensor dense =
             random_rows(static_cast<std::uint64_t>(communicator.rank()) + 1, touched, type);
         at::Tensor by_rows = dense.clone();
-        communicator.sum(dense);
+        communicator.all_reduce(dense);
         RowReduction reduction(by_rows);
         const std::int64_t bytes = reduction.sum(by_rows, communicator);
         EXPECT_TRUE(by_rows.equal(dense)) << touched;
