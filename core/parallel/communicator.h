@@ -48,6 +48,10 @@ class Communicator {
   virtual void all_reduce(at::Tensor& tensor) = 0;
   virtual void all_reduce(std::span<double> values) = 0;
 
+  /// The name of `all_reduce` before version 0.2; programs that were written for it still build.
+  [[deprecated("call all_reduce")]] void sum(at::Tensor& tensor) { all_reduce(tensor); }
+  [[deprecated("call all_reduce")]] void sum(std::span<double> values) { all_reduce(values); }
+
   /// Starts the same sum and returns at once where the implementation can; `tensor` is not to be
   /// touched until it is done. One at a time: nothing else is called on this communicator
   /// meanwhile, and sums are started in the same order on all ranks. Its bits may differ from those
