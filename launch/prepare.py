@@ -8,6 +8,7 @@ error and status 2, and leaves no file behind; so does an interruption, with the
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib
 import math
 import os
@@ -70,6 +71,17 @@ def numbers(text: str) -> list[float]:
     return values
 
 
+def names(text: str) -> list[str]:
+    """Names between commas; one with a comma in it stands in quotation marks."""
+    found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
+    if not found or not all(found):
+        raise argparse.ArgumentTypeError(f"{text!r} holds an empty name")
+    for name in found:
+        if found.count(name) > 1:
+            raise argparse.ArgumentTypeError(f'{text!r} names "{name}" {found.count(name)} times')
+    return found
+
+
 def character(text: str) -> str:
     text = "\t" if text == "\\t" else text
     if len(text) != 1 or text in '"\r\n':
@@ -112,11 +124,37 @@ def add_tokenizer(parser: Parser, longest: int) -> None:
     )
 
 
+def add_labels(parser: Parser) -> None:
+    group = parser.add_argument_group("what is to be learnt", "classes, or numbers")
+    group.add_argument("--label-column", metavar="NAME", help="one class a text: names or integers")
+    group.add_argument(
+        "--label-separator",
+        metavar="S",
+        help="several classes a text: S separates the names in --label-column, which may be empty "
+        "(JSON: a list)",
+    )
+    group.add_argument(
+        "--label-columns",
+        type=names,
+        metavar="A,B,…",
+        help="several classes a text: columns of 0 and 1",
+    )
+    group.add_argument("--target-column", metavar="NAME", help="a number to be predicted")
+    group.add_argument("--target-columns", type=names, metavar="X,Y,…", help="several numbers")
+
+
 def add_text(commands) -> None:
-    parser = commands.add_parser("text", help="texts with a label each", prog="prepare.py text")
+    parser = commands.add_parser(
+        "text", help="texts, or pairs of texts, with classes or numbers", prog="prepare.py text"
+    )
     add_splits(parser, FILES["text"])
     parser.add_argument("--text-column", required=True, metavar="NAME")
-    parser.add_argument("--label-column", required=True, metavar="NAME", help="names or integers")
+    parser.add_argument(
+        "--pair-column",
+        metavar="NAME",
+        help="a second text, joined to the first as the tokenizer's template says",
+    )
+    add_labels(parser)
     add_tokenizer(parser, 128)
     parser.add_argument(
         "--separator", type=character, metavar="C", help="between fields (default: by suffix)"
@@ -144,6 +182,15 @@ def add_images(commands) -> None:
             "by 255 before, float inputs taken as they are. Stored as an attribute, for Thaw to "
             "apply; the inputs stay what they are",
         )
+    parser.add_argument(
+        "--task",
+        choices=("classification", "multi-label", "regression"),
+        help="what array labels are (default: integers or names classification, 0 and 1 of shape "
+        "[N, C] multi-label, real numbers [N] or [N, K] regression)",
+    )
+    parser.add_argument(
+        "--target-names", type=names, metavar="X,Y,…", help="of a regression's numbers"
+    )
     parser.add_argument(
         "--size", type=positive, metavar="N", help="folders: scale the shorter side to N, crop NxN"
     )

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageOps
 
+from preparation.array_labels import ArrayLabels
 from preparation.classes import Labels
 from preparation.dataset_file import SLAB_BYTES
 from preparation.errors import InputError, listing, note, reason
 from preparation.inputs import base_name
 from preparation.progress import Progress
+from preparation.tasks import CLASSIFICATION
 
 _SUFFIXES = {
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
@@ -35,7 +37,6 @@ class FolderImages:
     """
 
     dtype = np.dtype(np.uint8)
-    indices = False  # labels are names
 
     def __init__(self, root: str, size: int | None):
         self.name = root
@@ -43,7 +44,8 @@ class FolderImages:
         self._size = size
         self._hash = hashlib.sha256()
         self._bytes = 0
-        self._files, self.labels = self._find()
+        self._files, labels = self._find()
+        self.labels = ArrayLabels(CLASSIFICATION, "", labels, 0)
         self.count = len(self._files)
         self.shape = self._scan()
 

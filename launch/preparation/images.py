@@ -11,9 +11,20 @@ import h5py
 import numpy as np
 
 from preparation import array_images, classes
+from preparation.array_labels import ArrayLabels
 from preparation.dataset_file import ArrayWriter, DatasetFile
 from preparation.errors import InputError, require
 from preparation.progress import Progress, file_size, table
+from preparation.tasks import (
+    CLASSIFICATION,
+    MULTI_LABEL,
+    REGRESSION,
+    Resolved,
+    resolve_classes,
+    resolve_sets,
+    resolve_values,
+    write_labels,
+)
 
 
 class ImageSource(Protocol):
@@ -23,8 +34,7 @@ class ImageSource(Protocol):
     count: int
     shape: tuple[int, int, int]  # channels, height, width
     dtype: np.dtype  # uint8 or float32
-    labels: classes.Labels
-    indices: bool  # labels are numbers that count classes, not names
+    labels: ArrayLabels
 
     def slabs(self) -> Iterator[np.ndarray]:
         """All images in order, some N,C,H,W at a time; values fit `dtype`."""
@@ -39,31 +49,24 @@ def run(options: argparse.Namespace) -> None:
         channels, height, width = _common_shape(sources, options.rgb)
         normalization = _normalization(options, channels, sources)
         listed = classes.read_class_list(options.classes) if options.classes else None
-        names, labels = classes.resolve(
-            {split: source.labels for split, source in sources.items()},
-            listed,
-            indices=all(source.indices for source in sources.values()),
-        )
-        taken = None
-        if options.validation_fraction:
-            taken = classes.validation_rows(
-                labels["train"], options.validation_fraction, options.seed
-            )
+        task = _task(sources, listed, options.target_names)
+        taken = task.split_train(options.validation_fraction, options.seed)
         dtype = next(iter(sources.values())).dtype
         count = sum(source.count for source in sources.values())
-        file.check_space(count * channels * height * width * dtype.itemsize)
-        rows = []
+        pixels = count * channels * height * width * dtype.itemsize
+        file.check_space(pixels + sum(labels.bytes for labels in task.labels.values()))
         with Progress("writing images", count, "images") as progress:
             for split, source in sources.items():
                 masks = {split: np.ones(source.count, dtype=bool)}
                 if split == "train" and taken is not None:
                     masks = {"train": ~taken, "validation": taken}
                 shape = (channels, height, width)
-                _write(file, source, masks, labels[split], shape, progress)
-                rows += [_row(name, labels[split][mask]) for name, mask in masks.items()]
+                _write(file, source, masks, shape, progress)
+        for split, labels in task.labels.items():
+            write_labels(file, split, labels)
         attributes = {
             "kind": "images",
-            "classes": names,
+            **task.attributes,
             **normalization,
             "created_by": f"Thaw prepare.py images (h5py {h5py.__version__})",
             "sources": [
@@ -75,10 +78,11 @@ def run(options: argparse.Namespace) -> None:
         }
         size = file.commit(attributes)
     print(
-        f"{options.output}: images {channels}x{height}x{width} {dtype}, {len(names)} classes, "
+        f"{options.output}: images {channels}x{height}x{width} {dtype}, {task.summary}, "
         f"{file_size(size)}"
     )
-    print(table(["split", "images", "a class"], rows))
+    rows = [[split, f"{len(labels):,}", labels.summary] for split, labels in task.labels.items()]
+    print(table(["split", "images", "a class" if task.kind != REGRESSION else "range"], rows))
 
 
 def _open(spec: str, options: argparse.Namespace) -> ImageSource:
@@ -86,13 +90,15 @@ def _open(spec: str, options: argparse.Namespace) -> ImageSource:
         require("PIL")
         from preparation.folder_images import FolderImages  # the only one that needs Pillow
 
+        if options.task not in (None, CLASSIFICATION):
+            raise InputError(f"{spec}: folders of images are classes; --task is for arrays")
         return FolderImages(spec, options.size)
     if options.size:
         raise InputError(f"--size is for folders of image files, which {spec} is not")
     if spec.endswith(".npz") or ".npz:" in spec:
-        return array_images.open_npz(spec, options.layout)
+        return array_images.open_npz(spec, options.layout, options.task)
     if "," in spec:
-        return array_images.open_idx(spec, options.layout)
+        return array_images.open_idx(spec, options.layout, options.task)
     problem = "is" if os.path.exists(spec) else "does not exist, and is"
     raise InputError(
         f"{spec}: {problem} none of file.npz:IMAGES,LABELS, an IDX pair `images,labels`, or a "
@@ -120,12 +126,40 @@ def _common_shape(sources: dict[str, ImageSource], rgb: bool) -> tuple[int, int,
                 f"images differ: {sources[first].name} has type {sources[first].dtype}, "
                 f"{sources[split].name} {sources[split].dtype}"
             )
-        if sources[split].indices != sources[first].indices:
-            raise InputError(
-                f"labels differ: of {sources[first].name} and {sources[split].name}, one has "
-                "numbers and one names"
-            )
     return shape
+
+
+def _task(
+    sources: dict[str, ImageSource], listed: list[str] | None, targets: list[str] | None
+) -> Resolved:
+    """What is to be learnt, the same of all splits."""
+    (first, labels), *others = ((source.name, source.labels) for source in sources.values())
+    for name, other in others:
+        for what, one, two in (
+            ("kind of task", labels.task, other.task),
+            ("columns", labels.columns, other.columns),
+            ("kind", *("numbers" if part.indices else "names" for part in (labels, other))),
+        ):
+            if one != two:
+                raise InputError(f"labels differ in {what}: {first} has {one}, {name} {two}")
+    read = {split: source.labels.read for split, source in sources.items()}
+    if targets and labels.task != REGRESSION:
+        raise InputError(f"--target-names: labels of {first} are classes; --classes names those")
+    if labels.task == CLASSIFICATION:
+        return resolve_classes(read, listed, labels.indices)
+    names = listed if labels.task == MULTI_LABEL else targets
+    if names and len(names) != labels.columns:
+        flag = "--classes" if labels.task == MULTI_LABEL else "--target-names"
+        raise InputError(
+            f"{flag}: {len(names)} names for the {labels.columns} columns of labels in {first}"
+        )
+    if labels.task == MULTI_LABEL:
+        return resolve_sets(read, names or list(map(str, range(labels.columns))))
+    if listed:
+        raise InputError(f"--classes: labels of {first} are numbers, which have no classes")
+    name = labels.name or "target"
+    several = [f"{name}.{column}" for column in range(labels.columns)]
+    return resolve_values(read, names or (several if labels.columns > 1 else [name]))
 
 
 def _normalization(
@@ -154,7 +188,6 @@ def _write(
     file: DatasetFile,
     source: ImageSource,
     masks: dict[str, np.ndarray],
-    labels: np.ndarray,
     shape: tuple[int, int, int],
     progress: Progress,
 ) -> None:
@@ -164,7 +197,6 @@ def _write(
         count = int(np.count_nonzero(mask))
         name = np.dtype(source.dtype).newbyteorder("<").str
         writers[split] = file.array(split, "inputs", name, [count, *shape])
-        file.array(split, "labels", "<i8", [count]).append(labels[mask])
     start = 0
     for slab in source.slabs():
         if slab.shape[1] != shape[0]:
@@ -175,13 +207,6 @@ def _write(
             writers[split].append(slab if chosen.all() else slab[chosen])
         progress.add(len(slab))
         start = end
-
-
-def _row(split: str, labels: np.ndarray) -> list[str]:
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    low, high = counts.min(), counts.max()
-    return [split, f"{len(labels):,}", f"{low:,}" if low == high else f"{low:,} to {high:,}"]
 
 
 def _options(options: argparse.Namespace) -> dict:

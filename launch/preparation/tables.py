@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV and JSON lines: a text and a label each, in constant memory."""
+"""Rows of CSV, TSV and JSON lines: the fields of some columns, in constant memory."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 @dataclasses.dataclass
 class Columns:
-    """How to find a text and a label in a row."""
+    """How to find a row's texts and labels."""
 
-    text: str
-    label: str
+    texts: list[str]
+    labels: list[str]
+    may_be_empty: list[str] = dataclasses.field(default_factory=list)  # of labels
+    lists: bool = False  # whether JSON may have a list of names in the last of labels
     separator: str | None = None  # None: by the file's suffix
     quotes: bool = True  # whether "…" encloses a field of CSV and TSV
-    skip_empty: bool = False  # leave rows out whose text or label is empty, instead of an error
+    skip_empty: bool = False  # leave rows out with an empty field, instead of an error
 
 
 @dataclasses.dataclass
 class Row:
     line: int  # where the row starts, from 1
-    text: str
-    label: str
+    texts: list[str]
+    labels: list[str | list[str]]
 
 
 class Table:
@@ -57,29 +59,31 @@ class Table:
         return f"{self.path}:{row.line}"
 
     def rows(self) -> Iterator[Row]:
-        """Each row that has both text and label; raises InputError with file and line."""
+        """Each row that has all its texts and labels; raises InputError with file and line."""
         self.skipped = 0
         count = 0
         for row in self._json_rows() if self._json else self._separated_rows():
             count += 1
-            empty = [
-                column
-                for column, value in (
-                    (self._columns.text, row.text),
-                    (self._columns.label, row.label),
-                )
-                if not value or value.isspace()
-            ]
-            if not empty:
+            empty = self._empty(row)
+            if empty is None:
                 yield row
             elif self._columns.skip_empty:
                 self.skipped += 1
             else:
+                nulls = ", null or NaN" if self._json else ""
                 raise InputError(
-                    f'{self.where(row)}: "{empty[0]}" is empty (--skip-empty leaves such rows out)'
+                    f'{self.where(row)}: "{empty}" is empty{nulls} (--skip-empty leaves such rows out)'
                 )
         if count == self.skipped:
             raise InputError(f"{self.path}: has no rows" + (" left" if count else ""))
+
+    def _empty(self, row: Row) -> str | None:
+        """The first column that has nothing in this row."""
+        columns = self._columns
+        for name, value in zip([*columns.texts, *columns.labels], [*row.texts, *row.labels]):
+            if name not in columns.may_be_empty and (not value or value.isspace()):
+                return name
+        return None
 
     def _lines(self) -> Iterator[str]:
         """Decodes line by line, so that an error can name the line."""
@@ -111,17 +115,19 @@ class Table:
                     pass  # an empty line
                 elif not head:
                     head = [name.strip() for name in fields]
-                    text, label = (
-                        self._find(head, self._columns.text),
-                        self._find(head, self._columns.label),
-                    )
+                    texts = [self._find(head, name) for name in self._columns.texts]
+                    labels = [self._find(head, name) for name in self._columns.labels]
                 elif len(fields) != len(head):
                     raise InputError(
                         f"{self.path}:{start}: has {len(fields)} fields, the head has {len(head)} "
                         "(a text with a separator in it must stand in quotation marks)"
                     )
                 else:
-                    yield Row(start, fields[text], fields[label].strip())
+                    yield Row(
+                        start,
+                        [fields[index] for index in texts],
+                        [fields[index].strip() for index in labels],
+                    )
                 start = reader.line_num + 1
         except csv.Error as error:
             raise InputError(
@@ -152,8 +158,11 @@ class Table:
                 raise InputError(f"{where}: is not JSON: {error} (one object a line)") from error
             if not isinstance(row, dict):
                 raise InputError(f"{where}: is a JSON {_kind(row)}; one object a line is needed")
-            text = self._text(row, where)
-            yield Row(number, text, self._label(row, where))
+            yield Row(
+                number,
+                [self._text(row, name, where) for name in self._columns.texts],
+                [self._label(row, name, where) for name in self._columns.labels],
+            )
 
     def _field(self, row: dict, column: str, where: str):
         if column not in row:
@@ -162,16 +171,21 @@ class Table:
             )
         return row[column]
 
-    def _text(self, row: dict, where: str) -> str:
-        text = self._field(row, self._columns.text, where)
+    def _text(self, row: dict, column: str, where: str) -> str:
+        text = self._field(row, column, where)
         if text is None:
             return ""
         if not isinstance(text, str):
-            raise InputError(f'{where}: "{self._columns.text}" is a {_kind(text)}; text is needed')
+            raise InputError(f'{where}: "{column}" is a {_kind(text)}; text is needed')
         return _valid(text, where)
 
-    def _label(self, row: dict, where: str) -> str:
-        label = self._field(row, self._columns.label, where)
+    def _label(self, row: dict, column: str, where: str) -> str | list[str]:
+        label = self._field(row, column, where)
+        if isinstance(label, list) and self._columns.lists and column == self._columns.labels[-1]:
+            return [self._name(name, column, where) for name in label]
+        return self._name(label, column, where)
+
+    def _name(self, label, column: str, where: str) -> str:
         if label is None or label != label:  # NaN stands for a missing value
             return ""
         if isinstance(label, bool):
@@ -179,9 +193,9 @@ class Table:
         if isinstance(label, float) and label.is_integer():  # integers beside missing values
             return str(int(label))
         if not isinstance(label, (str, int, float)):
+            hint = "; --label-separator takes lists of names" if isinstance(label, list) else ""
             raise InputError(
-                f'{where}: "{self._columns.label}" is a {_kind(label)}; a name or a number is '
-                "needed"
+                f'{where}: "{column}" is a {_kind(label)}; a name or a number is needed{hint}'
             )
         return _valid(str(label), where).strip()
 

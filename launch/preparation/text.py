@@ -1,4 +1,4 @@
-"""`prepare.py text`: CSV, TSV or JSON lines with a text and a label column."""
+"""`prepare.py text`: CSV, TSV or JSON lines with texts and what is to be learnt of them."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ import h5py
 import numpy as np
 import tokenizers
 
-from preparation import classes
+from preparation import classes, label_columns
 from preparation.dataset_file import DatasetFile
 from preparation.errors import InputError, note
 from preparation.inputs import describe
+from preparation.label_columns import LabelColumns
 from preparation.progress import Progress
 from preparation.tables import Columns, Table
+from preparation.tasks import Resolved
 from preparation.tokens import Sample, Tokenizer, write_text_file
 
 
 def run(options: argparse.Namespace) -> None:
     """Goes through the tables twice: first all labels (and all mistakes), then the tokens."""
+    wanted = label_columns.of_options(options)
     columns = Columns(
-        options.text_column,
-        options.label_column,
+        [options.text_column, *([options.pair_column] if options.pair_column else [])],
+        wanted.columns,
+        wanted.may_be_empty,
+        wanted.lists,
         options.separator,
         not options.no_quotes,
         options.skip_empty,
     )
     tables = {split: Table(path, columns) for split, path in options.splits.items()}
-    tokenizer = Tokenizer(options.tokenizer, options.max_tokens)
+    tokenizer = Tokenizer(options.tokenizer, options.max_tokens, bool(options.pair_column))
     listed = classes.read_class_list(options.classes) if options.classes else None
     with DatasetFile(options.output, options.force) as file:
-        read = {split: _read_labels(table) for split, table in tables.items()}
-        names, labels = classes.resolve(read, listed)
-        taken = None
-        if options.validation_fraction:
-            taken = classes.validation_rows(
-                labels["train"], options.validation_fraction, options.seed
-            )
-            whole = labels.pop("train")
-            labels = {"train": whole[~taken], "validation": whole[taken], **labels}
+        read = {split: _read_labels(table, wanted) for split, table in tables.items()}
+        task = wanted.resolve(read, listed)
+        taken = task.split_train(options.validation_fraction, options.seed)
         attributes = {
-            "classes": names,
             "created_by": f"Thaw prepare.py text (h5py {h5py.__version__}, "
             f"tokenizers {tokenizers.__version__})",
             "sources": [
@@ -49,16 +47,15 @@ def run(options: argparse.Namespace) -> None:
             ],
             "options": _options(options),
         }
-        write_text_file(
-            file, options.output, tokenizer, _samples(tables, taken, labels), labels, attributes
-        )
+        samples = _samples(tables, taken, task)
+        write_text_file(file, options.output, tokenizer, samples, task, attributes)
 
 
-def _read_labels(table: Table) -> classes.Labels:
-    labels = classes.Labels()
+def _read_labels(table: Table, wanted: LabelColumns):
+    labels = wanted.start()
     with Progress(f"reading {table.path}", unit="rows") as progress:
         for row in table.rows():
-            labels.add(row.label, lambda row=row: table.where(row))
+            wanted.add(labels, row, lambda row=row: table.where(row))
             progress.add(1)
     if table.skipped:
         note(f"{table.path}: {table.skipped:,} rows without text or label left out")
@@ -66,26 +63,27 @@ def _read_labels(table: Table) -> classes.Labels:
 
 
 def _samples(
-    tables: dict[str, Table], taken: np.ndarray | None, labels: dict[str, np.ndarray]
+    tables: dict[str, Table], taken: np.ndarray | None, task: Resolved
 ) -> Iterator[Sample]:
     """The second pass: train's rows that are `taken` go to validation."""
     for split, table in tables.items():
-        expected = len(taken) if split == "train" and taken is not None else len(labels[split])
+        parted = split == "train" and taken is not None
+        expected = len(taken) if parted else len(task.labels[split])
         number = 0
         for number, row in enumerate(table.rows(), 1):
             if number > expected:
                 break
-            goes_to = split
-            if split == "train" and taken is not None and taken[number - 1]:
-                goes_to = "validation"
-            yield Sample(goes_to, row.text, table.where(row))
+            goes_to = "validation" if parted and taken[number - 1] else split
+            yield Sample(goes_to, row.texts, table.where(row))
         if number != expected:
             raise InputError(f"{table.path}: changed while it was read")
 
 
 def _options(options: argparse.Namespace) -> dict:
     """What, besides the sources, decided the content."""
-    kept = {"text_column": options.text_column, "label_column": options.label_column}
+    columns = ("text_column", "pair_column", "label_column", "label_columns", "label_separator",
+               "target_column", "target_columns")  # fmt: skip
+    kept = {name: getattr(options, name) for name in columns if getattr(options, name)}
     if options.validation_fraction:
         kept |= {"validation_fraction": options.validation_fraction, "seed": options.seed}
     if options.skip_empty:

@@ -12,39 +12,57 @@ import numpy as np
 import tokenizers
 
 from preparation.dataset_file import SLAB_BYTES, DatasetFile
-from preparation.errors import InputError, reason
+from preparation.errors import InputError, note, reason
 from preparation.inputs import check_readable, describe
 from preparation.progress import Progress, file_size, table
+from preparation.tasks import Dense, Flags, Resolved, write_labels
 
 # One call of the tokenizer. Small enough for Ctrl-C and for texts of megabytes.
 _BATCH_TEXTS = 1024
 _BATCH_CHARACTERS = 4 << 20
 
+_LARGEST_TYPE = 127  # `types` is int8
+
 
 @dataclasses.dataclass
 class Sample:
-    """A text on its way into a split."""
+    """A text, or a pair of texts, on its way into a split."""
 
     split: str
-    text: str
+    texts: list[str]
     where: str  # to be named in an error
 
 
-class Tokenizer:
-    """A tokenizer.json with truncation to `longest` tokens (special ones kept) and no padding."""
+@dataclasses.dataclass
+class Tokens:
+    """What the tokenizer made of a sample."""
 
-    def __init__(self, path: str, longest: int):
+    ids: list[int]
+    types: list[int]  # of pairs, a token: which of the two texts it is from, as the template says
+    cut: bool
+
+
+class Tokenizer:
+    """A tokenizer.json with truncation to `longest` tokens (special ones kept) and no padding.
+
+    `pairs`: samples are two texts, joined as the file's template says; the longer is cut first.
+    """
+
+    def __init__(self, path: str, longest: int, pairs: bool = False):
         check_readable(path)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(path)
         except Exception as error:  # the library raises plain Exception
             raise InputError(f"{path}: is no tokenizer.json: {reason(error)}") from error
-        special = self._tokenizer.num_special_tokens_to_add(False)
+        self.pairs = pairs
+        special = self._tokenizer.num_special_tokens_to_add(pairs)
         if longest <= special:  # the library would silently not truncate at all
             raise InputError(
                 f"--max-tokens {longest}: leaves no room for text, since this tokenizer adds "
                 f"{special} special tokens"
             )
+        if pairs and not special:
+            note(f"{path}: joins two texts with nothing between them")
         # What the file itself says about both is for its first user's model (MiniLM's: pad to 128).
         truncation = self._tokenizer.truncation or {}
         self._tokenizer.no_padding()
@@ -59,14 +77,22 @@ class Tokenizer:
             "vocabulary_size": self._tokenizer.get_vocab_size(),
         }
 
-    def encode(self, samples: list[Sample]) -> Iterator[tuple[Sample, list[int], bool]]:
-        """Each sample with its token ids and whether it was cut."""
-        encodings = self._encode([sample.text for sample in samples])
+    def encode(self, samples: list[Sample]) -> Iterator[tuple[Sample, Tokens]]:
+        """Each sample with its tokens."""
+        encodings = self._encode(
+            [tuple(sample.texts) if self.pairs else sample.texts[0] for sample in samples]
+        )
         for sample, encoding in zip(samples, encodings):
             ids = encoding.ids
             if not ids:
                 raise InputError(f"{sample.where}: the tokenizer makes no token of this text")
-            yield sample, ids, bool(encoding.overflowing)
+            types = encoding.type_ids if self.pairs else []
+            if types and not 0 <= max(types) <= _LARGEST_TYPE:
+                raise InputError(
+                    f"{sample.where}: the tokenizer gives a token the type {max(types)}; 0 to "
+                    f"{_LARGEST_TYPE} can be kept"
+                )
+            yield sample, Tokens(ids, types, bool(encoding.overflowing))
 
 
 class TokenSplit:
@@ -75,32 +101,38 @@ class TokenSplit:
     A contiguous dataset needs its size when it is made, and tokens need not fit into memory.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, pairs: bool):
         self._spool = tempfile.TemporaryFile(dir=folder)
+        self._types = tempfile.TemporaryFile(dir=folder) if pairs else None
         self._lengths = array("i")
         self._cut = 0
 
-    def append(self, ids: list[int], cut: bool) -> None:
-        self._spool.write(array("i", ids))
-        self._lengths.append(len(ids))
-        self._cut += cut
+    def append(self, tokens: Tokens) -> None:
+        self._spool.write(array("i", tokens.ids))
+        if self._types:
+            self._types.write(bytes(tokens.types))
+        self._lengths.append(len(tokens.ids))
+        self._cut += tokens.cut
 
     @property
     def bytes(self) -> int:
         """What `write` will take on disk."""
-        return 4 * self._tokens() + 16 * len(self._lengths)
+        return (5 if self._types else 4) * self._tokens() + 8 * len(self._lengths)
 
-    def write(self, file: DatasetFile, split: str, labels: np.ndarray) -> None:
-        """Moves everything into `file`: `tokens`, `offsets` and `labels` of `split`."""
-        tokens = file.array(split, "tokens", "<i4", [self._tokens()])
-        self._spool.seek(0)
-        while block := self._spool.read(SLAB_BYTES):
-            tokens.append(np.frombuffer(block, dtype=np.int32))
-        self._spool.close()
+    def write(self, file: DatasetFile, split: str, labels: Dense | Flags) -> None:
+        """Moves everything into `file`: `tokens`, `types` of pairs, `offsets` and `labels`."""
+        for name, spool, dtype in (("tokens", self._spool, "<i4"), ("types", self._types, "|i1")):
+            if not spool:
+                continue
+            array = file.array(split, name, dtype, [self._tokens()])
+            spool.seek(0)
+            while block := spool.read(SLAB_BYTES):
+                array.append(np.frombuffer(block, dtype=dtype))
+            spool.close()
         offsets = np.zeros(len(self._lengths) + 1, dtype=np.int64)
         np.cumsum(self._lengths, out=offsets[1:])
         file.array(split, "offsets", "<i8", [len(offsets)]).append(offsets)
-        file.array(split, "labels", "<i8", [len(self._lengths)]).append(labels)
+        write_labels(file, split, labels)
 
     def summary(self) -> list[str]:
         """Columns of the closing table: samples, tokens, median, longest, truncated."""
@@ -122,11 +154,11 @@ def tokenize(
 ) -> dict[str, TokenSplit]:
     """Tokenizes all samples, a batch at a time, into one spool a split in `folder`."""
     try:
-        spools = {split: TokenSplit(folder) for split in splits}
+        spools = {split: TokenSplit(folder, tokenizer.pairs) for split in splits}
         with Progress("tokenizing", total) as progress:
             for batch in _batches(samples):
-                for sample, ids, cut in tokenizer.encode(batch):
-                    spools[sample.split].append(ids, cut)
+                for sample, tokens in tokenizer.encode(batch):
+                    spools[sample.split].append(tokens)
                 progress.add(len(batch))
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {reason(error)}") from error
@@ -138,20 +170,23 @@ def write_text_file(
     output: str,
     tokenizer: Tokenizer,
     samples: Iterable[Sample],
-    labels: dict[str, np.ndarray],
+    task: Resolved,
     attributes: dict,
 ) -> None:
     """Tokenizes `samples`, whose labels per split are known in their order, into `file`; commits
     it and prints what it holds."""
+    labels = task.labels
     total = sum(len(values) for values in labels.values())
     spools = tokenize(tokenizer, samples, list(labels), total, file.folder)
-    file.check_space(sum(spool.bytes for spool in spools.values()))
+    held = [*spools.values(), *labels.values()]
+    file.check_space(sum(array.bytes for array in held))
     rows = []
     for split, spool in spools.items():
         rows.append([split, *spool.summary()])
         spool.write(file, split, labels[split])
-    size = file.commit({"kind": "text", **attributes, **tokenizer.attributes})
-    print(f"{output}: text, {len(attributes['classes'])} classes, {file_size(size)}")
+    size = file.commit({"kind": "text", **task.attributes, **attributes, **tokenizer.attributes})
+    what = "text pairs" if tokenizer.pairs else "text"
+    print(f"{output}: {what}, {task.summary}, {file_size(size)}")
     print(table(["split", "samples", "tokens", "median", "longest", "truncated"], rows))
 
 
@@ -159,10 +194,10 @@ def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     samples = iter(samples)
     while first := next(samples, None):
         batch = [first]
-        characters = len(first.text)
+        characters = sum(map(len, first.texts))
         for sample in itertools.islice(samples, _BATCH_TEXTS - 1):
             batch.append(sample)
-            characters += len(sample.text)
+            characters += sum(map(len, sample.texts))
             if characters > _BATCH_CHARACTERS:
                 break
         yield batch

@@ -20,6 +20,7 @@ from preparation.dataset_file import DatasetFile
 from preparation.errors import InputError, note
 from preparation.inputs import describe, open_input
 from preparation.progress import Progress
+from preparation.tasks import CLASSIFICATION, Dense, Resolved
 from preparation.tokens import Sample, Tokenizer, write_text_file
 
 # Names of the lexicographer files by their number, fixed by lexnames(5WN); the dictionary files
@@ -83,19 +84,19 @@ def run(options: argparse.Namespace) -> None:
             split: np.array([g.label for g in glosses if g.split == split], dtype=np.int64)
             for split in ("train", "validation", "test")
         }
+        task = Resolved(CLASSIFICATION, {s: Dense(held) for s, held in labels.items()}, CLASSES)
         absent = len(CLASSES) - len(np.unique(labels["train"]))
         if absent:
             note(f"{absent} of {len(CLASSES)} classes have no sample in train")
         limits = {"limit": options.limit, "limit_validation": options.limit_validation}
         attributes = {
-            "classes": CLASSES,
             "created_by": f"Thaw prepare.py wordnet (h5py {h5py.__version__}, "
             f"tokenizers {tokenizers.__version__})",
             "sources": [describe(path) for path in paths.values()],
             "options": {name: value for name, value in limits.items() if value},
         }
-        samples = (Sample(gloss.split, gloss.text, gloss.where) for gloss in glosses)
-        write_text_file(file, options.output, tokenizer, samples, labels, attributes)
+        samples = (Sample(gloss.split, [gloss.text], gloss.where) for gloss in glosses)
+        write_text_file(file, options.output, tokenizer, samples, task, attributes)
 
 
 def _all(paths: dict[str, str]) -> Iterator[Gloss]:

@@ -87,7 +87,7 @@ class ArrayTest(PrepareTest):
             for image, label in zip(whole[split]["inputs"], whole[split]["labels"]):
                 self.assertEqual(y[np.argmax((x == image).all(axis=(1, 2, 3)))], label)
         whole.close()
-        arrays = importlib.import_module("preparation.array_images")
+        arrays = importlib.import_module("preparation.raw_arrays")
         with mock.patch.object(arrays, "SLAB_BYTES", 7 * 3 * 8 * 8):
             parts = self.succeed("images", "--train", f"{path}:x,y", "--validation-fraction", 0.2)
         self.assertEqual({split: parts[split].attrs["fingerprint"] for split in parts}, expected)
@@ -105,6 +105,80 @@ class ArrayTest(PrepareTest):
         file = self.succeed("images", "--train", f"{path}:x,y")
         self.assertEqual(file.attrs["classes"].tolist(), ["cat", "dog", "owl"])
         self.assertEqual(file["train/labels"][:].tolist(), [2, 0, 2, 1])
+
+    def test_several_classes_a_sample(self):
+        x = pixels(4, 3, 4, 4)
+        flags = np.array([[1, 0, 0], [0, 0, 0], [1, 0, 1], [1, 1, 1]], np.uint8)
+        wrong = flags.copy()
+        wrong[2, 1] = 2
+        path = self.npz(
+            x=x, flags=flags, truth=flags.astype(bool), wide=flags.astype(np.int64), wrong=wrong,
+            real=flags.astype("f4"), two=flags[:, :2], one_hot=np.eye(4, dtype=np.uint8),
+            whole=np.arange(4), words=np.array([["a", "b"]] * 4),
+        )  # fmt: skip
+        images = ["images", "--train"]
+        for spec in (["flags"], ["truth"], ["wide", "--task", "multi-label"],
+                     ["real", "--task", "multi-label"]):  # fmt: skip
+            file = self.succeed(*images, f"{path}:x,{spec[0]}", *spec[1:])
+            self.assertEqual(file["train/labels"].dtype, np.dtype("u1"))
+            self.assertEqual(file["train/labels"][:].tolist(), flags.tolist())
+            self.assertEqual(file.attrs["task"], "multi-label")
+            self.assertEqual(file.attrs["classes"].tolist(), ["0", "1", "2"])
+            self.assertIn("train: 1 of 4 samples have none of the classes", self.stderr)
+            file.close()
+        names = self.write("classes.txt", "red\nround\nsoft\n")
+        file = self.succeed(*images, f"{path}:x,flags", "--classes", names)
+        self.assertEqual(file.attrs["classes"].tolist(), ["red", "round", "soft"])
+        file.close()
+        self.succeed(*images, f"{path}:x,one_hot").close()
+        self.assertIn(".argmax(1)", self.stderr)
+        self.fail_with(":wrong[2,1]: 2 is neither 0 nor 1", *images, f"{path}:x,wrong")
+        self.fail_with("--classes: 3 names for the 2 columns", *images, f"{path}:x,two",
+                       "--classes", names)  # fmt: skip
+        self.fail_with("labels differ in columns", *images, f"{path}:x,two", "--test",
+                       f"{path}:x,flags")  # fmt: skip
+        self.fail_with("labels differ in kind of task", *images, f"{path}:x,flags", "--test",
+                       f"{path}:x,whole")  # fmt: skip
+        self.fail_with("multi-label wants a column of 0 and 1 a class", *images,
+                       f"{path}:x,whole", "--task", "multi-label")  # fmt: skip
+        self.fail_with("wants one class each", *images, f"{path}:x,flags", "--task",
+                       "classification")  # fmt: skip
+
+    def test_values(self):
+        x = pixels(3, 3, 4, 4)
+        y = np.array([0.5, -1.25, 3e38])
+        bad = np.array([[0.5, 1], [2, np.nan], [1, 1]])
+        path = self.npz(
+            x=x, y=y, column=y[:, None].astype("f4"), whole=np.array([3, 1, 2], np.uint8),
+            several=np.stack([y, y / 2], 1), bad=bad, huge=y * 10, floats=np.array([1.0, 0, 1]),
+            words=np.array(["a", "b", "c"]),
+        )  # fmt: skip
+        images = ["images", "--train"]
+        for name in ("y", "column"):
+            file = self.succeed(*images, f"{path}:x,{name}")
+            self.assertEqual(file["train/labels"].dtype, np.dtype("<f4"))
+            np.testing.assert_array_equal(file["train/labels"], y.astype(np.float32))
+            self.assertEqual(file.attrs["task"], "regression")
+            self.assertEqual(file.attrs["targets"].tolist(), [name])
+            self.assertNotIn("classes", file.attrs)
+            file.close()
+        file = self.succeed(*images, f"{path}:x,several", "--target-names", "age,weight")
+        np.testing.assert_array_equal(file["train/labels"], np.stack([y, y / 2], 1).astype("f4"))
+        self.assertEqual(file.attrs["targets"].tolist(), ["age", "weight"])
+        file.close()
+        file = self.succeed(*images, f"{path}:x,whole", "--task", "regression")
+        self.assertEqual(file["train/labels"][:].tolist(), [3.0, 1.0, 2.0])
+        file.close()
+        self.succeed(*images, f"{path}:x,floats").close()
+        self.assertIn("all are whole numbers, taken as values", self.stderr)
+        self.fail_with(":bad[1,1]: nan is no finite float32", *images, f"{path}:x,bad")
+        self.fail_with(":huge[2]: 3e+39 is no finite float32", *images, f"{path}:x,huge")
+        self.fail_with("--target-names: 1 names for the 2 columns", *images, f"{path}:x,several",
+                       "--target-names", "age")  # fmt: skip
+        self.fail_with("a regression wants numbers", *images, f"{path}:x,words", "--task",
+                       "regression")  # fmt: skip
+        self.fail_with("classes are integers or names", *images, f"{path}:x,y", "--task",
+                       "classification")  # fmt: skip
 
     def test_idx(self):
         x, y = pixels(6, 5, 4), np.arange(6, dtype=np.uint8) % 3
@@ -144,7 +218,7 @@ class ArrayTest(PrepareTest):
         flat = x.reshape(6, -1)
         path = self.npz(
             x=x, y=y, bad=bad, infinite=infinite, flat=flat, five=y[:5], negative=y - 1,
-            real=y / 2, pairs=np.stack([y, y], 1), both=pixels(6, 3, 4, 3), many=pixels(6, 9, 4, 5),
+            pairs=np.stack([y, y], 1), both=pixels(6, 3, 4, 3), many=pixels(6, 9, 4, 5),
             objects=np.array([None] * 6), none=x[:0], empty=y[:0], complex=x.astype(complex),
         )  # fmt: skip
         cases = [
@@ -159,7 +233,6 @@ class ArrayTest(PrepareTest):
             (":both,y", "cannot tell channels in shape [6, 3, 4, 3]; give --layout"),
             (":many,y", "give --layout"),
             (":x,negative", ":negative[0]: label -1 is no index of a class: they count from 0"),
-            (":x,real", "has type float64; labels are integers or names"),
             (":x,pairs", "has shape [6, 2]; labels are one number"),
             (":objects,y", "holds Python objects"),
             (":complex,y", "has type complex128; numbers are needed"),
@@ -168,7 +241,7 @@ class ArrayTest(PrepareTest):
         for spec, message in cases:
             with self.subTest(spec):
                 self.fail_with(message, "images", "--train", path + spec)
-        arrays = importlib.import_module("preparation.array_images")
+        arrays = importlib.import_module("preparation.raw_arrays")
         with mock.patch.object(arrays, "SLAB_BYTES", 2 * bad[0].nbytes):
             self.fail_with(":bad[5,2,3,1]: 300", "images", "--train", f"{path}:bad,y")
         broken = self.write("broken.npz", "PK\3\4 no")
@@ -191,7 +264,7 @@ class ArrayTest(PrepareTest):
         self.fail_with("has 3x4x4 (channels, height, width)", *train, f"{path}:small,y")
         self.fail_with("--rgb makes three channels of one", *train, f"{path}:grey,y")
         self.fail_with("has type uint8", *train, f"{path}:real,y")
-        self.fail_with("one has numbers and one names", *train, f"{path}:a,names")
+        self.fail_with("labels differ in kind", *train, f"{path}:a,names")
         self.fail_with(':more[1]: class "2" (2 samples) in test', *train, f"{path}:a,more")
         self.assertEqual(self.succeed(*train, f"{path}:grey,y", "--rgb")["test/inputs"].shape[1], 3)
 
