@@ -111,6 +111,7 @@ ExitStatus compare(const std::vector<std::string>& command_line) {
 }  // namespace
 
 int run_compare(std::vector<std::string> arguments) {
+  let_root_start_mpirun();
   return run_alone([&] { return compare(arguments); });
 }
 

@@ -26,7 +26,8 @@ constexpr const char* kHelp =
     "  --restarts R   starts the job again, up to R times, where a rank has died or it failed; it\n"
     "                 goes on from its newest checkpoint. Waits 1, 2, 4, ... s before, and gives\n"
     "                 up after two restarts that brought no newer checkpoint. Default: 0\n"
-    "Everything else before -- is handed to mpirun. THAW_MPIEXEC names another mpirun.\n";
+    "Everything else before -- is handed to mpirun. THAW_MPIEXEC names another mpirun. Started by\n"
+    "root, as in most containers, it tells Open MPI that this is allowed.\n";
 
 /// The run folder of what is to be started, where that is a training.
 std::optional<std::filesystem::path> checkpoints_of(const std::vector<std::string>& subcommand) {
@@ -92,6 +93,7 @@ int launch(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int run_launch(std::vector<std::string> arguments) {
+  let_root_start_mpirun();
   int status = 0;
   const int failed = run_alone([&] {
     status = launch(arguments);

@@ -18,7 +18,7 @@ import sys
 # `python -P` and safe paths leave the script's folder out.
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-from preparation.errors import InputError, require  # noqa: E402
+from preparation.errors import InputError, require, use_project_python  # noqa: E402
 
 MODULES = {
     "text": ["numpy", "h5py", "tokenizers"],
@@ -254,6 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
             signal.signal(number, stop)
     try:
         options = parse(arguments)
+        if arguments is None:  # what runs is this script, not a caller's program
+            use_project_python(*MODULES[options.command])
         require(*MODULES[options.command])
         importlib.import_module(f"preparation.{options.command}").run(options)
     except InputError as error:

@@ -232,6 +232,7 @@ ExitStatus scale(const std::vector<std::string>& command_line) {
 }  // namespace
 
 int run_scale(std::vector<std::string> arguments) {
+  let_root_start_mpirun();
   return run_alone([&] { return scale(arguments); });
 }
 

@@ -1,5 +1,7 @@
 #include "launch/job/job.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -51,6 +53,13 @@ int report(const std::function<ExitStatus()>& body) {
 }
 
 }  // namespace
+
+void let_root_start_mpirun() {
+  if (geteuid() != 0) return;
+  for (const char* variable : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"}) {
+    setenv(variable, "1", /*replace=*/0);
+  }
+}
 
 Launcher find_launcher() {
   if (!under_launcher()) {

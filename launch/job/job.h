@@ -15,6 +15,11 @@ enum class Launcher {
   kSrun,    ///< sends SIGTERM ahead of a job's end, with time to save
 };
 
+/// Open MPI's mpirun refuses root, who in a container is mostly the only user, unless two variables
+/// of its environment say otherwise. Who runs `thaw launch`, `compare` or `scale` as root has
+/// decided: sets both, for the processes that this one starts. Does nothing for other users.
+void let_root_start_mpirun();
+
 /// To be asked before MPI is initialised, which leaves traces of its own in the environment.
 Launcher find_launcher();
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
+import os
 import sys
 from collections.abc import Iterable
 
@@ -18,6 +20,19 @@ class InputError(Exception):
 def note(message: str) -> None:
     """Tells the user something that is not an error."""
     print(f"prepare.py: note: {message}", file=sys.stderr)
+
+
+def use_project_python(*modules: str) -> None:
+    """Where this Python lacks one of `modules`, starts the program anew under that of the project's
+    .venv, if set-up has made one: so that `launch/prepare.py` works from a plain shell."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    environment = os.path.join(os.path.dirname(os.path.dirname(here)), ".venv")
+    python = os.path.join(environment, "bin", "python3")
+    inside = os.path.realpath(sys.prefix) == os.path.realpath(environment)
+    if inside or not os.access(python, os.X_OK):
+        return
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        os.execv(python, [python, *sys.argv])
 
 
 def require(*modules: str) -> None:

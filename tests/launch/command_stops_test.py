@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import unittest
+from unittest import mock
 
 from command_fixture import MPIEXEC, THAW, CommandTest, is_running, require
 
@@ -197,6 +198,14 @@ class Launched(StopTest):
             done = self.thaw("launch", *arguments, status=2)
             self.assertIn(part, done.stderr)
             self.assertNotIn("restart 1", done.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "not root")
+    def test_root_need_not_ask_open_mpi_for_permission(self):
+        with mock.patch.dict(os.environ):
+            for name in [name for name in os.environ if name.startswith("OMPI_ALLOW_RUN_AS_ROOT")]:
+                del os.environ[name]
+            self.thaw("launch", "-n", "2", "--oversubscribe", "--", "train", self.config, *OPTIONS)
+        self.assertEqual(self.summary("run")["ranks"], 2)
 
     def test_it_gives_up_where_nothing_goes_forward(self):
         begin = time.monotonic()

@@ -1,17 +1,20 @@
 """prepare.py text, and what all its subcommands do with their output file."""
 
+import glob
 import gzip
 import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import unittest
+import venv
 
-from prepare_fixture import DATA, SCRIPT, WORDS, PrepareTest, ids, main, np, sequences
+from prepare_fixture import DATA, ROOT, SCRIPT, WORDS, PrepareTest, ids, main, np, sequences
 
 COLUMNS = ["--text-column", "text", "--label-column", "label"]
 
@@ -316,6 +319,29 @@ class TextTest(PrepareTest):
         )
         self.assertEqual(helped.returncode, 0)
         self.assertIn("--validation-fraction", helped.stdout)
+
+    def test_finds_the_projects_environment(self):
+        """A Python without the modules hands over to the one in .venv; which tells if it lacks them."""
+        shutil.copytree(
+            os.path.join(ROOT, "launch", "preparation"), self.path("project/launch/preparation")
+        )
+        shutil.copy(SCRIPT, self.path("project/launch"))
+        venv.create(self.path("project/.venv"), symlinks=True)
+        table = self.write("train.csv", "text,label\nthe card,a\nmy money,b\n")
+        command = [
+            *(sys.executable, "-S", self.path("project/launch/prepare.py")),  # -S: no packages
+            *self.text("--train", table),
+            *("--output", self.output),
+        ]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("project/.venv/bin/python3 -m pip install numpy", done.stderr)
+        packages = os.path.dirname(os.path.dirname(np.__file__))
+        (site,) = glob.glob(self.path("project/.venv/lib/python3*/site-packages"))
+        self.write(os.path.join(site, "packages.pth"), packages + "\n")
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(os.path.isfile(self.output))
 
     @unittest.skipUnless(os.path.isdir(os.path.join(DATA, "banking77")), "no THAW_TEST_DATA")
     def test_banking77(self):
