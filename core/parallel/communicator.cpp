@@ -18,7 +18,7 @@ class DoneSum final : public Work {
 }  // namespace
 
 std::unique_ptr<Work> Communicator::start_all_reduce(at::Tensor tensor) {
-  sum(tensor);
+  all_reduce(tensor);
   return std::make_unique<DoneSum>();
 }
 
