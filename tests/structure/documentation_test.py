@@ -4,7 +4,7 @@ the reading path too; and each check is shown to find what it is for.
     tests/structure/documentation_test.py --write    writes the options' table of configs/README.md
 
 THAW_COMMAND names the program (default: build/thaw). Without one, sub-commands are known from
-launch/subcommand.cpp, and options are not checked.
+subcommand.cpp, and options are not checked.
 """
 
 import os
@@ -31,7 +31,8 @@ def has_command() -> bool:
 
 def subcommands() -> dict:
     """Sub-command -> its flags; no flags where there is no program to ask."""
-    names = re.findall(r'\{"([a-z-]+)",', read("launch/subcommand.cpp"))
+    (table,) = tracked("/subcommand.cpp")
+    names = re.findall(r'\{"([a-z-]+)",', read(table))
     if not has_command():
         return {name: set() for name in names}
     return {
