@@ -5,20 +5,21 @@ Its parts are in launch/preparation/. A mistake in the input ends it with one li
 error and status 2, and leaves no file behind; so does an interruption, with the signal's status.
 """
 
-from __future__ import annotations
+# This file alone is read by whatever Python starts it, so it keeps to what old ones understand;
+# the rest runs in one that has the modules, which may be the project's own.
 
-import argparse
-import csv
 import importlib
-import math
 import os
 import signal
 import sys
 
-# `python -P` and safe paths leave the script's folder out.
-sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+HERE = os.path.dirname(os.path.realpath(__file__))
+OWN_ENVIRONMENT = os.path.join(os.path.dirname(HERE), ".venv")
+OLDEST_PYTHON = (3, 10)
+STARTED = "THAW_PREPARE_STARTED"  # in the environment of a Python that this file started
 
-from preparation.errors import InputError, require, use_project_python  # noqa: E402
+# `python -P` and safe paths leave the script's folder out.
+sys.path.insert(0, HERE)
 
 MODULES = {
     "text": ["numpy", "h5py", "tokenizers"],
@@ -26,247 +27,81 @@ MODULES = {
     "images": ["numpy", "h5py"],  # and Pillow, for folders only
 }
 
-DESCRIPTION = """\
-Makes the HDF5 dataset files that Thaw trains on.
 
-  prepare.py text    --train train.csv --test test.csv --text-column text --label-column category \\
-                     --tokenizer tokenizer.json --max-tokens 32 --output out.h5
-  prepare.py images  --train cifar.npz:x_train,y_train --test cifar.npz:x_test,y_test \\
-                     --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --output out.h5
-  prepare.py wordnet --tokenizer tokenizer.json --output wordnet.h5
-"""
-
-FILES = {
-    "text": "CSV, TSV or JSON lines, by suffix (.csv .tsv .jsonl .ndjson .json, each also .gz)",
-    "images": "file.npz:IMAGES,LABELS naming its two arrays, an IDX pair IMAGES,LABELS (plain or "
-    "gzip), or a folder with a folder of image files for each class",
-}
+def start_own_python():
+    """Goes on in the project's .venv, if there is one that is not running already."""
+    python = os.path.join(OWN_ENVIRONMENT, "bin", "python3")
+    running = os.path.realpath(sys.prefix) == os.path.realpath(OWN_ENVIRONMENT)
+    if running or STARTED in os.environ or not os.access(python, os.X_OK):
+        return
+    environment = dict(os.environ)
+    environment[STARTED] = "1"
+    try:
+        os.execve(python, [python, os.path.abspath(__file__)] + sys.argv[1:], environment)
+    except OSError:  # a .venv that was moved or is of another machine: go on as without one
+        pass
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, like every other error."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value
-
-
-def fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def numbers(text: str) -> list[float]:
-    values = [float(value) for value in text.split(",")]
-    if not all(map(math.isfinite, values)):
-        raise argparse.ArgumentTypeError(f"{text} holds a number that is not finite")
-    return values
-
-
-def names(text: str) -> list[str]:
-    """Names between commas; one with a comma in it stands in quotation marks."""
-    found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not found or not all(found):
-        raise argparse.ArgumentTypeError(f"{text!r} holds an empty name")
-    for name in found:
-        if found.count(name) > 1:
-            raise argparse.ArgumentTypeError(f'{text!r} names "{name}" {found.count(name)} times')
-    return found
-
-
-def character(text: str) -> str:
-    text = "\t" if text == "\\t" else text
-    if len(text) != 1 or text in '"\r\n':
-        raise argparse.ArgumentTypeError(f"{text!r} is not one character that can separate fields")
-    return text
-
-
-def add_output(parser: Parser) -> None:
-    parser.add_argument("--output", required=True, metavar="OUT.h5", help="the file to make")
-    parser.add_argument("--force", action="store_true", help="replace OUT.h5 if it exists")
-
-
-def add_splits(parser: Parser, files: str) -> None:
-    group = parser.add_argument_group("splits", f"at least one; F: {files}")
-    for split in ("train", "validation", "test"):
-        group.add_argument(f"--{split}", metavar="F", help=f"source of the {split} split")
-    group.add_argument(
-        "--validation-fraction",
-        type=fraction,
-        metavar="X",
-        help="take this share of train as validation, at random and of each class alike",
-    )
-    group.add_argument("--seed", type=int, default=0, help="of that choice (default: %(default)s)")
-    group.add_argument(
-        "--classes",
-        metavar="FILE",
-        help="class names in the order of their indices, one a line (default: the names that occur "
-        "in train, sorted; numbers numerically)",
-    )
-
-
-def add_tokenizer(parser: Parser, longest: int) -> None:
-    parser.add_argument("--tokenizer", required=True, metavar="tokenizer.json")
-    parser.add_argument(
-        "--max-tokens",
-        type=positive,
-        default=longest,
-        metavar="N",
-        help="cut longer texts, special tokens kept (default: %(default)s)",
-    )
-
-
-def add_labels(parser: Parser) -> None:
-    group = parser.add_argument_group("what is to be learnt", "classes, or numbers")
-    group.add_argument("--label-column", metavar="NAME", help="one class a text: names or integers")
-    group.add_argument(
-        "--label-separator",
-        metavar="S",
-        help="several classes a text: S separates the names in --label-column, which may be empty "
-        "(JSON: a list)",
-    )
-    group.add_argument(
-        "--label-columns",
-        type=names,
-        metavar="A,B,…",
-        help="several classes a text: columns of 0 and 1",
-    )
-    group.add_argument("--target-column", metavar="NAME", help="a number to be predicted")
-    group.add_argument("--target-columns", type=names, metavar="X,Y,…", help="several numbers")
-
-
-def add_text(commands) -> None:
-    parser = commands.add_parser(
-        "text", help="texts, or pairs of texts, with classes or numbers", prog="prepare.py text"
-    )
-    add_splits(parser, FILES["text"])
-    parser.add_argument("--text-column", required=True, metavar="NAME")
-    parser.add_argument(
-        "--pair-column",
-        metavar="NAME",
-        help="a second text, joined to the first as the tokenizer's template says",
-    )
-    add_labels(parser)
-    add_tokenizer(parser, 128)
-    parser.add_argument(
-        "--separator", type=character, metavar="C", help="between fields (default: by suffix)"
-    )
-    parser.add_argument(
-        "--no-quotes", action="store_true", help='take " in CSV and TSV as an ordinary character'
-    )
-    parser.add_argument(
-        "--skip-empty", action="store_true", help="leave out rows whose text or label is empty"
-    )
-    add_output(parser)
-
-
-def add_images(commands) -> None:
-    parser = commands.add_parser(
-        "images", help="images with a label each", prog="prepare.py images"
-    )
-    add_splits(parser, FILES["images"])
-    for flag, what in (("--mean", "subtracted from"), ("--std", "then divides")):
-        parser.add_argument(
-            flag,
-            type=numbers,
-            metavar="R,G,B",
-            help=f"a value a channel, {what} the inputs. In units of 0 to 1: bytes are divided "
-            "by 255 before, float inputs taken as they are. Stored as an attribute, for Thaw to "
-            "apply; the inputs stay what they are",
-        )
-    parser.add_argument(
-        "--task",
-        choices=("classification", "multi-label", "regression"),
-        help="what array labels are (default: integers or names classification, 0 and 1 of shape "
-        "[N, C] multi-label, real numbers [N] or [N, K] regression)",
-    )
-    parser.add_argument(
-        "--target-names", type=names, metavar="X,Y,…", help="of a regression's numbers"
-    )
-    parser.add_argument(
-        "--size", type=positive, metavar="N", help="folders: scale the shorter side to N, crop NxN"
-    )
-    parser.add_argument(
-        "--rgb", action="store_true", help="make three equal channels of greyscale images"
-    )
-    parser.add_argument(
-        "--layout",
-        choices=("NCHW", "NHWC"),
-        help="of 4-dimensional arrays, where sizes do not tell",
-    )
-    add_output(parser)
-
-
-def add_wordnet(commands) -> None:
-    parser = commands.add_parser(
-        "wordnet", help="WordNet's glosses and their 45 topics", prog="prepare.py wordnet"
-    )
-    parser.add_argument(
-        "--source",
-        default="/usr/share/wordnet",
-        metavar="DIR",
-        help="holds data.noun, data.verb, data.adj, data.adv (default: %(default)s)",
-    )
-    add_tokenizer(parser, 64)
-    for flag, split in (("--limit", "train"), ("--limit-validation", "validation")):
-        parser.add_argument(
-            flag, type=positive, metavar="N", help=f"keep N glosses of {split}, always the same"
-        )
-    add_output(parser)
-
-
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="prepare.py",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_text, add_images, add_wordnet):
-        add(commands)
-    options = parser.parse_args(arguments)
-    if options.command != "wordnet":
-        splits = {name: getattr(options, name) for name in ("train", "validation", "test")}
-        options.splits = {name: source for name, source in splits.items() if source}
-        if not options.splits:
-            raise InputError("give at least one of --train, --validation and --test")
-        if options.validation_fraction and (not options.train or options.validation):
-            raise InputError("--validation-fraction takes from --train, in place of --validation")
-    return options
-
-
-def stop(number: int, _) -> None:
+def stop(number, _):
     """Leaves through every `with`, so that temporary files go."""
     raise SystemExit(128 + number)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def prepare(arguments, may_start):
+    """Runs the subcommand; raises InputError. `may_start`: another Python may take over, since this
+    is the whole program and no caller's."""
+    from preparation.command_line import parse
+    from preparation.errors import InputError, require
+    from preparation.streams import silence_libraries
+
+    options = parse(arguments)
+    modules = list(MODULES[options.command])
+    if any(os.path.isdir(source) for source in getattr(options, "splits", {}).values()):
+        modules.append("PIL")
+    try:
+        require(*modules)
+    except InputError:
+        if may_start:
+            start_own_python()
+        raise
+    if may_start:
+        silence_libraries()
+    parts = {"wordnet": "text.wordnet"}.get(options.command, options.command + ".command")
+    importlib.import_module("preparation." + parts).run(options)
+
+
+def main(arguments=None):
+    """The whole command: its exit status."""
+    from preparation import streams
+    from preparation.errors import InputError, explain, show_warnings
+
+    streams.guard()
+    show_warnings()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # not where nohup ignores it
             signal.signal(number, stop)
     try:
-        options = parse(arguments)
-        if arguments is None:  # what runs is this script, not a caller's program
-            use_project_python(*MODULES[options.command])
-        require(*MODULES[options.command])
-        importlib.import_module(f"preparation.{options.command}").run(options)
+        prepare(arguments, may_start=arguments is None)
     except InputError as error:
-        print("prepare.py: error:", " ".join(str(error).split("\n")), file=sys.stderr)
+        streams.say("prepare.py: error: " + streams.shown(str(error)))
         return 2
     except KeyboardInterrupt:
-        print("prepare.py: interrupted; nothing was written", file=sys.stderr)
+        streams.say("prepare.py: interrupted; nothing was written")
         return 128 + signal.SIGINT
+    except SystemExit:
+        raise
+    except BaseException as error:  # Rust's panics are no Exception
+        streams.say("prepare.py: error: " + streams.shown(explain(error)))
+        return 2
     return 0
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
+    if sys.version_info < OLDEST_PYTHON:
+        start_own_python()
+        sys.stderr.write(
+            "prepare.py: error: needs Python %d.%d or newer; %s is %d.%d\n"
+            % (OLDEST_PYTHON + (sys.executable,) + tuple(sys.version_info[:2]))
+        )
+        sys.exit(2)
     sys.exit(main())

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
@@ -23,7 +22,6 @@ struct Override {
 std::vector<Override> take_overrides(std::vector<std::string>& arguments);
 
 /// Text for `--help`: each option of the configuration with type, unit and default, by section.
-/// `words` are those that options may be which the table does not list, by the options' names.
-std::string configuration_help(const std::map<std::string, std::vector<std::string>>& words = {});
+std::string configuration_help();
 
 }  // namespace thaw

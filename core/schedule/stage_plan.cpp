@@ -79,8 +79,7 @@ std::string text_of(const Curve& curve) {
 std::string text_of_thawing(const Stage& stage) {
   return fmt::format("warm-up {} steps, cap {}, optimizer state {}, best by \"{}\"",
                      stage.thawed_warmup_steps, stage.thawed_rate_cap,
-                     name_of(stage.optimizer_state),
-                     stage.restore_best ? stage.restore_best->metric : "");
+                     name_of(stage.optimizer_state), stage.restore_best);
 }
 
 std::string text_of(const StageOverrides& overrides) {

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+import re
+import unicodedata
 from array import array
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from preparation import limits
 from preparation.errors import InputError, listing, note, suggestion
-from preparation.inputs import open_input
+from preparation.inputs import read_whole
 
 
 class Labels:
@@ -30,19 +33,42 @@ class Labels:
         """Adds the next sample's label."""
         number = self._ids.get(name)
         if number is None:
-            number = self._ids[name] = len(self.names)
-            self.names.append(name)
-            self.first.append(where())
+            number = self._new(name, where())
+        elif len(self.rows) >= limits.SAMPLES:
+            limits.check_samples(where(), len(self.rows) + 1)
         self.rows.append(number)
 
+    def _new(self, name: str, where: str) -> int:
+        if len(name) > limits.CLASS_NAME:
+            raise InputError(
+                f"{where}: a class's name of {len(name):,} characters: is this the column of texts?"
+            )
+        number = self._ids[name] = len(self.names)
+        if number >= limits.CLASSES:
+            raise InputError(f"{where}: more than {limits.CLASSES:,} classes: these are ids")
+        self.names.append(name)
+        self.first.append(where)
+        return number
+
     @classmethod
-    def of_array(cls, values: np.ndarray, where: Callable[[int], str]) -> Labels:
-        """The labels of an array of integers or text; `where` says where the sample is."""
+    def of_slabs(cls, slabs: Iterable[np.ndarray], where: Callable[[int], str]) -> Labels:
+        """The labels of an array of integers or names, in pieces; `where`: of sample i."""
         labels = cls()
-        names, first, rows = np.unique(values, return_index=True, return_inverse=True)
-        labels.names = [str(name) for name in names]
-        labels.first = [where(int(row)) for row in first]
-        labels.rows = rows.reshape(-1).astype(np.int32)
+        rows = [np.zeros(0, np.int32)]
+        start = 0
+        for slab in slabs:
+            _check_characters(slab, start, where)
+            found, first, at = np.unique(slab.reshape(-1), return_index=True, return_inverse=True)
+            numbers = np.zeros(len(found), np.int32)
+            for index, value in enumerate(found):
+                name = _name_of(value, where(start + int(first[index])))
+                number = labels._ids.get(name)
+                if number is None:
+                    number = labels._new(name, where(start + int(first[index])))
+                numbers[index] = number
+            rows.append(numbers[at.reshape(-1)])
+            start += len(slab)
+        labels.rows = np.concatenate(rows)
         return labels
 
     def counts(self) -> np.ndarray:
@@ -53,23 +79,26 @@ class Labels:
 def read_class_list(path: str) -> list[str]:
     """A file with one class name a line, in the order of their indices."""
     try:
-        with open_input(path) as stream:
-            names = [line.strip() for line in stream.read().decode("utf-8-sig").splitlines()]
+        # Not splitlines(), which also ends lines at characters that a name may hold.
+        lines = re.split("\r\n|\n|\r", read_whole(path).decode("utf-8-sig"))
+        names = [line.strip() for line in lines]
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8: {error}") from error
     while names and not names[-1]:
         names.pop()
     if not names:
         raise InputError(f"{path}: is empty; one class name a line is needed")
-    lines: dict[str, int] = {}
+    first: dict[str, int] = {}
     for number, name in enumerate(names, 1):
         if not name:
             raise InputError(f"{path}:{number}: is empty; one class name a line is needed")
-        if name in lines:
+        if name in first:
             raise InputError(
-                f'{path}:{number}: "{name}" is already the class of line {lines[name]}'
+                f'{path}:{number}: "{name}" is already the class of line {first[name]}'
             )
-        lines[name] = number
+        if len(name) > limits.CLASS_NAME or number > limits.CLASSES:
+            raise InputError(f"{path}:{number}: is no list of class names, one a line")
+        first[name] = number
     return names
 
 
@@ -97,6 +126,7 @@ def resolve(
     """
     if not listed:
         _refuse_untrained(splits)
+        _refuse_ids(splits, indices)
     names = {name for labels in splits.values() for name in labels.names}
     if indices or (listed and not names.intersection(listed) and all(map(_is_integer, names))):
         classes, index = _as_indices(splits, names, listed)
@@ -110,9 +140,14 @@ def resolve(
                         f'{first}: class "{name}" is not in the list given with --classes'
                         + suggestion(name, classes)
                     )
-    for name in classes:
-        if "\0" in name:
-            raise InputError(f"class {name!r}: a class name cannot hold a zero byte")
+    _check_names(
+        classes,
+        {
+            name: where
+            for labels in reversed(splits.values())
+            for name, where in zip(labels.names, labels.first)
+        },
+    )
     if "train" in splits:
         _tell_untrained(classes, index, splits["train"])
     elif not listed:
@@ -145,8 +180,14 @@ def _as_indices(
             if not 0 <= index[name] < end:
                 known = f"--classes lists {end} (0 to {end - 1})" if listed else "they count from 0"
                 raise InputError(f"{first}: label {name} is no index of a class: {known}")
-    if end > (1 << 20):
-        raise InputError(f"labels go up to {end - 1:,}: these are not the indices of classes")
+    largest = str(end - 1)
+    firsts = (dict(zip(labels.names, labels.first)) for labels in splits.values())
+    where = next((f"{first[largest]}: " for first in firsts if first.get(largest)), "")
+    if not listed and end > min(limits.CLASSES, max(1000, 16 * len(index))):
+        raise InputError(
+            f"{where}labels go up to {end - 1:,}, but only {len(index):,} occur: these are ids "
+            "rather than indices of classes; --classes FILE lists the classes if they are"
+        )
     return listed or [str(number) for number in range(end)], index
 
 
@@ -174,6 +215,83 @@ def _tell_untrained(classes: list[str], index: dict[str, int], train: Labels) ->
         note(
             f"{len(missing)} of {len(classes)} classes have no sample in train: {listing(missing)}"
         )
+
+
+def _refuse_ids(splits: dict[str, Labels], indices: bool) -> None:
+    """A column where nearly each sample has a value of its own is none of classes."""
+    name = "train" if "train" in splits else next(iter(splits))
+    labels = splits[name]
+    if len(labels.names) > 100 and 2 * len(labels.names) > len(labels.rows):
+        values = "" if indices else " (numbers to be predicted: --target-column)"
+        raise InputError(
+            f"{labels.first[0]}: the {len(labels.rows):,} labels of {name} name "
+            f"{len(labels.names):,} classes, as ids do{values}; if they are classes, list them "
+            "with --classes FILE"
+        )
+
+
+def _check_names(classes: list[str], first: dict[str, str]) -> None:
+    """Refuses names that cannot be kept, or that nobody can tell apart; tells doubtful ones."""
+    seen: dict[str, str] = {}
+    folded: dict[str, str] = {}
+    cases, strange = [], []
+    for name in classes:
+        where = f"{first[name]}: " if first.get(name) else ""
+        if "\0" in name:
+            raise InputError(f"{where}class {name!r}: a class name cannot hold a zero byte")
+        look = _look(name)
+        if look in seen:
+            raise InputError(
+                f"{where}two classes of one name: {ascii(seen[look])} and {ascii(name)} look the "
+                "same; make them one"
+            )
+        seen[look] = name
+        if folded.setdefault(look.casefold(), name) is not name:
+            cases.append(f'"{folded[look.casefold()]}" and "{name}"')
+        if not name.isprintable():
+            strange.append(name)
+    if cases:
+        note(f"classes that differ only in upper case: {listing(cases, 3)}")
+    if strange:
+        note(
+            f"{len(strange)} class names hold control characters or bytes that are no UTF-8: "
+            f"{listing(strange, 3)}; they are stored as they are"
+        )
+
+
+def _look(name: str) -> str:
+    """What is seen of a name: composed letters, single blanks, nothing invisible."""
+    text = unicodedata.normalize("NFC", name)
+    visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc") or c.isspace())
+    return " ".join(visible.split())
+
+
+def _check_characters(slab: np.ndarray, start: int, where: Callable[[int], str]) -> None:
+    """numpy's text is 32 bits a character, whatever they say."""
+    if slab.dtype.kind == "U":
+        codes = np.ascontiguousarray(slab).view(
+            np.dtype(np.uint32).newbyteorder(slab.dtype.byteorder)
+        )
+        bad = np.flatnonzero((codes.reshape(len(slab), -1) > 0x10FFFF).any(axis=1))
+        if len(bad):
+            raise InputError(f"{where(start + int(bad[0]))}: holds what is no character")
+
+
+def _name_of(value, where: str) -> str:
+    """An array's label as text; bytes that are no UTF-8 stay what they are."""
+    if isinstance(value, bytes):
+        name = value.decode("utf-8", "surrogateescape")
+    else:
+        name = str(value)
+    if not name.strip():
+        raise InputError(f"{where}: is empty; the name of a class is needed")
+    if isinstance(value, bytes):
+        return name
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: holds half a surrogate pair: {error.reason}") from error
+    return name
 
 
 def validation_rows(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 
 # Nobody else opens a file under its temporary name, and parallel file systems often refuse locks.
@@ -17,6 +19,7 @@ import numpy as np  # noqa: E402
 
 from preparation.errors import InputError, reason
 from preparation.progress import file_size
+from preparation.workplace import Workplace
 
 # Bytes of one write; also what a reader of sources should hand over at a time.
 SLAB_BYTES = 32 << 20
@@ -62,28 +65,29 @@ class ArrayWriter:
 
 
 class DatasetFile:
-    """The file under a temporary name, renamed by `commit`; without that, no trace is left.
+    """The file in a workplace of its own, given its name by `commit`; without that, no trace is
+    left. `inputs`: paths that it must not be.
 
     Fingerprint of a split (its attribute `fingerprint`): SHA-256 of the lines
     `NAME TYPE EXTENT,EXTENT… SHA256-OF-CONTENT`, one an array, sorted, types as numpy writes them.
     No time stamps: equal inputs, options and library versions give equal files.
     """
 
-    def __init__(self, output: str, force: bool = False):
+    def __init__(self, output: str, force: bool = False, inputs: Sequence[str] = ()):
         self._output = output
         self._force = force
-        self.folder = os.path.dirname(os.path.abspath(output))
-        self._part = os.path.join(self.folder, f".{os.path.basename(output)}.{os.getpid()}.part")
+        self._inputs = inputs
+        self._place = Workplace(os.path.dirname(os.path.abspath(output)))
         self._file: h5py.File | None = None
         self._arrays: dict[str, list[ArrayWriter]] = {}
 
     def __enter__(self) -> DatasetFile:
         self._check_free()
+        self._place.__enter__()
         try:
-            open(self._part, "xb").close()  # h5py's own errors are hard to read
             self._file = h5py.File(
                 self._part,
-                "w",
+                "x",
                 libver=_LIBRARY_VERSIONS,
                 alignment_threshold=1,
                 alignment_interval=_ALIGNMENT,
@@ -99,6 +103,15 @@ class DatasetFile:
     def __exit__(self, *_) -> None:
         self._discard()
 
+    @property
+    def folder(self) -> str:
+        """Where other temporary files may lie; on the output's file system."""
+        return self._place.path
+
+    @property
+    def _part(self) -> str:
+        return self._place.file("dataset")
+
     def array(self, split: str, name: str, dtype: str, shape: Sequence[int]) -> ArrayWriter:
         """Makes dataset `split/name`, contiguous and of final size."""
         group = self._file.require_group(split)
@@ -112,7 +125,7 @@ class DatasetFile:
         free = shutil.disk_usage(self.folder).free
         if wanted > free:
             raise InputError(
-                f"{self._output}: needs {file_size(wanted)}, but {self.folder} has only "
+                f"{self._output}: needs {file_size(wanted)}, but its file system has only "
                 f"{file_size(free)} free"
             )
 
@@ -132,33 +145,75 @@ class DatasetFile:
             with open(self._part, "rb") as stream:
                 os.fsync(stream.fileno())
             size = os.path.getsize(self._part)
-            self._check_free()
-            os.replace(self._part, self._output)
+            self._publish()
         except (OSError, RuntimeError) as error:
             raise InputError(f"{self._output}: cannot be written: {reason(error)}") from error
         return size
 
+    def _publish(self) -> None:
+        """Gives the finished file its name, in one step that never follows a link."""
+        self._check_free()
+        folder = os.path.dirname(os.path.abspath(self._output))
+        if self._force:
+            os.replace(self._part, self._output)
+        else:
+            try:
+                os.link(self._part, self._output)  # fails where another run was faster
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without hard links
+                os.rename(self._part, self._output)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:  # which some network file systems cannot
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(descriptor)
+
     def _set(self, name: str, value) -> None:
         if isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict)):
-            value = json.dumps(value, ensure_ascii=False)
+            # Only what stands in a class's name is kept byte by byte; JSON has to be UTF-8.
+            text = json.dumps(value, ensure_ascii=False)
+            value = text.encode("utf-8", "replace").decode()
         if isinstance(value, list):
+            held = [text.encode("utf-8", "surrogateescape") for text in value]
             text = h5py.string_dtype("utf-8")
-            self._file.attrs.create(name, np.array(value, dtype=object), dtype=text)
+            self._file.attrs.create(name, np.array(held, dtype=object), dtype=text)
         else:
             self._file.attrs[name] = value
 
     def _check_free(self) -> None:
-        if os.path.isdir(self._output):
+        """Refuses an output that is there already or can be no file; looks at links themselves."""
+        try:
+            mode = os.lstat(self._output).st_mode
+        except FileNotFoundError:
+            folder = os.path.dirname(os.path.abspath(self._output))
+            if not os.path.isdir(folder):
+                raise InputError(f"{self._output}: folder {folder} does not exist") from None
+            return
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self._output}: cannot be written: {reason(error)}") from error
+        if stat.S_ISLNK(mode):
+            raise InputError(f"{self._output}: is a link, which is not followed; name its target")
+        if stat.S_ISDIR(mode):
             raise InputError(f"{self._output}: is a folder; name a file")
-        if os.path.lexists(self._output) and not self._force:
+        if not stat.S_ISREG(mode):
+            raise InputError(
+                f"{self._output}: is a device or a pipe, which cannot hold an HDF5 file (it is not "
+                "written from front to back); name a file"
+            )
+        for path in self._inputs:
+            with contextlib.suppress(OSError, ValueError):
+                if os.path.samefile(path, self._output):
+                    raise InputError(f"{self._output}: is an input too ({path}); name another file")
+        if not self._force:
             raise InputError(f"{self._output}: exists; give --force to replace it")
-        if not os.path.isdir(self.folder):
-            raise InputError(f"{self._output}: folder {self.folder} does not exist")
 
     def _discard(self) -> None:
         if self._file is not None:
             # A full disk shows here again; the error that matters is already on its way.
             with contextlib.suppress(OSError, RuntimeError):
                 self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._part)
+        self._place.__exit__()

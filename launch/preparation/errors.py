@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import os
 import sys
+import traceback
+import warnings
 from collections.abc import Iterable
+
+from preparation.streams import say, shown
 
 # The name by which pip knows a module, where it is another.
 PIP_NAMES = {"PIL": "pillow"}
@@ -19,20 +22,24 @@ class InputError(Exception):
 
 def note(message: str) -> None:
     """Tells the user something that is not an error."""
-    print(f"prepare.py: note: {message}", file=sys.stderr)
+    say(f"prepare.py: note: {shown(message)}")
 
 
-def use_project_python(*modules: str) -> None:
-    """Where this Python lacks one of `modules`, starts the program anew under that of the project's
-    .venv, if set-up has made one: so that `launch/prepare.py` works from a plain shell."""
-    here = os.path.dirname(os.path.realpath(__file__))
-    environment = os.path.join(os.path.dirname(os.path.dirname(here)), ".venv")
-    python = os.path.join(environment, "bin", "python3")
-    inside = os.path.realpath(sys.prefix) == os.path.realpath(environment)
-    if inside or not os.access(python, os.X_OK):
-        return
-    if any(importlib.util.find_spec(module) is None for module in modules):
-        os.execv(python, [python, *sys.argv])
+def show_warnings() -> None:
+    """Makes a note of what libraries warn of, in place of two lines about their source."""
+    warnings.showwarning = lambda message, *_, **__: note(str(message))
+
+
+def explain(error: BaseException) -> str:
+    """An error that nobody foresaw. THAW_TRACE shows where it comes from."""
+    if os.environ.get("THAW_TRACE"):
+        traceback.print_exception(error)
+    if isinstance(error, MemoryError):
+        return "the memory does not suffice for this input"
+    return (
+        f"cannot handle this input ({type(error).__name__}: {reason(error)}); this is a fault of "
+        "prepare.py: with THAW_TRACE=1 in the environment it shows where"
+    )
 
 
 def require(*modules: str) -> None:

@@ -5,15 +5,71 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from preparation import limits
 from preparation.errors import InputError, reason
 from preparation.progress import Progress
 
 _BLOCK = 1 << 20
+
+# What files begin with that people give in place of the right one.
+_KINDS = [
+    (b"PK\3\4", "a zip archive (or a workbook of Excel or LibreOffice)"),
+    (b"\xd0\xcf\x11\xe0", "a workbook of an old Excel"),
+    (b"\x1f\x8b", "compressed by gzip"),
+    (b"BZh", "compressed by bzip2"),
+    (b"\xfd7zXZ\0", "compressed by xz"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a single array of numpy (.npy)"),
+    (b"\x80\2", "a pickle of Python"),
+    (b"\x80\3", "a pickle of Python"),
+    (b"\x80\4", "a pickle of Python"),
+    (b"\x80\5", "a pickle of Python"),
+    (b"SQLite format 3", "a database of SQLite"),
+    (b"%PDF", "a PDF"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"RIFF", "a WebP image or a sound"),
+    (b"\x7fELF", "a program"),
+    (b"version https://git-lfs", "a pointer of Git LFS, whose content was not fetched"),
+    (b"<!doctype html", "a web page"),
+    (b"<!DOCTYPE html", "a web page"),
+    (b"<html", "a web page"),
+]
+
+
+def kind_of(head: bytes) -> str:
+    """What a file that begins with `head` is: `a PNG image`; empty where it is not known."""
+    return next((kind for magic, kind in _KINDS if head.startswith(magic)), "")
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip stream that ends with an error where it unpacks to far more than real data does."""
+
+    def __init__(self, path: str, packed: BinaryIO):
+        self._path = path
+        self._stream = gzip.GzipFile(fileobj=packed, mode="rb")
+        self._packed = os.fstat(packed.fileno()).st_size
+        self._unpacked = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        count = self._stream.readinto(buffer)
+        self._unpacked += count
+        limits.check_ratio(self._path, self._packed, self._unpacked)
+        return count
 
 
 @contextlib.contextmanager
@@ -22,13 +78,12 @@ def open_input(path: str) -> Iterator[BinaryIO]:
 
     Damage found while reading inside the `with` is an InputError too.
     """
-    check_readable(path)
     try:
-        with open(path, "rb") as raw:
+        with open_regular(path) as raw:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             if packed:
-                with gzip.open(raw, "rb") as unpacked:
+                with io.BufferedReader(_Unpacked(path, raw), _BLOCK) as unpacked:
                     yield unpacked
             else:
                 yield raw
@@ -38,19 +93,40 @@ def open_input(path: str) -> Iterator[BinaryIO]:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
 
 
-def check_readable(path: str) -> None:
-    """Refuses what is no regular file: input is read more than once, which a pipe cannot do."""
-    if os.path.isdir(path):
-        raise InputError(f"{path}: is a folder; a file is needed")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise InputError(
-            f"{path}: is no regular file; it is read twice, so save it to a file first"
-        )
+@contextlib.contextmanager
+def open_regular(path: str) -> Iterator[BinaryIO]:
+    """Opens a regular file as its bytes are. Nothing else: input is read more than once, which a
+    pipe cannot do, and opening one would wait for its writer."""
     try:
-        with open(path, "rb"):
-            pass
-    except OSError as error:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:  # a name that holds a zero byte
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    with open(descriptor, "rb") as stream:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: is a folder; a file is needed")
+        if not stat.S_ISREG(mode):
+            raise InputError(
+                f"{path}: is no regular file; it is read twice, so save it to a file first"
+            )
+        yield stream
+
+
+def check_readable(path: str) -> None:
+    """Refuses what open_regular does, before any work."""
+    if os.path.isdir(path):  # which some file systems do not open
+        raise InputError(f"{path}: is a folder; a file is needed")
+    with open_regular(path):
+        pass
+
+
+def read_whole(path: str) -> bytes:
+    """The content of a small file, unpacked."""
+    with open_input(path) as stream:
+        content = stream.read(limits.WHOLE_FILE_BYTES + 1)
+    if len(content) > limits.WHOLE_FILE_BYTES:
+        raise InputError(f"{path}: is larger than {limits.WHOLE_FILE_BYTES:,} bytes")
+    return content
 
 
 def read_exactly(stream: BinaryIO, count: int, path: str) -> bytes:
@@ -58,7 +134,7 @@ def read_exactly(stream: BinaryIO, count: int, path: str) -> bytes:
     parts = []
     left = count
     while left:
-        part = stream.read(left)
+        part = stream.read(min(left, 64 * _BLOCK))  # `count` may be what a damaged header claims
         if not part:
             raise InputError(f"{path}: ends {left:,} bytes before its header says")
         parts.append(part)
@@ -67,24 +143,21 @@ def read_exactly(stream: BinaryIO, count: int, path: str) -> bytes:
 
 
 def base_name(path: str) -> str:
-    """The last part of a path as text, even where the file system's bytes are none."""
-    return os.fsencode(os.path.basename(os.path.abspath(path))).decode("utf-8", "replace")
+    """The last part of a path as text; bytes that are no UTF-8 are escaped."""
+    return os.fsencode(os.path.basename(os.path.abspath(path))).decode("utf-8", "backslashreplace")
 
 
 def describe(path: str) -> dict:
     """What a dataset file keeps of its sources: the base name (paths are nobody's business), the
     size, and a SHA-256 of the bytes as they lie on disk."""
-    check_readable(path)
     digest = hashlib.sha256()
-    size = os.path.getsize(path)
     try:
-        with (
-            open(path, "rb") as stream,
-            Progress(f"fingerprint of {path}", size, "bytes") as progress,
-        ):
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-                progress.add(len(block))
+        with open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            with Progress(f"fingerprint of {path}", size, "bytes") as progress:
+                while block := stream.read(_BLOCK):
+                    digest.update(block)
+                    progress.add(len(block))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     return {"file": base_name(path), "bytes": size, "sha256": digest.hexdigest()}

@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from preparation.streams import say, shown
+
 
 class Progress:
     """A line on standard error: updated in place on a terminal, elsewhere repeated now and then.
@@ -17,11 +19,11 @@ class Progress:
     LOG_SECONDS = 10.0
 
     def __init__(self, what: str, total: int | None = None, unit: str = "samples"):
-        self._what = what
+        self._what = shown(what)
         self._total = total
         self._unit = unit
-        self._done = 0
-        self._terminal = sys.stderr.isatty()
+        self.done = 0
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._started = time.monotonic()
         self._shown = self._started
         self._width = 0
@@ -31,33 +33,33 @@ class Progress:
 
     def __exit__(self, *_) -> None:
         if self._width:
-            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+            say("\r" + " " * self._width + "\r", end="")
 
     def add(self, count: int) -> None:
         """Counts `count` more; shows it if the last time was long enough ago."""
-        self._done += count
+        self.done += count
         now = time.monotonic()
         if now - self._shown < (self.TERMINAL_SECONDS if self._terminal else self.LOG_SECONDS):
             return
         self._shown = now
         if self._terminal:
             line = self._line(now)
-            print("\r" + line.ljust(self._width), end="", file=sys.stderr, flush=True)
+            say("\r" + line.ljust(self._width), end="")
             self._width = len(line)
         else:
-            print(self._line(now), file=sys.stderr, flush=True)
+            say(self._line(now))
 
     def _line(self, now: float) -> str:
-        rate = self._done / max(now - self._started, 1e-9)
+        rate = self.done / max(now - self._started, 1e-9)
         if self._unit == "bytes":
-            done, speed = file_size(self._done), f"{file_size(int(rate))}/s"
+            done, speed = file_size(self.done), f"{file_size(int(rate))}/s"
         else:
-            done, speed = f"{self._done:,}", f"{rate:,.0f}/s"
+            done, speed = f"{self.done:,}", f"{rate:,.0f}/s"
         if not self._total:
             return f"{self._what}: {done} {'' if self._unit == 'bytes' else self._unit} ({speed})"
-        left = (self._total - self._done) / max(rate, 1e-9)
+        left = (self._total - self.done) / max(rate, 1e-9)
         total = file_size(self._total) if self._unit == "bytes" else f"{self._total:,} {self._unit}"
-        share = 100 * self._done // self._total
+        share = 100 * self.done // self._total
         return f"{self._what}: {done} of {total} ({share} %, {speed}, {left:,.0f} s left)"
 
 
@@ -69,6 +71,12 @@ def file_size(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def tell_result(output: str, what: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The closing lines on standard output; a file that was made stays, whether they get there."""
+    if not say(f"{shown(output)}: {what}\n{table(head, rows)}", output=True):
+        say(f"prepare.py: note: {shown(output)} is made; standard output cannot be written")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

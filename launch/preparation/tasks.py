@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from preparation import classes
+from preparation import classes, limits
 from preparation.classes import Labels
 from preparation.dataset_file import SLAB_BYTES, DatasetFile
 from preparation.errors import InputError, listing, note
@@ -42,7 +42,7 @@ class LabelSets:
         sets.flat.names = [str(column) for column in range(count)]
         sets.flat.first = [""] * count
         lengths, found = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
-        row = 0
+        row = total = 0
         for slab in slabs:
             bad = np.argwhere((slab != 0) & (slab != 1))
             if len(bad):
@@ -55,6 +55,9 @@ class LabelSets:
             for column in np.unique(columns):
                 if not sets.flat.first[column]:
                     sets.flat.first[column] = where(row + at[columns == column][0], column)
+            total += len(columns)
+            if total > limits.VALUES:
+                raise InputError(f"{where(row, 0)}: more than {limits.VALUES:,} classes of samples")
             lengths.append(np.count_nonzero(slab, axis=1).astype(np.int32))
             found.append(columns.astype(np.int32))
             row += len(slab)

@@ -121,3 +121,7 @@ def sequences(group: "h5py.Group") -> list:
     """The token ids of each sample of a split."""
     offsets, tokens = group["offsets"][:], group["tokens"][:]
     return [tokens[start:end].tolist() for start, end in zip(offsets, offsets[1:])]
+
+
+def pixels(count: int, *shape: int, seed: int = 0) -> "np.ndarray":
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)

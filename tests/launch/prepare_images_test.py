@@ -1,4 +1,4 @@
-"""prepare.py images: arrays of npz and IDX files, and folders."""
+"""prepare.py images: arrays of npz and IDX files."""
 
 import gzip
 import importlib
@@ -8,13 +8,9 @@ import struct
 import unittest
 from unittest import mock
 
-from prepare_fixture import DATA, PIL, PrepareTest, main, np
+from prepare_fixture import DATA, PrepareTest, main, np, pixels
 
 FASHION = "/usr/share/datasets/fashion-mnist"
-
-
-def pixels(count: int, *shape: int, seed: int = 0) -> "np.ndarray":
-    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
 class ArrayTest(PrepareTest):
@@ -87,7 +83,7 @@ class ArrayTest(PrepareTest):
             for image, label in zip(whole[split]["inputs"], whole[split]["labels"]):
                 self.assertEqual(y[np.argmax((x == image).all(axis=(1, 2, 3)))], label)
         whole.close()
-        arrays = importlib.import_module("preparation.raw_arrays")
+        arrays = importlib.import_module("preparation.images.raw_arrays")
         with mock.patch.object(arrays, "SLAB_BYTES", 7 * 3 * 8 * 8):
             parts = self.succeed("images", "--train", f"{path}:x,y", "--validation-fraction", 0.2)
         self.assertEqual({split: parts[split].attrs["fingerprint"] for split in parts}, expected)
@@ -241,7 +237,7 @@ class ArrayTest(PrepareTest):
         for spec, message in cases:
             with self.subTest(spec):
                 self.fail_with(message, "images", "--train", path + spec)
-        arrays = importlib.import_module("preparation.raw_arrays")
+        arrays = importlib.import_module("preparation.images.raw_arrays")
         with mock.patch.object(arrays, "SLAB_BYTES", 2 * bad[0].nbytes):
             self.fail_with(":bad[5,2,3,1]: 300", "images", "--train", f"{path}:bad,y")
         broken = self.write("broken.npz", "PK\3\4 no")
@@ -292,93 +288,6 @@ class ArrayTest(PrepareTest):
         file = self.succeed("images", "--test", pair)
         self.assertEqual(file["test/inputs"].shape, (10000, 1, 28, 28))
         self.assertEqual(np.bincount(file["test/labels"]).tolist(), [1000] * 10)
-
-
-@unittest.skipUnless(PIL, "no Pillow")
-class FolderTest(PrepareTest):
-    def image(self, name: str, values, **options) -> str:
-        from PIL import Image
-
-        path = self.path(name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        Image.fromarray(values).save(path, **options)
-        self.inputs.add(name.split("/")[0])
-        return path
-
-    def test_classes_are_folders(self):
-        x = pixels(4, 5, 4, 3)
-        for name, values in zip(("10/a.png", "9/z.bmp", "9/deep/b.png", "9/c.PPM"), x):
-            self.image(f"train/{name}", values)
-        self.write("train/9/notes.txt", "no image")
-        self.write("train/9/.hidden.png", "no image")
-        file = self.succeed("images", "--train", self.path("train"))
-        self.assertEqual(file.attrs["classes"].tolist(), ["9", "10"])
-        self.assertEqual(file["train/labels"][:].tolist(), [1, 0, 0, 0])
-        np.testing.assert_array_equal(file["train/inputs"], x[[0, 3, 2, 1]].transpose(0, 3, 1, 2))
-        self.assertIn("1 files are no images", self.stderr)
-        source = json.loads(file.attrs["sources"])[0]
-        self.assertEqual((source["file"], source["images"]), ("train", 4))
-        before = source["sha256"]
-        file.close()
-        self.image("train/9/c.PPM", x[0])
-        file = self.succeed("images", "--train", self.path("train"))
-        self.assertNotEqual(json.loads(file.attrs["sources"])[0]["sha256"], before)
-
-    def test_grey(self):
-        x = pixels(2, 5, 4)
-        for number, values in enumerate(x):
-            self.image(f"train/a/{number}.png", values)
-        file = self.succeed("images", "--train", self.path("train"))
-        np.testing.assert_array_equal(file["train/inputs"], x[:, None])
-        file.close()
-        expected = np.repeat(x[:, None], 3, axis=1)
-        self.image("train/a/00.png", pixels(1, 5, 4, 3)[0])  # one in colour: all are RGB
-        file = self.succeed("images", "--train", self.path("train"))
-        np.testing.assert_array_equal(file["train/inputs"][[0, 2]], expected)
-
-    def test_sizes(self):
-        self.image("train/a/0.png", pixels(1, 20, 30, 3)[0])
-        self.image("train/a/1.png", pixels(1, 40, 17, 3)[0])
-        self.fail_with("give --size N", "images", "--train", self.path("train"))
-        file = self.succeed("images", "--train", self.path("train"), "--size", 10)
-        self.assertEqual(file["train/inputs"].shape, (2, 3, 10, 10))
-        flat = np.zeros((8, 24, 3), np.uint8)
-        flat[:, 8:16] = 200  # the centre of a wide image is what remains
-        self.image("flat/a/0.png", flat)
-        file = self.succeed("images", "--train", self.path("flat"), "--size", 8)
-        self.assertEqual(set(file["train/inputs"][:].flat), {200})
-
-    def test_orientation_marks(self):
-        from PIL import Image
-
-        values = np.zeros((8, 16), np.uint8)
-        values[:, 8:] = 255
-        exif = Image.Exif()
-        exif[0x0112] = 6  # to be turned by 90 degrees clockwise
-        self.image("train/a/0.jpg", values, exif=exif, quality=95)
-        file = self.succeed("images", "--train", self.path("train"))
-        self.assertEqual(file["train/inputs"].shape, (1, 1, 16, 8))
-        self.assertLess(file["train/inputs"][0, 0, :7].max(), 30)
-        self.assertGreater(file["train/inputs"][0, 0, 9:].min(), 225)
-
-    def test_mistakes(self):
-        self.image("train/a/0.png", pixels(1, 9, 9, 3)[0])
-        with open(self.path("train/a/0.png"), "rb") as stream:
-            content = stream.read()
-        cut = self.write("cut/a/0.png", content[:-60])
-        self.fail_with(f"{cut}: cannot be decoded", "images", "--train", self.path("cut"))
-        text = self.write("text/a/0.png", "hello")
-        self.fail_with(f"{text}: is no image", "images", "--train", self.path("text"))
-        self.image("deep/a/0.png", pixels(1, 9, 9)[0].astype(np.uint16))
-        self.fail_with("8 bits a channel are needed", "images", "--train", self.path("deep"))
-        self.write("bare/a/readme", "hello")
-        self.fail_with("holds no images", "images", "--train", self.path("bare"))
-        self.fail_with("has no folders", "images", "--train", self.path("bare/a"))
-        self.image("test/b/0.png", pixels(1, 9, 9, 3)[0])
-        self.fail_with(
-            'test/b/0.png: class "b" (1 sample) in test but not in train',
-            "images", "--train", self.path("train"), "--test", self.path("test"),
-        )  # fmt: skip
 
 
 if __name__ == "__main__":

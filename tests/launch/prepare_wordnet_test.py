@@ -41,7 +41,7 @@ class WordNetTest(PrepareTest):
         self.assertEqual(len(blue), 1)  # "red | blue": only the first bar ends the data
 
     def test_split_is_fixed(self):
-        from preparation import wordnet
+        from preparation.text import wordnet
 
         # Whoever changes this changes every WordNet result that was ever reported.
         self.assertAlmostEqual(wordnet.place("noun", "00001740"), 0.6071909539332516, places=12)

@@ -7,7 +7,6 @@
 
 #include "core/config/problems.h"
 #include "core/config/setting.h"
-#include "core/schedule/metrics.h"
 #include "core/schedule/schedule.h"
 
 namespace thaw {
@@ -15,8 +14,7 @@ namespace thaw {
 /// What a stage is read against.
 struct StageSurroundings {
   const std::vector<std::string>& model_groups;
-  bool has_validation = true;  ///< the data has a validation split
-  const MetricNames& metrics;
+  bool has_validation = true;     ///< the data has a validation split
   const Stage* before = nullptr;  ///< the stage before; null where this is the first
 };
 

@@ -9,15 +9,16 @@ import h5py
 import numpy as np
 import tokenizers
 
-from preparation import classes, label_columns
+from preparation import classes
 from preparation.dataset_file import DatasetFile
 from preparation.errors import InputError, note
 from preparation.inputs import describe
-from preparation.label_columns import LabelColumns
 from preparation.progress import Progress
-from preparation.tables import Columns, Table
 from preparation.tasks import Resolved
-from preparation.tokens import Sample, Tokenizer, write_text_file
+from preparation.text import label_columns
+from preparation.text.label_columns import LabelColumns
+from preparation.text.tables import Columns, Table, Writing
+from preparation.text.tokens import Sample, Tokenizer, write_text_file
 
 
 def run(options: argparse.Namespace) -> None:
@@ -28,14 +29,15 @@ def run(options: argparse.Namespace) -> None:
         wanted.columns,
         wanted.may_be_empty,
         wanted.lists,
-        options.separator,
-        not options.no_quotes,
         options.skip_empty,
     )
-    tables = {split: Table(path, columns) for split, path in options.splits.items()}
-    tokenizer = Tokenizer(options.tokenizer, options.max_tokens, bool(options.pair_column))
-    listed = classes.read_class_list(options.classes) if options.classes else None
-    with DatasetFile(options.output, options.force) as file:
+    quote = "" if options.no_quotes else options.quote
+    writing = Writing(options.separator, quote, options.escape, options.encoding)
+    inputs = [*options.splits.values(), options.tokenizer, *filter(None, [options.classes])]
+    with DatasetFile(options.output, options.force, inputs) as file:
+        tokenizer = Tokenizer(options.tokenizer, options.max_tokens, bool(options.pair_column))
+        listed = classes.read_class_list(options.classes) if options.classes else None
+        tables = {split: Table(path, columns, writing) for split, path in options.splits.items()}
         read = {split: _read_labels(table, wanted) for split, table in tables.items()}
         task = wanted.resolve(read, listed)
         taken = task.split_train(options.validation_fraction, options.seed)

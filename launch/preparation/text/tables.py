@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 
+from preparation import limits
 from preparation.errors import InputError, listing, suggestion
-from preparation.inputs import check_readable, open_input
+from preparation.inputs import check_readable
+from preparation.text import encoding
+from preparation.text.dialect import Dialect, Malformed, Sniffer, head_of
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
-
-# Python's default refuses fields beyond 128 KiB; a C long is the most that it takes.
-csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
 @dataclasses.dataclass
@@ -26,9 +24,17 @@ class Columns:
     labels: list[str]
     may_be_empty: list[str] = dataclasses.field(default_factory=list)  # of labels
     lists: bool = False  # whether JSON may have a list of names in the last of labels
-    separator: str | None = None  # None: by the file's suffix
-    quotes: bool = True  # whether "…" encloses a field of CSV and TSV
     skip_empty: bool = False  # leave rows out with an empty field, instead of an error
+
+
+@dataclasses.dataclass
+class Writing:
+    """How the files are written, where the user says it; None: to be found out."""
+
+    separator: str | None = None
+    quote: str | None = None  # "": none at all
+    escape: str | None = None
+    encoding: str | None = None
 
 
 @dataclasses.dataclass
@@ -41,7 +47,7 @@ class Row:
 class Table:
     """One file; `rows` can be gone through again and gives the same again."""
 
-    def __init__(self, path: str, columns: Columns):
+    def __init__(self, path: str, columns: Columns, writing: Writing):
         check_readable(path)
         self.path = path
         self.skipped = 0  # rows left out in the last pass
@@ -49,11 +55,26 @@ class Table:
         name = path.lower()
         name = name[:-3] if name.endswith(".gz") else name
         suffix = name[name.rfind(".") :] if "." in name else ""
-        self._json = suffix in _JSON_LINES
-        self._separator = columns.separator or _SEPARATORS.get(suffix)
-        if not self._json and not self._separator:
-            kinds = ", ".join([*_SEPARATORS, *_JSON_LINES])
-            raise InputError(f"{path}: suffix must be one of {kinds}, or give --separator")
+        self._encoding = encoding.detect(path, writing.encoding)
+        start = next((line for line in self._lines() if not line.isspace()), "").lstrip()
+        self._json = suffix in _JSON_LINES or (
+            suffix not in _SEPARATORS and not writing.separator and start.startswith("{")
+        )
+        self._dialect = None
+        if not self._json:
+            self._dialect = self._sniff(suffix, writing)
+
+    def _sniff(self, suffix: str, writing: Writing) -> Dialect:
+        usual = Dialect(
+            writing.separator or _SEPARATORS.get(suffix, ","),
+            '"' if writing.quote is None else writing.quote or None,
+            writing.escape,
+        )
+        given = ("separator", "quote", "escape")
+        fixed = {name for name in given if getattr(writing, name) is not None}
+        wanted = [*self._columns.texts, *self._columns.labels]
+        told = suffix not in _SEPARATORS and "separator" not in fixed
+        return Sniffer(self.path, self._lines, wanted).find(usual, fixed, told)
 
     def where(self, row: Row) -> str:
         return f"{self.path}:{row.line}"
@@ -64,6 +85,8 @@ class Table:
         count = 0
         for row in self._json_rows() if self._json else self._separated_rows():
             count += 1
+            if count > limits.SAMPLES:
+                limits.check_samples(self.where(row), count)
             empty = self._empty(row)
             if empty is None:
                 yield row
@@ -72,7 +95,8 @@ class Table:
             else:
                 nulls = ", null or NaN" if self._json else ""
                 raise InputError(
-                    f'{self.where(row)}: "{empty}" is empty{nulls} (--skip-empty leaves such rows out)'
+                    f'{self.where(row)}: "{empty}" is empty{nulls} '
+                    "(--skip-empty leaves such rows out)"
                 )
         if count == self.skipped:
             raise InputError(f"{self.path}: has no rows" + (" left" if count else ""))
@@ -86,53 +110,32 @@ class Table:
         return None
 
     def _lines(self) -> Iterator[str]:
-        """Decodes line by line, so that an error can name the line."""
-        with open_input(self.path) as stream:
-            for number, raw in enumerate(stream, 1):
-                try:
-                    line = raw.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    wide = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
-                    kind = "it looks like UTF-16" if wide else f"byte 0x{raw[error.start]:02x}"
-                    raise InputError(
-                        f"{self.path}:{number}: is not UTF-8 ({kind}); convert it: "
-                        f"iconv -f {'UTF-16' if wide else 'WINDOWS-1252'} -t UTF-8"
-                    ) from error
-                yield line[1:] if number == 1 and line.startswith("\ufeff") else line
+        return encoding.lines(self.path, self._encoding)
 
     def _separated_rows(self) -> Iterator[Row]:
-        reader = csv.reader(
-            self._lines(),
-            delimiter=self._separator,
-            quoting=csv.QUOTE_MINIMAL if self._columns.quotes else csv.QUOTE_NONE,
-            strict=True,  # else an unbalanced quotation mark silently swallows the rows behind it
-        )
-        start = 1
         head: list[str] = []
         try:
-            for fields in reader:
-                if not fields:
-                    pass  # an empty line
-                elif not head:
-                    head = [name.strip() for name in fields]
+            for line, fields in self._dialect.rows(self._lines(), self.path):
+                if not head:
+                    head = head_of(fields)
                     texts = [self._find(head, name) for name in self._columns.texts]
                     labels = [self._find(head, name) for name in self._columns.labels]
                 elif len(fields) != len(head):
                     raise InputError(
-                        f"{self.path}:{start}: has {len(fields)} fields, the head has {len(head)} "
-                        "(a text with a separator in it must stand in quotation marks)"
+                        f"{self.path}:{line}: has {len(fields)} fields, the head has {len(head)} "
+                        "(a text with a separator in it must stand in quotation marks; "
+                        f"{self._dialect.describe()})"
                     )
                 else:
                     yield Row(
-                        start,
+                        line,
                         [fields[index] for index in texts],
                         [fields[index].strip() for index in labels],
                     )
-                start = reader.line_num + 1
-        except csv.Error as error:
+        except Malformed as error:
             raise InputError(
-                f"{self.path}:{start}: {error} (if quotation marks are ordinary characters in this "
-                "file, give --no-quotes)"
+                f"{self.path}:{error.line}: {error} (if quotation marks are ordinary characters in "
+                "this file, give --no-quotes)"
             ) from error
         if not head:
             raise InputError(f"{self.path}: is empty; a head with column names is needed")
@@ -141,9 +144,10 @@ class Table:
         if head.count(column) > 1:
             raise InputError(f'{self.path}: {head.count(column)} columns are named "{column}"')
         if column not in head:
+            json = " (JSON lines? name it .jsonl)" if head[0].startswith(("{", "[")) else ""
             raise InputError(
                 f'{self.path}: has no column "{column}"; it has: {listing(head)}'
-                + suggestion(column, head)
+                + (json or suggestion(column, head))
             )
         return head.index(column)
 

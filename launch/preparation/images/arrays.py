@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 
 import numpy as np
 
-from preparation.array_labels import read_labels
-from preparation.errors import InputError, listing, suggestion
-from preparation.inputs import check_readable, describe
-from preparation.raw_arrays import IdxArray, NpzArray, RawArray
+from preparation.errors import InputError, listing, note, suggestion
+from preparation.images.labels import read_labels
+from preparation.images.raw_arrays import IdxArray, NpzArray, RawArray, open_npz_archive
+from preparation.inputs import describe
 
 # What a dimension of channels measures, the likelier first.
 _CHANNELS = [(1, 3), (4,)]
@@ -28,7 +27,7 @@ class ArrayImages:
         task: str | None,
     ):
         self.name = images.name
-        self.count = images.shape[0] if images.shape else 0
+        self.count = images.shape[0]
         self._images = images
         self._paths = paths
         self._layout = _layout(images, layout)
@@ -47,8 +46,6 @@ class ArrayImages:
                 f"{images.name} has {self.count:,} images, {labels.name} {len(self.labels):,} "
                 "labels"
             )
-        if not self.count:
-            raise InputError(f"{images.name}: holds no images")
 
     def slabs(self) -> Iterator[np.ndarray]:
         row = 0
@@ -81,17 +78,19 @@ class ArrayImages:
             raise InputError(f"{self.name}[{position}]: {value} {problem}")
 
 
+def paths_of(spec: str) -> list[str]:
+    """The files that a split's source names."""
+    path = spec.rpartition(":")[0]
+    return [spec, path] if path.endswith(".npz") else spec.split(",")
+
+
 def open_npz(spec: str, layout: str | None, task: str | None) -> ArrayImages:
     """`file.npz:IMAGES,LABELS`"""
     path, _, names = spec.rpartition(":")
     if not path.endswith(".npz"):
         path, names = spec, ""
-    check_readable(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: is no npz file: {error}") from error
+    with open_npz_archive(path) as archive:
+        members = archive.namelist()
     held = [name[:-4] for name in members if name.endswith(".npy")]
     wanted = names.split(",")
     if len(wanted) != 2:
@@ -130,6 +129,8 @@ def _layout(images: RawArray, given: str | None) -> str:
     for channels in _CHANNELS:
         first, last = shape[1] in channels, shape[3] in channels
         if first != last:
+            if last:
+                note(f"{images.name}: shape {shape} is taken as N,H,W,C; --layout NCHW says not")
             return "NCHW" if first else "NHWC"
         if first:
             break

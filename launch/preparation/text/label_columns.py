@@ -11,7 +11,7 @@ import numpy as np
 
 from preparation import classes, tasks
 from preparation.errors import InputError
-from preparation.tables import Row
+from preparation.text.tables import Row
 
 _FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 _LARGEST = float(np.finfo(np.float32).max)

@@ -10,11 +10,12 @@ from typing import Protocol
 import h5py
 import numpy as np
 
-from preparation import array_images, classes
-from preparation.array_labels import ArrayLabels
+from preparation import classes
 from preparation.dataset_file import ArrayWriter, DatasetFile
 from preparation.errors import InputError, require
-from preparation.progress import Progress, file_size, table
+from preparation.images import arrays
+from preparation.images.labels import ArrayLabels
+from preparation.progress import Progress, file_size, tell_result
 from preparation.tasks import (
     CLASSIFICATION,
     MULTI_LABEL,
@@ -44,7 +45,9 @@ class ImageSource(Protocol):
 
 
 def run(options: argparse.Namespace) -> None:
-    with DatasetFile(options.output, options.force) as file:
+    inputs = [path for spec in options.splits.values() for path in arrays.paths_of(spec)]
+    inputs += filter(None, [options.classes])
+    with DatasetFile(options.output, options.force, inputs) as file:
         sources = {split: _open(spec, options) for split, spec in options.splits.items()}
         channels, height, width = _common_shape(sources, options.rgb)
         normalization = _normalization(options, channels, sources)
@@ -77,18 +80,18 @@ def run(options: argparse.Namespace) -> None:
             "options": _options(options),
         }
         size = file.commit(attributes)
-    print(
-        f"{options.output}: images {channels}x{height}x{width} {dtype}, {task.summary}, "
-        f"{file_size(size)}"
+    tell_result(
+        options.output,
+        f"images {channels}x{height}x{width} {dtype}, {task.summary}, {file_size(size)}",
+        ["split", "images", "a class" if task.kind != REGRESSION else "range"],
+        [[split, f"{len(labels):,}", labels.summary] for split, labels in task.labels.items()],
     )
-    rows = [[split, f"{len(labels):,}", labels.summary] for split, labels in task.labels.items()]
-    print(table(["split", "images", "a class" if task.kind != REGRESSION else "range"], rows))
 
 
 def _open(spec: str, options: argparse.Namespace) -> ImageSource:
     if os.path.isdir(spec):
         require("PIL")
-        from preparation.folder_images import FolderImages  # the only one that needs Pillow
+        from preparation.images.folders import FolderImages  # the only one that needs Pillow
 
         if options.task not in (None, CLASSIFICATION):
             raise InputError(f"{spec}: folders of images are classes; --task is for arrays")
@@ -96,9 +99,9 @@ def _open(spec: str, options: argparse.Namespace) -> ImageSource:
     if options.size:
         raise InputError(f"--size is for folders of image files, which {spec} is not")
     if spec.endswith(".npz") or ".npz:" in spec:
-        return array_images.open_npz(spec, options.layout, options.task)
+        return arrays.open_npz(spec, options.layout, options.task)
     if "," in spec:
-        return array_images.open_idx(spec, options.layout, options.task)
+        return arrays.open_idx(spec, options.layout, options.task)
     problem = "is" if os.path.exists(spec) else "does not exist, and is"
     raise InputError(
         f"{spec}: {problem} none of file.npz:IMAGES,LABELS, an IDX pair `images,labels`, or a "

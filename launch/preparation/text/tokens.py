@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator
@@ -11,15 +12,16 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tokenizers
 
+from preparation import limits
 from preparation.dataset_file import SLAB_BYTES, DatasetFile
 from preparation.errors import InputError, note, reason
-from preparation.inputs import check_readable, describe
-from preparation.progress import Progress, file_size, table
+from preparation.inputs import describe, kind_of, read_whole
+from preparation.progress import Progress, file_size, tell_result
 from preparation.tasks import Dense, Flags, Resolved, write_labels
 
 # One call of the tokenizer. Small enough for Ctrl-C and for texts of megabytes.
 _BATCH_TEXTS = 1024
-_BATCH_CHARACTERS = 4 << 20
+_BATCH_CHARACTERS = 1 << 20
 
 _LARGEST_TYPE = 127  # `types` is int8
 
@@ -49,11 +51,16 @@ class Tokenizer:
     """
 
     def __init__(self, path: str, longest: int, pairs: bool = False):
-        check_readable(path)
+        content = read_whole(path)
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(path)
-        except Exception as error:  # the library raises plain Exception
-            raise InputError(f"{path}: is no tokenizer.json: {reason(error)}") from error
+            self._tokenizer = tokenizers.Tokenizer.from_str(content.decode("utf-8"))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # plain Exception, and a panic of Rust's is not even that
+            kind = kind_of(content)
+            raise InputError(
+                f"{path}: is no tokenizer.json: {f'it is {kind}' if kind else reason(error)}"
+            ) from error
         self.pairs = pairs
         special = self._tokenizer.num_special_tokens_to_add(pairs)
         if longest <= special:  # the library would silently not truncate at all
@@ -79,6 +86,12 @@ class Tokenizer:
 
     def encode(self, samples: list[Sample]) -> Iterator[tuple[Sample, Tokens]]:
         """Each sample with its tokens."""
+        for sample in samples:
+            if sum(map(len, sample.texts)) > limits.TEXT:
+                raise InputError(
+                    f"{sample.where}: a text of more than {limits.TEXT:,} characters, of which "
+                    "--max-tokens keeps the fewest: cut it"
+                )
         encodings = self._encode(
             [tuple(sample.texts) if self.pairs else sample.texts[0] for sample in samples]
         )
@@ -161,7 +174,9 @@ def tokenize(
                     spools[sample.split].append(tokens)
                 progress.add(len(batch))
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {reason(error)}") from error
+        raise InputError(
+            f"{os.path.dirname(folder)}: cannot be written: {reason(error)}"
+        ) from error
     return spools
 
 
@@ -186,8 +201,8 @@ def write_text_file(
         spool.write(file, split, labels[split])
     size = file.commit({"kind": "text", **task.attributes, **attributes, **tokenizer.attributes})
     what = "text pairs" if tokenizer.pairs else "text"
-    print(f"{output}: {what}, {task.summary}, {file_size(size)}")
-    print(table(["split", "samples", "tokens", "median", "longest", "truncated"], rows))
+    head = ["split", "samples", "tokens", "median", "longest", "truncated"]
+    tell_result(output, f"{what}, {task.summary}, {file_size(size)}", head, rows)
 
 
 def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:

@@ -21,7 +21,7 @@ from preparation.errors import InputError, note
 from preparation.inputs import describe, open_input
 from preparation.progress import Progress
 from preparation.tasks import CLASSIFICATION, Dense, Resolved
-from preparation.tokens import Sample, Tokenizer, write_text_file
+from preparation.text.tokens import Sample, Tokenizer, write_text_file
 
 # Names of the lexicographer files by their number, fixed by lexnames(5WN); the dictionary files
 # hold the numbers only.
@@ -35,6 +35,8 @@ CLASSES = [
     "verb.consumption", "verb.contact", "verb.creation", "verb.emotion", "verb.motion",
     "verb.perception", "verb.possession", "verb.social", "verb.stative", "verb.weather", "adj.ppl",
 ]  # fmt: skip
+
+_LONGEST, _MOST = 1 << 16, 1 << 20  # bytes of a line, and glosses: several times WordNet's
 
 PARTS = ["noun", "verb", "adj", "adv"]
 
@@ -77,8 +79,8 @@ def run(options: argparse.Namespace) -> None:
             f"{missing[0]}: does not exist: install WordNet's dictionary files (Debian: apt-get "
             "install wordnet-base) or name their folder with --source"
         )
-    tokenizer = Tokenizer(options.tokenizer, options.max_tokens)
-    with DatasetFile(options.output, options.force) as file:
+    with DatasetFile(options.output, options.force, [*paths.values(), options.tokenizer]) as file:
+        tokenizer = Tokenizer(options.tokenizer, options.max_tokens)
         glosses = _chosen(list(_all(paths)), options)
         labels = {
             split: np.array([g.label for g in glosses if g.split == split], dtype=np.int64)
@@ -104,8 +106,10 @@ def _all(paths: dict[str, str]) -> Iterator[Gloss]:
     with Progress("reading WordNet", unit="glosses") as progress:
         for part, path in paths.items():
             with open_input(path) as stream:
-                for number, raw in enumerate(stream, 1):
+                for number, raw in enumerate(iter(lambda: stream.readline(_LONGEST), b""), 1):
                     if not raw.startswith(b"  "):  # so begin the lines of the licence
+                        if progress.done >= _MOST:
+                            raise InputError(f"{path}:{number}: more glosses than WordNet has")
                         yield _parse(raw, part, f"{path}:{number}")
                         progress.add(1)
 

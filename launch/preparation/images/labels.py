@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
-from preparation import tasks
+from preparation import limits, tasks
 from preparation.classes import Labels
 from preparation.errors import InputError, note
-from preparation.raw_arrays import RawArray
+from preparation.images.raw_arrays import RawArray
 from preparation.tasks import LabelSets
 
 
@@ -49,6 +50,8 @@ def read_labels(labels: RawArray, wanted: str | None) -> ArrayLabels:
     task = wanted or (
         tasks.REGRESSION if kind == "f" else tasks.MULTI_LABEL if matrix else tasks.CLASSIFICATION
     )
+    if matrix and shape[1] > limits.CLASSES or math.prod(shape) > limits.VALUES and kind == "f":
+        raise InputError(f"{labels.name}: has shape {list(shape)}; too large for labels")
     if (task == tasks.MULTI_LABEL) != matrix and task != tasks.REGRESSION:
         wants = "a column of 0 and 1 a class, [N, C]" if not matrix else "one class each, [N]"
         raise InputError(f"{labels.name}: has shape {list(labels.shape)}; {task} wants {wants}")
@@ -67,14 +70,8 @@ def read_labels(labels: RawArray, wanted: str | None) -> ArrayLabels:
 
 
 def _classes(labels: RawArray) -> ArrayLabels:
-    values = labels.whole().reshape(-1)
-    if values.dtype.kind == "S":
-        try:
-            values = np.char.decode(values, "utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{labels.name}: a name is not UTF-8: {error}") from error
-    read = Labels.of_array(values, lambda row: f"{labels.name}[{row}]")
-    return ArrayLabels(tasks.CLASSIFICATION, labels.array, read, 0, values.dtype.kind in "ui")
+    read = Labels.of_slabs(labels.slabs(), lambda row: f"{labels.name}[{row}]")
+    return ArrayLabels(tasks.CLASSIFICATION, labels.array, read, 0, labels.dtype.kind in "ui")
 
 
 def _sets(labels: RawArray) -> LabelSets:

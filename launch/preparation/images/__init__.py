@@ -1,0 +1,1 @@
+"""Images: arrays of npz and IDX files, and folders of image files."""

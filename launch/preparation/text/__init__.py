@@ -1,0 +1,1 @@
+"""Texts: tables of them, tokens, and WordNet's glosses."""

@@ -1,0 +1,183 @@
+"""Damaged inputs of every kind: prepare.py ends with 0, or with 2 and one line that names a cause.
+
+THAW_FUZZ_SECONDS: how long (default 20); THAW_FUZZ_SEED: which inputs. The same seed gives the same.
+"""
+
+import gzip
+import io
+import json
+import os
+import random
+import struct
+import time
+import unittest
+
+from prepare_fixture import PIL, PrepareTest, main, np, run
+
+SECONDS = float(os.environ.get("THAW_FUZZ_SECONDS", "20"))
+SEED = int(os.environ.get("THAW_FUZZ_SEED", "0"))
+# Bytes that mean something to some reader.
+SPECIAL = [
+    b"\0", b"\xff", b'"', b"'", b"\\", b"\r", b"\n", b",", b";", b"\t", b"[", b"{", b"nan", b"-1",
+    b"\x1f\x8b", b"\xc3\xa9", b"\xe9", b"\xed\xa0\x80", b"\xff\xff\xff\xff", b"1e999",
+    b"\xef\xbb\xbf", b"\xff\xfe", b"\0\0\0\0", b"\x7f\xff\xff\xff",
+]  # fmt: skip
+
+
+def damaged(content: bytes, source: random.Random) -> bytes:
+    """`content` with a few bytes changed, cut, doubled, or put in from elsewhere."""
+    data = bytearray(content)
+    for _ in range(source.choice((0, 1, 1, 2, 4, 16))):
+        at = source.randrange(len(data) + 1)
+        kind = source.randrange(6)
+        if kind == 0 and at < len(data):
+            data[at] ^= 1 << source.randrange(8)
+        elif kind == 1 and at < len(data):
+            data[at] = source.randrange(256)
+        elif kind == 2:
+            data[at:at] = source.choice(SPECIAL)
+        elif kind == 3:
+            del data[at : at + source.choice((1, 2, 16, 1 << 20))]
+        elif kind == 4:
+            start = source.randrange(len(data) + 1)
+            data[at:at] = data[start : start + source.randrange(64)]
+        else:
+            part = source.choice(SPECIAL)
+            data[at : at + len(part)] = part
+    return bytes(data)
+
+
+def saved(kind: str, **options) -> bytes:
+    """A small image file."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    values = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    if kind != "BMP" and kind != "PPM" and kind != "GIF":
+        options["exif"] = exif
+    Image.fromarray(values).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+class FuzzTest(PrepareTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.source = random.Random(SEED)
+        with open(self.tokenizer, "rb") as stream:
+            self.whole_tokenizer = stream.read()
+        self.count = 0
+
+    def repeat(self, step, share: float) -> None:
+        """Runs `step` again and again in its share of the time."""
+        end = time.monotonic() + share * SECONDS
+        while time.monotonic() < end:
+            status, _, err = run(*step(), "--output", self.output, "--force")
+            lines = [line for line in err.splitlines() if "prepare.py: note: " not in line]
+            self.assertIn(status, (0, 2), err)
+            self.assertEqual(len(lines), 1 if status else 0, err)
+            self.assertNotIn("this is a fault", err)
+            self.assertTrue(err.isprintable() or err.replace("\n", "").isprintable(), err)
+            self.assertFalse([n for n in os.listdir(self.folder) if n.startswith(".thaw")])
+            self.count += 1
+        self.assertGreater(self.count, 0)
+
+    def test_tables(self):
+        rows = [("my card", "a", "0.5"), ('where "is" it, my', "b", "1"), ("lost\nred", "a", "-2")]
+        csv = "text,label,x\r\n" + "".join(f'"{t.replace(chr(34), chr(34) * 2)}",{n},{x}\r\n'
+                                           for t, n, x in rows)  # fmt: skip
+        lines = "\n".join(json.dumps({"text": t, "label": n, "x": float(x)}) for t, n, x in rows)
+        plain = "text\tlabel\tx\nmy card\ta\t1\nmoney für\tb\t2\n"
+        seeds = [
+            ("t.csv", csv.encode()),
+            ("t.csv", csv.replace(",", ";").encode("utf-16")),
+            ("t.csv", csv.replace("\r\n", "\r").encode()),
+            ("t.csv.gz", gzip.compress(csv.encode())),
+            ("t.jsonl", lines.encode()),
+            ("t.tsv", plain.encode("latin-1")),
+            ("t.txt", plain.replace("\t", "|").encode()),
+        ]
+        learnt = [
+            ["--label-column", "label"],
+            ["--label-column", "label", "--label-separator", ";"],
+            ["--label-columns", "label,x"],
+            ["--target-columns", "x"],
+            ["--label-column", "label", "--pair-column", "x"],
+        ]
+
+        def step() -> list:
+            name, content = self.source.choice(seeds)
+            path = self.write(name, damaged(content, self.source))
+            options = self.source.choice(learnt)
+            if not self.source.randrange(4):
+                names = self.write("names.txt", damaged(b"a\nb\n", self.source))
+                options = [*options, "--classes", names]
+            return ["text", "--train", path, "--text-column", "text", *options,
+                    "--tokenizer", self.tokenizer]  # fmt: skip
+
+        self.repeat(step, 0.3)
+
+    def test_tokenizers(self):
+        table = self.write("t.csv", "text,label\nmy card,1\nmoney,0\n")
+
+        def step() -> list:
+            path = self.write("bad.json", damaged(self.whole_tokenizer, self.source))
+            return ["text", "--train", table, "--text-column", "text", "--label-column", "label",
+                    "--tokenizer", path]  # fmt: skip
+
+        self.repeat(step, 0.1)
+
+    def test_arrays(self):
+        x = np.arange(4 * 3 * 4 * 5, dtype=np.uint8).reshape(4, 3, 4, 5)
+        files = {}
+        for name, save in (("plain", np.savez), ("packed", np.savez_compressed)):
+            stream = io.BytesIO()
+            save(stream, x=x, f=x.astype("f4"), t=np.asfortranarray(x), y=np.arange(4) % 2,
+                 s=np.array(["a", "b", "a", "b"]), r=np.arange(4) / 2,
+                 m=np.eye(4, dtype=np.uint8))  # fmt: skip
+            files[name] = stream.getvalue()
+        head = struct.pack(">4B3I", 0, 0, 8, 3, 4, 4, 5)
+        idx = head + bytes(80), struct.pack(">4BI", 0, 0, 8, 1, 4) + b"\0\1\0\1"
+
+        def step() -> list:
+            if not self.source.randrange(3):
+                pair = [damaged(part, self.source) for part in idx]
+                if not self.source.randrange(3):
+                    pair[0] = damaged(gzip.compress(idx[0]), self.source)
+                paths = [self.write(name, part) for name, part in zip(("images", "labels"), pair)]
+                return ["images", "--train", ",".join(paths)]
+            content = files[self.source.choice(list(files))]
+            path = self.write("a.npz", damaged(content, self.source))
+            arrays = f"{self.source.choice('xft')},{self.source.choice('ysrm')}"
+            return ["images", "--train", f"{path}:{arrays}"]
+
+        self.repeat(step, 0.3)
+
+    @unittest.skipUnless(PIL, "no Pillow")
+    def test_images(self):
+        seeds = [
+            ("png", saved("PNG")),
+            ("jpg", saved("JPEG")),
+            ("tif", saved("TIFF")),
+            ("tiff", saved("TIFF", compression="tiff_lzw")),
+            ("gif", saved("GIF")),
+            ("bmp", saved("BMP")),
+            ("ppm", saved("PPM")),
+            ("webp", saved("WEBP", lossless=True)),
+        ]
+
+        def step() -> list:
+            suffix, content = self.source.choice(seeds)
+            for name, _ in seeds:
+                if os.path.exists(self.path(f"f/a/0.{name}")):
+                    os.unlink(self.path(f"f/a/0.{name}"))
+            self.write(f"f/a/0.{suffix}", damaged(content, self.source))
+            size = ["--size", self.source.choice((1, 8, 300))] if self.source.randrange(2) else []
+            return ["images", "--train", self.path("f"), *size]
+
+        self.repeat(step, 0.3)
+
+
+if __name__ == "__main__":
+    main()
