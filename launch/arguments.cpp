@@ -8,6 +8,7 @@
 #include "core/base/suggest.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
+#include "core/schedule/resolve_schedule.h"
 
 namespace po = boost::program_options;
 
@@ -96,7 +97,7 @@ std::string ArgumentParser::help() const {
   std::ostringstream text;
   text << "Usage: thaw " << usage_ << "\n\n" << summary_ << "\n\n" << options_;
   if (takes_configuration_) {
-    text << '\n' << configuration_help();
+    text << '\n' << configuration_help(schedule_choices());
   }
   return text.str();
 }

@@ -4,14 +4,15 @@
 #
 #   tests/lint.sh [--build DIR] [--since COMMIT | FILE.cpp...]
 #
-#   --build DIR     a configured build folder (default: build)
+#   --build DIR     a build folder configured without precompiled headers, which clang-tidy cannot
+#                   read and which hide a missing include (default: build-lint, configured here)
 #   --since COMMIT  only the sources that changed since then (default: all)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=/dev/null
 source launch/setup/common.sh
 
-build=build
+build=
 files=()
 since=
 while (($# > 0)); do
@@ -32,6 +33,10 @@ while (($# > 0)); do
   esac
   shift
 done
+if [[ -z $build ]]; then
+  build=build-lint
+  cmake --preset release -B "$build" -DTHAW_PRECOMPILED_HEADERS=OFF >/dev/null
+fi
 [[ -f $build/compile_commands.json ]] || fail "$build is not configured" "cmake --preset release"
 if [[ -n $since ]]; then
   mapfile -t files < <(git diff --name-only --diff-filter=d "$since" -- '*.cpp')

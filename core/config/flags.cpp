@@ -30,10 +30,10 @@ std::string typed_default(const Option& option) {
 }
 
 /// "[samples] of one optimizer step", "float32 | bfloat16: of the computation"
-std::string help_of(const Option& option) {
+std::string help_of(const Option& option, const std::vector<std::string>& choices) {
   std::string help = option.unit.empty() ? "" : "[" + option.unit + "] ";
-  help += fmt::format("{}", fmt::join(option.choices, " | "));
-  if (!option.choices.empty() && !option.help.empty()) help += ": ";
+  help += fmt::format("{}", fmt::join(choices, " | "));
+  if (!choices.empty() && !option.help.empty()) help += ": ";
   return help + option.help + (option.required ? " (required)" : "");
 }
 
@@ -74,7 +74,7 @@ std::vector<Override> take_overrides(std::vector<std::string>& arguments) {
   return overrides;
 }
 
-std::string configuration_help() {
+std::string configuration_help(const std::map<std::string, std::vector<std::string>>& words) {
   namespace po = boost::program_options;
   std::ostringstream text;
   for (const std::string& section : section_names()) {
@@ -85,7 +85,9 @@ std::string configuration_help() {
           po::value<std::string>()->value_name(std::string(type_name(option.default_value())));
       const std::string standard = typed_default(option);
       if (!standard.empty()) value->default_value(standard);
-      description.add_options()(option.name().c_str(), value, help_of(option).c_str());
+      const auto its_words = words.find(option.name());
+      const auto& choices = its_words == words.end() ? option.choices : its_words->second;
+      description.add_options()(option.name().c_str(), value, help_of(option, choices).c_str());
     }
     text << description << '\n';
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct Override {
 std::vector<Override> take_overrides(std::vector<std::string>& arguments);
 
 /// Text for `--help`: each option of the configuration with type, unit and default, by section.
-std::string configuration_help();
+/// `words` are those that options may be which the table does not list, by the options' names.
+std::string configuration_help(const std::map<std::string, std::vector<std::string>>& words = {});
 
 }  // namespace thaw

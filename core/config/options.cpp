@@ -162,9 +162,6 @@ void add_train(TableBuilder& table) {
 /// What presets say of transitions and the ends of stages.
 void add_transitions(TableBuilder& table) {
   using S = ScheduleOptions;
-  const Choices metrics = {"validation/loss", "validation/accuracy", "validation/macro-f1"};
-  Choices with_training = metrics;
-  with_training.insert(with_training.begin(), "train/loss");
   table.add(&S::thawed_warmup_steps, "thawed-warmup-steps", "steps",
             "of linear warm-up of groups that a transition thawed", kNotNegative);
   table.add(&S::thawed_rate_cap, "thawed-rate-cap", "",
@@ -174,11 +171,9 @@ void add_transitions(TableBuilder& table) {
             "at transitions; keep-staying: kept for groups that stay active, new for all others",
             Choices{"keep", "reset", "keep-staying"});
   table.add(&S::restore_best, "restore-best", "",
-            "metric by whose best the weights are put back at a stage's end; empty: they stay",
-            metrics);
+            "metric by whose best the weights are put back at a stage's end; empty: they stay");
   table.add(&S::plateau, "plateau", "",
-            "metric whose plateau ends a stage before its length; empty: nothing does",
-            with_training);
+            "metric whose plateau ends a stage before its length; empty: nothing does");
   table.add(&S::plateau_patience, "plateau-patience", "evaluations", "without a new best",
             kPositive);
   table.add(&S::plateau_least_change, "plateau-least-change", "", "of a new best", kNotNegative);
@@ -207,9 +202,9 @@ void add_freezing(TableBuilder& table) {
 void add_schedule(TableBuilder& table) {
   using S = ScheduleOptions;
   table.section("schedule");
-  table.add(&S::preset, "preset", "", "empty: the stages that the file writes",
-            Choices{"full", "head-only", "top-down", "bottom-up", "chain-thaw", "head-then-all",
-                    "freeze-out", "random", "auto-freeze"});
+  // The words that presets, curves and metrics may be are known where those are: see
+  // `schedule_choices`, core/schedule/resolve_schedule.h.
+  table.add(&S::preset, "preset", "", "empty: the stages that the file writes");
   table.add(&S::groups_per_stage, "groups-per-stage", "groups", "that each further stage thaws",
             kPositive);
   table.add(&S::stage_epochs, "stage-epochs", "epochs",
@@ -232,8 +227,7 @@ void add_schedule(TableBuilder& table) {
   table.add(&S::discriminative, "discriminative", "",
             "each group's rate is that of the group above over this (ULMFiT: 2.6)",
             Range{.above = 0});
-  table.add(&S::curve, "curve", "", "of the learning rates over each stage",
-            Choices{"constant", "linear", "cosine", "slanted-triangular", "polynomial"});
+  table.add(&S::curve, "curve", "", "of the learning rates over each stage");
   table.add(&S::curve_at_transition, "curve-at-transition", "",
             "each stage has a curve of its own, or all stages share one",
             Choices{"restart", "continue"});

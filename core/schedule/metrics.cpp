@@ -1,18 +1,50 @@
 #include "core/schedule/metrics.h"
 
-namespace thaw {
+#include <algorithm>
 
-const std::vector<std::string>& metric_names() {
-  static const std::vector<std::string> names = {"train/loss", "validation/loss",
-                                                 "validation/accuracy", "validation/macro-f1"};
+namespace thaw {
+namespace {
+
+constexpr std::string_view kValidation = "validation/";
+
+}  // namespace
+
+const Metric* MetricNames::find(std::string_view name) const {
+  const auto found = std::find_if(metrics.begin(), metrics.end(),
+                                  [&](const Metric& metric) { return metric.name == name; });
+  return found == metrics.end() ? nullptr : &*found;
+}
+
+std::vector<std::string> MetricNames::all() const {
+  std::vector<std::string> names;
+  for (const Metric& metric : metrics) names.push_back(metric.name);
   return names;
 }
 
-MetricRule::Mode natural_mode(std::string_view metric) {
-  return metric.ends_with("loss") ? MetricRule::Mode::kMin : MetricRule::Mode::kMax;
+std::vector<std::string> MetricNames::of_validation() const {
+  std::vector<std::string> names = all();
+  std::erase_if(names, [](const std::string& name) { return !needs_validation(name); });
+  return names;
 }
 
-bool needs_validation(std::string_view metric) { return metric.starts_with("validation/"); }
+MetricNames metric_names(const std::vector<Metric>& others) {
+  MetricNames names{
+      {{"train/loss", MetricRule::Mode::kMin, 0}, {"validation/loss", MetricRule::Mode::kMin, 0}}};
+  for (Metric metric : others) {
+    metric.name.insert(0, kValidation);
+    names.metrics.push_back(metric);
+  }
+  return names;
+}
+
+const MetricNames& classification_metrics() {
+  using Mode = MetricRule::Mode;
+  static const MetricNames names =
+      metric_names({{"accuracy", Mode::kMax, 0, 1}, {"macro-f1", Mode::kMax, 0, 1}});
+  return names;
+}
+
+bool needs_validation(std::string_view metric) { return metric.starts_with(kValidation); }
 
 std::string_view name_of(MetricRule::Mode mode) {
   return mode == MetricRule::Mode::kMin ? "min" : "max";

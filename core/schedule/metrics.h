@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,13 +9,34 @@
 
 namespace thaw {
 
-/// "train/loss", "validation/loss", "validation/accuracy", "validation/macro-f1".
-///
-/// `train/loss` at an evaluation is the mean over all samples trained since the last one.
-const std::vector<std::string>& metric_names();
+/// A figure of training or of an evaluation that a schedule can watch.
+struct Metric {
+  static constexpr double kNone = std::numeric_limits<double>::infinity();
 
-/// Whether less of it is better (losses), or more (all others).
-MetricRule::Mode natural_mode(std::string_view metric);
+  std::string name;                                  ///< "validation/accuracy"
+  MetricRule::Mode better = MetricRule::Mode::kMax;  ///< whether less of it is better, or more
+  double least = -kNone, most = kNone;               ///< what it can come to; kNone: no bound
+};
+
+/// The metrics that a run has, in the order in which messages list them. They follow from its
+/// task: core/tasks makes the value, and everything that reads a schedule is given it.
+struct MetricNames {
+  std::vector<Metric> metrics;
+
+  /// Null where there is none of this name.
+  const Metric* find(std::string_view name) const;
+  std::vector<std::string> all() const;
+  /// Those of an evaluation.
+  std::vector<std::string> of_validation() const;
+};
+
+/// The metrics of a task whose evaluations come to a loss and `others` ("accuracy"): `train/loss`,
+/// the mean over all samples trained since the evaluation before, `validation/loss`, and
+/// `validation/` each of the others.
+MetricNames metric_names(const std::vector<Metric>& others);
+
+/// train/loss, validation/loss, validation/accuracy, validation/macro-f1.
+const MetricNames& classification_metrics();
 
 /// Whether the metric comes from the validation split.
 bool needs_validation(std::string_view metric);

@@ -253,6 +253,13 @@ class PresetWriter {
 
 }  // namespace
 
+const std::vector<std::string>& preset_names() {
+  static const std::vector<std::string> names = {"full",       "head-only",  "top-down",
+                                                 "bottom-up",  "chain-thaw", "head-then-all",
+                                                 "freeze-out", "random",     "auto-freeze"};
+  return names;
+}
+
 std::vector<Setting> write_out_preset(const ConfigurationDocument& document,
                                       const std::vector<std::string>& model_groups,
                                       std::int64_t train_samples, Problems& problems) {

@@ -52,6 +52,9 @@ namespace thaw {
 //
 // `curve-at-transition = "continue"` makes one curve of all stages'.
 
+/// "full", "head-only", …
+const std::vector<std::string>& preset_names();
+
 /// The stages of the preset that `document.schedule` names, for a model with these groups and so
 /// many training samples. Options that a preset has no use for are left aside, so that a flag can
 /// exchange it for another. Adds to `problems` where options contradict each other.

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/config/option_table.h"
 #include "core/config/problems.h"
 #include "core/config/toml_text.h"
 #include "core/schedule/curve.h"
@@ -42,6 +43,19 @@ std::vector<Setting> written_stages(const ConfigurationDocument& document,
     if (of_preset) problems.add(where, name, "is an option of presets, and no preset is given");
   }
   return document.stages;
+}
+
+/// Reports options of `[schedule]` that are none of the words they may be.
+void refuse_unknown_words(const ConfigurationDocument& document, const MetricNames& metrics,
+                          Problems& problems) {
+  for (const auto& [name, words] : schedule_choices(metrics)) {
+    const auto given = document.given.find(name);
+    if (given == document.given.end()) continue;
+    Option option = *find_option("schedule", name.substr(name.find('.') + 1));
+    option.choices = words;
+    const std::string value = std::get<std::string>(option.get(document));
+    read_value(option, {value, given->second}, name, problems);
+  }
 }
 
 std::string name_of(const Setting& stage) {
@@ -166,12 +180,23 @@ const Stage* before(const Schedule& schedule) {
 
 }  // namespace
 
+std::map<std::string, std::vector<std::string>> schedule_choices(const MetricNames& metrics) {
+  std::vector<std::string> curves;
+  for (const Curve::Shape shape : curve_shapes()) curves.emplace_back(name_of(shape));
+  return {{"schedule.preset", preset_names()},
+          {"schedule.curve", curves},
+          {"schedule.plateau", metrics.all()},
+          {"schedule.restore-best", metrics.of_validation()}};
+}
+
 Schedule resolve_schedule(const ConfigurationDocument& document,
                           const std::vector<std::string>& model_groups, std::int64_t train_samples,
-                          bool has_validation) {
+                          bool has_validation, const MetricNames& metrics) {
   if (model_groups.empty()) throw InputError(document.path + ": the model has no groups");
   if (train_samples < 1) throw InputError(document.path + ": the training split has no samples");
   Problems problems;
+  refuse_unknown_words(document, metrics, problems);
+  problems.throw_if_any();
   std::vector<Setting> settings = written_stages(document, model_groups, train_samples, problems);
   problems.throw_if_any();
   for (const Override& flag : document.stage_overrides) {
@@ -180,7 +205,7 @@ Schedule resolve_schedule(const ConfigurationDocument& document,
   refuse_equal_names(settings, problems);
   Schedule schedule;
   for (std::size_t i = 0; i < settings.size(); ++i) {
-    const StageSurroundings around{model_groups, has_validation, before(schedule)};
+    const StageSurroundings around{model_groups, has_validation, metrics, before(schedule)};
     const auto stage = read_stage(settings[i], i, around, problems);
     if (stage) schedule.stages.push_back(*stage);
   }

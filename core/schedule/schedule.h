@@ -11,7 +11,7 @@ namespace thaw {
 /// What a plateau or a threshold looks at.
 struct MetricRule {
   enum class Mode { kMin, kMax };
-  std::string metric;         ///< one of `metric_names()`, core/schedule/metrics.h
+  std::string metric;         ///< "validation/loss": see core/schedule/metrics.h
   Mode mode = Mode::kMin;     ///< whether less is better, or more
   std::int64_t patience = 0;  ///< plateau: evaluations without a new best until it is one
   double least_change = 0;    ///< plateau: a new best is better than the old one by more than this
@@ -109,8 +109,8 @@ struct Stage {
   std::int64_t thawed_warmup_steps = 0;  ///< own warm-up of groups that the transition thawed
   double thawed_rate_cap = 0;  ///< most that rates of groups thawed in the run become; 0: no cap
   OptimizerCarry optimizer_state = OptimizerCarry::kKeep;
-  std::string restore_best = {};  ///< metric by whose best the weights are put back; "": they stay
-  Policy policy = {};             ///< chooses among `groups`
+  std::optional<MetricRule> restore_best = {};  ///< by whose best the weights are put back, if any
+  Policy policy = {};                           ///< chooses among `groups`
 
   friend bool operator==(const Stage&, const Stage&) = default;
 };

@@ -6,7 +6,6 @@
 
 #include "core/base/error.h"
 #include "core/schedule/group_rates.h"
-#include "core/schedule/metrics.h"
 #include "core/schedule/policy.h"
 
 namespace thaw {
@@ -116,10 +115,10 @@ void ScheduleRun::commit_step(const StepValues& values) {
 bool ScheduleRun::commit_evaluation(const MetricValues& metrics) {
   observe_evaluation(stage_.until, metrics, state_);
   state_.ended = state_.ended || stage_ended(stage_.until, state_, train_samples_);
-  const auto value = metrics.find(stage_.restore_best);
+  if (!stage_.restore_best) return false;
+  const auto value = metrics.find(stage_.restore_best->metric);
   if (value == metrics.end()) return false;
-  const MetricRule rule{.metric = value->first, .mode = natural_mode(value->first)};
-  if (!is_better(rule, value->second, state_.best)) return false;
+  if (!is_better(*stage_.restore_best, value->second, state_.best)) return false;
   state_.best = value->second;
   return true;
 }

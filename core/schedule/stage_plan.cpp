@@ -79,7 +79,8 @@ std::string text_of(const Curve& curve) {
 std::string text_of_thawing(const Stage& stage) {
   return fmt::format("warm-up {} steps, cap {}, optimizer state {}, best by \"{}\"",
                      stage.thawed_warmup_steps, stage.thawed_rate_cap,
-                     name_of(stage.optimizer_state), stage.restore_best);
+                     name_of(stage.optimizer_state),
+                     stage.restore_best ? stage.restore_best->metric : "");
 }
 
 std::string text_of(const StageOverrides& overrides) {

@@ -4,8 +4,10 @@ find_program(THAW_CCACHE ccache)
 mark_as_advanced(THAW_CCACHE)
 if(THAW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # Paths below the source folder count as relative, so that one clone's results serve the next.
+  # What compiles with a precompiled header is kept only if its unknown __TIME__ does not count, and
+  # that header, of hundreds of megabytes, is hashed once and not for each file.
   set(_launcher "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}" CCACHE_NOHASHDIR=1
-      "${THAW_CCACHE}")
+      CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_INODECACHE=1 "${THAW_CCACHE}")
   set(CMAKE_CXX_COMPILER_LAUNCHER "${_launcher}")
   set(CMAKE_CUDA_COMPILER_LAUNCHER "${_launcher}")
 endif()

@@ -41,6 +41,7 @@ function(thaw_test_folder folder libraries)
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${libraries} thaw_test_support GTest::gmock GTest::gtest_main
                                         thaw_compile_options)
+  thaw_precompile(${name} test ${sources})
   gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 300
                        PROPERTIES TIMEOUT 120 LABELS unit
                                   ENVIRONMENT OMP_NUM_THREADS=2)

@@ -18,7 +18,9 @@ const Option& option_of(std::string_view key) { return *find_option("schedule", 
 
 std::optional<Curve::Shape> read_shape(const Setting& setting, const std::string& subject,
                                        Problems& problems) {
-  const auto value = read_value(option_of("curve"), setting, subject, problems);
+  Option option = option_of("curve");
+  for (const Curve::Shape shape : curve_shapes()) option.choices.emplace_back(name_of(shape));
+  const auto value = read_value(option, setting, subject, problems);
   if (!value) return std::nullopt;
   const std::string& name = std::get<std::string>(*value);
   for (const Curve::Shape shape : curve_shapes()) {

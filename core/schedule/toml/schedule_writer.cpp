@@ -81,7 +81,7 @@ std::string stage_text(const Stage& stage) {
   if (stage.optimizer_state != OptimizerCarry::kKeep) {
     add("optimizer-state", toml_text(name_of(stage.optimizer_state)));
   }
-  if (!stage.restore_best.empty()) add("restore-best", toml_text(stage.restore_best));
+  if (stage.restore_best) add("restore-best", toml_text(stage.restore_best->metric));
   const StageOverrides& own = stage.overrides;
   if (own.frozen_dropout) add("frozen-dropout", *own.frozen_dropout ? "\"on\"" : "\"off\"");
   if (own.frozen_batch_norm_update) {

@@ -139,7 +139,7 @@ class StageReader {
   bool read_until() {
     const Setting* setting = required("until");
     if (!setting) return false;
-    const StageFacts facts{stage_.groups, stage_.curve, around_.has_validation};
+    const StageFacts facts{stage_.groups, stage_.curve, around_.has_validation, around_.metrics};
     const auto until = read_end_condition(*setting, subject_of("until"), facts, problems_);
     if (until) stage_.until = *until;
     return until.has_value();
@@ -167,11 +167,13 @@ class StageReader {
     return policy.has_value();
   }
 
-  /// A key that has the type, default and bounds of the option `section.key`; the default where it
-  /// is not given, nothing where it is wrong.
+  /// A key that has the type, default and bounds of the option `section.key`, or is one of `names`;
+  /// the default where it is not given, nothing where it is wrong.
   template <class Value>
-  std::optional<Value> read_like(const char* section, const char* key) {
-    const Option& option = *find_option(section, key);
+  std::optional<Value> read_like(const char* section, const char* key,
+                                 std::vector<std::string> names = {}) {
+    Option option = *find_option(section, key);
+    if (!names.empty()) option.choices = std::move(names);
     const Setting* setting = setting_.find(key);
     const auto value =
         setting ? read_value(option, *setting, subject_of(key), problems_) : option.default_value();
@@ -188,17 +190,19 @@ class StageReader {
 
   bool read_transition() {
     const auto carry = read_like<std::string>("schedule", "optimizer-state");
-    const auto best = read_like<std::string>("schedule", "restore-best");
+    const auto best =
+        read_like<std::string>("schedule", "restore-best", around_.metrics.of_validation());
     const auto dropout = read_like<std::string>("train", "frozen-dropout");
     const auto norm = read_like<std::string>("train", "frozen-batch-norm");
     if (!carry || !best || !dropout || !norm) return false;
     stage_.optimizer_state = carry_named(*carry);
-    stage_.restore_best = *best;
     if (setting_.find("frozen-dropout")) stage_.overrides.frozen_dropout = *dropout == "on";
     if (setting_.find("frozen-batch-norm")) {
       stage_.overrides.frozen_batch_norm_update = *norm == "update";
     }
-    if (best->empty() || around_.has_validation) return true;
+    if (best->empty()) return true;
+    stage_.restore_best = {.metric = *best, .mode = around_.metrics.find(*best)->better};
+    if (around_.has_validation) return true;
     return report(setting_.find("restore-best")->where, "restore-best",
                   "needs a validation split, and the data has none");
   }
@@ -206,7 +210,7 @@ class StageReader {
   /// What a stage whose sets are found as it runs cannot have.
   bool check_policy() {
     if (stage_.policy.kind == Policy::Kind::kNone) return true;
-    if (!stage_.restore_best.empty()) {
+    if (stage_.restore_best) {
       return report(setting_.find("restore-best")->where, "restore-best",
                     "cannot stand beside a policy");
     }

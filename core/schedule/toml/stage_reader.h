@@ -7,6 +7,7 @@
 
 #include "core/config/problems.h"
 #include "core/config/setting.h"
+#include "core/schedule/metrics.h"
 #include "core/schedule/schedule.h"
 
 namespace thaw {
@@ -14,7 +15,8 @@ namespace thaw {
 /// What a stage is read against.
 struct StageSurroundings {
   const std::vector<std::string>& model_groups;
-  bool has_validation = true;     ///< the data has a validation split
+  bool has_validation = true;  ///< the data has a validation split
+  const MetricNames& metrics;
   const Stage* before = nullptr;  ///< the stage before; null where this is the first
 };
 

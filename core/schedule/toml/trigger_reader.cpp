@@ -80,8 +80,8 @@ class TriggerReader {
   /// The metric and its mode, which plateau and threshold share.
   MetricRule read_metric(InnerTable& table) {
     MetricRule rule;
-    rule.metric = table.text("metric", "validation/loss", metric_names());
-    const MetricRule::Mode natural = natural_mode(rule.metric);
+    rule.metric = table.text("metric", "validation/loss", stage_.metrics.all());
+    const MetricRule::Mode natural = stage_.metrics.find(rule.metric)->better;
     const std::string mode = table.text("mode", std::string(name_of(natural)), {"min", "max"});
     rule.mode = mode == "min" ? MetricRule::Mode::kMin : MetricRule::Mode::kMax;
     if (table.good() && needs_validation(rule.metric) && !stage_.has_validation) {
@@ -108,11 +108,11 @@ class TriggerReader {
     table.require("value");
     rule.value = table.number("value", 0, {});
     if (!table.good()) return std::nullopt;
-    const bool loss = rule.metric.ends_with("loss");
-    if (rule.mode == MetricRule::Mode::kMin && rule.value < 0) {
-      read.never = fmt::format("{} never falls below 0", rule.metric);
-    } else if (rule.mode == MetricRule::Mode::kMax && !loss && rule.value > 1) {
-      read.never = fmt::format("{} never rises above 1", rule.metric);
+    const Metric& metric = *stage_.metrics.find(rule.metric);
+    if (rule.mode == MetricRule::Mode::kMin && rule.value < metric.least) {
+      read.never = fmt::format("{} never falls below {}", rule.metric, metric.least);
+    } else if (rule.mode == MetricRule::Mode::kMax && rule.value > metric.most) {
+      read.never = fmt::format("{} never rises above {}", rule.metric, metric.most);
     }
     return read;
   }

@@ -6,6 +6,7 @@
 
 #include "core/config/problems.h"
 #include "core/config/setting.h"
+#include "core/schedule/metrics.h"
 #include "core/schedule/schedule.h"
 
 namespace thaw {
@@ -15,6 +16,7 @@ struct StageFacts {
   std::vector<std::string> groups;  ///< active in the stage
   Curve curve;
   bool has_validation = true;  ///< the dataset has a validation split
+  const MetricNames& metrics;
 };
 
 /// A trigger that was read, and, where it can never hold, what of it says so.

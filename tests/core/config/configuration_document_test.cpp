@@ -188,9 +188,6 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"train.optimizer = \"adam\"",
                 "a.toml:3: train.optimizer: \"adam\" is not one of adamw, sgd; did you mean "
                 "\"adamw\"?"},
-        BadFile{"schedule.preset = \"sideways\"",
-                "a.toml:3: schedule.preset: \"sideways\" is not one of full, head-only, top-down, "
-                "bottom-up, chain-thaw, head-then-all, freeze-out, random, auto-freeze"},
         BadFile{"schedule.stages = 1",
                 "a.toml:3: schedule.stages: unknown key; did you mean \"stage\"?"},
         BadFile{"[schedule.stage]\nname = \"head\"",

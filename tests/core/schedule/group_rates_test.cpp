@@ -104,7 +104,8 @@ TEST(Transitions, AreReadFromStages) {
                         "\"update\""))
           .stages.at(0);
   EXPECT_EQ(read.optimizer_state, OptimizerCarry::kKeepStaying);
-  EXPECT_EQ(read.restore_best, "validation/accuracy");
+  ASSERT_TRUE(read.restore_best);
+  EXPECT_EQ(read.restore_best->metric, "validation/accuracy");
   EXPECT_EQ(read.overrides.frozen_dropout, true);
   EXPECT_EQ(read.overrides.frozen_batch_norm_update, true);
   EXPECT_EQ(message_of_schedule(

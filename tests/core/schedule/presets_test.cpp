@@ -161,6 +161,21 @@ TEST(Presets, StageFlagsReachTheirStages) {
   EXPECT_EQ(stages[2].until, (EndCondition{Kind::kSteps, 3, {}}));
 }
 
+TEST(Presets, RefuseUnknownWords) {
+  const auto message = [](const std::string& option) {
+    return message_of_schedule("schedule.learning-rate = 1\n" + option);
+  };
+  EXPECT_EQ(message("schedule.preset = \"sideways\""),
+            "a.toml:4: schedule.preset: \"sideways\" is not one of full, head-only, top-down, "
+            "bottom-up, chain-thaw, head-then-all, freeze-out, random, auto-freeze");
+  EXPECT_EQ(message("schedule.preset = \"full\"\nschedule.curve = \"cosin\"\n"
+                    "schedule.restore-best = \"train/loss\""),
+            "a.toml:5: schedule.curve: \"cosin\" is not one of constant, linear, cosine, "
+            "slanted-triangular, polynomial; did you mean \"cosine\"?\n"
+            "a.toml:6: schedule.restore-best: \"train/loss\" is not one of validation/loss, "
+            "validation/accuracy, validation/macro-f1");
+}
+
 TEST(Presets, RefuseContradictions) {
   const auto message = [](const std::string& options) {
     return message_of_schedule(preset("top-down", options));

@@ -103,7 +103,7 @@ class Drawer {
     if (between(0, 2) == 0) stage.overrides.frozen_dropout = between(0, 1) == 1;
     if (between(0, 2) == 0) stage.overrides.frozen_batch_norm_update = between(0, 1) == 1;
     if (between(0, 3) == 0) {
-      stage.restore_best = "validation/macro-f1";
+      stage.restore_best = {.metric = "validation/macro-f1", .mode = MetricRule::Mode::kMax};
     } else if (stage.groups.size() > 3 && needs_of(stage.until).gradients.empty()) {
       stage.policy = {.kind = static_cast<Policy::Kind>(between(1, 2)),
                       .every_steps = between(1, 100),
