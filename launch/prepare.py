@@ -89,6 +89,7 @@ def main(arguments=None):
         streams.say("prepare.py: interrupted; nothing was written")
         return 128 + signal.SIGINT
     except SystemExit:
+        streams.say("", end="", output=True)  # what --help printed may not get there either
         raise
     except BaseException as error:  # Rust's panics are no Exception
         streams.say("prepare.py: error: " + streams.shown(explain(error)))

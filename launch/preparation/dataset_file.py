@@ -186,6 +186,8 @@ class DatasetFile:
 
     def _check_free(self) -> None:
         """Refuses an output that is there already or can be no file; looks at links themselves."""
+        if not os.path.basename(self._output):
+            raise InputError(f"--output {self._output!r}: names no file")
         try:
             mode = os.lstat(self._output).st_mode
         except FileNotFoundError:

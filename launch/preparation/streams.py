@@ -21,6 +21,9 @@ def guard() -> None:
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not a caller's own
+            stream.reconfigure(errors="backslashreplace")  # a name may be no text at all
 
 
 def silence_libraries() -> None:
@@ -57,9 +60,11 @@ def _discard(stream) -> None:
         os.close(null)
 
 
-def shown(text: str) -> str:
-    """`text` as it may stand on a terminal in one line: control characters, marks that turn the
-    direction of writing, and bytes that are no UTF-8 are escaped."""
+def shown(text: str, most: int = 4000) -> str:
+    """`text`, cut to `most` characters, as it may stand on a terminal in one line: escaped are
+    control characters, marks that turn the direction of writing, and bytes that are no UTF-8."""
+    if len(text) > most:
+        text = f"{text[: most // 2]} … {text[-most // 2 :]}"
     return "".join(map(_shown, text)) if not text.isprintable() else text
 
 

@@ -112,6 +112,15 @@ class Flags:
     def chosen(self, mask: np.ndarray) -> Flags:
         return Flags(self._lengths[mask], self._indices[mask.repeat(self._lengths)], self.shape[1])
 
+    def keeping_all(self, taken: np.ndarray) -> np.ndarray:
+        """`taken` without the first sample of each class that would have none left."""
+        samples = np.arange(len(self)).repeat(self._lengths)
+        left = np.bincount(self._indices[~taken[samples]], minlength=self.shape[1])
+        held, first = np.unique(self._indices, return_index=True)
+        kept = taken.copy()
+        kept[samples[first[left[held] == 0]]] = False
+        return kept
+
     def slabs(self) -> Iterator[np.ndarray]:
         ends = np.concatenate([[0], np.cumsum(self._lengths, dtype=np.int64)])
         step = max(1, SLAB_BYTES // self.shape[1])
@@ -156,6 +165,8 @@ class Resolved:
         taken = classes.validation_rows(self.strata, fraction, seed)
         labels = dict(self.labels)
         whole = labels.pop("train")
+        if isinstance(whole, Flags):
+            taken = whole.keeping_all(taken)
         self.labels = {"train": whole.chosen(~taken), "validation": whole.chosen(taken), **labels}
         return taken
 

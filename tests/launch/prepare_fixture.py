@@ -90,7 +90,7 @@ class PrepareTest(unittest.TestCase):
         """Runs, expects status 2, one line that holds `message`, and nothing written."""
         if "out.h5" not in self.inputs and os.path.exists(self.output):
             os.unlink(self.output)  # of a run before
-        status, _, err = run(*arguments, "--output", output or self.output)
+        status, _, err = run(*arguments, "--output", self.output if output is None else output)
         self.assertEqual(status, 2, err)
         errors = [line for line in err.splitlines() if not line.startswith("prepare.py: note: ")]
         self.assertEqual(len(errors), 1, err)

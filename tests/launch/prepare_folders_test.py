@@ -239,6 +239,14 @@ class FolderTest(PrepareTest):
             stream.truncate(1 << 40)
         self.fail_with("is larger than", "images", "--train", self.path("sparse"))
 
+    def test_images_that_are_not_read_are_told(self):
+        self.image("k/a/0.png", pixels(1, 4, 4)[0])
+        self.write("k/a/1.HEIC", "x")
+        self.write("k/a/Thumbs.db", "x")
+        self.succeed("images", "--train", self.path("k")).close()
+        self.assertIn("1 images are of a kind that is not read", self.stderr)
+        self.assertIn("1 files are no images", self.stderr)
+
     def test_files_that_are_something_else(self):
         for content, message in (
             (b"", "it is empty"),

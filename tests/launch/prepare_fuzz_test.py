@@ -1,6 +1,6 @@
 """Damaged inputs of every kind: prepare.py ends with 0, or with 2 and one line that names a cause.
 
-THAW_FUZZ_SECONDS: how long (default 20); THAW_FUZZ_SEED: which inputs. The same seed gives the same.
+THAW_FUZZ_SECONDS: how long (default 20); THAW_FUZZ_SEED: which inputs, always the same.
 """
 
 import gzip

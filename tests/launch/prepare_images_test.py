@@ -176,6 +176,33 @@ class ArrayTest(PrepareTest):
         self.fail_with("classes are integers or names", *images, f"{path}:x,y", "--task",
                        "classification")  # fmt: skip
 
+    def test_units_of_mean_and_std(self):
+        bytes_as_floats = pixels(4, 3, 4, 4).astype("f4")
+        path = self.npz(x=bytes_as_floats, small=bytes_as_floats / 255, y=np.arange(4))
+        units = ["--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]
+        self.succeed("images", "--train", f"{path}:x,y", *units).close()
+        self.assertIn("far from --mean and --std: are they in other units?", self.stderr)
+        self.succeed("images", "--train", f"{path}:small,y", *units).close()
+        self.assertEqual(self.stderr, "")
+
+    def test_paths_with_commas(self):
+        x, y = pixels(6, 5, 4), np.arange(6, dtype=np.uint8) % 3
+        os.mkdir(self.path("a,b"))
+        images, labels = self.idx("a,b/x,1", x), self.idx("a,b/y,1", y)
+        file = self.succeed("images", "--train", f"{images},{labels}")
+        np.testing.assert_array_equal(file["train/labels"], y)
+        file.close()
+        path = self.npz("c,d.npz", x=x, y=y)
+        self.succeed("images", "--train", f"{path}:x,y").close()
+
+    def test_channels_last_is_told(self):
+        path = self.npz(x=pixels(4, 5, 6, 3), y=np.arange(4), c=pixels(4, 3, 5, 6))
+        self.succeed("images", "--train", f"{path}:x,y").close()
+        self.assertIn("shape [4, 5, 6, 3] is taken as N,H,W,C", self.stderr)
+        for options in (["x,y", "--layout", "NHWC"], ["c,y"]):
+            self.succeed("images", "--train", f"{path}:{options[0]}", *options[1:]).close()
+            self.assertEqual(self.stderr, "")
+
     def test_idx(self):
         x, y = pixels(6, 5, 4), np.arange(6, dtype=np.uint8) % 3
         plain = [self.idx("images", x), self.idx("labels", y)]

@@ -110,6 +110,8 @@ class OutputTest(PrepareTest):
         self.assertTrue(stat.S_ISFIFO(os.lstat(self.path("pipe")).st_mode))
         with open(self.small) as stream:
             self.assertTrue(stream.read().startswith("text,label"))
+        for name in ("", self.path("folder/")):
+            self.fail_with("names no file", *self.text(), output=name)
         self.fail_with("File name too long", *self.text(), output=self.path("x" * 300))
 
     def test_another_run_that_was_faster_is_not_overwritten(self):

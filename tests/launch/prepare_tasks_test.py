@@ -178,6 +178,19 @@ class TaskTest(PrepareTest):
         self.assertEqual(counts["validation"][1], 4)
         self.assertEqual(len(file["validation/labels"]), 40)
 
+    def test_a_share_leaves_a_sample_of_each_class(self):
+        # Each a comes with one of the rarer b, c, d; so a is in no stratum of its own.
+        tags = ["a;b", "b", "a;c", "c", "a;d", "d"]
+        table = "text,tags\n" + "".join(f"{WORDS[n]},{names}\n" for n, names in enumerate(tags))
+        for seed in range(20):
+            file = self.succeed(
+                *self.text(table, "--label-column", "tags", "--label-separator", ";"),
+                *("--validation-fraction", 0.5, "--seed", seed),
+            )
+            self.assertTrue(file["train/labels"][:].any(axis=0).all(), seed)
+            self.assertEqual(len(file["train/labels"]) + len(file["validation/labels"]), 6)
+            file.close()
+
     def test_values(self):
         table = "text,x,y\nmy card,0.5,-3\nmoney,1e2,0\nlost, -0.125 ,7\n"
         file = self.succeed(*self.text(table, "--target-column", "x"))

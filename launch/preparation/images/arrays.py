@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,6 +28,7 @@ class ArrayImages:
         task: str | None,
     ):
         self.name = images.name
+        self.largest = 0.0  # of the values that went through `slabs`, whatever their sign
         self.count = images.shape[0]
         self._images = images
         self._paths = paths
@@ -51,6 +53,7 @@ class ArrayImages:
         row = 0
         for slab in self._images.slabs():
             self._check_values(slab, row)
+            self.largest = max(self.largest, float(slab.max()), -float(slab.min()))
             row += len(slab)
             if self._layout == "NHW":
                 yield slab[:, None]
@@ -79,9 +82,13 @@ class ArrayImages:
 
 
 def paths_of(spec: str) -> list[str]:
-    """The files that a split's source names."""
+    """The files that a split's source names; commas may stand in the names of an IDX pair."""
     path = spec.rpartition(":")[0]
-    return [spec, path] if path.endswith(".npz") else spec.split(",")
+    if path.endswith(".npz"):
+        return [path]
+    parts = spec.split(",")
+    pairs = ((",".join(parts[:n]), ",".join(parts[n:])) for n in range(1, len(parts)))
+    return next((list(pair) for pair in pairs if all(map(os.path.exists, pair))), parts)
 
 
 def open_npz(spec: str, layout: str | None, task: str | None) -> ArrayImages:
@@ -109,7 +116,7 @@ def open_npz(spec: str, layout: str | None, task: str | None) -> ArrayImages:
 
 def open_idx(spec: str, layout: str | None, task: str | None) -> ArrayImages:
     """`images,labels`, two files"""
-    paths = spec.split(",")
+    paths = paths_of(spec)
     if len(paths) != 2:
         raise InputError(f"{spec}: names {len(paths)} files; an IDX pair is `images,labels`")
     return ArrayImages(IdxArray(paths[0]), IdxArray(paths[1]), paths, layout, task)

@@ -12,7 +12,7 @@ import numpy as np
 
 from preparation import classes
 from preparation.dataset_file import ArrayWriter, DatasetFile
-from preparation.errors import InputError, require
+from preparation.errors import InputError, note, require
 from preparation.images import arrays
 from preparation.images.labels import ArrayLabels
 from preparation.progress import Progress, file_size, tell_result
@@ -33,6 +33,7 @@ class ImageSource(Protocol):
 
     name: str
     count: int
+    largest: float  # of the values that went through `slabs`, whatever their sign
     shape: tuple[int, int, int]  # channels, height, width
     dtype: np.dtype  # uint8 or float32
     labels: ArrayLabels
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> None:
                 _write(file, source, masks, shape, progress)
         for split, labels in task.labels.items():
             write_labels(file, split, labels)
+        _check_units(options, sources)
         attributes = {
             "kind": "images",
             **task.attributes,
@@ -185,6 +187,19 @@ def _normalization(
             "divide yours by 255"
         )
     return {"mean": np.array(options.mean), "std": np.array(options.std)}
+
+
+def _check_units(options: argparse.Namespace, sources: dict[str, ImageSource]) -> None:
+    """Float inputs are taken as they are, so --mean and --std must be in their units."""
+    for source in sources.values():
+        if options.mean is None or source.dtype == np.uint8:
+            continue
+        usual = max(map(abs, options.mean)) + 30 * max(options.std)
+        if source.largest > usual:
+            note(
+                f"{source.name}: holds values up to {source.largest:g}, far from --mean and --std: "
+                "are they in other units? Bytes alone are divided by 255"
+            )
 
 
 def _write(

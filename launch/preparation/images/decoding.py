@@ -27,6 +27,12 @@ SUFFIXES = {
     ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 
+# Images that are told apart from other files, but not read.
+UNREAD_SUFFIXES = {
+    ".cr2", ".dng", ".eps", ".exr", ".heic", ".heif", ".j2k", ".jp2", ".jxl", ".nef", ".psd",
+    ".raw", ".svg",
+}  # fmt: skip
+
 GREY_MODES = {"1", "L", "LA"}
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
 

@@ -44,6 +44,7 @@ class FolderImages:
         self._files, labels = self._find()
         self.labels = ArrayLabels(CLASSIFICATION, "", labels, 0)
         self.count = len(self._files)
+        self.largest = 255.0  # of the values
         self._largest = 0  # pixels of an image
         self._largest_file = 0  # bytes
         self.shape = self._scan()
@@ -102,10 +103,7 @@ class FolderImages:
             files += images
         tree.tell()
         ignored += tree.loose
-        if ignored:
-            note(
-                f"{self._root}: {len(ignored):,} files are no images: {listing(sorted(ignored), 3)}"
-            )
+        _tell_ignored(self._root, ignored)
         return files, labels
 
     def _scan(self) -> tuple[int, int, int]:
@@ -159,8 +157,21 @@ class FolderImages:
         """The pixels [C,H,W], and for the fingerprint a digest of path and content."""
         pixels, digest, count = decoding.decode(path, self._root, self.shape[0] == 1, self._size)
         if pixels.shape != self.shape:
-            raise InputError(f"{path}: changed while it was read")
+            raise InputError(f"{path}: is of another size than its header says")
         return pixels, digest, count
+
+
+def _tell_ignored(root: str, paths: list[str]) -> None:
+    """What lies beside the images, and images that Pillow does not read."""
+    unread = sorted(path for path in paths if _suffix(path) in decoding.UNREAD_SUFFIXES)
+    others = sorted(set(paths).difference(unread))
+    if unread:
+        note(
+            f"{root}: {len(unread):,} images are of a kind that is not read, and are left out: "
+            f"{listing(unread, 3)}; convert them to PNG or JPEG"
+        )
+    if others:
+        note(f"{root}: {len(others):,} files are no images: {listing(others, 3)}")
 
 
 def _suffix(path: str) -> str:

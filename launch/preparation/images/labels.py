@@ -34,11 +34,12 @@ def read_labels(labels: RawArray, wanted: str | None) -> ArrayLabels:
     """Integers and names are classes, real numbers values of a regression, and a matrix of bytes
     or truth values has several classes a sample; `wanted` (--task) says otherwise."""
     shape, kind = labels.shape, labels.dtype.kind
-    if len(shape) == 2 and shape[1] == 1:  # a column, as Keras keeps them
+    single = len(shape) == 2 and shape[1] == 1
+    if single and wanted != tasks.MULTI_LABEL:  # a column, as Keras keeps them
         shape = shape[:1]
     if kind not in "uibfUS":
         raise InputError(f"{labels.name}: has type {labels.dtype}; labels are numbers or names")
-    matrix = len(shape) == 2 and shape[1] > 1
+    matrix = len(shape) == 2
     if len(shape) != 1 and not matrix:
         raise InputError(f"{labels.name}: has shape {list(shape)}; labels are [N] or [N, C]")
     if matrix and not wanted and kind != "f" and labels.dtype.itemsize > 1:

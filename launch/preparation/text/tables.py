@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from preparation import limits
-from preparation.errors import InputError, listing, suggestion
+from preparation.errors import InputError, listing, note, suggestion
 from preparation.inputs import check_readable
 from preparation.text import encoding
 from preparation.text.dialect import Dialect, Malformed, Sniffer, head_of
@@ -60,6 +60,8 @@ class Table:
         self._json = suffix in _JSON_LINES or (
             suffix not in _SEPARATORS and not writing.separator and start.startswith("{")
         )
+        if self._json and suffix not in _JSON_LINES:
+            note(f"{path}: read as JSON lines")
         self._dialect = None
         if not self._json:
             self._dialect = self._sniff(suffix, writing)
@@ -144,10 +146,13 @@ class Table:
         if head.count(column) > 1:
             raise InputError(f'{self.path}: {head.count(column)} columns are named "{column}"')
         if column not in head:
-            json = " (JSON lines? name it .jsonl)" if head[0].startswith(("{", "[")) else ""
+            hint = suggestion(column, head)
+            if head[0].startswith(("{", "[")):
+                hint = " (JSON lines? name it .jsonl)"
+            elif len(head) == 1 and not hint:
+                hint = " (if something else separates its fields, give --separator)"
             raise InputError(
-                f'{self.path}: has no column "{column}"; it has: {listing(head)}'
-                + (json or suggestion(column, head))
+                f'{self.path}: has no column "{column}"; it has: {listing(head)}{hint}'
             )
         return head.index(column)
 
@@ -161,7 +166,10 @@ class Table:
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{where}: is not JSON: {error} (one object a line)") from error
             if not isinstance(row, dict):
-                raise InputError(f"{where}: is a JSON {_kind(row)}; one object a line is needed")
+                hint = " (jq -c '.[]' makes lines of a list)" if isinstance(row, list) else ""
+                raise InputError(
+                    f"{where}: is a JSON {_kind(row)}; one object a line is needed{hint}"
+                )
             yield Row(
                 number,
                 [self._text(row, name, where) for name in self._columns.texts],
