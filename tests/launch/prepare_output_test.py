@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+from unittest import mock
 
 from prepare_fixture import SCRIPT, PrepareTest, h5py, main
 
@@ -122,8 +123,14 @@ class OutputTest(PrepareTest):
             self.write("out.h5", "precious")
             with self.assertRaisesRegex(dataset_file.InputError, "exists"):
                 file.commit({})
-        with open(self.output) as stream:
-            self.assertEqual(stream.read(), "precious")
+        with dataset_file.DatasetFile(self.path("new.h5")) as file:
+            file.array("train", "labels", "<i8", [0])
+            with mock.patch.object(file, "_check_free", lambda: self.write("new.h5", "precious")):
+                with self.assertRaisesRegex(dataset_file.InputError, "File exists"):
+                    file.commit({})
+        for name in ("out.h5", "new.h5"):
+            with open(self.path(name)) as stream:
+                self.assertEqual(stream.read(), "precious")
         self.assertEqual(self.places(), [])
 
     def run_with(self, redirection: str) -> subprocess.CompletedProcess:
@@ -149,6 +156,21 @@ class OutputTest(PrepareTest):
         with reader.stdin as gone:
             done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, timeout=120)
         self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_closed_streams_are_opened_on_nothing(self):
+        """Else the next file that is opened gets their number, and what libraries print."""
+        code = (
+            "import os, sys; sys.path.insert(0, sys.argv[1]);"
+            "from preparation import streams; streams.guard();"
+            "opened = [os.readlink(f'/proc/self/fd/{number}') for number in range(3)];"
+            "open(sys.argv[2], 'w').write(' '.join(opened))"
+        )
+        seen = self.path("seen")
+        launch = os.path.dirname(SCRIPT)
+        command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
+        subprocess.run([*command, launch, seen], timeout=120, check=True)
+        with open(seen) as stream:
+            self.assertEqual(stream.read().split(), ["/dev/null"] * 3)
 
     def test_a_closed_stream_keeps_the_status(self):
         words = [sys.executable, SCRIPT, "text", "--train", self.path("none.csv")]
