@@ -120,6 +120,25 @@ def check_readable(path: str) -> None:
         pass
 
 
+class Unchanged:
+    """Files that are read more than once, and must be the same each time."""
+
+    def __init__(self, paths: list[str]):
+        self._held = {path: self._identity(path) for path in paths}
+
+    def check(self) -> None:
+        for path, identity in self._held.items():
+            if self._identity(path) != identity:
+                raise InputError(f"{path}: changed while it was read")
+
+    def _identity(self, path: str) -> tuple[int, ...]:
+        try:
+            held = os.stat(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+        return held.st_dev, held.st_ino, held.st_size, held.st_mtime_ns
+
+
 def read_whole(path: str) -> bytes:
     """The content of a small file, unpacked."""
     with open_input(path) as stream:

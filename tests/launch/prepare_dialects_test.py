@@ -145,6 +145,11 @@ class DialectTest(PrepareTest):
         # A row that is broken among rows that are enclosed is an error, not another dialect.
         broken = self.write("broken.csv", 'text,label\n"my card",a\n"money,b\n"how",a\n')
         self.fail_with("broken.csv:3: ", *self.text(broken))
+        self.fail_with("give --no-quotes", *self.text(broken))
+        self.succeed(*self.text(broken, "--no-quotes")).close()  # advice that has been tried
+        both = self.write("both.csv", 'text,label\n"my, card",a\n"money,b\n')
+        with self.assertRaises(AssertionError):
+            self.fail_with("--no-quotes", *self.text(both))
         self.fail_with("give one of them", *self.text(one, "--quote", "'", "--no-quotes"))
         self.fail_with("must be different", *self.text(one, "--quote", "'", "--escape", "'"))
 

@@ -3,6 +3,7 @@
 import glob
 import gzip
 import hashlib
+import importlib
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ import sys
 import time
 import unittest
 import venv
+from unittest import mock
 
 from prepare_fixture import DATA, ROOT, SCRIPT, WORDS, PrepareTest, ids, main, np, sequences
 
@@ -256,6 +258,18 @@ class TextTest(PrepareTest):
         first, again, other = content("a"), content("a"), content("b")
         self.assertEqual(first, again)
         self.assertNotEqual(first[1], other[1])
+
+    def test_an_input_that_changes_meanwhile(self):
+        path = self.write("t.csv", "text,label\nmy card,a\nmoney,b\n")
+        text = importlib.import_module("preparation.text.command")
+
+        def change(*arguments):
+            self.write("t.csv", "text,label\nmy card,b\nmoney,a\n")
+            return read(*arguments)
+
+        read = text._samples
+        with mock.patch.object(text, "_samples", change):
+            self.fail_with("t.csv: changed while it was read", *self.text("--train", path))
 
     def test_interrupted_leaves_nothing(self):
         path = self.write("t.csv", "text,label\n" + "where is my card,1\n" * 150_000)

@@ -10,7 +10,7 @@ import numpy as np
 from preparation.errors import InputError, listing, note, suggestion
 from preparation.images.labels import read_labels
 from preparation.images.raw_arrays import IdxArray, NpzArray, RawArray, open_npz_archive
-from preparation.inputs import describe
+from preparation.inputs import Unchanged, describe
 
 # What a dimension of channels measures, the likelier first.
 _CHANNELS = [(1, 3), (4,)]
@@ -28,6 +28,7 @@ class ArrayImages:
         task: str | None,
     ):
         self.name = images.name
+        self._unchanged = Unchanged(paths)
         self.largest = 0.0  # of the values that went through `slabs`, whatever their sign
         self.count = images.shape[0]
         self._images = images
@@ -61,6 +62,7 @@ class ArrayImages:
                 yield slab.transpose(0, 3, 1, 2) if self._layout == "NHWC" else slab
 
     def describe(self) -> list[dict]:
+        self._unchanged.check()
         return [describe(path) for path in self._paths]
 
     def _check_values(self, slab: np.ndarray, row: int) -> None:

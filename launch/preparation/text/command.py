@@ -77,6 +77,7 @@ def _samples(
                 break
             goes_to = "validation" if parted and taken[number - 1] else split
             yield Sample(goes_to, row.texts, table.where(row))
+        table.unchanged.check()
         if number != expected:
             raise InputError(f"{table.path}: changed while it was read")
 

@@ -203,6 +203,11 @@ class _Findings:
     enclosed: bool = False  # whether quotation marks that enclose nothing stand around a field
 
 
+def fits(dialect: Dialect, read: Callable[[], Iterator[str]], path: str) -> bool:
+    """Whether each row of the file has as many fields as the first."""
+    return _survey(dialect, read, path).fits
+
+
 def _survey(dialect: Dialect, read: Callable[[], Iterator[str]], path: str) -> _Findings:
     findings = _Findings(True)
     width = 0

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from preparation import limits
 from preparation.errors import InputError, listing, note, suggestion
-from preparation.inputs import check_readable
+from preparation.inputs import Unchanged, check_readable
 from preparation.text import encoding
-from preparation.text.dialect import Dialect, Malformed, Sniffer, head_of
+from preparation.text.dialect import Dialect, Malformed, Sniffer, fits, head_of
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_LIST_HINT = " (jq -c '.[]' makes lines of a list)"
 _JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
@@ -50,6 +51,7 @@ class Table:
     def __init__(self, path: str, columns: Columns, writing: Writing):
         check_readable(path)
         self.path = path
+        self.unchanged = Unchanged([path])
         self.skipped = 0  # rows left out in the last pass
         self._columns = columns
         name = path.lower()
@@ -135,9 +137,12 @@ class Table:
                         [fields[index].strip() for index in labels],
                     )
         except Malformed as error:
+            plain = dataclasses.replace(self._dialect, quote=None)
+            advice = ""
+            if self._dialect.quote and fits(plain, self._lines, self.path):
+                advice = " (if quotation marks are ordinary characters here, give --no-quotes)"
             raise InputError(
-                f"{self.path}:{error.line}: {error} (if quotation marks are ordinary characters in "
-                "this file, give --no-quotes)"
+                f"{self.path}:{error.line}: {error}; {self._dialect.describe()}{advice}"
             ) from error
         if not head:
             raise InputError(f"{self.path}: is empty; a head with column names is needed")
@@ -164,9 +169,12 @@ class Table:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise InputError(f"{where}: is not JSON: {error} (one object a line)") from error
+                hint = _LIST_HINT if line.lstrip().startswith("[") else ""
+                raise InputError(
+                    f"{where}: is not JSON: {error} (one object a line){hint}"
+                ) from error
             if not isinstance(row, dict):
-                hint = " (jq -c '.[]' makes lines of a list)" if isinstance(row, list) else ""
+                hint = _LIST_HINT if isinstance(row, list) else ""
                 raise InputError(
                     f"{where}: is a JSON {_kind(row)}; one object a line is needed{hint}"
                 )
