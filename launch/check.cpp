@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include "core/data/dataset.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/schedule/group_patterns.h"
 #include "launch/arguments.h"
 #include "launch/job/job.h"

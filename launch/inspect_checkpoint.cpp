@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/checkpoint/reader.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/train/training_state.h"
 #include "launch/terminal/text_table.h"
 

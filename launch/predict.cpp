@@ -12,7 +12,7 @@
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
 #include "core/models/model.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "launch/arguments.h"
 #include "launch/job/job.h"
 #include "launch/run/evaluation_setup.h"

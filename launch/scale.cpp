@@ -7,7 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
 #include "launch/arguments.h"
 #include "launch/compare/scaling.h"

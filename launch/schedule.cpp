@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/record/run_history.h"
 #include "core/schedule/replay.h"
 #include "core/schedule/toml/schedule_writer.h"

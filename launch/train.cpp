@@ -11,6 +11,7 @@
 #include "core/models/weights/weights.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/record/metrics_log.h"
 #include "core/record/run_folder.h"

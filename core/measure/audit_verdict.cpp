@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-#include "core/parallel/rank_lists.h"
+#include "core/parallel/agreement.h"
 
 namespace thaw {
 namespace {

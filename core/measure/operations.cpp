@@ -9,7 +9,7 @@
 #include "core/data/dataset.h"
 #include "core/data/loading/training_loader.h"
 #include "core/models/model.h"
-#include "core/parallel/local_reducer.h"
+#include "core/parallel/one_rank.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/freezer.h"
 #include "core/step/gradient_pass.h"

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "core/base/host_name.h"
-#include "core/parallel/rank_lists.h"
 
 namespace thaw {
 
@@ -75,6 +74,21 @@ std::string text_of(const Finding& finding) {
 }
 
 }  // namespace
+
+std::string rank_list(const std::vector<int>& ranks) {
+  std::vector<std::string> runs;
+  for (std::size_t first = 0; first < ranks.size();) {
+    std::size_t last = first;
+    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
+    if (last - first < 2) {  // "1, 2" reads better than "1-2"
+      for (std::size_t i = first; i <= last; ++i) runs.push_back(fmt::format("{}", ranks[i]));
+    } else {
+      runs.push_back(fmt::format("{}-{}", ranks[first], ranks[last]));
+    }
+    first = last + 1;
+  }
+  return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(runs, ", "));
+}
 
 LocalFailure failure_of(const std::exception& error) {
   if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->status(), ours->what()};

@@ -5,11 +5,15 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/parallel/communicator.h"
 
 namespace thaw {
+
+/// "rank 3" or "ranks 0-2, 5", from ranks in ascending order, for messages.
+std::string rank_list(const std::vector<int>& ranks);
 
 /// A failure of one rank, in words that can travel.
 struct LocalFailure {

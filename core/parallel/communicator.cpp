@@ -9,7 +9,7 @@ namespace thaw {
 
 namespace {
 
-class DoneSum final : public Work {
+class DoneWork final : public Work {
  public:
   bool poll() override { return true; }
   void wait() override {}
@@ -19,7 +19,7 @@ class DoneSum final : public Work {
 
 std::unique_ptr<Work> Communicator::start_all_reduce(at::Tensor tensor) {
   all_reduce(tensor);
-  return std::make_unique<DoneSum>();
+  return std::make_unique<DoneWork>();
 }
 
 void Communicator::send(const at::Tensor&, int to) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -80,5 +81,18 @@ class Communicator {
   /// A new communicator over the ranks that give the same `color`, ordered by rank here.
   virtual std::unique_ptr<Communicator> split(int color) = 0;
 };
+
+/// Gives every rank rank 0's numbers in the place of its own, of which there may be more or fewer.
+/// A collective.
+template <class Number>
+void broadcast_numbers(Communicator& communicator, std::vector<Number>& numbers) {
+  if (communicator.size() == 1) return;
+  const std::string told = communicator.broadcast(
+      std::string(reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(Number)),
+      /*root=*/0);
+  numbers.resize(told.size() / sizeof(Number));
+  std::copy_n(told.data(), numbers.size() * sizeof(Number),
+              reinterpret_cast<char*>(numbers.data()));
+}
 
 }  // namespace thaw

@@ -9,7 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
-#include "core/parallel/rank_lists.h"
+#include "core/parallel/agreement.h"
 
 namespace thaw {
 

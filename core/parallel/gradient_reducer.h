@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,6 +29,15 @@ struct ReductionCounters {
   std::int64_t collectives = 0;    ///< calls
   double exposed_seconds = 0;      ///< time in which backward had ended and reduction had not
   double hidden_seconds = 0;       ///< spent in collectives while backward went on
+};
+
+/// What the last transition cost on this rank, for the metrics.
+struct TransitionCosts {
+  double agreement_seconds = 0;  ///< comparing plans over the ranks, waiting for them included
+  double build_seconds = 0;      ///< hooks, buckets and their memory
+  bool prepared = false;         ///< memory was there, its pages touched, before the transition
+  std::size_t buckets = 0;
+  std::int64_t gradient_bytes = 0;  ///< of the new buckets, padding included
 };
 
 /// In which order and way a stage's gradients travel: what the last bits of their sums may depend

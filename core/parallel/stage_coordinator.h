@@ -7,7 +7,6 @@
 #include <string>
 
 #include "core/parallel/gradient_reducer.h"
-#include "core/parallel/transition_costs.h"
 
 namespace thaw {
 
@@ -48,9 +47,5 @@ class StageCoordinator {
   /// Of the last `enter`.
   virtual TransitionCosts costs() const = 0;
 };
-
-/// The coordinator of a job of one rank: nothing to agree on, gradients stay where autograd put
-/// them (see LocalReducer).
-std::unique_ptr<StageCoordinator> make_local_coordinator();
 
 }  // namespace thaw

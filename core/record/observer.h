@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/kernels/flop_counter.h"
-#include "core/parallel/transition_costs.h"
+#include "core/parallel/gradient_reducer.h"
 
 namespace thaw {
 

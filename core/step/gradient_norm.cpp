@@ -6,7 +6,7 @@
 #include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
-#include "core/parallel/broadcast_numbers.h"
+#include "core/parallel/communicator.h"
 
 namespace thaw {
 

@@ -2,7 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/parallel/broadcast_numbers.h"
+#include "core/parallel/communicator.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/gradient_norm.h"
 #include "core/step/parameter_table.h"

@@ -7,7 +7,7 @@
 #include <map>
 #include <tuple>
 
-#include "core/parallel/rank_lists.h"
+#include "core/parallel/agreement.h"
 
 namespace thaw {
 

@@ -4,8 +4,7 @@
 #include <utility>
 
 #include "core/base/background.h"
-#include "core/parallel/active_parameters.h"
-#include "core/parallel/gradient_set.h"
+#include "core/parallel/active_set.h"
 #include "core/schedule/stage_plan.h"
 #include "dist/reduction/bucket_slabs.h"
 

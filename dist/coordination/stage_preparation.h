@@ -7,7 +7,7 @@
 #include "core/base/hash.h"
 #include "core/parallel/stage_coordinator.h"
 #include "dist/reduction/bucket_planner.h"
-#include "dist/reduction/slab_memory.h"
+#include "dist/reduction/bucket_slabs.h"
 
 namespace thaw {
 

@@ -5,10 +5,9 @@
 #include <utility>
 
 #include "core/base/stopwatch.h"
-#include "core/parallel/active_parameters.h"
+#include "core/parallel/active_set.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/fact_agreement.h"
-#include "core/parallel/gradient_set.h"
 #include "core/schedule/stage_plan.h"
 #include "dist/coordination/stage_preparation.h"
 #include "dist/reduction/canonical_reducer.h"

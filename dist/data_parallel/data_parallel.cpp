@@ -10,9 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
-#include "core/parallel/active_parameters.h"
+#include "core/parallel/active_set.h"
 #include "core/parallel/agreement.h"
-#include "core/parallel/gradient_set.h"
 #include "core/parallel/replicas.h"
 #include "core/parallel/tensor_checks.h"
 #include "core/schedule/stage_plan.h"

@@ -11,19 +11,16 @@
 #include <utility>
 
 #include "core/base/stopwatch.h"
+#include "core/parallel/active_set.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/fact_agreement.h"
-#include "core/parallel/gradient_set.h"
-#include "core/parallel/local_reducer.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/step_monitor.h"
 #include "dist/reduction/bucket_generation.h"
 #include "dist/reduction/bucket_sender.h"
-#include "dist/reduction/coverage.h"
 #include "dist/reduction/gradient_hooks.h"
 #include "dist/reduction/observed_backward.h"
 #include "dist/reduction/reduction_fault.h"
-#include "dist/reduction/stream_sender.h"
-#include "dist/reduction/unused_parameters.h"
 
 namespace thaw {
 

@@ -7,8 +7,8 @@
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
 #include "dist/reduction/bucket_planner.h"
+#include "dist/reduction/bucket_slabs.h"
 #include "dist/reduction/overlap_choice.h"
-#include "dist/reduction/slab_memory.h"
 
 namespace thaw {
 

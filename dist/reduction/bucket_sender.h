@@ -13,7 +13,8 @@ namespace thaw {
 /// Sums slabs over the ranks, one after another in the order in which they are handed over, which
 /// is the same on all ranks. The communicator is its own for as long as something is under way.
 ///
-/// The seam for further ways of sending (a stream and events for GPUs).
+/// The seam between the reducer, which decides what leaves and when, and the three ways of sending
+/// below. Belongs to the thread that runs backward.
 class BucketSender {
  public:
   virtual ~BucketSender() = default;
@@ -38,5 +39,15 @@ std::unique_ptr<BucketSender> make_blocking_sender(Communicator& communicator);
 /// Sums on a thread of its own, while the caller computes on. Gives the same bits as the blocking
 /// one. See Note [A helper that never spins] in helper_sender.cpp.
 std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator);
+
+/// Sums slabs on a GPU beside the work that computes, without blocking the host: `send` queues the
+/// sum behind what the calling thread has queued on its current stream, `drain` makes the current
+/// stream wait for all sums. The host only blocks where it reads what depends on them.
+/// See Note [Sums beside backward on a GPU] in stream_sender.cpp.
+///
+/// `communicator` takes tensors on `device` and several started sums at once
+/// (make_nccl_communicator does). A collective: sums one number there, so that what a communicator
+/// sets up at its first tensor costs no step, and does not wait for other ranks inside backward.
+std::unique_ptr<BucketSender> make_stream_sender(Communicator& communicator, at::Device device);
 
 }  // namespace thaw

@@ -12,9 +12,9 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "core/parallel/active_set.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/fact_agreement.h"
-#include "core/parallel/gradient_set.h"
 #include "core/parallel/step_monitor.h"
 #include "core/parallel/sum_tree.h"
 #include "dist/reduction/bucket_map.h"
@@ -23,7 +23,6 @@
 #include "dist/reduction/gradient_hooks.h"
 #include "dist/reduction/partial_sum.h"
 #include "dist/reduction/reduction_fault.h"
-#include "dist/reduction/unused_parameters.h"
 
 namespace thaw {
 

@@ -8,7 +8,7 @@
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
 #include "dist/reduction/bucket_reducer.h"
-#include "dist/reduction/slab_memory.h"
+#include "dist/reduction/bucket_slabs.h"
 
 namespace thaw {
 

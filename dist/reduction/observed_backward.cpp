@@ -4,7 +4,7 @@
 #include <set>
 #include <string>
 
-#include "core/parallel/broadcast_numbers.h"
+#include "core/parallel/communicator.h"
 #include "core/parallel/fact_agreement.h"
 
 namespace thaw {

@@ -9,7 +9,6 @@
 
 #include "core/parallel/stage_coordinator.h"
 #include "dist/reduction/bucket_slabs.h"
-#include "dist/reduction/slab_memory.h"
 
 namespace thaw {
 

@@ -1,5 +1,3 @@
-#include "dist/reduction/stream_sender.h"
-
 #include <ATen/ops/zeros.h>
 
 #include <cstdint>
@@ -9,6 +7,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "dist/reduction/bucket_sender.h"
 
 namespace thaw {
 

@@ -8,7 +8,7 @@
 #include "core/base/error.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/communicator/mpi/mpi_communicator.h"
 #include "dist/communicator/mpi/mpi_session.h"

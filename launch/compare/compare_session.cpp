@@ -10,7 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
 #include "dist/communicator/cpu_share.h"
 #include "launch/compare/comparison_page.h"

@@ -7,7 +7,7 @@
 #include <iostream>
 #include <string>
 
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/mpi/mpi_session.h"
 
 namespace thaw {

@@ -16,7 +16,7 @@
 #include "core/base/error.h"
 #include "core/checkpoint/durable_file.h"
 #include "core/checkpoint/reader.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/core/data/hdf5_writer.h"
 

@@ -12,7 +12,7 @@
 #include "core/data/dataset.h"
 #include "core/data/loading/training_loader.h"
 #include "core/measure/similarity.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/train/trainer.h"
 #include "tests/core/models/resnet_fixture.h"

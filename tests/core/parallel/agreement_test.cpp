@@ -7,8 +7,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/parallel/rank_lists.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 
 namespace thaw {

@@ -1,10 +1,9 @@
-#include "core/parallel/local_reducer.h"
-
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/parallel/one_rank.h"
 #include "core/schedule/stage_plan.h"
 
 namespace thaw {

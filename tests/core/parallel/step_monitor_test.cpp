@@ -5,7 +5,7 @@
 
 #include <thread>
 
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/communicator/watched_communicator.h"
 #include "tests/dist/communicator/communicator_contract.h"

@@ -21,7 +21,7 @@
 #include "core/models/layers/batch_norm.h"
 #include "core/models/layers/recomputation.h"
 #include "core/models/module_model.h"
-#include "core/parallel/local_reducer.h"
+#include "core/parallel/one_rank.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/freezer.h"
 #include "core/step/gradient_pass.h"

@@ -6,7 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/train/trainer.h"

@@ -10,7 +10,7 @@
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/train/trainer.h"

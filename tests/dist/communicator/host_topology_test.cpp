@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/host_name.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/cpu_share.h"
 #include "dist/communicator/in_process/in_process.h"
 

@@ -9,7 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/host_name.h"
 #include "core/base/stopwatch.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/communicator/nccl/nccl_communicator.h"
 #include "tests/dist/communicator/fake_gpu.h"

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/data/memory_dataset.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"

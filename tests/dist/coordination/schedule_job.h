@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/data/dataset.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/train/trainer.h"

@@ -10,6 +10,7 @@
 
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/replicas.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/train/trainer.h"

@@ -8,6 +8,7 @@
 
 #include "core/data/dataset.h"
 #include "core/models/resnet/resnet.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/train/trainer.h"

@@ -8,7 +8,7 @@
 #include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/data_parallel/own_loop.h"

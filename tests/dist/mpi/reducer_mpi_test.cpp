@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "core/parallel/sum_tree.h"
 #include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/canonical_reducer.h"

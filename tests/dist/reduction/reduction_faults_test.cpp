@@ -8,7 +8,7 @@
 
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
-#include "dist/reduction/coverage.h"
+#include "dist/reduction/reduction_fault.h"
 #include "tests/core/parallel/agreed_errors.h"
 #include "tests/dist/reduction/small_network.h"
 

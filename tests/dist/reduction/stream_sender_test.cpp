@@ -1,5 +1,3 @@
-#include "dist/reduction/stream_sender.h"
-
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <gmock/gmock.h>
@@ -8,9 +6,10 @@
 #include <chrono>
 
 #include "core/base/error.h"
-#include "core/parallel/self_communicator.h"
+#include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/communicator/nccl/nccl_communicator.h"
+#include "dist/reduction/bucket_sender.h"
 #include "tests/dist/communicator/fake_gpu.h"
 
 namespace thaw {

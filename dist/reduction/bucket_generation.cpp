@@ -1,4 +1,4 @@
-#include "dist/reduction/bucket_progress.h"
+#include "dist/reduction/bucket_generation.h"
 
 namespace thaw {
 
