@@ -3,10 +3,10 @@
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/schedule/group_patterns.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/run_setup.h"
-#include "launch/subcommand.h"
 #include "launch/terminal/stage_table.h"
 
 namespace thaw {

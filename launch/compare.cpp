@@ -5,13 +5,12 @@
 #include <optional>
 
 #include "core/base/error.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
 #include "launch/compare/compare_plan.h"
 #include "launch/compare/compare_session.h"
 #include "launch/job/child_jobs.h"
 #include "launch/job/job.h"
-#include "launch/option_values.h"
-#include "launch/subcommand.h"
 
 namespace thaw {
 namespace {

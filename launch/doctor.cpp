@@ -4,13 +4,13 @@
 
 #include "core/parallel/communicator.h"
 #include "dist/communicator/host_topology.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
+#include "launch/command/version.h"
 #include "launch/doctor/doctor_findings.h"
 #include "launch/doctor/doctor_probes.h"
 #include "launch/job/job.h"
-#include "launch/subcommand.h"
 #include "launch/terminal/text_table.h"
-#include "launch/version.h"
 
 namespace thaw {
 namespace {

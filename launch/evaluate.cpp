@@ -8,11 +8,11 @@
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/evaluation_setup.h"
 #include "launch/run/run_setup.h"
-#include "launch/subcommand.h"
 
 namespace thaw {
 namespace {

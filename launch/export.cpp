@@ -7,10 +7,10 @@
 #include "core/models/registry.h"
 #include "core/models/weights/safetensors.h"
 #include "core/models/weights/weights.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/checkpoint_weights.h"
-#include "launch/subcommand.h"
 
 namespace thaw {
 namespace {

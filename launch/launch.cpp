@@ -7,12 +7,12 @@
 #include "core/base/error.h"
 #include "core/checkpoint/store.h"
 #include "core/config/configuration_document.h"
+#include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/job/job_process.h"
 #include "launch/job/launch_command.h"
 #include "launch/job/restart_clock.h"
-#include "launch/subcommand.h"
-#include "launch/train_arguments.h"
+#include "launch/train.h"
 
 namespace thaw {
 namespace {

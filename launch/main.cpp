@@ -6,9 +6,9 @@
 #include "core/base/error.h"
 #include "core/base/process_memory.h"
 #include "core/base/suggest.h"
+#include "launch/command/subcommand.h"
+#include "launch/command/version.h"
 #include "launch/job/job.h"
-#include "launch/subcommand.h"
-#include "launch/version.h"
 
 namespace {
 

@@ -13,11 +13,11 @@
 #include "core/measure/evaluator.h"
 #include "core/models/model.h"
 #include "core/parallel/one_rank.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/evaluation_setup.h"
 #include "launch/run/run_setup.h"
-#include "launch/subcommand.h"
 
 namespace thaw {
 namespace {

@@ -9,14 +9,13 @@
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
+#include "launch/command/version.h"
 #include "launch/compare/scaling.h"
 #include "launch/job/child_jobs.h"
 #include "launch/job/job.h"
-#include "launch/option_values.h"
 #include "launch/run/run_setup.h"
-#include "launch/subcommand.h"
-#include "launch/version.h"
 
 namespace thaw {
 namespace {

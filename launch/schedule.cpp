@@ -5,10 +5,10 @@
 #include "core/record/run_history.h"
 #include "core/schedule/replay.h"
 #include "core/schedule/toml/schedule_writer.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
+#include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/run_setup.h"
-#include "launch/subcommand.h"
 
 namespace thaw {
 namespace {

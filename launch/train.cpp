@@ -21,6 +21,7 @@
 #include "dist/communicator/watched_communicator.h"
 #include "dist/coordination/job_watch.h"
 #include "dist/coordination/unfreezing_coordinator.h"
+#include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/job/restart_clock.h"
 #include "launch/job/run_stops.h"
@@ -29,9 +30,7 @@
 #include "launch/run/resume.h"
 #include "launch/run/retention_setup.h"
 #include "launch/run/run_setup.h"
-#include "launch/subcommand.h"
 #include "launch/terminal/progress.h"
-#include "launch/train_arguments.h"
 
 namespace thaw {
 namespace {
@@ -232,6 +231,32 @@ ExitStatus train(const std::vector<std::string>& command_line,
 }
 
 }  // namespace
+
+ArgumentParser train_parser() {
+  ArgumentParser parser("train CONFIG.toml [--SECTION.KEY VALUE ...] [--run-dir DIR]",
+                        "Trains as the configuration says. SIGUSR1, SIGTERM, Ctrl-C or the file "
+                        "DIR/stop ask it to stop: it saves and ends with status 75, and the same "
+                        "command goes on.");
+  parser.positional("CONFIG", "the configuration file");
+  parser.option("run-dir", "where the run is kept; default: output.run-dir, or runs/NAME");
+  parser.option("resume",
+                "auto: from the newest good checkpoint of the run folder, else from the start; "
+                "never; or the path of a checkpoint",
+                "auto");
+  parser.takes_configuration();
+  return parser;
+}
+
+RunFolder run_folder(const ArgumentParser::Parsed& arguments, const Configuration& configuration) {
+  if (!arguments["run-dir"].empty()) {
+    return RunFolder(arguments["run-dir"]);
+  }
+  if (!configuration.output.run_dir.empty()) {
+    return RunFolder(configuration.output.run_dir);
+  }
+  return RunFolder(std::filesystem::path("runs") /
+                   std::filesystem::path(arguments["CONFIG"]).stem());
+}
 
 int run_train_with(std::vector<std::string> arguments, const CoordinatorMaker& make_coordinator) {
   const Launcher launcher = find_launcher();

@@ -13,11 +13,11 @@
 #include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
 #include "dist/communicator/cpu_share.h"
+#include "launch/command/version.h"
 #include "launch/compare/comparison_page.h"
 #include "launch/compare/comparison_text.h"
 #include "launch/job/child_jobs.h"
 #include "launch/run/run_setup.h"
-#include "launch/version.h"
 
 namespace thaw {
 namespace {

@@ -18,7 +18,7 @@
 #include "core/parallel/communicator.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/host_topology.h"
-#include "launch/version.h"
+#include "launch/command/version.h"
 
 namespace thaw {
 namespace {

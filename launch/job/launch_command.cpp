@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "core/base/error.h"
-#include "launch/option_values.h"
+#include "launch/command/arguments.h"
 
 namespace thaw {
 namespace {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "core/measure/evaluator.h"
-#include "launch/arguments.h"
+#include "launch/command/arguments.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {

@@ -19,7 +19,7 @@
 #include "core/schedule/resolve_schedule.h"
 #include "core/schedule/schedule_state.h"
 #include "core/train/resume_rules.h"
-#include "launch/version.h"
+#include "launch/command/version.h"
 
 namespace thaw {
 namespace fs = std::filesystem;

@@ -1,4 +1,4 @@
-#include "launch/version.h"
+#include "launch/command/version.h"
 
 #include <H5public.h>
 #include <fmt/format.h>

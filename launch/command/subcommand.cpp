@@ -1,4 +1,4 @@
-#include "launch/subcommand.h"
+#include "launch/command/subcommand.h"
 
 namespace thaw {
 
