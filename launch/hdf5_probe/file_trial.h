@@ -14,15 +14,16 @@ namespace thaw {
 // verdict is an error with status 2 that names the file and the split.
 //
 // - A rank must not fork: MPI and the GPU's driver do not survive it, and threads may hold locks.
-//   The command therefore starts a small program, thaw-hdf5-probe, with posix_spawn; that one forks
-//   for each file. It knows neither MPI nor LibTorch and costs some milliseconds.
+//   The command therefore starts a small program, thaw-hdf5-probe, without forking (Note [How
+//   programs are started]); that one forks for each file. It knows neither MPI nor LibTorch and
+//   costs some milliseconds.
 // - It lies beside the command. Where it does not, the command says so and opens files untried.
 // - One rank of each host has it run: the file may be another copy on another host.
 // - A program of one's own that opens a Dataset has no trial: whether to start processes is not a
 //   library's to decide. `thaw-hdf5-probe FILE...` can be run before, from a shell or the program.
 // - Of chunked samples only a part is decoded on trial (core/data/hdf5/trial_reading.h). The rest
-// of the
-//   structure is read whole. Damage within samples that no filter notices is not looked for.
+// of
+//   the structure is read whole. Damage within samples that no filter notices is not looked for.
 
 /// What a file may take while it is tried. What it justifies is more than enough for any whole one.
 struct TrialLimits {

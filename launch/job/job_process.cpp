@@ -1,109 +1,71 @@
 #include "launch/job/job_process.h"
 
-#include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <csignal>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 
-#include "core/base/error.h"
 #include "core/base/stopwatch.h"
 
 namespace thaw {
 namespace {
 
-constexpr int kPollMilliseconds = 50;
-constexpr double kPatience = 5;  ///< seconds from the second signal until SIGKILL
-
-sigset_t watched_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) sigaddset(&set, signal);
-  return set;
-}
-
-[[noreturn]] void become(const std::vector<std::string>& command,
-                         const std::vector<std::string>& environment) {
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  setpgid(0, 0);
-  for (const std::string& each : environment) putenv(const_cast<char*>(each.c_str()));
-  std::vector<char*> words;
-  for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
-  execvp(words[0], words.data());
-  std::fprintf(stderr, "thaw: %s: cannot be started: %s\n", words[0], std::strerror(errno));
-  std::_Exit(127);
-}
-
-int shell_status(int status) {
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
+constexpr double kPatience = 5;   ///< seconds from the second signal until SIGKILL
+constexpr int kNotStarted = 127;  ///< a shell's status for it
+constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 
 }  // namespace
 
-JobProcess::JobProcess() {
-  const sigset_t set = watched_signals();
-  sigprocmask(SIG_BLOCK, &set, nullptr);
-  signals_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals_ < 0) throw RunError("signalfd failed: too many open files?");
+JobProcess::JobProcess()
+    : signals_({{SIGINT}, {SIGTERM}, {SIGHUP}, {SIGUSR1}, {SIGUSR2}, {SIGCHLD}}),
+      seen_(std::size(kPassedOn), 0) {}
+
+void JobProcess::ask(const ChildProcess* job, bool gently) {
+  ++asked_;
+  if (!gently && asked_ == 1) {
+    std::fprintf(stderr, "thaw: the ranks save and stop (once more: they end at once)\n");
+  }
+  if (job != nullptr) job->signal(gently || asked_ == 1 ? SIGUSR1 : SIGTERM);
 }
 
-JobProcess::~JobProcess() { close(signals_); }
-
-void JobProcess::pass_on(int signal) {
-  if (signal == SIGUSR1 || signal == SIGUSR2) {
-    ++asked_;
-    if (child_ > 0) kill(child_, SIGUSR1);
-    return;
-  }
-  if (++asked_ == 1) {
-    std::fprintf(stderr, "thaw: the ranks save and stop (once more: they end at once)\n");
-    if (child_ > 0) kill(child_, SIGUSR1);
-  } else if (child_ > 0) {
-    kill(child_, SIGTERM);
+void JobProcess::pass_on_new(const ChildProcess* job) {
+  for (std::size_t each = 0; each < seen_.size(); ++each) {
+    const int signal = kPassedOn[each];
+    for (const int count = SignalWatch::count(signal); seen_[each] < count; ++seen_[each]) {
+      ask(job, /*gently=*/signal == SIGUSR1 || signal == SIGUSR2);
+    }
   }
 }
 
 int JobProcess::run(const std::vector<std::string>& command,
                     const std::vector<std::string>& environment) {
   std::fflush(nullptr);
-  child_ = fork();
-  if (child_ < 0) throw RunError(std::string("fork failed: ") + std::strerror(errno));
-  if (child_ == 0) become(command, environment);
-  setpgid(child_, child_);  // here too: whichever of the two comes first
-  int status = 0;
-  Stopwatch since_second;
-  while (waitpid(child_, &status, WNOHANG) == 0) {
-    pollfd descriptor{signals_, POLLIN, 0};
-    poll(&descriptor, 1, kPollMilliseconds);
-    signalfd_siginfo info{};
-    while (read(signals_, &info, sizeof info) == sizeof info) {
-      pass_on(static_cast<int>(info.ssi_signo));
-      if (asked_ == 2) since_second.lap();
-    }
-    if (asked_ >= 2 && since_second.seconds() > kPatience) kill(-child_, SIGKILL);
+  std::optional<ChildProcess> job;
+  try {
+    job.emplace(ProcessRequest{.command = command, .environment = environment, .own_group = true});
+  } catch (const ProcessNotStarted& error) {
+    std::fprintf(stderr, "thaw: %s\n", error.what());
+    return kNotStarted;
   }
-  kill(-child_, SIGKILL);  // what mpirun left, if anything
-  child_ = -1;
-  return shell_status(status);
+  std::optional<Stopwatch> since_second;
+  while (!job->poll()) {
+    pass_on_new(&*job);
+    if (asked_ >= 2 && !since_second) since_second.emplace();
+    if (!since_second) {
+      signals_.wait();
+    } else if (since_second->seconds() < kPatience) {
+      signals_.wait(kPatience - since_second->seconds());
+    } else {
+      job->kill_group();
+      job->wait();
+    }
+  }
+  job->kill_group();  // what mpirun left, if anything
+  return *job->poll();
 }
 
 void JobProcess::sleep(double seconds) {
   const Stopwatch watch;
-  while (!asked_to_stop() && watch.seconds() < seconds) {
-    pollfd descriptor{signals_, POLLIN, 0};
-    poll(&descriptor, 1, kPollMilliseconds);
-    signalfd_siginfo info{};
-    while (read(signals_, &info, sizeof info) == sizeof info) {
-      pass_on(static_cast<int>(info.ssi_signo));
-    }
+  for (pass_on_new(nullptr); !asked_to_stop() && watch.seconds() < seconds; pass_on_new(nullptr)) {
+    signals_.wait(seconds - watch.seconds());
   }
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 
-#include <sys/types.h>
-
-#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "launch/job/child_process.h"
+#include "launch/job/signal_watch.h"
 
 namespace thaw {
 
@@ -15,9 +16,6 @@ namespace thaw {
 class JobProcess {
  public:
   JobProcess();
-  ~JobProcess();
-  JobProcess(const JobProcess&) = delete;
-  JobProcess& operator=(const JobProcess&) = delete;
 
   /// Runs `command` (looked up in PATH) with `environment` added ("NAME=value") until it ends;
   /// returns its status as a shell has it, 127 where it could not be started. Nothing of its
@@ -30,10 +28,13 @@ class JobProcess {
   void sleep(double seconds);
 
  private:
-  void pass_on(int signal);
+  /// Passes on to `job`, where there is one, what has come since the last call.
+  void pass_on_new(const ChildProcess* job);
+  /// Somebody asks the job to stop; `gently`: with the signal that lets ranks save at any time.
+  void ask(const ChildProcess* job, bool gently);
 
-  int signals_ = -1;  ///< descriptor
-  pid_t child_ = -1;
+  SignalWatch signals_;
+  std::vector<int> seen_;  ///< of each signal that is passed on: how many
   int asked_ = 0;
 };
 

@@ -1,8 +1,6 @@
 #pragma once
 
-#include <csignal>
-#include <cstddef>
-#include <vector>
+#include "launch/job/signal_watch.h"
 
 namespace thaw {
 
@@ -11,27 +9,23 @@ namespace thaw {
 // end. SIGTERM and SIGINT ask for the same where they reach the process itself and it has time:
 // alone and under srun. Under mpirun a rank gets SIGTERM because another rank has died, or because
 // mpirun was told to end, and has a second left: the watchdog's, for its last words.
-// A handler only sets a flag; training looks at it between two steps. A second SIGINT or SIGTERM
-// ends the process as if nobody had asked.
+// A handler only counts; training looks at it between two steps. A second SIGINT or SIGTERM ends
+// the process as if nobody had asked.
 
 /// Notes the signals that ask a run to stop, from its construction on. At most one lives at a time.
 class StopSignals {
  public:
-  /// `terminations`: SIGTERM and SIGINT too.
-  explicit StopSignals(bool terminations);
-  ~StopSignals();
-  StopSignals(const StopSignals&) = delete;
-  StopSignals& operator=(const StopSignals&) = delete;
+  /// `terminations`: SIGTERM and SIGINT too. `children`: `wait` returns at the end of a child too.
+  explicit StopSignals(bool terminations, bool children = false);
 
-  /// Whether one has come.
+  /// Whether one has come. Any thread.
   static bool came();
 
+  /// Returns when one has come, or a child has ended, since the last call.
+  void wait() { watch_.wait(); }
+
  private:
-  struct Before {
-    int signal;
-    struct sigaction action;
-  };
-  std::vector<Before> before_;
+  SignalWatch watch_;
 };
 
 }  // namespace thaw

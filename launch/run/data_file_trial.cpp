@@ -1,20 +1,17 @@
 #include "launch/run/data_file_trial.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <optional>
 
 #include "core/base/error.h"
+#include "launch/job/child_process.h"
 
 namespace thaw {
 namespace {
@@ -22,7 +19,7 @@ namespace {
 constexpr const char* kProgram = "thaw-hdf5-probe";
 /// As arguments of one program, of which the system allows a few hundred kilobytes at least.
 constexpr std::size_t kFilesAtOnce = 100;
-/// What a shell says of a program that could not be started, and so does posix_spawn's child.
+/// What a shell says of a program that could not be started: its libraries are missing, say.
 constexpr int kNotStarted = 127;
 
 std::filesystem::path program_path() {
@@ -60,34 +57,20 @@ class CapturedText {
 };
 
 /// The program's status as a shell has it; nothing where it cannot be started. Its errors go to
-/// `errors`. It gets no signal mask of this process's, which may wait for signals on a thread.
+/// `errors`.
 std::optional<int> run(const std::string& program, const std::vector<std::string>& arguments,
                        int errors) {
-  std::vector<char*> words = {const_cast<char*>(program.c_str())};
-  for (const std::string& word : arguments) words.push_back(const_cast<char*>(word.c_str()));
-  words.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  pid_t child = -1;
-  const int error =
-      posix_spawn(&child, program.c_str(), &actions, &attributes, words.data(), environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return std::nullopt;
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) throw RunError(fmt::format("waitpid failed: {}", std::strerror(errno)));
+  const Descriptor nothing = Descriptor::nothing();
+  ProcessRequest request{.command = {program},
+                         .input = nothing.number(),
+                         .output = nothing.number(),
+                         .errors = errors};
+  request.command.insert(request.command.end(), arguments.begin(), arguments.end());
+  try {
+    return ChildProcess(request).wait();
+  } catch (const ProcessNotStarted&) {
+    return std::nullopt;
   }
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 }  // namespace
