@@ -1,8 +1,8 @@
 #include <c10/cuda/CUDAFunctions.h>
 
 #include "dist/communicator/gpu_backend.h"
-#include "dist/communicator/gpu_stream_cuda.h"
-#include "dist/communicator/nccl/nccl_api_cuda.h"
+#include "dist/communicator/gpu_stream.h"
+#include "dist/communicator/nccl/nccl_api.h"
 
 namespace thaw {
 

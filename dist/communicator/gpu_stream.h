@@ -50,4 +50,8 @@ struct GpuParts {
   std::function<std::shared_ptr<GpuStream>()> make_stream;
 };
 
+/// Defined where Thaw is built with CUDA: a stream of high priority, so that a sum does not queue
+/// behind the kernels of backward.
+std::shared_ptr<GpuStream> make_gpu_stream(int gpu);
+
 }  // namespace thaw

@@ -1,8 +1,8 @@
-#include "dist/communicator/gpu_stream_cuda.h"
-
 #include <ATen/core/Tensor.h>
 #include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDAStream.h>
+
+#include "dist/communicator/gpu_stream.h"
 
 namespace thaw {
 

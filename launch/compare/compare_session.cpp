@@ -12,7 +12,7 @@
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
-#include "dist/communicator/cpu_share.h"
+#include "dist/communicator/host_topology.h"
 #include "launch/command/version.h"
 #include "launch/compare/comparison_page.h"
 #include "launch/compare/comparison_text.h"

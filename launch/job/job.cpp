@@ -5,34 +5,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <string>
+#include <memory>
+#include <optional>
 
 #include "core/parallel/one_rank.h"
-#include "dist/communicator/mpi/mpi_session.h"
+#include "dist/communicator/registry.h"
 
 namespace thaw {
 namespace {
-
-/// What a launcher of MPI programs leaves in the environment: OpenMPI, PMIx (srun), MPICH's PMI.
-constexpr const char* kLauncherVariables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-
-bool under_launcher() {
-  for (const char* variable : kLauncherVariables) {
-    if (std::getenv(variable) != nullptr) {
-      return true;
-    }
-  }
-  return false;
-}
-
-bool is_first_rank() {
-  for (const char* variable : kLauncherVariables) {
-    if (const char* rank = std::getenv(variable)) {
-      return std::string(rank) == "0";
-    }
-  }
-  return true;
-}
 
 int report(const std::function<ExitStatus()>& body) {
   try {
@@ -62,7 +42,7 @@ void let_root_start_mpirun() {
 }
 
 Launcher find_launcher() {
-  if (!under_launcher()) {
+  if (!rank_by_launcher()) {
     return Launcher::kNone;
   }
   // mpirun's ranks inherit srun's variables where mpirun itself runs in a Slurm job.
@@ -74,8 +54,8 @@ Launcher find_launcher() {
 }
 
 int run_job(const std::function<ExitStatus(Communicator&)>& body) {
-  if (under_launcher()) {
-    return MpiSession::run(body);
+  if (const std::optional<int> status = run_ranks(body)) {
+    return *status;
   }
   return report([&] {
     const std::unique_ptr<Communicator> alone = make_self_communicator();
@@ -84,7 +64,8 @@ int run_job(const std::function<ExitStatus(Communicator&)>& body) {
 }
 
 int run_alone(const std::function<ExitStatus()>& body) {
-  return is_first_rank() ? report(body) : static_cast<int>(ExitStatus::kDone);
+  const bool first = rank_by_launcher().value_or(0) == 0;
+  return first ? report(body) : static_cast<int>(ExitStatus::kDone);
 }
 
 }  // namespace thaw

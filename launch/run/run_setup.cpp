@@ -20,7 +20,7 @@
 #include "core/train/reduction_rules.h"
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
-#include "dist/communicator/nccl/gpu_communicator.h"
+#include "dist/communicator/registry.h"
 #include "launch/run/checkpoint_weights.h"
 #include "launch/run/core_binding.h"
 #include "launch/run/data_file_trial.h"
@@ -248,20 +248,16 @@ RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator) {
   return source;
 }
 
-std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator) {
-  if (!setup.gpu || communicator.size() == 1) {
-    return nullptr;
-  }
+std::unique_ptr<Communicator> tensor_communicator(const RunSetup& setup, Communicator& world) {
   // Later than the watchdog, which knows what each rank is at; this is for jobs without one.
   const DistributedOptions& options = setup.configuration().distributed;
-  NcclOptions nccl;
+  TensorRoute route{
+      .topology = setup.topology, .gpu = setup.gpu, .deadline = std::chrono::hours(24 * 365)};
   if (options.hang_deadline > 0 && options.transition_deadline > 0) {
-    nccl.deadline = std::chrono::ceil<std::chrono::milliseconds>(
+    route.deadline = std::chrono::ceil<std::chrono::milliseconds>(
         std::chrono::duration<double>(options.hang_deadline + options.transition_deadline));
-  } else {
-    nccl.deadline = std::chrono::hours(24 * 365);
   }
-  return make_gpu_communicator(communicator, setup.topology, *setup.gpu, nccl);
+  return make_tensor_communicator(world, route);
 }
 
 Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {

@@ -54,9 +54,9 @@ RunSetup set_up(const SetupRequest& request, Communicator& communicator);
 /// its network with its head. A collective; throws as `set_up` does. `setup` is the run's.
 RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator);
 
-/// The communicator of a set-up run whose ranks, several, compute on GPUs, over `communicator`;
-/// null for all others, which need no other than that. A collective.
-std::unique_ptr<Communicator> gpu_communicator(const RunSetup& setup, Communicator& communicator);
+/// The communicator for the tensors of a set-up run, where they do not travel over `world` (see
+/// make_tensor_communicator); else null. A collective.
+std::unique_ptr<Communicator> tensor_communicator(const RunSetup& setup, Communicator& world);
 
 /// The schedule of a set-up run, which its way to sum gradients can serve; as `resolve_schedule`
 /// and `check_reduction`, agreed over the ranks.

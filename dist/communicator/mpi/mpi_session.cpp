@@ -76,14 +76,20 @@ void check_world_size() {
   }
 }
 
+/// Where MPI could not be initialised: who speaks for all.
 bool is_first_by_environment() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID"}) {
-    if (const char* rank = std::getenv(name)) return std::atoi(rank) == 0;
-  }
-  return true;
+  if (const std::optional<int> rank = mpi_rank_by_launcher()) return *rank == 0;
+  return number_from_environment("SLURM_PROCID") == 0;
 }
 
 }  // namespace
+
+std::optional<int> mpi_rank_by_launcher() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+    if (const char* rank = std::getenv(name)) return std::atoi(rank);
+  }
+  return std::nullopt;
+}
 
 MpiSession::MpiSession() : unwinding_(std::uncaught_exceptions()) {
   int initialised = 0;

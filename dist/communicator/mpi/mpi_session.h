@@ -2,12 +2,17 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/base/error.h"
 #include "core/parallel/communicator.h"
 
 namespace thaw {
+
+/// This process's rank as Open MPI, PMIx (srun) or MPICH's PMI leave it in the environment, before
+/// MPI is initialised; nothing where no launcher of MPI programs has started it.
+std::optional<int> mpi_rank_by_launcher();
 
 /// MPI from initialisation to finalisation, and the end of the process in the way that mpirun
 /// understands (see Note [How a rank ends] in mpi_session.cpp). At most one lives at a time.

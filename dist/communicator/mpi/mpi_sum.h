@@ -1,14 +1,23 @@
 #pragma once
 
+#include <c10/core/ScalarType.h>
 #include <mpi.h>
 
 #include <cstdint>
 #include <memory>
 
 #include "core/parallel/communicator.h"
-#include "dist/communicator/mpi/mpi_operations.h"
 
 namespace thaw {
+
+/// How MPI sums elements of one type.
+struct MpiSummation {
+  MPI_Datatype type = MPI_DATATYPE_NULL;
+  MPI_Op operation = MPI_OP_NULL;
+};
+
+/// For float32, float64, int64 and bfloat16 (`check_summable` has been passed). MPI is running.
+MpiSummation mpi_summation(c10::ScalarType type);
 
 /// Sums `length` elements at `data` in place over the ranks of `comm`, piece by piece, blocking.
 /// See Note [Pieces] in mpi_sum.cpp.

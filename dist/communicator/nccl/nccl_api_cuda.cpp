@@ -1,9 +1,9 @@
-#include "dist/communicator/nccl/nccl_api_cuda.h"
-
 #include <c10/cuda/CUDAGuard.h>
 #include <nccl.h>
 
 #include <algorithm>
+
+#include "dist/communicator/nccl/nccl_api.h"
 
 namespace thaw {
 

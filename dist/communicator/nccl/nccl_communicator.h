@@ -20,10 +20,10 @@ struct NcclOptions {
 /// its own; tensors in host memory and small values go the way of `host`, of which it splits off a
 /// part for itself. A collective over `host`, which outlives it.
 ///
-/// A sum or broadcast comes after what the calling thread has queued on its current stream. `all_reduce`
-/// and `broadcast` block the host; what `start_all_reduce` returns can be ordered on a stream
-/// without that (Work::wait_on_stream), and several may be started one after another. `barrier` is
-/// one of the hosts.
+/// A sum or broadcast comes after what the calling thread has queued on its current stream.
+/// `all_reduce` and `broadcast` block the host; what `start_all_reduce` returns can be ordered on a
+/// stream without that (Work::wait_on_stream), and several may be started one after another.
+/// `barrier` is one of the hosts.
 ///
 /// `split` joins the new ranks' GPUs at the first tensor that needs it, so a communicator for small
 /// values costs no GPU memory; see Note [Joining at first use]. All ranks destroy it together.

@@ -11,7 +11,6 @@
 
 #include "dist/communicator/gpu_stream.h"
 #include "dist/communicator/nccl/nccl_api.h"
-#include "dist/communicator/nccl/nccl_health.h"
 #include "dist/communicator/nccl/nccl_watch.h"
 
 namespace thaw {

@@ -13,6 +13,20 @@ constexpr std::chrono::seconds kPatience{10};
 
 }  // namespace
 
+void NcclHealth::fail(LocalFailure failure) {
+  const std::lock_guard lock(mutex_);
+  if (failed_) return;
+  failure_ = std::move(failure);
+  failed_.store(true, std::memory_order_release);
+}
+
+void NcclHealth::require_good() const {
+  if (is_good()) return;
+  const std::lock_guard lock(mutex_);
+  if (failure_.status == ExitStatus::kDisagreement) throw DisagreementError(failure_.message);
+  throw RunError(failure_.message);
+}
+
 NcclWatch::NcclWatch(std::shared_ptr<NcclApi> api, std::chrono::milliseconds interval)
     : api_(std::move(api)), interval_(interval), thread_([this] { watch(); }) {}
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -7,10 +8,26 @@
 #include <thread>
 #include <vector>
 
+#include "core/parallel/agreement.h"
 #include "dist/communicator/nccl/nccl_api.h"
-#include "dist/communicator/nccl/nccl_health.h"
 
 namespace thaw {
+
+/// Whether the NCCL communicators of a rank still work. The first failure of one is that of all:
+/// what they compute for has no use for the others any more. Any thread.
+class NcclHealth {
+ public:
+  bool is_good() const noexcept { return !failed_.load(std::memory_order_acquire); }
+  /// Only the first failure counts.
+  void fail(LocalFailure failure);
+  /// Throws the failure: DisagreementError where a rank does not answer, else RunError.
+  void require_good() const;
+
+ private:
+  std::atomic<bool> failed_ = false;
+  mutable std::mutex mutex_;
+  LocalFailure failure_;
+};
 
 class NcclLink;
 

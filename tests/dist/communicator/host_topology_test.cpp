@@ -5,7 +5,6 @@
 
 #include "core/base/host_name.h"
 #include "core/parallel/one_rank.h"
-#include "dist/communicator/cpu_share.h"
 #include "dist/communicator/in_process/in_process.h"
 
 namespace thaw {
