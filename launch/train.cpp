@@ -115,41 +115,159 @@ class RunObservers {
   RestartClock restart_;
 };
 
+/// All that a configuration names, read and checked on all ranks, watched from the moment in which
+/// the deadlines are known. A collective.
+RunSetup set_up_training(const ArgumentParser::Parsed& arguments, Launcher launcher,
+                         JobWatch& watch) {
+  const auto configured = [&](const Configuration& known) {
+    watch.start({.hang = known.distributed.hang_deadline,
+                 .transition = known.distributed.transition_deadline},
+                /*takes_sigterm=*/launcher == Launcher::kMpirun);
+  };
+  return set_up({.path = arguments["CONFIG"],
+                 .overrides = arguments.overrides,
+                 .configured = configured,
+                 .monitor = &watch.monitor()},
+                watch.communicator());
+}
+
+void say_what_is_off(const RunSetup& setup, bool first) {
+  if (!setup.configuration().train.deterministic) {
+    return;
+  }
+  const std::string off = make_deterministic(setup.gpu.has_value());
+  if (first && !off.empty()) {
+    fmt::print(stderr, "thaw: train.deterministic turns off: {}\n", off);
+  }
+}
+
+/// A training before its first step.
+struct PreparedRun {
+  RunSetup setup;
+  Schedule schedule;
+  std::unique_ptr<Retention> retention;  ///< null where nothing is measured of it
+  RunFolder folder;
+  RunFacts facts;
+  RunStart start;
+  std::string resolved = {};  ///< the configuration, all of it explicit
+};
+
+void create_folder(const PreparedRun& run, Communicator& communicator) {
+  agreed(communicator, [&] {
+    if (communicator.rank() == 0) {
+      run.folder.create();
+      write_file_atomically(run.folder.resolved_configuration(), run.resolved);
+    }
+  });
+}
+
+/// A training from its start or checkpoint to its end, as one rank has it. All ranks make and run
+/// it together, on their main threads.
+class TrainingJob {
+ public:
+  /// A collective. `world` carries what `watch` is not to see.
+  TrainingJob(PreparedRun& run, JobWatch& watch, Communicator& world,
+              const CoordinatorMaker& make_coordinator)
+      : run_(run),
+        configuration_(run.setup.configuration()),
+        monitor_(watch.monitor()),
+        communicator_(watch.communicator()),
+        observers_(run.folder, configuration_.output, communicator_.rank() == 0),
+        stops_(run.folder.path() / "stop", configuration_.checkpoint.time_limit,
+               communicator_.rank() == 0),
+        saver_(checkpoint_saver(run.folder, configuration_.checkpoint, communicator_, watch)),
+        tensors_(tensor_communicator(run.setup, world)),
+        watched_tensors_(tensors_ ? make_watched_communicator(*tensors_, monitor_) : nullptr),
+        ranks_(tensors_ ? *watched_tensors_ : communicator_),
+        coordinator_(make_coordinator(ranks_, configuration_, monitor_)) {}
+
+  /// Trains to the end, going back to the last checkpoint where training asks for it.
+  RunSummary run() {
+    RunSummary summary = live();
+    for (std::int64_t went_back = -1; summary.go_back; summary = live()) {
+      saver_.finish();
+      run_.start =
+          start_run("auto", run_.folder, run_.setup, run_.schedule, run_.facts, communicator_);
+      refuse_to_go_back_again(run_.start, went_back);
+      went_back = run_.start.state.step;
+    }
+    return summary;
+  }
+
+ private:
+  void save(const std::filesystem::path& path) {
+    save_weights(path.string(), *run_.setup.model, run_.setup.weight_names,
+                 run_.setup.dataset->classes());
+  }
+
+  /// The best weights are a copy for the user: a full disk must not end the training over them.
+  void save_best() {
+    try {
+      save(run_.folder.best_weights());
+    } catch (const RunError& error) {
+      fmt::print(stderr, "thaw: warning: {}; training goes on\n", error.what());
+    }
+  }
+
+  /// Trains from where the run starts until the schedule's end, a stop, or a step from which to go back.
+  RunSummary live() {
+    agreed(communicator_, [&] { observers_.open(run_.start.goes_on); });
+    Trainer trainer({.model = *run_.setup.model,
+                     .dataset = *run_.setup.dataset,
+                     .schedule = run_.schedule,
+                     .data = configuration_.data,
+                     .train = configuration_.train,
+                     .communicator = ranks_,
+                     .coordinator = *coordinator_,
+                     .observers = observers_.all(),
+                     .save_best = [&] { save_best(); },
+                     .save_last = [&] { save(run_.folder.last_weights()); },
+                     .log_every = configuration_.output.log_every,
+                     .monitor = &monitor_,
+                     .audit_every = configuration_.distributed.audit_every,
+                     .retention = run_.retention.get(),
+                     .checkpoints = {.saver = &saver_,
+                                     .every_steps = configuration_.checkpoint.every_steps,
+                                     .configuration = run_.resolved,
+                                     .facts = run_.facts,
+                                     .classes = run_.setup.dataset->classes(),
+                                     .weight_names = run_.setup.weight_names,
+                                     .stop = &stops_,
+                                     .resume = run_.start.checkpoint.get(),
+                                     .state = &run_.start.state,
+                                     .passed_over = run_.start.passed_over}});
+    return trainer.run();
+  }
+
+  PreparedRun& run_;
+  const Configuration& configuration_;
+  StepMonitor& monitor_;
+  Communicator& communicator_;  ///< of the job, watched
+  RunObservers observers_;
+  RunStops stops_;
+  CheckpointSaver saver_;
+  std::unique_ptr<Communicator> tensors_, watched_tensors_;  ///< null where they are not needed
+  Communicator& ranks_;                                      ///< that gradients travel over
+  std::unique_ptr<StageCoordinator> coordinator_;
+};
+
 ExitStatus train(const std::vector<std::string>& command_line,
                  const CoordinatorMaker& make_coordinator, Launcher launcher, Communicator& world) {
   JobWatch watch(world);
   Communicator& communicator = watch.communicator();
   const bool first = communicator.rank() == 0;
-  const std::optional<ArgumentParser::Parsed> parsed =
+  const std::optional<ArgumentParser::Parsed> arguments =
       train_parser().parse(command_line, communicator);
-  if (!parsed) {
+  if (!arguments) {
     return ExitStatus::kDone;
   }
-  const ArgumentParser::Parsed& arguments = *parsed;
-  const RunSetup setup =
-      set_up({.path = arguments["CONFIG"],
-              .overrides = arguments.overrides,
-              .configured =
-                  [&](const Configuration& known) {
-                    watch.start({.hang = known.distributed.hang_deadline,
-                                 .transition = known.distributed.transition_deadline},
-                                /*takes_sigterm=*/launcher == Launcher::kMpirun);
-                  },
-              .monitor = &watch.monitor()},
-             communicator);
-  const Configuration& configuration = setup.configuration();
+  RunSetup setup = set_up_training(*arguments, launcher, watch);
   const Schedule schedule = agreed_schedule(setup, communicator);
-  const std::unique_ptr<Retention> retention = make_retention(setup, communicator);
-
-  if (configuration.train.deterministic) {
-    const std::string off = make_deterministic(setup.gpu.has_value());
-    if (first && !off.empty()) {
-      fmt::print(stderr, "thaw: train.deterministic turns off: {}\n", off);
-    }
-  }
-  const RunFolder folder = run_folder(arguments, configuration);
+  std::unique_ptr<Retention> retention = make_retention(setup, communicator);
+  say_what_is_off(setup, first);
+  const RunFolder folder = run_folder(*arguments, setup.configuration());
   const RunFacts facts = run_facts(setup, communicator);
-  RunStart start = start_run(arguments["resume"], folder, setup, schedule, facts, communicator);
+  RunStart start = start_run((*arguments)["resume"], folder, setup, schedule, facts, communicator);
   if (start.finished) {
     watch.finish();
     if (first) {
@@ -160,69 +278,12 @@ ExitStatus train(const std::vector<std::string>& command_line,
     }
     return ExitStatus::kDone;
   }
-  const std::string resolved = write_configuration_toml(configuration, schedule);
-  agreed(communicator, [&] {
-    if (first) {
-      folder.create();
-      write_file_atomically(folder.resolved_configuration(), resolved);
-    }
-  });
-  RunObservers observers(folder, configuration.output, first);
-  RunStops stops(folder.path() / "stop", configuration.checkpoint.time_limit, first);
-  CheckpointSaver saver = checkpoint_saver(folder, configuration.checkpoint, communicator, watch);
-
-  const auto save = [&](const std::filesystem::path& path) {
-    save_weights(path.string(), *setup.model, setup.weight_names, setup.dataset->classes());
-  };
-  // The best weights are a copy for the user: a full disk must not end the training over them.
-  const auto save_best = [&] {
-    try {
-      save(folder.best_weights());
-    } catch (const RunError& error) {
-      fmt::print(stderr, "thaw: warning: {}; training goes on\n", error.what());
-    }
-  };
-  const std::unique_ptr<Communicator> gpus = gpu_communicator(setup, world);
-  const std::unique_ptr<Communicator> watched_gpus =
-      gpus ? make_watched_communicator(*gpus, watch.monitor()) : nullptr;
-  Communicator& ranks = gpus ? *watched_gpus : communicator;
-  const std::unique_ptr<StageCoordinator> coordinator =
-      make_coordinator(ranks, configuration, watch.monitor());
-  const auto live = [&] {
-    agreed(communicator, [&] { observers.open(start.goes_on); });
-    Trainer trainer({.model = *setup.model,
-                     .dataset = *setup.dataset,
-                     .schedule = schedule,
-                     .data = configuration.data,
-                     .train = configuration.train,
-                     .communicator = ranks,
-                     .coordinator = *coordinator,
-                     .observers = observers.all(),
-                     .save_best = save_best,
-                     .save_last = [&] { save(folder.last_weights()); },
-                     .log_every = configuration.output.log_every,
-                     .monitor = &watch.monitor(),
-                     .audit_every = configuration.distributed.audit_every,
-                     .retention = retention.get(),
-                     .checkpoints = {.saver = &saver,
-                                     .every_steps = configuration.checkpoint.every_steps,
-                                     .configuration = resolved,
-                                     .facts = facts,
-                                     .classes = setup.dataset->classes(),
-                                     .weight_names = setup.weight_names,
-                                     .stop = &stops,
-                                     .resume = start.checkpoint.get(),
-                                     .state = &start.state,
-                                     .passed_over = start.passed_over}});
-    return trainer.run();
-  };
-  RunSummary summary = live();
-  for (std::int64_t went_back = -1; summary.go_back; summary = live()) {
-    saver.finish();
-    start = start_run("auto", folder, setup, schedule, facts, communicator);
-    refuse_to_go_back_again(start, went_back);
-    went_back = start.state.step;
-  }
+  PreparedRun run{std::move(setup), schedule, std::move(retention),
+                  folder,           facts,    std::move(start)};
+  run.resolved = write_configuration_toml(run.setup.configuration(), schedule);
+  create_folder(run, communicator);
+  TrainingJob job(run, watch, world, make_coordinator);
+  const RunSummary summary = job.run();
   watch.finish();
   if (first) {
     report_end(summary, folder);
