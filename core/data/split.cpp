@@ -9,8 +9,8 @@
 
 #include "core/base/available_memory.h"
 #include "core/base/error.h"
-#include "core/data/hdf5/block_cache.h"
 #include "core/data/hdf5/byte_store.h"
+#include "core/data/hdf5/chunked_byte_store.h"
 #include "core/data/hdf5/hdf5_dataset.h"
 #include "core/data/order/sample_order.h"
 

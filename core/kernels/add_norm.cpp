@@ -9,9 +9,9 @@
 
 #include "core/kernels/add_norm_rows.h"
 #include "core/kernels/column_sums.h"
+#include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
-#include "core/kernels/random/draws_holder.h"
 #include "core/kernels/random/keyed_dropout.h"
 #include "core/kernels/simd/simd_headers.h"
 

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "core/kernels/column_sums.h"
+#include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
-#include "core/kernels/rows_holder.h"
 
 namespace thaw {
 namespace {

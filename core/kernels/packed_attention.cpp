@@ -20,12 +20,11 @@
 
 #include "core/kernels/attention_head.h"
 #include "core/kernels/column_sums.h"
+#include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
-#include "core/kernels/random/draws_holder.h"
 #include "core/kernels/random/keyed_dropout.h"
-#include "core/kernels/rows_holder.h"
 #include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/attention_head.inc"

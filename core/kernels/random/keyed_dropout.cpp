@@ -7,8 +7,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/kernels/column_sums.h"
+#include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
-#include "core/kernels/random/draws_holder.h"
 #include "core/kernels/random/keyed_dropout_cuda.h"
 #include "core/kernels/simd/simd_headers.h"
 
