@@ -51,7 +51,7 @@ struct Start {
   int streams[3];  ///< for descriptors 0, 1 and 2; -1: as they are
   bool own_group;
   pid_t parent;
-  int* error;  ///< written where it fails
+  volatile int* error;  ///< written where it fails: read by who knows nothing of the writer
 };
 
 bool connect(int from, int to) {
@@ -107,7 +107,7 @@ ChildProcess::ChildProcess(const ProcessRequest& request) {
   const std::vector<std::string> environment = environment_with(request.environment);
   const std::vector<char*> words = pointers_to(request.command);
   const std::vector<char*> settings = pointers_to(environment);
-  int error = 0;
+  volatile int error = 0;
   const Start start{.words = words.data(),
                     .environment = settings.data(),
                     .streams = {request.input, request.output, request.errors},
@@ -125,10 +125,11 @@ ChildProcess::ChildProcess(const ProcessRequest& request) {
     throw ProcessNotStarted(
         fmt::format("{} cannot be started: {}", request.command[0], std::strerror(failure)));
   }
-  if (error == 0) return;
+  const int reason = error;
+  if (reason == 0) return;
   wait();
   throw ProcessNotStarted(
-      fmt::format("{} cannot be started: {}", request.command[0], std::strerror(error)));
+      fmt::format("{} cannot be started: {}", request.command[0], std::strerror(reason)));
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept
