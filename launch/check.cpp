@@ -12,6 +12,9 @@
 namespace thaw {
 namespace {
 
+// `thaw check`: all that `thaw train` would refuse, without training. One process, whatever started
+// it: what it looks at (file, data, weights, schedule) is the same on every rank, and it writes
+// nothing but its table.
 ArgumentParser make_parser() {
   ArgumentParser parser(
       "check CONFIG.toml [--SECTION.KEY VALUE ...]",
@@ -22,6 +25,7 @@ ArgumentParser make_parser() {
   return parser;
 }
 
+/// Sets the run up as training would (which is where every refusal comes from) and prints it.
 ExitStatus check(const std::vector<std::string>& command_line) {
   const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
   if (!parsed) {

@@ -15,6 +15,13 @@
 namespace thaw {
 namespace {
 
+// `thaw compare`: reads its options here; the comparison itself is launch/compare/:
+//   compare_plan      which runs, by which command lines (pure)
+//   compare_session   makes them, goes on where it was interrupted, measures them
+//   comparison        what they come to: means, intervals, tests (pure)
+//   comparison_text, comparison_page   the same as Markdown, JSON and HTML
+// Each run is a `thaw train` of its own (launch/job/child_jobs.h), so one that fails or is killed
+// takes nothing with it.
 ArgumentParser make_parser() {
   ArgumentParser parser(
       "compare CONFIG.toml --schedules A,B,... [--seeds N] [--SECTION.KEY VALUE ...]",
@@ -43,6 +50,7 @@ ArgumentParser make_parser() {
   return parser;
 }
 
+/// The items of a list, each above 0 and at most `most`.
 std::vector<double> numbers_of(const std::string& option, const std::string& text, double most) {
   std::vector<double> numbers;
   for (const std::string& item : list_of(option, text)) {
@@ -51,6 +59,7 @@ std::vector<double> numbers_of(const std::string& option, const std::string& tex
   return numbers;
 }
 
+/// What was asked for, each option read and checked; nothing of the configuration is looked at yet.
 CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
   constexpr double kAny = std::numeric_limits<double>::max();
   const auto count = [&](const std::string& name) {

@@ -17,6 +17,9 @@ namespace {
 
 using Json = nlohmann::json;
 
+// `thaw doctor`: what a job runs on, looked at from each of its ranks. The ranks probe their hosts
+// (doctor_probes.h), tell rank 0 as JSON, and rank 0 judges (doctor_findings.h, pure) and prints.
+// Every rank ends with the same status, so that mpirun and srun report it.
 ArgumentParser make_parser() {
   ArgumentParser parser(
       "doctor [--folder DIR]",
@@ -26,6 +29,7 @@ ArgumentParser make_parser() {
   return parser;
 }
 
+/// A rank's facts as they travel to the others; `from_text` reads them.
 std::string to_text(const RankFacts& facts) {
   return Json{{"host", facts.host},
               {"local_rank", facts.local_rank},
@@ -68,6 +72,7 @@ RankFacts from_text(const std::string& text) {
   return facts;
 }
 
+/// A row a rank. Rank 0 alone prints.
 void print_ranks(const std::vector<RankFacts>& ranks) {
   TextTable table(
       {">rank", "host", ">local rank", "cores", ">threads", ">GPUs", ">fsync", ">written/s"});
@@ -82,6 +87,7 @@ void print_ranks(const std::vector<RankFacts>& ranks) {
   fmt::print("{}", table.text());
 }
 
+/// How fast the ranks add up, for several sizes; nothing at one rank.
 void print_sums(const std::vector<BandwidthFacts>& sums, std::size_t ranks) {
   for (const BandwidthFacts& sum : sums) {
     fmt::print("  sum of {} over {} ranks: {:.2f} ms, {}/s a rank\n", bytes_text(sum.bytes), ranks,

@@ -17,6 +17,8 @@
 namespace thaw {
 namespace {
 
+// `thaw evaluate`: one JSON line on standard output, which scripts rely on; everything else goes to
+// standard error. All ranks compute, each its share of the split; rank 0 prints.
 ArgumentParser make_parser() {
   ArgumentParser parser(
       "evaluate CONFIG.toml --weights FILE --split NAME [--per-class FILE]",
@@ -32,6 +34,7 @@ ArgumentParser make_parser() {
   return parser;
 }
 
+/// The line. `seconds`: of measuring alone, without the set-up.
 nlohmann::ordered_json figures(const ClassCounts& counts, const std::string& split,
                                double seconds) {
   return {{"split", split},
@@ -42,6 +45,7 @@ nlohmann::ordered_json figures(const ClassCounts& counts, const std::string& spl
           {"seconds", seconds}};
 }
 
+/// A line a class, in the order of the data's classes.
 std::string class_lines(const ClassCounts& counts, const std::vector<std::string>& names) {
   std::string lines;
   const std::vector<ClassCounts::Row> rows = counts.rows();

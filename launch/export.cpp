@@ -15,6 +15,9 @@
 namespace thaw {
 namespace {
 
+// `thaw export`: weights for other programs. The model is built from [model] alone, without the
+// data it was trained on: what the data told training (classes, input channels) stands in the
+// weights. One process; writes one file or folder, which appears whole or not at all.
 ArgumentParser make_parser() {
   ArgumentParser parser("export CONFIG.toml --weights FILE --format NAME PATH",
                         "Writes trained weights, or those of a checkpoint, for others to load.");
@@ -42,6 +45,8 @@ std::int64_t image_channels(const SafetensorsFile& file) {
   return first != nullptr && first->shape.size() == 4 ? first->shape[1] : 3;
 }
 
+/// Builds the model and fills it, from a file or a checkpoint's folder. Throws InputError where
+/// `options.weights` are not what training wrote, or of another model.
 Source read_source(const ModelOptions& options, const std::string& precision) {
   std::optional<CheckpointWeights> checkpoint;
   std::optional<SafetensorsFile> file;

@@ -19,7 +19,7 @@
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/checkpoint_weights.h"
-#include "launch/run/data_file_trial.h"
+#include "launch/run/data_opening.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
@@ -27,6 +27,9 @@ namespace {
 
 constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
 
+// `thaw inspect`: says what a file or folder is and what it holds, after checking all of it. What
+// it is follows from the path alone: a manifest makes a checkpoint, any other folder is a run, HDF5
+// begins with a signature, and what is left must be safetensors. One process; changes nothing.
 ArgumentParser make_parser() {
   ArgumentParser parser("inspect FILE",
                         "Describes an HDF5 dataset, a safetensors file, a run folder or a "
@@ -45,6 +48,7 @@ bool is_hdf5(const std::string& path) {
   return file.gcount() == 8 && std::string_view(start.data(), 8) == kHdf5Signature;
 }
 
+/// Each tensor, what they come to, and the metadata.
 void print_safetensors(const std::string& path) {
   const SafetensorsFile file(path);
   TextTable table({"tensor", "dtype", "shape", ">bytes"});
@@ -137,6 +141,7 @@ std::string list_checkpoints(const std::string& folder) {
   return text;
 }
 
+/// Which of a run's files are there, and its checkpoints.
 void print_run(const RunFolder& folder) {
   const auto state = [](const std::filesystem::path& path) {
     return std::filesystem::exists(path)

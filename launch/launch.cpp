@@ -39,12 +39,14 @@ std::optional<std::filesystem::path> checkpoints_of(const std::vector<std::strin
   return run_folder(*parsed, document.configuration).checkpoints();
 }
 
+/// The step of the newest checkpoint that is there; -1: none, or nothing that makes any.
 std::int64_t newest_step(const std::optional<std::filesystem::path>& checkpoints) {
   if (!checkpoints) return -1;
   const std::vector<CheckpointPlace> places = CheckpointStore(*checkpoints).places();
   return places.empty() ? -1 : places.back().step;
 }
 
+/// mpirun with the user's options, and this same program as its ranks.
 std::vector<std::string> command_of(const LaunchRequest& request) {
   const char* mpiexec = std::getenv("THAW_MPIEXEC");
   std::vector<std::string> command = {mpiexec != nullptr ? mpiexec : "mpirun", "-n",
@@ -55,6 +57,8 @@ std::vector<std::string> command_of(const LaunchRequest& request) {
   return command;
 }
 
+/// Starts the job, and again as long as `start_again` says so. Returns the status that the last
+/// life of the job ended with, as a shell would have it, for this process to end with.
 int launch(const std::vector<std::string>& arguments) {
   const LaunchRequest request = parse_launch(arguments);
   if (request.help) {

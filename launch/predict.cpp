@@ -22,6 +22,9 @@
 namespace thaw {
 namespace {
 
+// `thaw predict`: a JSON line a sample, in the split's own order, on one process; the index in a
+// line is the sample's in the file. Text goes out batch by batch, so a split of any size fits in
+// memory.
 ArgumentParser make_parser() {
   ArgumentParser parser("predict CONFIG.toml --weights FILE --split NAME [--output FILE]",
                         "Writes a JSON line for each sample of a split: its index, the class "

@@ -24,6 +24,9 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kWarmUp = 3;  ///< steps of a stage that do not count
 
+// `thaw scale`: trains a few steps of each stage at each number of ranks, in processes of their
+// own, and reports how step times follow. This process only plans, starts and sums up
+// (launch/compare/scaling.h, pure): it computes nothing itself while a run is timed.
 ArgumentParser make_parser() {
   ArgumentParser parser(
       "scale CONFIG.toml [--ranks 1,2,4] [--scaling strong,weak] [--SECTION.KEY VALUE ...]",
@@ -44,6 +47,7 @@ ArgumentParser make_parser() {
   return parser;
 }
 
+/// What was asked for, each option read and checked.
 struct ScaleRequest {
   std::string configuration;
   std::vector<Override> overrides;
@@ -75,6 +79,7 @@ ScaleRequest request_of(const ArgumentParser::Parsed& arguments) {
   return request;
 }
 
+/// Samples of a step over all ranks.
 std::int64_t global_batch(Scaling scaling, std::int64_t batch, std::int64_t ranks) {
   return scaling == Scaling::kWeak ? batch * ranks : batch;
 }
@@ -110,6 +115,8 @@ std::int64_t checked_batch(const ScaleRequest& request) {
   return batch;
 }
 
+/// The command line of one run: the configuration with flags that give every stage the same few
+/// steps, log each of them, and keep nothing that takes time.
 std::vector<std::string> command_of(const ScaleRequest& request, std::int64_t ranks,
                                     std::int64_t batch, const fs::path& run_folder) {
   const std::string count = fmt::format("{}", ranks);
@@ -162,6 +169,8 @@ std::vector<PlannedRun> plan(const ScaleRequest& request, std::int64_t batch) {
   return runs;
 }
 
+/// One run after another, so that none shares the machine. Throws RunError at the first that fails,
+/// naming its log.
 std::vector<ScalingRun> run_all(const ScaleRequest& request, const std::vector<PlannedRun>& plan) {
   std::vector<ChildJob> children;
   for (const PlannedRun& run : plan) {
@@ -186,6 +195,7 @@ std::vector<ScalingRun> run_all(const ScaleRequest& request, const std::vector<P
   return runs;
 }
 
+/// A table for strong and one for weak scaling; runs that belong to both count in both.
 std::vector<ScalingTable> tables_of(const ScaleRequest& request, std::int64_t batch,
                                     const std::vector<ScalingRun>& runs) {
   std::vector<ScalingTable> tables;
@@ -199,6 +209,8 @@ std::vector<ScalingTable> tables_of(const ScaleRequest& request, std::int64_t ba
   return tables;
 }
 
+/// Plans, runs one training after another under mpirun or srun, and reports. Nothing of the runs
+/// but their times is kept; their logs are, for when one fails.
 ExitStatus scale(const std::vector<std::string>& command_line) {
   const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
   if (!parsed) {

@@ -13,6 +13,8 @@
 namespace thaw {
 namespace {
 
+// `thaw schedule`: a preset's stages, or those that happened in a run, as TOML that can be edited
+// and gives the identical run. To standard output, so that nothing is overwritten; on one process.
 ArgumentParser make_parser() {
   ArgumentParser parser("schedule CONFIG.toml [--SECTION.KEY VALUE ...] | schedule --from RUN",
                         "Writes the stages of the configuration's schedule out as explicit TOML on "
@@ -26,6 +28,8 @@ ArgumentParser make_parser() {
   return parser;
 }
 
+/// The configuration of a run of which stages are known only afterwards (plateaus, policies): with
+/// stages of the lengths and groups that its log tells.
 std::string replayed(const std::string& run, const std::vector<Override>& overrides,
                      Communicator& alone) {
   if (!overrides.empty()) {

@@ -26,15 +26,22 @@
 #include "launch/job/restart_clock.h"
 #include "launch/job/run_stops.h"
 #include "launch/job/stop_signals.h"
-#include "launch/run/deterministic.h"
+#include "launch/run/evaluation_setup.h"
+#include "launch/run/process_setup.h"
 #include "launch/run/resume.h"
-#include "launch/run/retention_setup.h"
 #include "launch/run/run_setup.h"
 #include "launch/terminal/progress.h"
 
 namespace thaw {
 namespace {
 
+// `thaw train`: the life of one rank. It reads the command line and the configuration (rank 0
+// reads, all agree), is set up (launch/run/run_setup.h), finds out where to begin
+// (launch/run/resume.h), and trains (core/train/trainer.h) until the schedule ends, somebody asks
+// it to stop, or training wants to go back to a checkpoint. Everything here runs on every rank's
+// main thread; what only one rank does (print, write) is rank 0's.
+
+/// How this job's ranks go from stage to stage, by [distributed] and train.reduction.
 std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
                                                   const Configuration& configuration,
                                                   StepMonitor& monitor) {
@@ -54,6 +61,7 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   return make_unfreezing_coordinator(communicator, reducer);
 }
 
+/// Writes checkpoints into the run's folder; a long write still counts as progress for the watch.
 CheckpointSaver checkpoint_saver(const RunFolder& folder, const CheckpointOptions& options,
                                  Communicator& communicator, JobWatch& watch) {
   return CheckpointSaver(CheckpointStore(folder.checkpoints()), communicator,
@@ -62,6 +70,7 @@ CheckpointSaver checkpoint_saver(const RunFolder& folder, const CheckpointOption
                           .progress = [&monitor = watch.monitor()] { monitor.tick(); }});
 }
 
+/// The last words of a training, on rank 0.
 void report_end(const RunSummary& summary, const RunFolder& folder) {
   if (!summary.stopped) {
     fmt::print("  kept in {}\n", folder.path().string());
@@ -131,6 +140,7 @@ RunSetup set_up_training(const ArgumentParser::Parsed& arguments, Launcher launc
                 watch.communicator());
 }
 
+/// Turns off what would make bits differ from run to run, before the GPU computes.
 void say_what_is_off(const RunSetup& setup, bool first) {
   if (!setup.configuration().train.deterministic) {
     return;
@@ -152,6 +162,7 @@ struct PreparedRun {
   std::string resolved = {};  ///< the configuration, all of it explicit
 };
 
+/// A collective: rank 0 makes the run's folder and writes what the run was resolved to.
 void create_folder(const PreparedRun& run, Communicator& communicator) {
   agreed(communicator, [&] {
     if (communicator.rank() == 0) {
@@ -209,7 +220,8 @@ class TrainingJob {
     }
   }
 
-  /// Trains from where the run starts until the schedule's end, a stop, or a step from which to go back.
+  /// Trains from where the run starts until the schedule's end, a stop, or a step from which to go
+  /// back.
   RunSummary live() {
     agreed(communicator_, [&] { observers_.open(run_.start.goes_on); });
     Trainer trainer({.model = *run_.setup.model,

@@ -26,6 +26,7 @@ class ArgumentParser {
   /// Says that flags `--section.key VALUE` of the configuration are taken too.
   void takes_configuration() { takes_configuration_ = true; }
 
+  /// What was given: each option's text, or its default's.
   struct Parsed {
     boost::program_options::variables_map values;
     std::vector<Override> overrides;  ///< of the configuration
@@ -42,6 +43,7 @@ class ArgumentParser {
   std::string help() const;
 
  private:
+  /// The command line read on one rank, without a word to the others.
   struct Attempt {
     Parsed parsed;
     bool help_wanted = false;

@@ -27,6 +27,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kStepsAStage = 8;  ///< to measure what a schedule costs
 
+/// Of a file that this program wrote; RunError where it is none.
 Json read_json(const fs::path& path) {
   std::ifstream file(path);
   Json json = Json::parse(file, nullptr, /*allow_exceptions=*/false);
@@ -41,10 +42,12 @@ std::string text_of(const std::string& path) {
   return text.str();
 }
 
+/// Beside the run's folder, which does not exist yet when its log begins.
 fs::path log_of(const fs::path& run_folder) {
   return run_folder.parent_path() / (run_folder.filename().string() + ".log");
 }
 
+/// What `thaw evaluate` said of a run's weights on a split; there once it has ended well.
 fs::path measured_of(const fs::path& run_folder, const std::string& split) {
   return run_folder / ("evaluation." + split + ".json");
 }

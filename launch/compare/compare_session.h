@@ -38,21 +38,36 @@ class CompareSession {
     std::filesystem::path result = {};
   };
 
+  /// Sets a run with this schedule up without training; throws InputError for what it would find
+  /// wrong.
   CheckedSchedule check(const std::string& schedule) const;
+  /// Writes the request into the folder, or finds the same one there; else InputError.
   void claim_folder() const;
 
+  /// Gives each schedule the epochs that its budget buys, measured where it is seconds or
+  /// operations.
   void set_lengths();
+  /// What a schedule costs, from a short run of its own: seconds a step or operations a sample.
   double cost_of(const std::string& schedule);
+  /// Of several learning rates, each schedule's best on validation, by a seed that no other run
+  /// has.
   void choose_rates();
 
+  /// Makes those runs that have not ended yet; each in its folder, from scratch.
   void train(const std::vector<PlannedRun>& runs);
+  /// Evaluates each run's last weights on the splits that training did not measure.
   void measure(const std::vector<PlannedRun>& runs);
+  /// Runs programs, `request_.parallel` at a time. Throws RunError at the first that fails, naming
+  /// its log.
   void run_all(const std::vector<NamedJob>& jobs) const;
   std::vector<std::string> measured_splits(const PlannedRun& run) const;
 
   std::filesystem::path folder_of(const PlannedRun& run) const;
+  /// A file that says that runs here shared cores, so that their times mean nothing.
   std::filesystem::path shared_cores() const;
+  /// What a finished run wrote of itself, and what `measure` found.
   RunRecord record_of(const PlannedRun& run) const;
+  /// Sums all runs up, prints the table and writes comparison.{md,json,html}.
   void report(const std::vector<PlannedRun>& runs) const;
 
   CompareRequest request_;

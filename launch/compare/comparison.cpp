@@ -12,12 +12,14 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 using Runs = std::vector<RunRecord>;
 
+/// Mean and 95 % confidence interval of one figure over the seeds.
 Estimate estimate_of(const Runs& runs, const std::function<double(const RunRecord&)>& value) {
   std::vector<double> values;
   for (const RunRecord& run : runs) values.push_back(value(run));
   return estimate(values);
 }
 
+/// Of one schedule on one fraction, by seed: so seeds of two schedules pair up.
 Runs runs_of(const Runs& runs, const std::string& schedule, double fraction) {
   Runs result;
   for (const RunRecord& run : runs) {
@@ -28,6 +30,7 @@ Runs runs_of(const Runs& runs, const std::string& schedule, double fraction) {
   return result;
 }
 
+/// What the way to the target accuracy cost, over the seeds that reached it.
 void add_way_to_target(ScheduleRow& row, const Runs& runs, double target) {
   std::vector<double> samples, flops, seconds;
   for (const RunRecord& run : runs) {
@@ -43,6 +46,7 @@ void add_way_to_target(ScheduleRow& row, const Runs& runs, double target) {
   row.seconds_to_target = estimate(seconds);
 }
 
+/// One schedule's line of the table, from all its seeds.
 ScheduleRow row_of(const std::string& schedule, const Runs& runs, double target) {
   ScheduleRow row;
   row.schedule = schedule;
@@ -72,6 +76,8 @@ std::vector<double> accuracies(const Runs& runs) {
   return values;
 }
 
+/// All schedules on one fraction. Differences are left out for a schedule whose seeds are not all
+/// there: pairs would be of different seeds.
 FractionTable table_of(const ComparisonFacts& facts, const Runs& all, double fraction) {
   FractionTable table;
   table.fraction = fraction;

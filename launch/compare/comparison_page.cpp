@@ -13,6 +13,7 @@
 namespace thaw {
 namespace {
 
+/// What a curve is drawn over: samples, operations or seconds.
 using Axis = double CurvePoint::*;
 
 /// The accuracy where a run's curve passes `x`: between two evaluations, on the line between them.
@@ -53,6 +54,7 @@ ChartSeries series_of(const std::string& schedule, const std::vector<const RunRe
   return series;
 }
 
+/// One chart with a line a schedule.
 std::string chart(const FractionTable& table, Axis axis, const std::string& unit) {
   std::vector<ChartSeries> series;
   for (const ScheduleRow& row : table.rows) {
@@ -65,6 +67,7 @@ std::string chart(const FractionTable& table, Axis axis, const std::string& unit
   return line_chart({"Validation accuracy over " + unit, unit, "accuracy"}, series);
 }
 
+/// The tables and charts of one fraction of the training data.
 std::string section(const Comparison& comparison, const FractionTable& table) {
   std::vector<std::vector<std::string>> rows = {row_headings(comparison)};
   for (const ScheduleRow& row : table.rows) rows.push_back(row_cells(comparison, row));

@@ -13,6 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// Columns that nothing was measured for are left out: whether any row has something to show.
 bool any_row(const Comparison& comparison, bool (*has)(const ScheduleRow&)) {
   for (const FractionTable& table : comparison.fractions) {
     for (const ScheduleRow& row : table.rows) {
@@ -35,10 +36,12 @@ bool rates_chosen(const Comparison& comparison) {
   return any_row(comparison, [](const ScheduleRow& row) { return row.learning_rate > 0; });
 }
 
+/// "+0.0123"; "–" for what does not exist.
 std::string signed_number(double value, int digits) {
   return std::isfinite(value) ? fmt::format("{:+.{}f}", value, digits) : "–";
 }
 
+/// A probability as people write it.
 std::string p_text(double p) {
   if (!std::isfinite(p)) return "–";
   return p < 0.001 ? "< 0.001" : fmt::format("{:.3f}", p);
@@ -63,6 +66,7 @@ std::string markdown_head(const std::vector<std::string>& headings) {
   return markdown_row(headings) + markdown_row(rule);
 }
 
+/// JSON knows no NaN.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json json_of(const Estimate& estimate) {
@@ -71,6 +75,7 @@ Json json_of(const Estimate& estimate) {
 
 Json json_of(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
 
+/// One run with its whole curve, for plots of one's own.
 Json json_of(const RunRecord& run) {
   Json curve = Json::array();
   for (const CurvePoint& point : run.curve) {

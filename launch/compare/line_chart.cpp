@@ -13,9 +13,11 @@
 namespace thaw {
 namespace {
 
+// All in the SVG's own units, which the page scales to its width.
 constexpr double kWidth = 760, kHeight = 360;
 constexpr double kLeft = 64, kRight = 16, kTop = 40, kBottom = 84;
 
+/// Of the values that are to be shown; those that are no numbers do not count.
 struct Range {
   double low = std::numeric_limits<double>::infinity();
   double high = -std::numeric_limits<double>::infinity();
@@ -36,6 +38,7 @@ double tick_step(double span, int count) {
   return 10 * power;
 }
 
+/// Where values lie in the picture, and the grid with its numbers.
 class Axes {
  public:
   Axes(Range x, Range y) : x_(x), y_(y) {
@@ -83,6 +86,7 @@ class Axes {
   Range x_, y_;
 };
 
+/// The line of a series, as SVG's path data.
 std::string path_of(const ChartSeries& series, const Axes& axes) {
   std::string path;
   for (const ChartSeries::Point& point : series.points) {
@@ -92,6 +96,7 @@ std::string path_of(const ChartSeries& series, const Axes& axes) {
   return path;
 }
 
+/// The area between its lowest and highest values, as a polygon's points.
 std::string band_of(const ChartSeries& series, const Axes& axes) {
   std::string forth, back;
   for (const ChartSeries::Point& point : series.points) {
@@ -115,6 +120,7 @@ std::string series_svg(const ChartSeries& series, std::size_t number, const Axes
   return svg + "</g>\n";
 }
 
+/// Names in a row below the axes, at widths guessed from their letters: SVG knows no flow.
 std::string legend_svg(const std::vector<ChartSeries>& series) {
   std::string svg;
   double x = kLeft;

@@ -16,11 +16,13 @@ namespace {
 
 using Json = nlohmann::json;
 
+/// Seconds of each step of one stage, by part.
 struct Steps {
   std::string stage;
   std::vector<double> total, data, compute, communication;
 };
 
+/// A line of the metrics log with `event` step.
 void add_step(std::vector<Steps>& stages, const Json& line) {
   const std::string name = line.at("stage");
   if (stages.empty() || stages.back().stage != name) stages.push_back({name, {}, {}, {}, {}});
@@ -31,6 +33,7 @@ void add_step(std::vector<Steps>& stages, const Json& line) {
   stages.back().communication.push_back(seconds.at("communication"));
 }
 
+/// The stages of a run in order, from its metrics log.
 std::vector<Steps> read_steps(const std::filesystem::path& path) {
   std::ifstream file(path);
   if (!file) throw InputError(fmt::format("{}: cannot be read", path.string()));
@@ -46,6 +49,7 @@ std::vector<Steps> read_steps(const std::filesystem::path& path) {
   return stages;
 }
 
+/// One part over the repetitions: each counts as one measurement, its median.
 Estimate over_runs(const std::vector<StepSplit>& runs, double StepSplit::*part) {
   std::vector<double> values;
   for (const StepSplit& run : runs) values.push_back(run.*part);

@@ -14,6 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+/// "12.3 ± 0.4", without the interval where one run is all there is.
 std::string milliseconds(const Estimate& seconds) {
   std::string text = fmt::format("{:.1f}", 1e3 * seconds.mean);
   if (std::isfinite(seconds.half_width)) text += fmt::format(" ± {:.1f}", 1e3 * seconds.half_width);
@@ -57,6 +58,7 @@ Json json_of(const Estimate& estimate) {
            std::isfinite(estimate.half_width) ? Json(estimate.half_width) : Json(nullptr)}};
 }
 
+/// Samples a second, with the interval that of the step's time: a slower step is a lower rate.
 ChartSeries::Point point(const ScalingRow& row) {
   const Estimate& seconds = row.step_seconds;
   const double spread = std::isfinite(seconds.half_width) ? seconds.half_width : 0;

@@ -6,13 +6,15 @@
 #include <map>
 #include <set>
 
-#include "launch/run/core_binding.h"
+#include "launch/run/process_setup.h"
 
 namespace thaw {
 namespace {
 
+/// Seconds to make a small file safe; local disks need some milliseconds.
 constexpr double kSlowFsync = 0.2;
 constexpr double kSlowSum = 100e6;  ///< bytes a second: about a gigabit network
+/// Bytes: what a few ranks' transport buffers take.
 constexpr std::int64_t kLittleSharedMemory = 64 << 20;
 
 std::string name_of(const std::vector<RankFacts>& ranks, std::size_t rank) {
@@ -36,6 +38,7 @@ void find(std::vector<Finding>& findings, const std::vector<RankFacts>& ranks, c
   findings.push_back({fault, what, fix});
 }
 
+/// Builds that differ may differ in bits and in what they send to each other.
 void find_versions(std::vector<Finding>& findings, const std::vector<RankFacts>& ranks) {
   for (std::size_t rank = 1; rank < ranks.size(); ++rank) {
     if (ranks[rank].versions == ranks[0].versions) continue;
@@ -48,6 +51,7 @@ void find_versions(std::vector<Finding>& findings, const std::vector<RankFacts>&
   }
 }
 
+/// Where runs are kept: it can be written, all see the same one, it can be locked, it is quick.
 void find_folder(std::vector<Finding>& findings, const std::vector<RankFacts>& ranks,
                  const std::string& folder) {
   find(
@@ -87,6 +91,7 @@ void find_folder(std::vector<Finding>& findings, const std::vector<RankFacts>& r
       /*fault=*/false);
 }
 
+/// Ranks with and without GPUs in one job, ranks that share one, and GPUs that go unused.
 void find_gpus(std::vector<Finding>& findings, const std::vector<RankFacts>& ranks) {
   const std::set<bool> any = [&] {
     std::set<bool> seen;

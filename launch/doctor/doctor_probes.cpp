@@ -70,6 +70,7 @@ class ProbeFile {
   std::string problem_;
 };
 
+/// What this rank can do in the folder: write, lock, and how fast what it writes is safe.
 void probe_own_file(RankFacts& facts, const fs::path& path) {
   ProbeFile file(path);
   facts.folder_problem = file.problem();
@@ -92,6 +93,8 @@ bool appears(const fs::path& path) {
   return false;
 }
 
+/// A collective: rank 0 makes the folder, if need be, and a file in it, which the others look for;
+/// each then tries a file of its own. All of them are gone afterwards.
 void probe_folder(RankFacts& facts, const std::string& folder, Communicator& communicator) {
   std::error_code error;
   const bool made = communicator.rank() == 0 && fs::create_directories(folder, error);
@@ -113,6 +116,7 @@ void probe_folder(RankFacts& facts, const std::string& folder, Communicator& com
   }
 }
 
+/// Bytes free in /dev/shm, which ranks of one host talk through; -1 where there is none.
 std::int64_t free_shared_memory() {
   struct statvfs facts {};
   if (statvfs("/dev/shm", &facts) != 0) return -1;

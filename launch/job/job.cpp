@@ -14,6 +14,8 @@
 namespace thaw {
 namespace {
 
+/// Runs `body` and turns what it throws into a message and its status. What was printed must have
+/// got out too: `thaw evaluate > full-disk` has failed.
 int report(const std::function<ExitStatus()>& body) {
   try {
     const ExitStatus status = body();

@@ -10,6 +10,7 @@
 namespace thaw {
 namespace {
 
+/// Hands the time from one life of the job to the next: seconds since the epoch.
 constexpr const char* kVariable = "THAW_RESTARTED_AT";
 
 double now() {

@@ -22,6 +22,7 @@ Clock::time_point after(double seconds) {
          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
+/// When Slurm will end this job; nothing outside of one, or where it does not say.
 std::optional<Clock::time_point> slurm_job_end() {
   const char* text = std::getenv("SLURM_JOB_END_TIME");
   if (text == nullptr) return std::nullopt;

@@ -27,7 +27,10 @@ class RunStops final : public StopRequest {
   StopReason wanted(double seconds_to_save) override;
 
  private:
+  /// Whether somebody has made the stop file; looks every fifth of a second at most, and removes
+  /// it.
   bool file_came();
+  /// Whether what is left of the time is what a step and a checkpoint may take.
   bool time_is_up(double seconds_to_save);
 
   std::filesystem::path stop_file_;

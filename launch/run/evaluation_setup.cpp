@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "core/data/dataset.h"
+#include "core/models/model.h"
+#include "core/parallel/agreement.h"
 #include "core/record/run_folder.h"
 #include "core/train/reduction_rules.h"
+#include "launch/run/run_setup.h"
 
 namespace thaw {
 
@@ -26,6 +30,25 @@ void write_text(const std::string& path, const std::string& text) {
   } else {
     write_file_atomically(path, text);
   }
+}
+
+std::unique_ptr<Retention> make_retention(const RunSetup& setup, Communicator& communicator) {
+  const RetentionOptions& options = setup.configuration().retention;
+  if (options.data.empty()) {
+    return nullptr;
+  }
+  const RunSetup source = set_up_source_task(setup, communicator);
+  setup.model->eval();
+  std::unique_ptr<Retention> retention = agreed(communicator, [&] {
+    return std::make_unique<Retention>(
+        *setup.model,
+        SourceTask{.model = source.model, .dataset = source.dataset, .split = options.split},
+        *setup.dataset,
+        Retention::Settings{.evaluation = evaluation_settings(setup.configuration()),
+                            .samples = options.samples});
+  });
+  retention->start(communicator);
+  return retention;
 }
 
 }  // namespace thaw

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "core/measure/evaluator.h"
+#include "core/measure/forgetting.h"
 #include "launch/command/arguments.h"
 #include "launch/run/run_setup.h"
 
@@ -17,5 +19,10 @@ EvaluationSettings evaluation_settings(const Configuration& configuration);
 
 /// Writes `text` to a file, all or nothing, or to standard output for "-".
 void write_text(const std::string& path, const std::string& text);
+
+/// What measures retention in a run as its `[retention]` says; null where that names no data. A
+/// collective, before anything is trained or restored; `setup` outlives the result. Throws as
+/// `set_up` does.
+std::unique_ptr<Retention> make_retention(const RunSetup& setup, Communicator& communicator);
 
 }  // namespace thaw

@@ -45,6 +45,7 @@ class RunStarter {
         facts_(facts),
         communicator_(communicator) {}
 
+  /// In a folder that holds no run yet; refused where it holds one.
   RunStart from_scratch() {
     agreed(communicator_, [&] {
       if (first()) folder_.check_usable();
@@ -52,6 +53,7 @@ class RunStarter {
     return {};
   }
 
+  /// From the newest good checkpoint of the run's own folder, if it holds a run.
   RunStart automatically() {
     if (!ask_rank_0(communicator_, [&] { return folder_.holds_a_run(); })) return from_scratch();
     RunStart start = newest_of(CheckpointStore(folder_.checkpoints()));
@@ -60,6 +62,8 @@ class RunStarter {
     return start;
   }
 
+  /// From a checkpoint, or the newest of a run folder, at `path`: the run's own folder (then later
+  /// checkpoints in it are put aside) or another's (then this run's folder must be empty).
   RunStart from(const fs::path& path) {
     RunStart start;
     if (ask_rank_0(communicator_, [&] { return fs::is_directory(path / "checkpoints"); })) {
@@ -89,6 +93,8 @@ class RunStarter {
     throw error;
   }
 
+  /// The newest checkpoint that is whole, and why newer ones were passed over; null where there is
+  /// none.
   RunStart newest_of(const CheckpointStore& store) {
     RunStart start;
     std::vector<RejectedCheckpoint> rejected;
@@ -103,6 +109,7 @@ class RunStarter {
     return start;
   }
 
+  /// The schedule of another configuration for this run's model and data.
   Schedule schedule_of(const ConfigurationDocument& document) const {
     return resolve_schedule(document, setup_.group_names(), setup_.dataset->split("train").size());
   }
@@ -125,6 +132,9 @@ class RunStarter {
     return {};
   }
 
+  /// Fills `start` in from its checkpoint: refuses one of another configuration, data or schedule
+  /// up to where it stands, warns of what may change bits, and brings the folder, where it is the
+  /// run's own, back to that step.
   void go_on(RunStart& start, bool own) {
     const CheckpointReader& checkpoint = *start.checkpoint;
     const std::string name = checkpoint.folder().string();

@@ -22,9 +22,8 @@
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/registry.h"
 #include "launch/run/checkpoint_weights.h"
-#include "launch/run/core_binding.h"
-#include "launch/run/data_file_trial.h"
-#include "launch/run/decode_progress.h"
+#include "launch/run/data_opening.h"
+#include "launch/run/process_setup.h"
 
 namespace thaw {
 namespace {
@@ -52,6 +51,7 @@ ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& 
                 [&] { return parse_configuration(text, request.path, request.overrides); });
 }
 
+/// The splits that will be read: those asked for, or what training needs.
 std::vector<std::string> wanted_splits(const SetupRequest& request, const Dataset& dataset) {
   if (!request.splits.empty()) {
     return request.splits;
@@ -79,6 +79,7 @@ void use_own_groups(Model& model, const ConfigurationDocument& document) {
   }
 }
 
+/// A collective: this rank's GPU by train.device; see agreed_gpu.
 std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator) {
   return located_errors(setup.document, [&] {
     return agreed_gpu(communicator, setup.topology, setup.configuration().train.device,
@@ -98,6 +99,8 @@ void narrow_training_data(Dataset& dataset, const DataOptions& options,
   dataset.narrow("train", select_samples(dataset.split("train").labels(), selection));
 }
 
+/// Opens the data on every rank, decodes what is to be decoded, and makes sure that all see the
+/// same. A collective.
 void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
   const DataOptions& options = setup.configuration().data;
   const std::vector<std::string> files = agreed(communicator, [&] {
@@ -157,6 +160,8 @@ InputFacts input_facts(const RunSetup& setup, const std::vector<std::string>& sp
   return facts;
 }
 
+/// Builds the model, loads its weights, and makes all ranks' copies equal, on the device that it is
+/// trained on. A collective.
 void build_model(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
   ModelOptions options = setup.configuration().model;
   if (!request.weights.empty()) {

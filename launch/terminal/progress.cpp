@@ -3,20 +3,27 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <system_error>
 
-#include "launch/terminal/terminal.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
 namespace {
 
+// Between two times that something is shown: on a terminal, and in a log that is kept.
 constexpr double kLineSeconds = 0.1;
 constexpr double kLogSeconds = 10.0;
 
+/// One line on a step: where, loss, speed, and how long the stage will take at its pace so far.
+/// `stage_seconds`: since the stage began.
 std::string step_text(const StepReport& report, double stage_seconds) {
   std::string text = fmt::format("{}  epoch {:.2f}  step {}", report.stage, report.epoch,
                                  report.stage_steps > 0
@@ -87,9 +94,23 @@ std::string group_table(const std::vector<TransitionReport::Group>& groups) {
   return table.text();
 }
 
+/// In local time, for a log that people read beside a clock.
 std::string time_of_day() { return fmt::format("{:%H:%M:%S}", fmt::localtime(std::time(nullptr))); }
 
 }  // namespace
+
+bool watched_on_terminal() {
+  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) {
+    return isatty(STDERR_FILENO) != 0;
+  }
+  // The parent is mpirun itself where rank 0 runs on its host; elsewhere the link is not readable
+  // or leads to no terminal, and timed lines are right.
+  std::error_code error;
+  const std::filesystem::path target =
+      std::filesystem::read_symlink("/proc/" + std::to_string(getppid()) + "/fd/2", error);
+  const std::string name = target.string();
+  return !error && (name.starts_with("/dev/pts/") || name.starts_with("/dev/tty"));
+}
 
 Progress::Progress(const std::string& mode)
     : mode_(mode == "line"          ? Mode::kLine
@@ -98,6 +119,7 @@ Progress::Progress(const std::string& mode)
             : watched_on_terminal() ? Mode::kLine
                                     : Mode::kLog) {}
 
+/// Before anything else is printed: the line that changes would stand in its way.
 void Progress::clear_line() {
   if (line_shown_) {
     fmt::print(stderr, "\r\x1b[K");

@@ -7,6 +7,10 @@
 
 namespace thaw {
 
+/// Whether what this process writes to standard error appears on a terminal that someone watches.
+/// Under mpirun that is mpirun's own standard error, which this process's is piped to.
+bool watched_on_terminal();
+
 /// Shows a run to whoever watches it: one line that changes on a terminal, timed lines elsewhere
 /// (both on standard error), and a table at each transition and at the end (standard output).
 class Progress final : public TrainingObserver {

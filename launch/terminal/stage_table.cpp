@@ -122,6 +122,7 @@ class StepOperations {
   std::map<std::vector<std::string>, Flops> measured_;
 };
 
+/// Of a terminal that is not narrow.
 constexpr std::size_t kColumns = 100;
 
 /// What stages train, how and for how long.

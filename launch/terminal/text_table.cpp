@@ -40,6 +40,7 @@ std::vector<std::string> lines_of(const std::string& cell, std::size_t width) {
   return lines;
 }
 
+/// Columns of the widest line.
 std::size_t widest(const std::vector<std::string>& lines) {
   std::size_t most = 0;
   for (const std::string& line : lines) {

@@ -1,7 +1,7 @@
-#include "launch/run/core_binding.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "launch/run/process_setup.h"
 
 namespace thaw {
 namespace {

@@ -1,13 +1,13 @@
 // What train.deterministic turns off on a GPU. Needs none: LibTorch and NCCL read these when they
 // start to compute.
-#include "launch/run/deterministic.h"
-
 #include <ATen/Context.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <string>
+
+#include "launch/run/process_setup.h"
 
 namespace thaw {
 namespace {

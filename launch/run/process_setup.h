@@ -18,4 +18,9 @@ std::string binding_remark(std::int64_t threads, std::int64_t given, std::int64_
 /// and warns once, on rank 0, if a rank is bound to too few. A collective.
 void use_cores(std::int64_t wanted, const HostTopology& topology, Communicator& communicator);
 
+/// Makes each run of this process give the same bits (train.deterministic). On the CPU that is so
+/// anyway; on a GPU it turns off what is faster but adds up in no fixed order. Call before the GPU
+/// computes and before NCCL is set up. Returns what was turned off, for the user; "" for nothing.
+std::string make_deterministic(bool on_gpu);
+
 }  // namespace thaw

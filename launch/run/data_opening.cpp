@@ -1,4 +1,4 @@
-#include "launch/run/data_file_trial.h"
+#include "launch/run/data_opening.h"
 
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -11,7 +11,10 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/stopwatch.h"
+#include "core/parallel/step_monitor.h"
 #include "launch/job/child_process.h"
+#include "launch/terminal/progress.h"
 
 namespace thaw {
 namespace {
@@ -31,21 +34,19 @@ std::filesystem::path program_path() {
 /// A file in memory that takes what a child prints, whatever its length, and needs no reader.
 class CapturedText {
  public:
-  CapturedText() : descriptor_(memfd_create("thaw-hdf5-probe", MFD_CLOEXEC)) {
-    if (descriptor_ < 0) throw RunError(fmt::format("memfd_create: {}", std::strerror(errno)));
+  CapturedText() : file_(memfd_create("thaw-hdf5-probe", MFD_CLOEXEC)) {
+    if (descriptor() < 0) throw RunError(fmt::format("memfd_create: {}", std::strerror(errno)));
   }
-  ~CapturedText() { close(descriptor_); }
-  CapturedText(const CapturedText&) = delete;
-  CapturedText& operator=(const CapturedText&) = delete;
 
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return file_.number(); }
 
   /// Without its last end of line.
   std::string text() const {
     std::string text;
     char block[4096];
     ssize_t count = 0;
-    while ((count = pread(descriptor_, block, sizeof block, static_cast<off_t>(text.size()))) > 0) {
+    while ((count = pread(descriptor(), block, sizeof block, static_cast<off_t>(text.size()))) >
+           0) {
       text.append(block, static_cast<std::size_t>(count));
     }
     if (text.ends_with('\n')) text.pop_back();
@@ -53,7 +54,7 @@ class CapturedText {
   }
 
  private:
-  int descriptor_;
+  Descriptor file_;
 };
 
 /// The program's status as a shell has it; nothing where it cannot be started. Its errors go to
@@ -98,6 +99,31 @@ void try_data_files(const std::vector<std::string>& files) {
     }
   }
   if (!problems.empty()) throw InputError(problems);
+}
+
+DecodeProgress decode_progress(int rank, StepMonitor* monitor) {
+  if (rank != 0 && monitor == nullptr) {
+    return {};
+  }
+  return [rank, monitor, watch = Stopwatch(), terminal = watched_on_terminal()](
+             const std::string& what, std::int64_t done, std::int64_t total) mutable {
+    if (monitor != nullptr) {
+      monitor->tick();
+    }
+    if (rank != 0) {
+      return;
+    }
+    const bool finished = done >= total;
+    if (!finished && watch.seconds() < (terminal ? 0.1 : 5.0)) {
+      return;
+    }
+    watch.lap();
+    const double share =
+        total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0;
+    fmt::print(stderr, "{}decoding {}: {:.0f} % of {:.0f} MB{}", terminal ? "\r\x1b[K" : "", what,
+               share, static_cast<double>(total) / 1e6, terminal && !finished ? "" : "\n");
+    std::fflush(stderr);
+  };
 }
 
 }  // namespace thaw

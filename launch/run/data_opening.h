@@ -3,12 +3,20 @@
 #include <string>
 #include <vector>
 
+#include "core/data/cache/data_cache.h"
+
 namespace thaw {
+
+class StepMonitor;
 
 /// Has thaw-hdf5-probe, which lies beside this command, read the data files `files` before this
 /// process does: see Note [Files are read on trial]. Throws InputError for those that cannot be
 /// read, or that crash HDF5's library, a line each. Where that program is not there, says so on
 /// standard error and returns.
 void try_data_files(const std::vector<std::string>& files);
+
+/// Shows on standard error how far the decoding of chunked data has come, on rank 0; and notes on
+/// `monitor`, if there is one, that it goes on.
+DecodeProgress decode_progress(int rank, StepMonitor* monitor = nullptr);
 
 }  // namespace thaw
