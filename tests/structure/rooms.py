@@ -167,6 +167,11 @@ def line_count(text: str) -> int:
     return text.count("\n")
 
 
+def written_lines(text: str) -> int:
+    """Lines that are not blank."""
+    return sum(not line.isspace() for line in text.splitlines(keepends=True))
+
+
 def percentile(values: list, share: float):
     """The smallest value that at least `share` of all do not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
@@ -183,7 +188,7 @@ def figures(files: dict) -> dict:
         "lines a file, most": max(lengths),
         "lines a function, p90": percentile(of_functions, 0.9),
         "lines a function, most": max(of_functions),
-        "share of lines with comments": sum(map(comment_lines, cpp)) / sum(map(line_count, cpp)),
+        "share of written lines with a comment": sum(map(comment_lines, cpp)) / sum(map(written_lines, cpp)),
     }
 
 
@@ -205,8 +210,8 @@ def problems(files: dict) -> list:
                        ("lines a function, p90", P90_FUNCTION)):
         if numbers[name] > most:
             found.append(f"{name}: {numbers[name]:g}, at most {most}")
-    share = numbers["share of lines with comments"]
+    share = numbers["share of written lines with a comment"]
     if share < COMMENT_SHARE:
-        found.append(f"comments in {share:.1%} of the lines, at least {COMMENT_SHARE:.0%}: "
+        found.append(f"comments in {share:.1%} of the lines that are not blank, at least {COMMENT_SHARE:.0%}: "
                      "say what types are for, units, who calls from which thread and rank")
     return found

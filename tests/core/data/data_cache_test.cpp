@@ -23,7 +23,6 @@
 #include "core/base/error.h"
 #include "core/data/cache/cache_file.h"
 #include "core/data/dataset.h"
-#include "core/data/hdf5/block_cache.h"
 #include "core/data/hdf5/chunked_byte_store.h"
 #include "core/data/hdf5/hdf5_file.h"
 #include "tests/core/data/hdf5_writer.h"
