@@ -24,6 +24,7 @@ struct AddNormRows {
   bool packed = false;
 };
 
+/// The same for backward: what it reads, and the gradients it writes (null: nobody wants it).
 template <typename E, typename T>
 struct AddNormRowsBackward {
   const T* gradient = nullptr;

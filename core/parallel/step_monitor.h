@@ -23,6 +23,7 @@ enum class RankPhase : std::uint8_t {
   kEnding,  ///< all is done; waits for the others to be there too
 };
 
+/// What a rank's training thread waits for other ranks in; said with each heartbeat.
 enum class CollectiveKind : std::uint8_t {
   kNone,
   kSum,

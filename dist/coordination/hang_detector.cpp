@@ -98,6 +98,8 @@ std::map<Spot, std::vector<int>> by_spot(std::span<const RankView> ranks) {
   return by_order.size() > 1 ? by_order : by_call;
 }
 
+/// All ranks wait, none for one that computes: either some are at another place than the others
+/// (those are named), or nothing goes on anywhere (all are).
 Verdict judge_waiting(std::span<const RankView> ranks, const Deadlines& deadlines) {
   double shortest_still = kNever;
   double deadline = 0;
@@ -164,10 +166,12 @@ const char* text_of(CollectiveKind kind) {
   return "";
 }
 
+/// Tenths matter for short deadlines, as in tests.
 std::string seconds_text(double seconds) {
   return seconds < 10 ? fmt::format("{:.1f} s", seconds) : fmt::format("{:.0f} s", seconds);
 }
 
+/// What the message says of one rank behind its name and host.
 std::string what_is_wrong(const Verdict& verdict, const RankView& rank) {
   switch (verdict.kind) {
     case Verdict::Kind::kSilent:

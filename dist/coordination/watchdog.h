@@ -13,6 +13,8 @@ namespace thaw {
 
 class TerminationSignal;
 
+/// What a watchdog goes by and whom it tells. The functions are called on its own thread, while the
+/// training thread may hang inside MPI: they must not wait for it.
 struct WatchdogOptions {
   Deadlines deadlines;
   double beat_seconds = 0;  ///< between heartbeats; 0: what suits the deadlines

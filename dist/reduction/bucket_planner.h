@@ -19,6 +19,7 @@ struct BucketEntry {
   bool by_rows = false;        ///< travels as touched rows, in a bucket of its own
 };
 
+/// How gradients are put into buckets; equal on all ranks, or they disagree at the transition.
 struct BucketOptions {
   /// Bytes at which a bucket is closed; 0: follows the active bytes (see `bucket_cap`).
   std::int64_t cap_bytes = 0;

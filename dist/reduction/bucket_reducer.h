@@ -21,6 +21,7 @@ enum class Unused {
   kError,  ///< RunError on all ranks, naming the parameter
 };
 
+/// What a reducer goes by; equal on all ranks but for `monitor`.
 struct ReducerOptions {
   BucketOptions buckets = {};
   Overlap overlap = Overlap::kAuto;

@@ -52,6 +52,7 @@ struct FractionTable {
   std::vector<RunRecord> runs;  ///< that the rows sum up
 };
 
+/// What `thaw compare` found, ready to be written as text, JSON or a page.
 struct Comparison {
   ComparisonFacts facts;
   std::vector<FractionTable> fractions;

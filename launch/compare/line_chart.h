@@ -16,6 +16,7 @@ struct ChartSeries {
   std::vector<Point> points;  ///< by ascending x
 };
 
+/// A chart's title and what its axes show, plain text.
 struct ChartText {
   std::string title, x, y;
 };

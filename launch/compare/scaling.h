@@ -51,11 +51,13 @@ enum class Scaling {
 /// "strong" or "weak".
 const char* name_of(Scaling scaling);
 
+/// All stages at all numbers of ranks under one way of scaling.
 struct ScalingTable {
   Scaling scaling = Scaling::kStrong;
   std::vector<ScalingRow> rows;
 };
 
+/// What was measured, for the report's heading and notes.
 struct ScalingFacts {
   std::string configuration;
   std::int64_t repetitions = 0, steps = 0, warm_up = 0;

@@ -22,10 +22,13 @@
 namespace thaw {
 namespace {
 
+// Statuses of the child that reads, for its parent alone.
 constexpr int kRead = 0;
 constexpr int kRefused = 2;
 constexpr int kOutOfMemory = 3;
+/// A machine that is busy gives a process a part of its time only.
 constexpr int kWallSecondsForEach = 4;
+/// Bytes: HDF5 decodes whole chunks, which compression may have made small.
 constexpr std::int64_t kMemoryForEachByte = 64;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -70,6 +73,7 @@ class SharedReport {
   void* memory_;
 };
 
+/// A limit that the system does not take leaves the one that was: no trial fails over it.
 void limit(int resource, std::int64_t soft, std::int64_t hard) {
   const rlimit wanted{static_cast<rlim_t>(soft), static_cast<rlim_t>(hard)};
   setrlimit(static_cast<__rlimit_resource>(resource), &wanted);
@@ -87,6 +91,7 @@ void restrict_child(const TrialLimits& limits, std::int64_t memory) {
   alarm(static_cast<unsigned>(limits.seconds * kWallSecondsForEach));
 }
 
+/// The child's life: reads all that Thaw would, says where it is, and ends with what it found.
 int read_as_child(const std::string& path, Report& report) {
   try {
     read_on_trial(path, [&](const std::string& part) { put(report.part, part); });
@@ -99,6 +104,7 @@ int read_as_child(const std::string& path, Report& report) {
   return kRead;
 }
 
+/// What the child's end means, in words for the user; "" where the file can be read.
 std::string verdict(int status, const Report& report, const std::string& path,
                     const TrialLimits& limits, std::int64_t memory) {
   const std::string place = fmt::format("{}: {}", path, text_of(report.part));

@@ -21,11 +21,13 @@ constexpr const char* kUsage =
     "Ends with 0 where all can, with 2 where one cannot.\n\n"
     "  --seconds N  of computing that one file may take (default: 60)\n";
 
+/// A wrong command line.
 int refuse(std::string_view what) {
   fmt::print(stderr, "thaw-hdf5-probe: {}\n\n{}", what, kUsage);
   return static_cast<int>(thaw::ExitStatus::kBadInput);
 }
 
+/// Tries each file in a child of its own; a verdict a file. Returns the program's status.
 int try_all(char** first, char** last, const thaw::TrialLimits& limits) {
   H5open();  // once, rather than in each child
   auto status = thaw::ExitStatus::kDone;

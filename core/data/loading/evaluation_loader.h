@@ -11,6 +11,7 @@ namespace thaw {
 
 class Dataset;
 
+/// How an evaluation cuts a split up, alike on all ranks but for `rank`.
 struct EvaluationLoaderOptions {
   std::int64_t batch = 64;      ///< global
   std::int64_t read_ahead = 4;  ///< batches prepared in advance; 0: none, and no thread

@@ -71,7 +71,8 @@ class NcclApi {
   virtual NcclStatus end_group() = 0;
 };
 
-/// Defined where Thaw is built with CUDA: NCCL itself, with `gpu` as the current device in each call.
+/// Defined where Thaw is built with CUDA: NCCL itself, with `gpu` as the current device in each
+/// call.
 std::shared_ptr<NcclApi> make_nccl_api(int gpu);
 
 }  // namespace thaw

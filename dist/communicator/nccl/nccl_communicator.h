@@ -8,6 +8,7 @@
 
 namespace thaw {
 
+/// How long ranks wait for each other over NCCL, which keeps no deadlines itself.
 struct NcclOptions {
   /// How long a sum, a broadcast or the joining of the ranks may take before the other ranks count
   /// as lost. From when the GPU could begin with it, so waiting for slower ranks is included.

@@ -1,0 +1,191 @@
+#include "launch/run/training_job.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/checkpoint/saver.h"
+#include "core/data/dataset.h"
+#include "core/models/model.h"
+#include "core/models/weights/weights.h"
+#include "core/parallel/agreement.h"
+#include "core/parallel/stage_coordinator.h"
+#include "core/record/metrics_log.h"
+#include "core/schedule/toml/schedule_writer.h"
+#include "core/train/trainer.h"
+#include "dist/communicator/watched_communicator.h"
+#include "dist/coordination/job_watch.h"
+#include "launch/job/restart_clock.h"
+#include "launch/job/run_stops.h"
+#include "launch/terminal/progress.h"
+
+namespace thaw {
+namespace {
+
+/// Writes checkpoints into the run's folder; a long write still counts as progress for the watch.
+CheckpointSaver checkpoint_saver(const RunFolder& folder, const CheckpointOptions& options,
+                                 Communicator& communicator, JobWatch& watch) {
+  return CheckpointSaver(CheckpointStore(folder.checkpoints()), communicator,
+                         {.keep = {options.keep, options.keep_best, options.keep_transitions},
+                          .asynchronous = options.asynchronous,
+                          .progress = [&monitor = watch.monitor()] { monitor.tick(); }});
+}
+
+/// What has gone wrong twice from the same place is no accident; all ranks know the same.
+void refuse_to_go_back_again(const RunStart& start, std::int64_t went_back) {
+  if (start.checkpoint != nullptr && start.state.step > went_back) {
+    return;
+  }
+  RunError error(
+      start.checkpoint == nullptr
+          ? "loss or gradients are not finite, and there is no checkpoint to go back to"
+          : fmt::format("loss or gradients are not finite again after going back to step {}; lower "
+                        "the learning rate, or set train.clip-norm",
+                        went_back));
+  error.mark_agreed();
+  throw error;
+}
+
+/// Who hears of what happens, on rank 0.
+class RunObservers {
+ public:
+  RunObservers(const RunFolder& folder, const OutputOptions& options, bool first)
+      : folder_(folder), options_(options), first_(first) {}
+
+  /// `goes_on`: the log that is there is added to.
+  void open(bool goes_on) {
+    if (!first_) {
+      return;
+    }
+    metrics_.reset();
+    metrics_.emplace(folder_, options_.log_every, goes_on);
+    progress_.emplace(options_.progress);
+  }
+  std::vector<TrainingObserver*> all() {
+    return first_ ? std::vector<TrainingObserver*>{&*metrics_, &*progress_, &restart_}
+                  : std::vector<TrainingObserver*>();
+  }
+
+ private:
+  const RunFolder& folder_;
+  const OutputOptions& options_;
+  bool first_;
+  std::optional<MetricsLog> metrics_;
+  std::optional<Progress> progress_;
+  RestartClock restart_;
+};
+
+/// A collective: rank 0 makes the run's folder and writes what the run was resolved to.
+void create_folder(const PreparedRun& run, Communicator& communicator) {
+  agreed(communicator, [&] {
+    if (communicator.rank() == 0) {
+      run.folder.create();
+      write_file_atomically(run.folder.resolved_configuration(), run.resolved);
+    }
+  });
+}
+
+/// A training from its start or checkpoint to its end, as one rank has it. All ranks make and run
+/// it together, on their main threads.
+class TrainingJob {
+ public:
+  /// A collective. `world` carries what `watch` is not to see.
+  TrainingJob(PreparedRun& run, JobWatch& watch, Communicator& world,
+              const CoordinatorMaker& make_coordinator)
+      : run_(run),
+        configuration_(run.setup.configuration()),
+        monitor_(watch.monitor()),
+        communicator_(watch.communicator()),
+        observers_(run.folder, configuration_.output, communicator_.rank() == 0),
+        stops_(run.folder.path() / "stop", configuration_.checkpoint.time_limit,
+               communicator_.rank() == 0),
+        saver_(checkpoint_saver(run.folder, configuration_.checkpoint, communicator_, watch)),
+        tensors_(tensor_communicator(run.setup, world)),
+        watched_tensors_(tensors_ ? make_watched_communicator(*tensors_, monitor_) : nullptr),
+        ranks_(tensors_ ? *watched_tensors_ : communicator_),
+        coordinator_(make_coordinator(ranks_, configuration_, monitor_)) {}
+
+  /// Trains to the end, going back to the last checkpoint where training asks for it.
+  RunSummary run() {
+    RunSummary summary = live();
+    for (std::int64_t went_back = -1; summary.go_back; summary = live()) {
+      saver_.finish();
+      run_.start =
+          start_run("auto", run_.folder, run_.setup, run_.schedule, run_.facts, communicator_);
+      refuse_to_go_back_again(run_.start, went_back);
+      went_back = run_.start.state.step;
+    }
+    return summary;
+  }
+
+ private:
+  void save(const std::filesystem::path& path) {
+    save_weights(path.string(), *run_.setup.model, run_.setup.weight_names,
+                 run_.setup.dataset->classes());
+  }
+
+  /// The best weights are a copy for the user: a full disk must not end the training over them.
+  void save_best() {
+    try {
+      save(run_.folder.best_weights());
+    } catch (const RunError& error) {
+      fmt::print(stderr, "thaw: warning: {}; training goes on\n", error.what());
+    }
+  }
+
+  /// Trains from where the run starts until the schedule's end, a stop, or a step from which to go
+  /// back.
+  RunSummary live() {
+    agreed(communicator_, [&] { observers_.open(run_.start.goes_on); });
+    Trainer trainer({.model = *run_.setup.model,
+                     .dataset = *run_.setup.dataset,
+                     .schedule = run_.schedule,
+                     .data = configuration_.data,
+                     .train = configuration_.train,
+                     .communicator = ranks_,
+                     .coordinator = *coordinator_,
+                     .observers = observers_.all(),
+                     .save_best = [&] { save_best(); },
+                     .save_last = [&] { save(run_.folder.last_weights()); },
+                     .log_every = configuration_.output.log_every,
+                     .monitor = &monitor_,
+                     .audit_every = configuration_.distributed.audit_every,
+                     .retention = run_.retention.get(),
+                     .checkpoints = {.saver = &saver_,
+                                     .every_steps = configuration_.checkpoint.every_steps,
+                                     .configuration = run_.resolved,
+                                     .facts = run_.facts,
+                                     .classes = run_.setup.dataset->classes(),
+                                     .weight_names = run_.setup.weight_names,
+                                     .stop = &stops_,
+                                     .resume = run_.start.checkpoint.get(),
+                                     .state = &run_.start.state,
+                                     .passed_over = run_.start.passed_over}});
+    return trainer.run();
+  }
+
+  PreparedRun& run_;
+  const Configuration& configuration_;
+  StepMonitor& monitor_;
+  Communicator& communicator_;  ///< of the job, watched
+  RunObservers observers_;
+  RunStops stops_;
+  CheckpointSaver saver_;
+  std::unique_ptr<Communicator> tensors_, watched_tensors_;  ///< null where they are not needed
+  Communicator& ranks_;                                      ///< that gradients travel over
+  std::unique_ptr<StageCoordinator> coordinator_;
+};
+
+}  // namespace
+
+RunSummary run_training(PreparedRun& run, JobWatch& watch, Communicator& world,
+                        const CoordinatorMaker& make_coordinator) {
+  run.resolved = write_configuration_toml(run.setup.configuration(), run.schedule);
+  create_folder(run, watch.communicator());
+  return TrainingJob(run, watch, world, make_coordinator).run();
+}
+
+}  // namespace thaw
