@@ -30,6 +30,7 @@ namespace {
 //   flows on towards the input;
 // - Thaw's kernels keep copies of weights in other layouts, and so say which it is (FlopKindScope).
 
+/// What the kernels on this thread have said that they compute (FlopKindScope).
 constexpr int kUnsaid = -1;
 thread_local int said_kind = kUnsaid;
 
@@ -43,8 +44,11 @@ double elements(at::IntArrayRef sizes) {
 
 }  // namespace
 
+/// Adds up what the operators of one thread and of autograd's threads multiply while a counter
+/// lives. Counts are of multiplications and additions, two for each pair of factors.
 class FlopCounter::Collector {
  public:
+  /// `parameters`: a product with one of them, or with a view of one, is told apart by its storage.
   explicit Collector(const std::vector<at::Tensor>& parameters) {
     for (const at::Tensor& parameter : parameters) {
       storages_.insert(parameter.storage().unsafeGetStorageImpl());
@@ -62,6 +66,7 @@ class FlopCounter::Collector {
         counts_[static_cast<std::size_t>(kind)].load(std::memory_order_relaxed));
   }
 
+  /// An operator runs: counts it if it multiplies. On the thread that runs it.
   void see(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
     if (!name.starts_with("aten::")) {
       if (name == "mkldnn::_linear_pointwise") {
@@ -94,6 +99,8 @@ class FlopCounter::Collector {
     return storages_.contains(tensor.storage().unsafeGetStorageImpl());
   }
 
+  /// What an operator is counted as: what Thaw's kernels say, forward, or in a backward
+  /// `of_backward`.
   FlopKind kind_unless_said(FlopKind of_backward) const {
     if (said_kind != kUnsaid) return static_cast<FlopKind>(said_kind);
     return backwards.load(std::memory_order_relaxed) > 0 ? of_backward : FlopKind::kForward;
@@ -110,6 +117,7 @@ class FlopCounter::Collector {
         2 * static_cast<double>(left.numel()) * columns);
   }
 
+  /// [b, m, k] with [b, k, n].
   void batched(const c10::IValue& left_value, const c10::IValue& right_value) {
     add(kind_unless_said(FlopKind::kInputGradient),
         2 * static_cast<double>(left_value.toTensor().numel()) *

@@ -16,8 +16,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+/// Of gradients of weights, for tests (weight_gradient_products).
 std::atomic<std::int64_t> products{0};
 
+/// Weights one below the other, in the type of the product, cut off from the graph.
 at::Tensor stacked_rows(at::TensorList weights, at::ScalarType type) {
   return (weights.size() == 1 ? weights[0].detach() : at::cat(weights)).to(type);
 }
@@ -31,11 +33,14 @@ bool any_trainable(at::TensorList weights) {
   return false;
 }
 
+/// The product itself, by whichever layout is there.
 at::Tensor multiply(const at::Tensor& input, const StackedWeights& stacked) {
   return stacked.columns.defined() ? product_with_columns(input, stacked.columns)
                                    : at::mm(input, stacked.rows.t());
 }
 
+/// One product for several layers of the same input, as one node of the graph: so backward adds up
+/// the input's gradient once, and computes no weight's gradient that nobody wants.
 struct Project : torch::autograd::Function<Project> {
   /// `input` and `stacked` are in the product's dtype. `weights` only connect the graph.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,

@@ -68,6 +68,7 @@ std::string type_name(hid_t type) {
   }
 }
 
+/// A filter as its users know it; one of a plugin by the name that it gave itself.
 std::string filter_name(H5Z_filter_t id, const char* name) {
   switch (id) {
     case H5Z_FILTER_DEFLATE:
@@ -92,6 +93,7 @@ std::int64_t size_of_file(hid_t object, const std::string& where) {
   return static_cast<std::int64_t>(bytes);
 }
 
+/// The file that an object lies in, which may be another than the one opened: links lead elsewhere.
 std::string name_of_file(hid_t object) {
   const ssize_t length = H5Fget_name(object, nullptr, 0);
   if (length < 0) throw Hdf5Error("HDF5 does not know the name of an open file");
@@ -114,6 +116,7 @@ Hdf5Dataset::Hdf5Dataset(std::int64_t file, const std::string& path, const std::
   find_storage();
 }
 
+/// Nothing is believed of a shape: products of dimensions must not overflow, whatever they claim.
 void Hdf5Dataset::find_shape() {
   const Hdf5Handle space(H5Dget_space(handle_.get()), H5Sclose, where() + ": no shape");
   const H5S_class_t kind = H5Sget_simple_extent_type(space.get());
@@ -133,6 +136,7 @@ void Hdf5Dataset::find_shape() {
   }
 }
 
+/// Numbers are read as they lie, so the type must be one that this machine has.
 void Hdf5Dataset::find_type() {
   file_type_ = Hdf5Handle(H5Dget_type(handle_.get()), H5Tclose, where() + ": no dtype");
   type_ = type_name(file_type_.get());
@@ -143,6 +147,8 @@ void Hdf5Dataset::find_type() {
   element_bytes_ = static_cast<std::int64_t>(size);
 }
 
+/// Where the bytes lie, which decides how they are read: at one address by pread, in chunks by the
+/// library; external, compact and virtual ones by the library too, if at all.
 void Hdf5Dataset::find_storage() {
   const Hdf5Handle creation(H5Dget_create_plist(handle_.get()), H5Pclose, where() + ": no layout");
   stored_bytes_ = static_cast<std::int64_t>(H5Dget_storage_size(handle_.get()));
@@ -208,6 +214,7 @@ std::string Hdf5Dataset::layout() const {
   return text;
 }
 
+/// By how much the filters can have shrunk what they were given, at most.
 std::int64_t Hdf5Dataset::most_compression() const {
   int deflated = 0;
   for (const std::string& filter : filters_) {

@@ -29,6 +29,7 @@ std::int64_t check_readable(const std::string& path) {
   return status.st_size;
 }
 
+/// How a file is opened: for reading, by one process of many.
 Hdf5Handle access_properties(const std::string& path) {
   Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, path);
 #if H5_VERSION_GE(1, 10, 7)
@@ -38,6 +39,7 @@ Hdf5Handle access_properties(const std::string& path) {
   return access;
 }
 
+/// HDF5's callbacks, which cannot carry an exception: they only collect.
 herr_t collect_name(hid_t, const char* name, const H5L_info_t*, void* names) {
   static_cast<std::vector<std::string>*>(names)->emplace_back(name);
   return 0;
@@ -58,6 +60,8 @@ struct Attribute {
   H5T_class_t kind = H5T_NO_CLASS;
 };
 
+/// Opens an attribute after checking that its size is one that its file can hold. `where` names it
+/// in messages, `file_bytes` is the file's size.
 Attribute open_attribute(hid_t file, const std::string& name, const std::string& where,
                          std::int64_t file_bytes) {
   Attribute result;

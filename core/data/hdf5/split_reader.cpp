@@ -17,6 +17,7 @@ bool contains(const std::vector<std::string>& names, const char* name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+/// What users get wrong first: numpy's default types. The message says the cure.
 void require_type(const Hdf5Dataset& dataset, const std::vector<std::string>& wanted) {
   if (std::find(wanted.begin(), wanted.end(), dataset.type()) != wanted.end()) return;
   throw InputError(fmt::format("{}: dtype is {}, must be {} (numpy: .astype(\"{}\"))",
@@ -24,10 +25,12 @@ void require_type(const Hdf5Dataset& dataset, const std::vector<std::string>& wa
                                wanted.front()));
 }
 
+/// "[60000, 28, 28]"
 std::string shape_text(const Hdf5Dataset& dataset) {
   return fmt::format("[{}]", fmt::join(dataset.shape(), ", "));
 }
 
+/// `wanted`: the shape in words.
 void require_rank(const Hdf5Dataset& dataset, std::size_t rank, const char* wanted) {
   if (dataset.shape().size() == rank) return;
   throw InputError(
