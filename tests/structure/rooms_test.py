@@ -70,7 +70,7 @@ class Rooms(unittest.TestCase):
         self.assertIn("lines a file, median: 121, at most 120", self.one_problem(**many))
 
     def test_finds_too_few_comments(self):
-        self.assertIn("at least 15%", self.one_problem(**{"core/base/x.h": "int x;\n" * 100}))
+        self.assertRegex(self.one_problem(**{"core/base/x.h": "int x;\n" * 100}), "at least 1[45]%")
 
 
 class Counting(unittest.TestCase):
