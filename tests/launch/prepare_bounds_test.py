@@ -166,9 +166,33 @@ class BoundsTest(PrepareTest):
             self.fail_with("is no tokenizer.json", *self.text(path), "--tokenizer", tokenizer)
         with open(self.tokenizer) as stream:
             made = json.load(stream)
-        made["model"]["vocab"] = {}
+        vocabulary = dict(made["model"]["vocab"])
+        for change, message in (
+            ({"vocab": {**vocabulary, "my": 2**31 + 5}}, '"my" the id 2,147,483,653'),
+            ({"vocab": {}}, f"bad.json: fails on texts from {path}:2 on"),
+            ({"unk_token": "none", "vocab": {"x": 0}}, f"bad.json: fails on texts from {path}:2"),
+        ):
+            made["model"].update(change)
+            tokenizer = self.write("bad.json", json.dumps(made))
+            self.fail_with(message, *self.text(path), "--tokenizer", tokenizer)
+        made["model"]["vocab"] = vocabulary
+        made["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+                       {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}},
+                     {"Sequence": {"id": "B", "type_id": 0}}],
+            "special_tokens": {},
+        }  # fmt: skip
+        template = made["post_processor"]
+        template["special_tokens"] = {"[CLS]": {"id": "[CLS]", "ids": [2**32 - 1],
+                                                "tokens": ["[CLS]"]}}  # fmt: skip
         tokenizer = self.write("bad.json", json.dumps(made))
-        self.fail_with("error: ", *self.text(path), "--tokenizer", tokenizer)
+        self.fail_with("gives a token the id 4,294,967,295", *self.text(path), "--tokenizer",
+                       tokenizer)  # fmt: skip
+        template["special_tokens"] = {}
+        tokenizer = self.write("bad.json", json.dumps(made))
+        self.refused("bad.json: ", *self.text(path), "--tokenizer", tokenizer)
 
     def test_numbers_of_options(self):
         path = self.write("t.csv", "text,label\nmy card,1\n")

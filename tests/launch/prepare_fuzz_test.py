@@ -11,6 +11,7 @@ import random
 import struct
 import time
 import unittest
+import zipfile
 
 from prepare_fixture import PIL, PrepareTest, main, np, run
 
@@ -45,6 +46,38 @@ def damaged(content: bytes, source: random.Random) -> bytes:
             part = source.choice(SPECIAL)
             data[at : at + len(part)] = part
     return bytes(data)
+
+
+VALUES = [None, True, 0, -1, 1, 2**31, 2**32 - 1, 2**63, 1e308, 0.5, "", "my", "[CLS]", "\0", [], {},
+          [[]], ["my"], {"id": "A", "type_id": 300}, "Sequence", "WordLevel", "BPE"]  # fmt: skip
+
+
+def changed(tree, source: random.Random):
+    """A JSON document with a value somewhere replaced, taken out or doubled."""
+    if not isinstance(tree, (dict, list)) or not tree or not source.randrange(4):
+        return source.choice(VALUES)
+    tree = tree.copy()
+    key = source.choice(list(tree) if isinstance(tree, dict) else range(len(tree)))
+    kind = source.randrange(6)
+    if kind == 0:
+        del tree[key]
+    elif kind == 1 and isinstance(tree, list):
+        tree.insert(key, tree[key])
+    else:
+        tree[key] = changed(tree[key], source)
+    return tree
+
+
+def odd_npy(source: random.Random) -> bytes:
+    """An npy file whose header is well formed and whose claims are not."""
+    extents = [source.choice((0, 1, 2, 3, 4, 4, 5, 8, -1, 2**31, 2**63, 10**20)) for _ in range(5)]
+    shape = tuple(extents[: source.randrange(6)])
+    kinds = ["|u1", "<f4", ">f8", "<f2", "|b1", "<i8", ">u8", "<c8", "|S3", "<U2", ">U1", "|O", "<M8[s]",
+             "|V4", "<U0", "<g", "<f16", "|S99999999", "<U2147483647"]  # fmt: skip
+    text = f"{{'descr': '{source.choice(kinds)}', 'fortran_order': {source.random() < 0.3}, "
+    head = (text + f"'shape': {shape}, }}\n").encode()
+    data = bytes(source.choice((0, 1, 3, 255)) for _ in range(source.choice((0, 4, 32, 64, 256))))
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head + data
 
 
 def saved(kind: str, **options) -> bytes:
@@ -116,17 +149,23 @@ class FuzzTest(PrepareTest):
             return ["text", "--train", path, "--text-column", "text", *options,
                     "--tokenizer", self.tokenizer]  # fmt: skip
 
-        self.repeat(step, 0.3)
+        self.repeat(step, 0.25)
 
     def test_tokenizers(self):
         table = self.write("t.csv", "text,label\nmy card,1\nmoney,0\n")
 
         def step() -> list:
-            path = self.write("bad.json", damaged(self.whole_tokenizer, self.source))
+            content = damaged(self.whole_tokenizer, self.source)
+            if self.source.randrange(4):
+                tree = json.loads(self.whole_tokenizer)
+                for _ in range(self.source.choice((1, 1, 2, 4))):
+                    tree = changed(tree, self.source)
+                content = json.dumps(tree).encode()
+            path = self.write("bad.json", content)
             return ["text", "--train", table, "--text-column", "text", "--label-column", "label",
                     "--tokenizer", path]  # fmt: skip
 
-        self.repeat(step, 0.1)
+        self.repeat(step, 0.2)
 
     def test_arrays(self):
         x = np.arange(4 * 3 * 4 * 5, dtype=np.uint8).reshape(4, 3, 4, 5)
@@ -148,11 +187,17 @@ class FuzzTest(PrepareTest):
                 paths = [self.write(name, part) for name, part in zip(("images", "labels"), pair)]
                 return ["images", "--train", ",".join(paths)]
             content = files[self.source.choice(list(files))]
+            if not self.source.randrange(3):
+                stream = io.BytesIO()
+                with zipfile.ZipFile(stream, "w") as archive:
+                    for name in "xftysrm":
+                        archive.writestr(f"{name}.npy", odd_npy(self.source))
+                content = stream.getvalue()
             path = self.write("a.npz", damaged(content, self.source))
             arrays = f"{self.source.choice('xft')},{self.source.choice('ysrm')}"
             return ["images", "--train", f"{path}:{arrays}"]
 
-        self.repeat(step, 0.3)
+        self.repeat(step, 0.25)
 
     @unittest.skipUnless(PIL, "no Pillow")
     def test_images(self):
@@ -176,7 +221,7 @@ class FuzzTest(PrepareTest):
             size = ["--size", self.source.choice((1, 8, 300))] if self.source.randrange(2) else []
             return ["images", "--train", self.path("f"), *size]
 
-        self.repeat(step, 0.3)
+        self.repeat(step, 0.25)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from preparation.tasks import Dense, Flags, Resolved, write_labels
 _BATCH_TEXTS = 1024
 _BATCH_CHARACTERS = 1 << 20
 
+_LARGEST_ID = 2**31 - 1  # `tokens` is int32
 _LARGEST_TYPE = 127  # `types` is int8
 
 
@@ -61,6 +62,8 @@ class Tokenizer:
             raise InputError(
                 f"{path}: is no tokenizer.json: {f'it is {kind}' if kind else reason(error)}"
             ) from error
+        self._path = path
+        self._check_ids()
         self.pairs = pairs
         special = self._tokenizer.num_special_tokens_to_add(pairs)
         if longest <= special:  # the library would silently not truncate at all
@@ -84,6 +87,15 @@ class Tokenizer:
             "vocabulary_size": self._tokenizer.get_vocab_size(),
         }
 
+    def _check_ids(self) -> None:
+        vocabulary = self._tokenizer.get_vocab()
+        token = max(vocabulary, key=vocabulary.get, default=None)
+        if token is not None and vocabulary[token] > _LARGEST_ID:
+            raise InputError(
+                f'{self._path}: gives "{token}" the id {vocabulary[token]:,}; {_LARGEST_ID:,} is the '
+                "largest that can be kept"
+            )
+
     def encode(self, samples: list[Sample]) -> Iterator[tuple[Sample, Tokens]]:
         """Each sample with its tokens."""
         for sample in samples:
@@ -92,9 +104,16 @@ class Tokenizer:
                     f"{sample.where}: a text of more than {limits.TEXT:,} characters, of which "
                     "--max-tokens keeps the fewest: cut it"
                 )
-        encodings = self._encode(
-            [tuple(sample.texts) if self.pairs else sample.texts[0] for sample in samples]
-        )
+        try:
+            encodings = self._encode(
+                [tuple(sample.texts) if self.pairs else sample.texts[0] for sample in samples]
+            )
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # as above
+            raise InputError(
+                f"{self._path}: fails on texts from {samples[0].where} on: {reason(error)}"
+            ) from error
         for sample, encoding in zip(samples, encodings):
             ids = encoding.ids
             if not ids:
@@ -171,7 +190,13 @@ def tokenize(
         with Progress("tokenizing", total) as progress:
             for batch in _batches(samples):
                 for sample, tokens in tokenizer.encode(batch):
-                    spools[sample.split].append(tokens)
+                    try:
+                        spools[sample.split].append(tokens)
+                    except OverflowError as error:  # a special token's, which no vocabulary has
+                        raise InputError(
+                            f"{sample.where}: the tokenizer gives a token the id "
+                            f"{max(tokens.ids):,}; {_LARGEST_ID:,} is the largest that can be kept"
+                        ) from error
                 progress.add(len(batch))
     except OSError as error:
         raise InputError(
