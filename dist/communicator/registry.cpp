@@ -1,7 +1,7 @@
 #include "dist/communicator/registry.h"
 
 #include "dist/communicator/mpi/mpi_session.h"
-#include "dist/communicator/nccl/gpu_communicator.h"
+#include "dist/communicator/nccl/nccl_communicator.h"
 
 namespace thaw {
 

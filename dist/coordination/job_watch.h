@@ -6,7 +6,7 @@
 #include "core/parallel/communicator.h"
 #include "core/parallel/step_monitor.h"
 #include "dist/coordination/hang_detector.h"
-#include "dist/coordination/termination_signal.h"
+#include "dist/coordination/job_end.h"
 #include "dist/coordination/watchdog.h"
 
 namespace thaw {

@@ -18,8 +18,8 @@
 #include "core/base/error.h"
 #include "core/base/host_name.h"
 #include "core/base/stopwatch.h"
+#include "dist/coordination/job_end.h"
 #include "dist/coordination/rank_table.h"
-#include "dist/coordination/termination_signal.h"
 
 namespace thaw {
 

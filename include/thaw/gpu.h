@@ -5,4 +5,4 @@
 /// NCCL. In a Thaw that was built without CUDA they are there and throw InputError.
 
 #include "dist/communicator/gpu_choice.h"
-#include "dist/communicator/nccl/gpu_communicator.h"
+#include "dist/communicator/nccl/nccl_communicator.h"

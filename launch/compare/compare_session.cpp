@@ -14,7 +14,6 @@
 #include "core/record/run_folder.h"
 #include "dist/communicator/host_topology.h"
 #include "launch/command/version.h"
-#include "launch/compare/comparison_page.h"
 #include "launch/compare/comparison_text.h"
 #include "launch/job/child_jobs.h"
 #include "launch/run/run_setup.h"

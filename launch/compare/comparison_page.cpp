@@ -1,5 +1,3 @@
-#include "launch/compare/comparison_page.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +6,6 @@
 
 #include "launch/compare/comparison_text.h"
 #include "launch/compare/html_page.h"
-#include "launch/compare/line_chart.h"
 
 namespace thaw {
 namespace {

@@ -12,6 +12,10 @@ std::string comparison_markdown(const Comparison& comparison);
 /// Everything, each run's curve included, for programs. Figures that do not exist are null.
 std::string comparison_json(const Comparison& comparison);
 
+/// One self-contained HTML page: tables, and curves of the validation accuracy over samples and
+/// over operations (over seconds too where they mean something). Nothing is loaded from elsewhere.
+std::string comparison_page(const Comparison& comparison);
+
 /// A cell: "0.912 ± 0.004", without the second part for a single value, "–" for none.
 std::string cell(const Estimate& estimate, int digits);
 

@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
-#include "launch/compare/line_chart.h"
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "core/record/number_text.h"
 
 namespace thaw {
 namespace {
@@ -23,6 +28,128 @@ constexpr const char* kStyle =
     "th, td { text-align: right; padding: .3rem .7rem; white-space: nowrap; border-bottom: "
     "1px solid color-mix(in srgb, currentColor 20%, transparent); }\n"
     "th:first-child, td:first-child { text-align: left; }\n";
+
+// All in the SVG's own units, which the page scales to its width.
+constexpr double kWidth = 760, kHeight = 360;
+constexpr double kLeft = 64, kRight = 16, kTop = 40, kBottom = 84;
+
+/// Of the values that are to be shown; those that are no numbers do not count.
+struct Range {
+  double low = std::numeric_limits<double>::infinity();
+  double high = -std::numeric_limits<double>::infinity();
+  void add(double value) {
+    if (!std::isfinite(value)) return;
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+};
+
+/// 1, 2 or 5 times a power of ten: about `count` of them fill `span`.
+double tick_step(double span, int count) {
+  const double raw = span / count;
+  const double power = std::pow(10, std::floor(std::log10(raw)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (factor * power >= raw) return factor * power;
+  }
+  return 10 * power;
+}
+
+/// Where values lie in the picture, and the grid with its numbers.
+class Axes {
+ public:
+  Axes(Range x, Range y) : x_(x), y_(y) {
+    widen(x_);
+    widen(y_);
+    const double margin = 0.04 * (y_.high - y_.low);
+    y_.low -= margin;
+    y_.high += margin;
+  }
+  double x(double value) const {
+    return kLeft + (value - x_.low) / (x_.high - x_.low) * (kWidth - kLeft - kRight);
+  }
+  double y(double value) const {
+    return kHeight - kBottom - (value - y_.low) / (y_.high - y_.low) * (kHeight - kTop - kBottom);
+  }
+
+  std::string svg() const {
+    std::string svg;
+    const double step_y = tick_step(y_.high - y_.low, 5);
+    for (double v = std::ceil(y_.low / step_y) * step_y; v <= y_.high; v += step_y) {
+      svg += fmt::format(
+          "<line class=\"grid\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
+          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
+          kLeft, kWidth - kRight, y(v), y(v), kLeft - 8, y(v) + 4,
+          number_text(std::abs(v) < 1e-12 ? 0 : v));
+    }
+    const double step_x = tick_step(x_.high - x_.low, 6);
+    for (double v = std::ceil(x_.low / step_x) * step_x; v <= x_.high; v += step_x) {
+      svg += fmt::format(
+          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", x(v),
+          kHeight - kBottom + 18, number_text(std::abs(v) < 1e-300 ? 0 : v));
+    }
+    return svg;
+  }
+
+ private:
+  static void widen(Range& range) {
+    if (!(range.low <= range.high)) range = {0, 1};
+    if (range.low == range.high) {
+      const double half = range.low == 0 ? 1 : std::abs(range.low) / 2;
+      range = {range.low - half, range.high + half};
+    }
+  }
+
+  Range x_, y_;
+};
+
+/// The line of a series, as SVG's path data.
+std::string path_of(const ChartSeries& series, const Axes& axes) {
+  std::string path;
+  for (const ChartSeries::Point& point : series.points) {
+    path +=
+        fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : " L", axes.x(point.x), axes.y(point.y));
+  }
+  return path;
+}
+
+/// The area between its lowest and highest values, as a polygon's points.
+std::string band_of(const ChartSeries& series, const Axes& axes) {
+  std::string forth, back;
+  for (const ChartSeries::Point& point : series.points) {
+    forth += fmt::format("{:.1f},{:.1f} ", axes.x(point.x), axes.y(point.high));
+    back = fmt::format("{:.1f},{:.1f} ", axes.x(point.x), axes.y(point.low)) + back;
+  }
+  return forth + back;
+}
+
+std::string series_svg(const ChartSeries& series, std::size_t number, const Axes& axes) {
+  std::string svg = fmt::format(
+      "<g class=\"series-{}\"><polygon class=\"band\" points=\"{}\"/><path class=\"line\" "
+      "d=\"{}\"/>\n",
+      number % kChartColours, band_of(series, axes), path_of(series, axes));
+  for (const ChartSeries::Point& point : series.points) {
+    svg += fmt::format(
+        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}: {} at {}</title></circle>",
+        axes.x(point.x), axes.y(point.y), escape_html(series.name), number_text(point.y),
+        number_text(point.x));
+  }
+  return svg + "</g>\n";
+}
+
+/// Names in a row below the axes, at widths guessed from their letters: SVG knows no flow.
+std::string legend_svg(const std::vector<ChartSeries>& series) {
+  std::string svg;
+  double x = kLeft;
+  for (std::size_t i = 0; i < series.size(); ++i) {
+    svg += fmt::format(
+        "<g class=\"series-{}\"><line class=\"line\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.0f}\" "
+        "y2=\"{:.0f}\"/></g><text class=\"legend\" x=\"{:.0f}\" y=\"{:.0f}\">{}</text>\n",
+        i % kChartColours, x, x + 22, kHeight - 16, kHeight - 16, x + 28, kHeight - 12,
+        escape_html(series[i].name));
+    x += 28 + 8.0 * static_cast<double>(series[i].name.size()) + 24;
+  }
+  return svg;
+}
 
 }  // namespace
 
@@ -64,6 +191,53 @@ std::string html_page(const std::string& title, const std::string& body,
       escape_html(title), kStyle, chart_css(), body);
   for (const std::string& note : notes) html += "<li>" + escape_html(note) + "</li>\n";
   return html + "</ul></body></html>\n";
+}
+
+std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& series) {
+  Range x, y;
+  for (const ChartSeries& each : series) {
+    for (const ChartSeries::Point& point : each.points) {
+      x.add(point.x);
+      y.add(point.low);
+      y.add(point.high);
+    }
+  }
+  const Axes axes(x, y);
+  std::string svg = fmt::format(
+      "<svg viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\">\n"
+      "<text class=\"title\" x=\"{3:.0f}\" y=\"20\">{2}</text>\n"
+      "<text class=\"tick\" x=\"{4:.0f}\" y=\"{5:.0f}\" text-anchor=\"middle\">{6}</text>\n"
+      "<text class=\"tick\" transform=\"translate(14 {7:.0f}) rotate(-90)\" "
+      "text-anchor=\"middle\">{8}</text>\n",
+      kWidth, kHeight, escape_html(text.title), kLeft, (kLeft + kWidth - kRight) / 2,
+      kHeight - kBottom + 38, escape_html(text.x), (kTop + kHeight - kBottom) / 2,
+      escape_html(text.y));
+  svg += axes.svg();
+  for (std::size_t i = 0; i < series.size(); ++i) svg += series_svg(series[i], i, axes);
+  return svg + legend_svg(series) + "</svg>\n";
+}
+
+std::string chart_css() {
+  // Okabe and Ito's palette, which people of any colour vision tell apart; lighter on dark.
+  constexpr std::array<const char*, kChartColours> light = {
+      "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#6e6e6e", "#7a4fbf"};
+  constexpr std::array<const char*, kChartColours> dark = {
+      "#56b4e9", "#f0894a", "#35c79a", "#e8a5c8", "#e0c34a", "#9bd3f5", "#b5b5b5", "#b79aef"};
+  std::string css =
+      "svg { width: 100%; max-width: 760px; height: auto; display: block; margin: 1rem 0; }\n"
+      ".grid { stroke: currentColor; opacity: .15; }\n"
+      ".tick, .legend { fill: currentColor; font-size: 12px; }\n"
+      ".title { fill: currentColor; font-size: 14px; font-weight: 600; }\n"
+      ".line { fill: none; stroke: var(--c); stroke-width: 2; }\n"
+      ".band { fill: var(--c); opacity: .15; }\ncircle { fill: var(--c); }\n";
+  for (std::size_t i = 0; i < light.size(); ++i) {
+    css += fmt::format(".series-{} {{ --c: {}; }}\n", i, light[i]);
+  }
+  css += "@media (prefers-color-scheme: dark) {\n";
+  for (std::size_t i = 0; i < dark.size(); ++i) {
+    css += fmt::format("  .series-{} {{ --c: {}; }}\n", i, dark[i]);
+  }
+  return css + "}\n";
 }
 
 }  // namespace thaw

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/compare/html_page.h"
-#include "launch/compare/line_chart.h"
 #include "launch/compare/scaling.h"
 
 namespace thaw {

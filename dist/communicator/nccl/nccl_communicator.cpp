@@ -5,17 +5,20 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <string>
 #include <thread>
 #include <utility>
 
 #include "core/base/error.h"
 #include "core/parallel/tensor_checks.h"
+#include "dist/communicator/gpu_backend.h"
+#include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/nccl/nccl_connect.h"
 #include "dist/communicator/nccl/nccl_link.h"
 
 namespace thaw {
-
 namespace {
 
 // Note [Joining at first use]
@@ -226,6 +229,17 @@ std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const G
       std::make_unique<NcclCommunicator>(std::move(part), std::make_shared<Family>(parts, options));
   communicator->link();
   return communicator;
+}
+
+std::unique_ptr<Communicator> make_gpu_communicator(Communicator& host,
+                                                    const HostTopology& topology, int gpu,
+                                                    const NcclOptions& options) {
+  use_gpu(gpu);
+  const GpuParts parts = gpu_parts(gpu);
+  const std::string host_id = host_id_for_sharing(topology, gpu_supply(), parts.nccl->version(),
+                                                  topology.host(host.rank()));
+  if (!host_id.empty()) setenv("NCCL_HOSTID", host_id.c_str(), /*overwrite=*/1);
+  return make_nccl_communicator(host, parts, options);
 }
 
 }  // namespace thaw

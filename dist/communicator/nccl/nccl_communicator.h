@@ -5,6 +5,7 @@
 
 #include "core/parallel/communicator.h"
 #include "dist/communicator/gpu_stream.h"
+#include "dist/communicator/host_topology.h"
 
 namespace thaw {
 
@@ -34,5 +35,11 @@ struct NcclOptions {
 /// DisagreementError, saying rank, host and what. All of the family are aborted then.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const GpuParts& parts,
                                                      const NcclOptions& options = {});
+
+/// A collective: the communicator of ranks that compute on GPUs, `gpu` being this rank's, over
+/// `host`; see make_nccl_communicator. Throws InputError where Thaw was built without CUDA.
+std::unique_ptr<Communicator> make_gpu_communicator(Communicator& host,
+                                                    const HostTopology& topology, int gpu,
+                                                    const NcclOptions& options = {});
 
 }  // namespace thaw

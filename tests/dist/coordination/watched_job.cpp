@@ -11,7 +11,6 @@
 #include "dist/communicator/mpi/mpi_session.h"
 #include "dist/communicator/watched_communicator.h"
 #include "dist/coordination/job_end.h"
-#include "dist/coordination/termination_signal.h"
 #include "dist/coordination/watchdog.h"
 
 namespace thaw {

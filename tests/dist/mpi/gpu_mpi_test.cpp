@@ -12,7 +12,7 @@
 #include "core/base/error.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/host_topology.h"
-#include "dist/communicator/nccl/gpu_communicator.h"
+#include "dist/communicator/nccl/nccl_communicator.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/mpi/mpi_world.h"
 

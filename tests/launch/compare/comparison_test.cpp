@@ -6,7 +6,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "launch/compare/comparison_page.h"
 #include "launch/compare/comparison_text.h"
 
 namespace thaw {
