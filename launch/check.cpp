@@ -40,7 +40,7 @@ ExitStatus check(const std::vector<std::string>& command_line) {
   fmt::print("model: {} from {}, groups {}\n", configuration.model.architecture,
              configuration.model.weights.empty() ? "scratch" : configuration.model.weights,
              list_groups(setup.group_names()));
-  if (configuration.train.reduction == "canonical") {
+  if (configuration.train.reduction == Reduction::kCanonical) {
     fmt::print(
         "gradients: canonical sum over {} shards of a batch, the same bits on 1 to {} ranks\n",
         configuration.train.shards, configuration.train.shards);

@@ -47,7 +47,7 @@ std::int64_t image_channels(const SafetensorsFile& file) {
 
 /// Builds the model and fills it, from a file or a checkpoint's folder. Throws InputError where
 /// `options.weights` are not what training wrote, or of another model.
-Source read_source(const ModelOptions& options, const std::string& precision) {
+Source read_source(const ModelOptions& options, Precision precision) {
   std::optional<CheckpointWeights> checkpoint;
   std::optional<SafetensorsFile> file;
   Source source;
@@ -66,7 +66,7 @@ Source read_source(const ModelOptions& options, const std::string& precision) {
   input.channels = checkpoint ? checkpoint->image_channels() : image_channels(*file);
   source.model = make_model(options, static_cast<std::int64_t>(source.classes.size()), input,
                             /*seed=*/0);
-  if (precision == "float64") {
+  if (precision == Precision::kFloat64) {
     source.model->to(at::kDouble);
   }
   if (checkpoint) {
@@ -95,7 +95,7 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
   if (!arguments["weights"].empty()) {
     options.weights = arguments["weights"];
   }
-  options.head = "loaded";
+  options.head = HeadSource::kLoaded;
   const Source source = read_source(options, document.configuration.train.precision);
   if (format == "safetensors") {
     save_weights(arguments["PATH"], *source.model, source.names, source.classes);

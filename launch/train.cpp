@@ -41,11 +41,9 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
     return make_local_coordinator();
   }
   reducer.buckets.cap_bytes = options.bucket_bytes;
-  reducer.overlap = options.overlap == "on"    ? Overlap::kOn
-                    : options.overlap == "off" ? Overlap::kOff
-                                               : Overlap::kAuto;
-  reducer.buckets.by_rows = options.embedding_rows == "auto";
-  reducer.unused = options.unused == "error" ? Unused::kError : Unused::kAllow;
+  reducer.overlap = options.overlap;
+  reducer.buckets.by_rows = options.embedding_rows == EmbeddingRows::kAuto;
+  reducer.unused = options.unused;
   reducer.monitor = &monitor;
   return make_unfreezing_coordinator(communicator, reducer);
 }

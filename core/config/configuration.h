@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "core/config/choices.h"
+
 namespace thaw {
 
 /// `[[model.group]]`: parameters that freeze and thaw as one.
@@ -16,13 +18,13 @@ struct GroupOptions {
 
 /// `[model]`
 struct ModelOptions {
-  std::string architecture;               ///< bert | resnet | resnet-cifar
-  std::int64_t depth = 0;                 ///< of a ResNet
-  std::string weights;                    ///< safetensors; "" trains from scratch
-  std::string config;                     ///< Hugging Face's config.json (bert)
-  std::string tokenizer;                  ///< tokenizer.json, carried along by export (bert)
-  std::string pooling = "mean";           ///< mean | cls
-  std::string head = "new";               ///< new | loaded
+  std::string architecture;  ///< bert | resnet | resnet-cifar
+  std::int64_t depth = 0;    ///< of a ResNet
+  std::string weights;       ///< safetensors; "" trains from scratch
+  std::string config;        ///< Hugging Face's config.json (bert)
+  std::string tokenizer;     ///< tokenizer.json, carried along by export (bert)
+  Pooling pooling = Pooling::kMean;
+  HeadSource head = HeadSource::kNew;
   double dropout = -1;                    ///< overrides config.json's; < 0: as there
   double attention_dropout = -1;          ///< likewise
   double head_dropout = -1;               ///< likewise, before the head
@@ -49,11 +51,11 @@ struct DataOptions {
 
 /// `[train]`
 struct TrainOptions {
-  std::string device = "auto";        ///< auto | cpu | cuda
-  std::string precision = "float32";  ///< float32 | bfloat16 | float64
-  std::int64_t micro_batch = 0;       ///< samples a forward a rank; 0: the whole share
-  std::int64_t seed = 0;              ///< of the new head and of dropout
-  std::string optimizer = "adamw";    ///< adamw | sgd
+  DeviceChoice device = DeviceChoice::kAuto;
+  Precision precision = Precision::kFloat32;
+  std::int64_t micro_batch = 0;  ///< samples a forward a rank; 0: the whole share
+  std::int64_t seed = 0;         ///< of the new head and of dropout
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
   double weight_decay = 0.01;
   bool decay_norms_and_biases = false;
   double beta1 = 0.9;
@@ -63,17 +65,18 @@ struct TrainOptions {
   bool nesterov = false;  ///< sgd
   double clip_norm = 0;   ///< global norm of active gradients; 0: no clipping
   double label_smoothing = 0;
-  bool gradient_checkpointing = false;      ///< layers are computed again in backward
-  std::string batch_norm = "synchronized";  ///< of active layers: synchronized | local
-  std::string frozen_batch_norm = "keep";   ///< running statistics of frozen layers: keep | update
-  std::string frozen_dropout = "off";       ///< off | on
-  std::int64_t evaluate_every = 0;          ///< steps; 0: at each epoch's end and each stage's end
-  std::string reduction = "buckets";        ///< how gradients are summed: buckets | canonical
-  std::int64_t shards = 8;                  ///< of a global batch, in canonical
-  std::int64_t threads = 0;                 ///< intra-op, of a rank; 0: the cores it was given
-  bool deterministic = false;               ///< the same bits in each run, or an error
-  std::string not_finite = "stop";          ///< loss or gradients: stop | skip | go-back
-  std::int64_t skip_limit = 5;              ///< steps in a row that may be skipped
+  bool gradient_checkpointing = false;  ///< layers are computed again in backward
+  BatchNormStatistics batch_norm = BatchNormStatistics::kSynchronized;  ///< of active layers
+  FrozenBatchNorm frozen_batch_norm =
+      FrozenBatchNorm::kKeep;  ///< running statistics of frozen layers
+  FrozenDropout frozen_dropout = FrozenDropout::kOff;
+  std::int64_t evaluate_every = 0;  ///< steps; 0: at each epoch's end and each stage's end
+  Reduction reduction = Reduction::kBuckets;  ///< how gradients are summed
+  std::int64_t shards = 8;                    ///< of a global batch, in canonical
+  std::int64_t threads = 0;                   ///< intra-op, of a rank; 0: the cores it was given
+  bool deterministic = false;                 ///< the same bits in each run, or an error
+  NotFinite not_finite = NotFinite::kStop;    ///< loss or gradients
+  std::int64_t skip_limit = 5;                ///< steps in a row that may be skipped
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
 };
@@ -92,22 +95,22 @@ struct CheckpointOptions {
 
 /// `[distributed]`
 struct DistributedOptions {
-  std::int64_t bucket_bytes = 0;        ///< cap of a bucket; 0: follows the active bytes
-  std::string overlap = "auto";         ///< auto | on | off
-  std::string embedding_rows = "auto";  ///< embedding gradients by touched rows: auto | off
-  std::string unused = "allow";         ///< active parameters without a gradient: allow | error
-  double hang_deadline = 300;           ///< seconds; 0: none
-  double transition_deadline = 900;     ///< likewise, in transitions and at start-up
-  std::int64_t audit_every = 100;       ///< steps; 0: at transitions only
+  std::int64_t bucket_bytes = 0;  ///< cap of a bucket; 0: follows the active bytes
+  Overlap overlap = Overlap::kAuto;
+  EmbeddingRows embedding_rows = EmbeddingRows::kAuto;  ///< embedding gradients by touched rows
+  Unused unused = Unused::kAllow;                       ///< active parameters without a gradient
+  double hang_deadline = 300;                           ///< seconds; 0: none
+  double transition_deadline = 900;  ///< likewise, in transitions and at start-up
+  std::int64_t audit_every = 100;    ///< steps; 0: at transitions only
 
   friend bool operator==(const DistributedOptions&, const DistributedOptions&) = default;
 };
 
 /// `[output]`
 struct OutputOptions {
-  std::string run_dir;            ///< "": runs/ and the name of the configuration file
-  std::int64_t log_every = 1;     ///< steps between `step` lines of metrics.jsonl
-  std::string progress = "auto";  ///< auto | line | log | off
+  std::string run_dir;         ///< "": runs/ and the name of the configuration file
+  std::int64_t log_every = 1;  ///< steps between `step` lines of metrics.jsonl
+  ProgressStyle progress = ProgressStyle::kAuto;
 
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
@@ -140,20 +143,20 @@ struct Configuration {
 /// `[schedule]` but for its stages: a preset and its options. What a preset makes of them is
 /// described in core/schedule/presets.h.
 struct ScheduleOptions {
-  std::string preset;                 ///< see core/schedule/presets.h; "": own stages
-  std::int64_t groups_per_stage = 1;  ///< that each stage thaws
-  double stage_epochs = 0;            ///< length of a stage; 0: follows the total, else 1
-  std::int64_t stage_steps = 0;       ///< likewise, in steps
-  double total_epochs = 0;            ///< length of all stages; 0: their sum
-  std::int64_t total_steps = 0;       ///< likewise, in steps
-  std::string embeddings = "auto";    ///< the input group's turn: auto | first | last | never
-  std::string head = "first";         ///< the head's turn in bottom-up: first | last
-  double learning_rate = 0;           ///< must be given with a preset
-  double head_learning_rate = 0;      ///< 0: as learning_rate
-  double discriminative = 1;          ///< a group's rate is that of the group above, over this
-  double final_learning_rate = 0;     ///< of the last stage of chain-thaw, head-then-all; 0: as is
-  std::string curve = "constant";     ///< of each stage: constant | linear | cosine | ...
-  std::string curve_at_transition = "restart";  ///< restart | continue
+  std::string preset;                       ///< see core/schedule/presets.h; "": own stages
+  std::int64_t groups_per_stage = 1;        ///< that each stage thaws
+  double stage_epochs = 0;                  ///< length of a stage; 0: follows the total, else 1
+  std::int64_t stage_steps = 0;             ///< likewise, in steps
+  double total_epochs = 0;                  ///< length of all stages; 0: their sum
+  std::int64_t total_steps = 0;             ///< likewise, in steps
+  InputTurn embeddings = InputTurn::kAuto;  ///< the input group's turn
+  HeadTurn head = HeadTurn::kFirst;         ///< the head's turn in bottom-up
+  double learning_rate = 0;                 ///< must be given with a preset
+  double head_learning_rate = 0;            ///< 0: as learning_rate
+  double discriminative = 1;       ///< a group's rate is that of the group above, over this
+  double final_learning_rate = 0;  ///< of the last stage of chain-thaw, head-then-all; 0: as is
+  std::string curve = "constant";  ///< of each stage: constant | linear | cosine | ...
+  CurveAtTransition curve_at_transition = CurveAtTransition::kRestart;
   std::int64_t warmup_steps = 0;
   double warmup_fraction = 0;            ///< of a stage
   double final_factor = 0;               ///< where linear and cosine end
@@ -162,14 +165,14 @@ struct ScheduleOptions {
   double power = 1;                      ///< of polynomial
   std::int64_t thawed_warmup_steps = 0;  ///< own warm-up of groups that a transition thawed
   double thawed_rate_cap = 0;            ///< of groups that the first stage froze; 0: none
-  std::string optimizer_state = "keep";  ///< at transitions: keep | reset | keep-staying
-  std::string restore_best;              ///< metric; "": weights stay as they are at a stage's end
-  std::string plateau;  ///< metric by which stages end before their length; "": none
+  OptimizerCarry optimizer_state = OptimizerCarry::kKeep;  ///< at transitions
+  std::string restore_best;  ///< metric; "": weights stay as they are at a stage's end
+  std::string plateau;       ///< metric by which stages end before their length; "": none
   std::int64_t plateau_patience = 3;
   double plateau_least_change = 0;
-  double freeze_from = 0.5;               ///< of freeze-out: share of the length, first group's end
-  std::string freeze_plan = "linear";     ///< of freeze-out: linear | cubic
-  bool scale_rates = false;               ///< of freeze-out
+  double freeze_from = 0.5;  ///< of freeze-out: share of the length, first group's end
+  FreezePlan freeze_plan = FreezePlan::kLinear;  ///< of freeze-out
+  bool scale_rates = false;                      ///< of freeze-out
   std::int64_t policy_every_steps = 100;  ///< of random and auto-freeze, in presets and stages
   std::int64_t random_groups = 2;
   std::int64_t random_seed = 0;

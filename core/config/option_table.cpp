@@ -11,13 +11,6 @@
 namespace thaw {
 namespace {
 
-/// What a message asks for: "an integer".
-std::string_view wanted(const OptionValue& value) {
-  static constexpr std::string_view kWanted[] = {"true or false", "an integer", "a number",
-                                                 "a string", "a string or an array of strings"};
-  return kWanted[value.index()];
-}
-
 /// The setting as a value of the same type as `like`.
 std::optional<OptionValue> convert(const Setting& setting, const OptionValue& like) {
   return std::visit(
@@ -93,14 +86,10 @@ const Option* find_option(std::string_view section, std::string_view key) {
   return found == table.end() ? nullptr : &*found;
 }
 
-std::string_view type_name(const OptionValue& value) {
-  static constexpr std::string_view kNames[] = {"BOOLEAN", "INTEGER", "NUMBER", "TEXT",
-                                                "TEXT[,TEXT...]"};
-  return kNames[value.index()];
-}
-
-std::string toml_text(const OptionValue& value) {
-  return std::visit([](const auto& typed) { return toml_text(typed); }, value);
+std::string objection_to(const Option& option, const OptionValue& value) {
+  const OptionValue like = option.default_value();
+  if (value.index() == like.index()) return objection(option, value);
+  return fmt::format("expected {}, got {}", wanted(like), toml_text(value));
 }
 
 std::optional<OptionValue> read_value(const Option& option, const Setting& setting,

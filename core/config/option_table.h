@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "core/config/configuration_document.h"
+#include "core/config/option_value.h"
 #include "core/config/problems.h"
 
 namespace thaw {
@@ -21,9 +21,6 @@ namespace thaw {
 // walk this table, so an option cannot exist in one of them alone. Its type and default are those
 // of the member. Only the stages of a schedule, which are no scalars, are read elsewhere
 // (core/schedule/toml/stage_reader.h).
-
-/// A value of an option. A list of strings may be written as a single string.
-using OptionValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>>;
 
 /// Bounds of a number. All numbers must be finite besides.
 struct Range {
@@ -65,11 +62,8 @@ const std::vector<std::string>& section_names();
 /// Null where there is no such option.
 const Option* find_option(std::string_view section, std::string_view key);
 
-/// "BOOLEAN", "INTEGER", "NUMBER", "TEXT", "TEXT[,TEXT...]": the type as help shows it.
-std::string_view type_name(const OptionValue& value);
-
-/// The value as TOML.
-std::string toml_text(const OptionValue& value);
+/// What is wrong with `value` for `option`; "" where nothing is.
+std::string objection_to(const Option& option, const OptionValue& value);
 
 /// Reads `setting` as a value for `option`. Adds to `problems`, with `subject` as the setting's
 /// name, and returns nothing where it has another type or is not allowed.

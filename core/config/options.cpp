@@ -22,6 +22,24 @@ auto& section_of(Document& document) {
   if constexpr (std::is_same_v<Section, ScheduleOptions>) return document.schedule;
 }
 
+/// A member as the table shows it, and back: an enumeration goes by its name.
+template <class Member>
+OptionValue value_of(const Member& member) {
+  if constexpr (Named<Member>) {
+    return std::string(name_of(member));
+  } else {
+    return member;
+  }
+}
+template <class Member>
+Member member_of(const OptionValue& value) {
+  if constexpr (Named<Member>) {
+    return named<Member>(std::get<std::string>(value)).value();
+  } else {
+    return std::get<Member>(value);
+  }
+}
+
 struct Required {};
 using Choices = std::vector<std::string>;
 using Rule = std::variant<std::monostate, Required, Choices, Range>;
@@ -42,11 +60,14 @@ class TableBuilder {
     option.required = std::holds_alternative<Required>(rule);
     if (const auto* choices = std::get_if<Choices>(&rule)) option.choices = *choices;
     if (const auto* range = std::get_if<Range>(&rule)) option.range = *range;
-    option.get = [member](const ConfigurationDocument& document) -> OptionValue {
-      return section_of<Section>(document).*member;
+    if constexpr (Named<Member>) {
+      for (const std::string_view name : names_of(Member{})) option.choices.emplace_back(name);
+    }
+    option.get = [member](const ConfigurationDocument& document) {
+      return value_of(section_of<Section>(document).*member);
     };
     option.set = [member](ConfigurationDocument& document, const OptionValue& value) {
-      section_of<Section>(document).*member = std::get<Member>(value);
+      section_of<Section>(document).*member = member_of<Member>(value);
     };
     table_.push_back(std::move(option));
   }
@@ -73,9 +94,8 @@ void add_model(TableBuilder& table) {
   table.add(&M::weights, "weights", "", "safetensors file to start from; empty: random weights");
   table.add(&M::config, "config", "", "config.json of a Hugging Face model (bert)");
   table.add(&M::tokenizer, "tokenizer", "", "tokenizer.json, which an export carries along (bert)");
-  table.add(&M::pooling, "pooling", "", "of tokens to a sentence (bert)", Choices{"mean", "cls"});
-  table.add(&M::head, "head", "", "new: random, sized by the data's classes; loaded: from weights",
-            Choices{"new", "loaded"});
+  table.add(&M::pooling, "pooling", "", "of tokens to a sentence (bert)");
+  table.add(&M::head, "head", "", "new: random, sized by the data's classes; loaded: from weights");
   table.add(&M::dropout, "dropout", "", "of hidden layers; -1: as config.json says", kFraction);
   table.add(&M::attention_dropout, "attention-dropout", "", "-1: as config.json says", kFraction);
   table.add(&M::head_dropout, "head-dropout", "", "before the head; -1: as config.json says",
@@ -108,14 +128,12 @@ void add_train(TableBuilder& table) {
   using T = TrainOptions;
   table.section("train");
   table.add(&T::device, "device", "",
-            "where ranks compute; cuda: on a GPU each; auto: cuda where a rank sees a GPU",
-            Choices{"auto", "cpu", "cuda"});
-  table.add(&T::precision, "precision", "", "of the computation",
-            Choices{"float32", "bfloat16", "float64"});
+            "where ranks compute; cuda: on a GPU each; auto: cuda where a rank sees a GPU");
+  table.add(&T::precision, "precision", "", "of the computation");
   table.add(&T::micro_batch, "micro-batch", "samples",
             "of one forward on one rank; 0: the rank's whole share", kNotNegative);
   table.add(&T::seed, "seed", "", "of the new head and of dropout");
-  table.add(&T::optimizer, "optimizer", "", "", Choices{"adamw", "sgd"});
+  table.add(&T::optimizer, "optimizer", "", "");
   table.add(&T::weight_decay, "weight-decay", "", "decoupled in adamw, added to gradients in sgd",
             kNotNegative);
   table.add(&T::decay_norms_and_biases, "decay-norms-and-biases", "",
@@ -132,19 +150,15 @@ void add_train(TableBuilder& table) {
   table.add(&T::gradient_checkpointing, "gradient-checkpointing", "",
             "encoder layers and residual blocks are computed again in backward: less memory, the "
             "same gradients, a forward more");
-  table.add(&T::batch_norm, "batch-norm", "", "statistics of active layers",
-            Choices{"synchronized", "local"});
-  table.add(&T::frozen_batch_norm, "frozen-batch-norm", "", "running statistics of frozen layers",
-            Choices{"keep", "update"});
-  table.add(&T::frozen_dropout, "frozen-dropout", "", "dropout of frozen layers",
-            Choices{"off", "on"});
+  table.add(&T::batch_norm, "batch-norm", "", "statistics of active layers");
+  table.add(&T::frozen_batch_norm, "frozen-batch-norm", "", "running statistics of frozen layers");
+  table.add(&T::frozen_dropout, "frozen-dropout", "", "dropout of frozen layers");
   table.add(&T::evaluate_every, "evaluate-every", "steps",
             "0: at the end of each epoch and each stage", kNotNegative);
   table.add(&T::reduction, "reduction", "",
             "how gradients are summed; canonical: in one order over fixed shards of the batch, so "
             "that all bits are the same at any number of ranks (CPU; distributed.bucket-bytes, "
-            "overlap and embedding-rows then mean nothing)",
-            Choices{"buckets", "canonical"});
+            "overlap and embedding-rows then mean nothing)");
   table.add(&T::shards, "shards", "shards",
             "of a batch in canonical, each a forward of its own: at most so many ranks",
             Range{.least = 1, .most = 4096});
@@ -154,8 +168,7 @@ void add_train(TableBuilder& table) {
             "the same bits in each run and resume: refuses what would change them");
   table.add(&T::not_finite, "not-finite", "",
             "loss or gradients that are not finite: stop; skip the step; go-back: after too many "
-            "skipped, to the last checkpoint",
-            Choices{"stop", "skip", "go-back"});
+            "skipped, to the last checkpoint");
   table.add(&T::skip_limit, "skip-limit", "steps", "in a row that may be skipped", kPositive);
 }
 
@@ -168,8 +181,7 @@ void add_transitions(TableBuilder& table) {
             "most that rates of groups become which the first stage froze; 0: no cap",
             kNotNegative);
   table.add(&S::optimizer_state, "optimizer-state", "",
-            "at transitions; keep-staying: kept for groups that stay active, new for all others",
-            Choices{"keep", "reset", "keep-staying"});
+            "at transitions; keep-staying: kept for groups that stay active, new for all others");
   table.add(&S::restore_best, "restore-best", "",
             "metric by whose best the weights are put back at a stage's end; empty: they stay");
   table.add(&S::plateau, "plateau", "",
@@ -185,8 +197,7 @@ void add_freezing(TableBuilder& table) {
   table.add(&S::freeze_from, "freeze-from", "",
             "share of the whole length after which freeze-out freezes the first group",
             Range{.above = 0, .most = 1});
-  table.add(&S::freeze_plan, "freeze-plan", "", "of freeze-out; cubic: earlier ones sooner",
-            Choices{"linear", "cubic"});
+  table.add(&S::freeze_plan, "freeze-plan", "", "of freeze-out; cubic: earlier ones sooner");
   table.add(&S::scale_rates, "scale-rates", "",
             "freeze-out divides rates by the share of the length that a group has");
   table.add(&S::policy_every_steps, "policy-every-steps", "steps",
@@ -216,9 +227,8 @@ void add_schedule(TableBuilder& table) {
   table.add(
       &S::embeddings, "embeddings", "",
       "turn of the group embeddings or stem; auto: first in bottom-up, last in top-down; random: "
-      "first is always active, last drawn like the layers",
-      Choices{"auto", "first", "last", "never"});
-  table.add(&S::head, "head", "", "turn of the head in bottom-up", Choices{"first", "last"});
+      "first is always active, last drawn like the layers");
+  table.add(&S::head, "head", "", "turn of the head in bottom-up");
   table.add(&S::learning_rate, "learning-rate", "",
             "of the head, or of the group below where head-learning-rate is given", kNotNegative);
   table.add(&S::head_learning_rate, "head-learning-rate", "", "0: learning-rate", kNotNegative);
@@ -229,8 +239,7 @@ void add_schedule(TableBuilder& table) {
             Range{.above = 0});
   table.add(&S::curve, "curve", "", "of the learning rates over each stage");
   table.add(&S::curve_at_transition, "curve-at-transition", "",
-            "each stage has a curve of its own, or all stages share one",
-            Choices{"restart", "continue"});
+            "each stage has a curve of its own, or all stages share one");
   table.add(&S::warmup_steps, "warmup-steps", "steps", "of linear warm-up in each stage",
             Range{.least = 0, .most = 1e15});
   table.add(&S::warmup_fraction, "warmup-fraction", "", "of each stage; for warmup-steps = 0",
@@ -267,14 +276,12 @@ void add_distributed(TableBuilder& table) {
   table.section("distributed");
   table.add(&D::bucket_bytes, "bucket-bytes", "bytes",
             "cap of a gradient bucket; 0: follows the active bytes", kNotNegative);
-  table.add(&D::overlap, "overlap", "", "gradients averaged while backward runs",
-            Choices{"auto", "on", "off"});
+  table.add(&D::overlap, "overlap", "", "gradients averaged while backward runs");
   table.add(&D::embedding_rows, "embedding-rows", "",
-            "gradients of embeddings travel as the rows that were touched", Choices{"auto", "off"});
+            "gradients of embeddings travel as the rows that were touched");
   table.add(
       &D::unused, "unused", "",
-      "an active parameter that got no gradient on a rank counts as zero there, or is an error",
-      Choices{"allow", "error"});
+      "an active parameter that got no gradient on a rank counts as zero there, or is an error");
   table.add(&D::hang_deadline, "hang-deadline", "seconds",
             "that a rank may hold up the others, or not answer; 0: for ever", kNotNegative);
   table.add(&D::transition_deadline, "transition-deadline", "seconds",
@@ -301,8 +308,7 @@ void add_output(TableBuilder& table) {
   table.add(&O::run_dir, "run-dir", "",
             "folder of the run; empty: runs/ and the configuration file's name");
   table.add(&O::log_every, "log-every", "steps", "between step lines of metrics.jsonl", kPositive);
-  table.add(&O::progress, "progress", "", "line: one that moves; log: lines now and then",
-            Choices{"auto", "line", "log", "off"});
+  table.add(&O::progress, "progress", "", "line: one that moves; log: lines now and then");
 }
 
 }  // namespace

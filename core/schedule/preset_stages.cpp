@@ -21,8 +21,8 @@ class Parts {
   }
 
   std::size_t head() const { return head_; }
-  bool input_is(const char* turn) const { return has_input_ && options_.embeddings == turn; }
-  bool trains_input() const { return has_input_ && options_.embeddings != "never"; }
+  bool input_is(InputTurn turn) const { return has_input_ && options_.embeddings == turn; }
+  bool trains_input() const { return has_input_ && options_.embeddings != InputTurn::kNever; }
   const std::string& name(std::size_t group) const { return names_[group]; }
 
   Groups all() const {
@@ -79,7 +79,7 @@ std::vector<PresetStage> top_down(const Parts& parts) {
   for (const auto& layers : parts.layers(/*from_the_top=*/true)) {
     thawing.join(parts.name(layers.back()), layers);
   }
-  const bool first = parts.input_is("first");
+  const bool first = parts.input_is(InputTurn::kFirst);
   if (parts.trains_input() && !first) thawing.join(parts.name(0), {0});
   if (first) thawing.join_first(0);
   return thawing.take();
@@ -87,7 +87,7 @@ std::vector<PresetStage> top_down(const Parts& parts) {
 
 std::vector<PresetStage> bottom_up(const Parts& parts, bool head_last) {
   Thawing thawing;
-  const bool last = parts.input_is("last");
+  const bool last = parts.input_is(InputTurn::kLast);
   const bool first = parts.trains_input() && !last;
   if (first) thawing.join(parts.name(0), {0});
   for (const auto& layers : parts.layers(/*from_the_top=*/false)) {
@@ -121,7 +121,7 @@ std::vector<PresetStage> preset_stages(const ScheduleOptions& options,
   if (preset == "head-then-all") return {{groups[head], {head}}, {"all", parts.all()}};
   if (preset == "chain-thaw") return chain_thaw(parts);
   if (preset == "top-down") return top_down(parts);
-  if (preset == "bottom-up") return bottom_up(parts, options.head == "last");
+  if (preset == "bottom-up") return bottom_up(parts, options.head == HeadTurn::kLast);
   return {{preset, parts.all()}};
 }
 

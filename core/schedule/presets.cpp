@@ -49,8 +49,8 @@ class PresetWriter {
     const std::int64_t total = total_steps();
     if (!problems_.empty()) return {};
     const auto units = freezing_units(options_, groups_);
-    const auto times =
-        freezing_times(units.size(), options_.freeze_from, options_.freeze_plan == "cubic");
+    const auto times = freezing_times(units.size(), options_.freeze_from,
+                                      options_.freeze_plan == FreezePlan::kCubic);
     std::map<std::size_t, std::int64_t> ends;  // of each group
     Setting::Table group_steps, all_rates;
     for (std::size_t i = 0; i < units.size(); ++i) {
@@ -197,8 +197,8 @@ class PresetWriter {
     for (const Setting::Entry& rate : rates) names.push_back({rate.key, preset()});
     Setting::Table table = {entry("name", name), entry("groups", names),
                             entry("learning-rate", rates)};
-    const bool continues =
-        index > 0 && (o.curve_at_transition == "continue" || o.preset == "freeze-out");
+    const bool continues = index > 0 && (o.curve_at_transition == CurveAtTransition::kContinue ||
+                                         o.preset == "freeze-out");
     table.push_back(continues ? entry("curve", std::string("continued")) : entry("curve", curve));
     table.push_back({"until", preset(), until});
     if (o.preset == "random" || o.preset == "auto-freeze") {
@@ -206,7 +206,7 @@ class PresetWriter {
     }
     table.push_back(entry("thawed-warmup-steps", o.thawed_warmup_steps));
     table.push_back(entry("thawed-rate-cap", o.thawed_rate_cap));
-    table.push_back(entry("optimizer-state", o.optimizer_state));
+    table.push_back(entry("optimizer-state", std::string(name_of(o.optimizer_state))));
     table.push_back(entry("restore-best", o.restore_best));
     return {table, preset()};
   }
@@ -220,7 +220,7 @@ class PresetWriter {
     }
     table.push_back(entry("groups", options_.random_groups));
     table.push_back(entry("seed", options_.random_seed));
-    if (options_.embeddings == "last") {  // drawn like the layers
+    if (options_.embeddings == InputTurn::kLast) {  // drawn like the layers
       table.push_back(entry("always", Setting::Array{names.back()}));
     }
     return table;

@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "core/config/choices.h"
+#include "core/config/option_value.h"
+
 namespace thaw {
 
 /// What a plateau or a threshold looks at.
@@ -69,21 +72,9 @@ struct Curve {
   friend bool operator==(const Curve&, const Curve&) = default;
 };
 
-/// Optimizer settings that a stage overrides; unset: as `[train]` says.
-struct StageOverrides {
-  std::optional<double> weight_decay, beta1, beta2, epsilon, momentum, clip_norm, label_smoothing;
-  std::optional<bool> frozen_dropout;            ///< of frozen layers stays on
-  std::optional<bool> frozen_batch_norm_update;  ///< frozen layers' running statistics move
-
-  friend bool operator==(const StageOverrides&, const StageOverrides&) = default;
-};
-
-/// What becomes of the optimizer's state when a stage begins.
-enum class OptimizerCarry {
-  kKeep,        ///< every parameter goes on with the state it last had
-  kReset,       ///< all begin anew
-  kKeepStaying  ///< those that were active just before go on, all others begin anew
-};
+/// Options of `[train]` that a stage overrides, by their keys: {{"clip-norm", 1.0}}. Which ones may
+/// be, and what holds in the stage: core/schedule/stage_options.h.
+using StageOverrides = std::map<std::string, OptionValue>;
 
 /// How the active set of a stage is found as it runs: see core/schedule/policy.h.
 struct Policy {

@@ -15,8 +15,8 @@
 #include "core/base/error.h"
 #include "core/schedule/curve.h"
 #include "core/schedule/group_rates.h"
+#include "core/schedule/stage_options.h"
 #include "core/schedule/toml/end_condition_text.h"
-#include "core/schedule/toml/stage_keys.h"
 
 namespace thaw {
 
@@ -83,26 +83,13 @@ std::string text_of_thawing(const Stage& stage) {
                      stage.restore_best ? stage.restore_best->metric : "");
 }
 
-std::string text_of(const StageOverrides& overrides) {
-  const std::pair<const char*, const std::optional<double>&> values[] = {
-      {"weight decay", overrides.weight_decay},
-      {"beta1", overrides.beta1},
-      {"beta2", overrides.beta2},
-      {"epsilon", overrides.epsilon},
-      {"momentum", overrides.momentum},
-      {"clip norm", overrides.clip_norm},
-      {"label smoothing", overrides.label_smoothing}};
-  std::vector<std::string> parts;
-  for (const auto& [name, value] : values) {
-    if (value) parts.push_back(fmt::format("{} {}", name, *value));
+/// What holds in the stage of the options that it may override.
+void add_options(const TrainOptions& train, Facts& facts) {
+  ConfigurationDocument document;
+  document.configuration.train = train;
+  for (const Option* option : stage_options()) {
+    facts.push_back({"", option->name(), toml_text(option->get(document))});
   }
-  if (overrides.frozen_dropout) {
-    parts.push_back(fmt::format("frozen dropout {}", *overrides.frozen_dropout));
-  }
-  if (overrides.frozen_batch_norm_update) {
-    parts.push_back(fmt::format("frozen statistics move {}", *overrides.frozen_batch_norm_update));
-  }
-  return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string text_of(const std::vector<std::int64_t>& shape) {
@@ -161,7 +148,8 @@ void check_parameters(std::span<const std::string> groups,
 }  // namespace
 
 StagePlan make_stage_plan(std::span<const std::string> groups,
-                          std::span<const ParameterFacts> parameters, const Stage& stage) {
+                          std::span<const ParameterFacts> parameters, const Stage& stage,
+                          const TrainOptions& train) {
   check_parameters(groups, parameters);
   const auto rates = rates_of_groups(groups, stage);
 
@@ -176,7 +164,7 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
   facts.push_back({"", "active groups", fmt::format("{}", fmt::join(stage.groups, ", "))});
   facts.push_back({"", "curve", text_of(stage.curve)});
   facts.push_back({"", "end of the stage", toml_text(stage.until)});
-  facts.push_back({"", "overrides", text_of(stage.overrides)});
+  add_options(resolve(train, stage), facts);
   facts.push_back({"", "thawing", text_of_thawing(stage)});
 
   // Groups whose rates part later have a class each: the optimizer takes one rate a class.

@@ -10,6 +10,7 @@
 
 #include "core/base/fact.h"
 #include "core/base/hash.h"
+#include "core/config/configuration.h"
 #include "core/schedule/schedule.h"
 
 namespace thaw {
@@ -72,7 +73,7 @@ class StagePlan {
  private:
   StagePlan() = default;
   friend StagePlan make_stage_plan(std::span<const std::string>, std::span<const ParameterFacts>,
-                                   const Stage&);
+                                   const Stage&, const TrainOptions&);
 
   std::string stage_;
   std::vector<ParameterFacts> parameters_;
@@ -82,12 +83,14 @@ class StagePlan {
   Fingerprint fingerprint_;
 };
 
-/// Derives the plan of `stage` from the model's ordered group names and all its parameters.
+/// Derives the plan of `stage` from the model's ordered group names, all its parameters, and the
+/// options that the stage may override.
 ///
 /// Throws InputError where the stage names a group that the model lacks, names one twice, or has
 /// another number of learning rates than groups; where a parameter belongs to no group; where two
 /// parameters share a name.
 StagePlan make_stage_plan(std::span<const std::string> groups,
-                          std::span<const ParameterFacts> parameters, const Stage& stage);
+                          std::span<const ParameterFacts> parameters, const Stage& stage,
+                          const TrainOptions& train = {});
 
 }  // namespace thaw

@@ -12,9 +12,9 @@ StepVerdictKind FiniteGuard::judge(double loss, double gradient_norm) {
     skipped_ = 0;
     return StepVerdictKind::kCommit;
   }
-  if (!skips_) return StepVerdictKind::kStop;
+  if (reaction_ == NotFinite::kStop) return StepVerdictKind::kStop;
   if (++skipped_ <= limit_) return StepVerdictKind::kSkip;
-  return goes_back_ ? StepVerdictKind::kGoBack : StepVerdictKind::kStop;
+  return reaction_ == NotFinite::kGoBack ? StepVerdictKind::kGoBack : StepVerdictKind::kStop;
 }
 
 BufferCopies::BufferCopies(const torch::nn::Module& module) : buffers_(module.buffers()) {

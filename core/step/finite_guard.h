@@ -3,8 +3,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string>
 #include <vector>
+
+#include "core/config/choices.h"
 
 namespace torch::nn {
 class Module;
@@ -15,22 +16,20 @@ namespace thaw {
 /// What becomes of a step.
 enum class StepVerdictKind { kCommit, kSkip, kGoBack, kStop };
 
-/// Judges steps whose loss or gradients are not finite, by `train.not-finite`: "stop", "skip" up to
-/// `limit` in a row and then stop, or "go-back": skip likewise and then go back to the last good
-/// checkpoint. Given values that are equal on all ranks, so is the verdict.
+/// Judges steps whose loss or gradients are not finite, by `train.not-finite`; skips `limit` in
+/// a row at most. Given values that are equal on all ranks, so is the verdict.
 class FiniteGuard {
  public:
-  FiniteGuard(const std::string& option, std::int64_t limit)
-      : skips_(option != "stop"), goes_back_(option == "go-back"), limit_(limit) {}
+  FiniteGuard(NotFinite reaction, std::int64_t limit) : reaction_(reaction), limit_(limit) {}
 
   /// Whether loss and gradient norm are asked for in each step.
-  bool watches_each_step() const { return skips_; }
+  bool watches_each_step() const { return reaction_ != NotFinite::kStop; }
   StepVerdictKind judge(double loss, double gradient_norm);
   /// Steps skipped in a row up to now.
   std::int64_t skipped() const { return skipped_; }
 
  private:
-  bool skips_, goes_back_;
+  NotFinite reaction_;
   std::int64_t limit_;
   std::int64_t skipped_ = 0;
 };

@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "core/config/configuration.h"
 #include "core/step/parameter_table.h"
 #include "core/step/trainable.h"
 
@@ -26,6 +27,11 @@ std::string join(const std::string& path, const std::string& name) {
 }
 
 }  // namespace
+
+FrozenLayers frozen_layers_of(const TrainOptions& train) {
+  return {.dropout = train.frozen_dropout == FrozenDropout::kOn,
+          .batch_norm_statistics = train.frozen_batch_norm == FrozenBatchNorm::kUpdate};
+}
 
 Freezer::Freezer(torch::nn::Module& module, const ParameterTable& parameters, FrozenLayers frozen)
     : module_(module), parameters_(parameters), frozen_(frozen) {}

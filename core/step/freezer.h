@@ -11,12 +11,16 @@ class Module;
 namespace thaw {
 
 class ParameterTable;
+struct TrainOptions;
 
 /// How the layers of frozen groups behave.
 struct FrozenLayers {
   bool dropout = false;                ///< their dropout stays on
   bool batch_norm_statistics = false;  ///< their running statistics keep moving
 };
+
+/// As `[train]` says, or a stage in its place.
+FrozenLayers frozen_layers_of(const TrainOptions& train);
 
 /// Makes a module's parameters trainable or not, group by group (through `set_trainable`), and
 /// switches its layers between training and evaluation mode.

@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "core/base/background.h"
-#include "core/base/error.h"
 
 namespace thaw {
 namespace {
@@ -171,14 +170,9 @@ void Optimizer::step(const std::vector<double>& rates, double gradient_factor) {
   }
 }
 
-std::unique_ptr<Optimizer> make_optimizer(const std::string& name) {
-  if (name == "adamw") {
-    return std::make_unique<FusedAdamW>();
-  }
-  if (name == "sgd") {
-    return std::make_unique<FusedSgd>();
-  }
-  throw InputError("train.optimizer: \"" + name + "\" is not an optimizer (adamw, sgd)");
+std::unique_ptr<Optimizer> make_optimizer(OptimizerKind kind) {
+  if (kind == OptimizerKind::kSgd) return std::make_unique<FusedSgd>();
+  return std::make_unique<FusedAdamW>();
 }
 
 }  // namespace thaw

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "core/config/choices.h"
+
 namespace thaw {
 
 /// What an optimizer keeps for one parameter, from the first stage that it is active in on.
@@ -95,7 +97,7 @@ class Optimizer {
   std::future<States> prepared_;  ///< invalid where nothing was prepared
 };
 
-/// "adamw" (Loshchilov and Hutter 2019: decoupled decay) or "sgd" (momentum without dampening).
-std::unique_ptr<Optimizer> make_optimizer(const std::string& name);
+/// AdamW (Loshchilov and Hutter 2019: decoupled decay) or SGD (momentum without dampening).
+std::unique_ptr<Optimizer> make_optimizer(OptimizerKind kind);
 
 }  // namespace thaw

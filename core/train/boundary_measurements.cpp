@@ -34,11 +34,12 @@ void add_training_cost(EvaluationReport& report, std::span<const StageSummary> s
 BoundaryMeasurements::BoundaryMeasurements(const Context& context) : context_(context) {
   const TrainOptions& train = context_.parts.train;
   if (context_.parts.communicator.size() > 1) {
-    const bool synchronized = train.batch_norm == "synchronized";
+    const bool synchronized = train.batch_norm == BatchNormStatistics::kSynchronized;
     audit_ = std::make_unique<Audit>(
         context_.parts.model, context_.parameters, context_.optimizer, context_.parts.communicator,
-        Audit::Settings{.batch_norms = synchronized ? &context_.batch_norms : nullptr,
-                        .frozen_statistics_stay = train.frozen_batch_norm == "keep"});
+        Audit::Settings{
+            .batch_norms = synchronized ? &context_.batch_norms : nullptr,
+            .frozen_statistics_stay = train.frozen_batch_norm == FrozenBatchNorm::kKeep});
   }
 }
 

@@ -11,6 +11,7 @@
 #include "core/config/configuration.h"
 #include "core/models/model.h"
 #include "core/schedule/schedule.h"
+#include "core/schedule/stage_options.h"
 #include "core/step/parameter_table.h"
 
 namespace thaw {
@@ -38,8 +39,7 @@ std::string statistics_taken(const TrainOptions& train, const Model& model,
       const bool active =
           groups.empty() || std::any_of(stage.groups.begin(), stage.groups.end(),
                                         [&](const auto& group) { return groups.contains(group); });
-      if (active ||
-          stage.overrides.frozen_batch_norm_update.value_or(train.frozen_batch_norm == "update")) {
+      if (active || resolve(train, stage).frozen_batch_norm == FrozenBatchNorm::kUpdate) {
         return fmt::format("batch normalisation \"{}\" in stage \"{}\"", item.key(), stage.name);
       }
     }
@@ -50,7 +50,7 @@ std::string statistics_taken(const TrainOptions& train, const Model& model,
 }  // namespace
 
 std::int64_t canonical_shards(const TrainOptions& train) {
-  return train.reduction == "canonical" ? train.shards : 0;
+  return train.reduction == Reduction::kCanonical ? train.shards : 0;
 }
 
 void check_reduction(const TrainOptions& train, const Model& model, const Schedule& schedule,

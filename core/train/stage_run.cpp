@@ -10,6 +10,7 @@
 #include "core/base/stopwatch.h"
 #include "core/models/model.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/schedule/stage_options.h"
 #include "core/step/freezer.h"
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
@@ -18,17 +19,10 @@
 namespace thaw {
 namespace {
 
-GradientPass::Settings pass_settings(const StageRun::Context& context, const Stage& stage) {
+GradientPass::Settings pass_settings(const StageRun::Context& context, const TrainOptions& train) {
   GradientPass::Settings settings = context.pass;
-  settings.label_smoothing =
-      stage.overrides.label_smoothing.value_or(context.train.label_smoothing);
+  settings.label_smoothing = train.label_smoothing;
   return settings;
-}
-
-FrozenLayers frozen_layers_of(const Stage& stage, const TrainOptions& train) {
-  return {.dropout = stage.overrides.frozen_dropout.value_or(train.frozen_dropout == "on"),
-          .batch_norm_statistics = stage.overrides.frozen_batch_norm_update.value_or(
-              train.frozen_batch_norm == "update")};
 }
 
 std::vector<NamedParameter> parameters_by_name(const ParameterTable& parameters) {
@@ -44,11 +38,12 @@ std::vector<NamedParameter> parameters_by_name(const ParameterTable& parameters)
 StageRun::StageRun(const Context& context)
     : schedule_(context.schedule),
       stage_(context.schedule.stage()),
+      train_(resolve(context.train, stage_)),
       parameters_(context.parameters),
-      plan_(make_stage_plan(context.parameters.groups(), context.parameters.facts(), stage_)),
-      pass_(context.model, context.batch_norms, pass_settings(context, stage_)),
-      frozen_layers_(frozen_layers_of(stage_, context.train)),
-      clip_norm_(stage_.overrides.clip_norm.value_or(context.train.clip_norm)) {
+      plan_(make_stage_plan(context.parameters.groups(), context.parameters.facts(), stage_,
+                            context.train)),
+      pass_(context.model, context.batch_norms, pass_settings(context, train_)),
+      frozen_layers_(frozen_layers_of(train_)) {
   const Stopwatch watch;
   std::set<std::string> active;
   for (const ParameterFacts& parameter : plan_.parameters()) {
@@ -96,9 +91,6 @@ std::vector<double> StageRun::class_rates() const {
 }
 
 void StageRun::enter_optimizer(const Context& context) {
-  const StageOverrides& own = stage_.overrides;
-  const TrainOptions& train = context.train;
-  const double weight_decay = own.weight_decay.value_or(train.weight_decay);
   std::vector<OptimizerClass> classes;
   for (const RateClass& rate_class : plan_.rate_classes()) {
     // All groups of a class share their rate: see `rates_part_by_group`.
@@ -106,19 +98,18 @@ void StageRun::enter_optimizer(const Context& context) {
     const auto place =
         std::find(stage_.groups.begin(), stage_.groups.end(), parameters_.groups()[group]);
     class_groups_.push_back(static_cast<std::size_t>(place - stage_.groups.begin()));
-    OptimizerClass members{rate_class.rate, rate_class.decays ? weight_decay : 0.0, {}, {}};
+    OptimizerClass members{rate_class.rate, rate_class.decays ? train_.weight_decay : 0.0, {}, {}};
     for (const std::size_t index : rate_class.parameters) {
       members.names.push_back(plan_.parameters()[index].name);
       members.parameters.push_back(active_tensors_[index]);
     }
     classes.push_back(std::move(members));
   }
-  context.optimizer.enter_stage(std::move(classes),
-                                {.beta1 = own.beta1.value_or(train.beta1),
-                                 .beta2 = own.beta2.value_or(train.beta2),
-                                 .epsilon = own.epsilon.value_or(train.epsilon),
-                                 .momentum = own.momentum.value_or(train.momentum),
-                                 .nesterov = train.nesterov});
+  context.optimizer.enter_stage(std::move(classes), {.beta1 = train_.beta1,
+                                                     .beta2 = train_.beta2,
+                                                     .epsilon = train_.epsilon,
+                                                     .momentum = train_.momentum,
+                                                     .nesterov = train_.nesterov});
 }
 
 at::Tensor StageRun::compute(const Batch& batch, SampleShare share) {
@@ -210,9 +201,9 @@ StageSummary StageRun::summary() const {
   return summary;
 }
 
-void prepare_stage(const Stage& stage, const ParameterTable& parameters, Optimizer& optimizer,
-                   StageCoordinator& coordinator) {
-  const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage);
+void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
+                   Optimizer& optimizer, StageCoordinator& coordinator) {
+  const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage, train);
   std::vector<std::string> names;
   std::vector<at::Tensor> tensors;
   for (const ParameterFacts& parameter : plan.parameters()) {

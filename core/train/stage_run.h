@@ -50,7 +50,7 @@ class StageRun {
   /// 0 where nobody knows yet.
   std::int64_t steps() const { return schedule_.stage_steps(); }
   double transition_seconds() const { return transition_seconds_; }
-  double clip_norm() const { return clip_norm_; }
+  double clip_norm() const { return train_.clip_norm; }
 
   /// In the step to come, of each class of the plan.
   std::vector<double> class_rates() const;
@@ -80,6 +80,7 @@ class StageRun {
 
   const ScheduleRun& schedule_;
   const Stage& stage_;
+  const TrainOptions train_;  ///< as it holds in the stage
   const ParameterTable& parameters_;
   StagePlan plan_;
   GradientPass pass_;
@@ -87,7 +88,6 @@ class StageRun {
   std::vector<at::Tensor> active_tensors_;
   std::vector<std::size_t> class_groups_;  ///< place in the stage of each class's first group
   FrozenLayers frozen_layers_;
-  double clip_norm_;
   double transition_seconds_ = 0;
   double training_seconds_ = 0;  ///< the transition and all steps
   double optimizer_seconds_ = 0;
@@ -98,7 +98,8 @@ class StageRun {
 };
 
 /// Makes memory for `stage`, which comes next, ready on threads beside training. Returns at once.
-void prepare_stage(const Stage& stage, const ParameterTable& parameters, Optimizer& optimizer,
-                   StageCoordinator& coordinator);
+/// `train`: as the run has it.
+void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
+                   Optimizer& optimizer, StageCoordinator& coordinator);
 
 }  // namespace thaw

@@ -15,6 +15,7 @@
 #include "core/models/model.h"
 #include "core/models/module_model.h"
 #include "core/parallel/communicator.h"
+#include "core/schedule/stage_options.h"
 #include "core/step/step_meter.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
@@ -41,11 +42,13 @@ void refuse_metrics_without_split(const Schedule& schedule, bool has_validation)
 }
 
 bool synchronizes_batch_norm(const TrainerParts& parts) {
-  return parts.train.batch_norm == "synchronized" && parts.communicator.size() > 1;
+  return parts.train.batch_norm == BatchNormStatistics::kSynchronized &&
+         parts.communicator.size() > 1;
 }
 
 /// The same parts, which fit each other.
 TrainerParts checked(TrainerParts parts) {
+  for (const Stage& stage : parts.schedule.stages) resolve(parts.train, stage);
   refuse_metrics_without_split(parts.schedule, parts.dataset.has_split("validation"));
   const std::string unshared = unshared_batch_norm(parts.model);
   if (synchronizes_batch_norm(parts) && !unshared.empty()) {
@@ -89,9 +92,7 @@ Trainer::Trainer(TrainerParts parts)
     : parts_(checked(std::move(parts))),
       monitor_(parts_.monitor != nullptr ? *parts_.monitor : unread_),
       parameters_(parts_.model, parts_.train.decay_norms_and_biases),
-      freezer_(parts_.model, parameters_,
-               {.dropout = parts_.train.frozen_dropout == "on",
-                .batch_norm_statistics = parts_.train.frozen_batch_norm == "update"}),
+      freezer_(parts_.model, parameters_, frozen_layers_of(parts_.train)),
       batch_norms_(parts_.model),
       batch_norm_communicator_(connect_batch_norms(batch_norms_, parts_)),
       optimizer_(make_optimizer(parts_.train.optimizer)),
@@ -216,7 +217,7 @@ bool Trainer::run_stage() {
   }
   while (!schedule_.ended()) {
     if (next && schedule_.ends_soon()) {
-      prepare_stage(*next, parameters_, *optimizer_, parts_.coordinator);
+      prepare_stage(*next, parts_.train, parameters_, *optimizer_, parts_.coordinator);
       next.reset();
     }
     train_step(run, meter, loader);

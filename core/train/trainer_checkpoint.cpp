@@ -38,7 +38,9 @@ std::optional<double> loss_at(const std::optional<EvaluationReport>& report, std
 
 }  // namespace
 
-bool Trainer::buffers_are_replicas() const { return parts_.train.batch_norm == "synchronized"; }
+bool Trainer::buffers_are_replicas() const {
+  return parts_.train.batch_norm == BatchNormStatistics::kSynchronized;
+}
 
 void Trainer::restore() {
   const CheckpointParts& parts = parts_.checkpoints;

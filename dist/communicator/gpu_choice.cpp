@@ -70,11 +70,11 @@ int gpu_of_rank(const HostTopology& topology, int rank, const GpuSupply& supply)
 }
 
 std::optional<int> agreed_gpu(Communicator& communicator, const HostTopology& topology,
-                              const std::string& wanted, const GpuSupply& supply) {
-  if (wanted == "cpu") return {};
+                              DeviceChoice wanted, const GpuSupply& supply) {
+  if (wanted == DeviceChoice::kCpu) return {};
   std::array<double, 1> ranks_with_gpus = {supply.count > 0 ? 1.0 : 0.0};
   communicator.all_reduce(ranks_with_gpus);
-  if (wanted == "auto" && ranks_with_gpus[0] == 0) return {};
+  if (wanted == DeviceChoice::kAuto && ranks_with_gpus[0] == 0) return {};
   return agreed(communicator, [&] { return gpu_of_rank(topology, communicator.rank(), supply); });
 }
 

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "core/config/choices.h"
 #include "core/parallel/communicator.h"
 #include "dist/communicator/host_topology.h"
 
@@ -24,11 +25,10 @@ GpuSupply gpu_supply();
 /// train.device, where there is none for it.
 int gpu_of_rank(const HostTopology& topology, int rank, const GpuSupply& supply);
 
-/// A collective: the GPU that this rank computes on, or nothing for the CPU. `wanted`: "cpu",
-/// "cuda", or "auto": on GPUs as soon as one rank sees any. Throws the same agreed InputError on
-/// all ranks where one of them has no GPU to itself.
+/// A collective: the GPU that this rank computes on, or nothing for the CPU. Throws the same agreed
+/// InputError on all ranks where one of them has no GPU to itself.
 std::optional<int> agreed_gpu(Communicator& communicator, const HostTopology& topology,
-                              const std::string& wanted, const GpuSupply& supply);
+                              DeviceChoice wanted, const GpuSupply& supply);
 
 /// What NCCL_HOSTID must be set to, before NCCL is first called, for ranks that share a GPU; empty
 /// where nothing is to be set. See Note [Several ranks on one GPU]. Pure.

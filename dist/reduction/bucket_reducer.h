@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 
+#include "core/config/choices.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
@@ -13,13 +14,6 @@
 namespace thaw {
 
 class StepMonitor;
-
-/// What becomes of a step in which a rank that had samples left an active parameter without a
-/// gradient.
-enum class Unused {
-  kAllow,  ///< it counts as zero there; used on no rank, the parameter's `.grad` is undefined
-  kError,  ///< RunError on all ranks, naming the parameter
-};
 
 /// What a reducer goes by; equal on all ranks but for `monitor`.
 struct ReducerOptions {

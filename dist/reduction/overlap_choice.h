@@ -4,10 +4,9 @@
 #include <cstddef>
 #include <vector>
 
-namespace thaw {
+#include "core/config/choices.h"
 
-/// Whether buckets travel while backward goes on.
-enum class Overlap { kAuto, kOn, kOff };
+namespace thaw {
 
 /// Decides step by step whether to overlap; for `kAuto` by trying both ways in turn over the first
 /// steps of a stage and keeping the faster.

@@ -148,7 +148,7 @@ class RunStarter {
           {compare_configurations(before, setup_.document),
            compare_stages(schedule_of(before), schedule_, where.stage + (where.running ? 1 : 0)),
            compare_facts(start.state.facts, facts_,
-                         setup_.configuration().train.reduction == "canonical")},
+                         setup_.configuration().train.reduction == Reduction::kCanonical)},
           name, setup_.configuration().train.deterministic);
     });
     // What was the best elsewhere has left no weights here.
@@ -229,7 +229,7 @@ RunFacts run_facts(const RunSetup& setup, Communicator& communicator) {
     facts.model_file = agreed(
         communicator, [&] { return fingerprint(read_small_file(config, /*most=*/1 << 30)).hex(); });
   }
-  if (setup.configuration().train.reduction == "canonical")
+  if (setup.configuration().train.reduction == Reduction::kCanonical)
     require_equal_machines(facts, communicator);
   return facts;
 }

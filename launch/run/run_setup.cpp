@@ -168,7 +168,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
     options.weights = request.weights;
   }
   if (request.loaded_head) {
-    options.head = "loaded";
+    options.head = HeadSource::kLoaded;
   }
   const TrainOptions& train = setup.configuration().train;
   const auto classes = static_cast<std::int64_t>(setup.dataset->classes().size());
@@ -176,13 +176,13 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
   const auto made_model = [&] {
     std::shared_ptr<Model> model =
         make_model(options, classes, facts, static_cast<std::uint64_t>(train.seed));
-    if (train.precision == "float64") {
+    if (train.precision == Precision::kFloat64) {
       model->to(at::kDouble);
-    } else if (train.precision == "bfloat16") {
+    } else if (train.precision == Precision::kBFloat16) {
       model->set_precision(at::kBFloat16);
     }
     model->set_gradient_checkpointing(train.gradient_checkpointing);
-    if (CheckpointWeights::is_at(options.weights) && options.head == "loaded") {
+    if (CheckpointWeights::is_at(options.weights) && options.head == HeadSource::kLoaded) {
       const CheckpointWeights checkpoint(options.weights);
       checkpoint.load(*model);
       setup.weight_names = checkpoint.names();

@@ -112,12 +112,10 @@ bool watched_on_terminal() {
   return !error && (name.starts_with("/dev/pts/") || name.starts_with("/dev/tty"));
 }
 
-Progress::Progress(const std::string& mode)
-    : mode_(mode == "line"          ? Mode::kLine
-            : mode == "log"         ? Mode::kLog
-            : mode == "off"         ? Mode::kOff
-            : watched_on_terminal() ? Mode::kLine
-                                    : Mode::kLog) {}
+Progress::Progress(ProgressStyle style)
+    : style_(style != ProgressStyle::kAuto ? style
+             : watched_on_terminal()       ? ProgressStyle::kLine
+                                           : ProgressStyle::kLog) {}
 
 /// Before anything else is printed: the line that changes would stand in its way.
 void Progress::clear_line() {
@@ -131,7 +129,7 @@ void Progress::clear_line() {
 void Progress::transition(const TransitionReport& report) {
   since_stage_.lap();
   first_of_stage_ = true;
-  if (mode_ == Mode::kOff) {
+  if (style_ == ProgressStyle::kOff) {
     return;
   }
   clear_line();
@@ -154,17 +152,17 @@ void Progress::transition(const TransitionReport& report) {
 }
 
 void Progress::step(const StepReport& report) {
-  if (mode_ == Mode::kOff) {
+  if (style_ == ProgressStyle::kOff) {
     return;
   }
-  const double interval = mode_ == Mode::kLine ? kLineSeconds : kLogSeconds;
+  const double interval = style_ == ProgressStyle::kLine ? kLineSeconds : kLogSeconds;
   if (!first_of_stage_ && since_shown_.seconds() < interval) {
     return;
   }
   first_of_stage_ = false;
   since_shown_.lap();
   const std::string text = step_text(report, since_stage_.seconds());
-  if (mode_ == Mode::kLine) {
+  if (style_ == ProgressStyle::kLine) {
     fmt::print(stderr, "\r\x1b[K{}", text);
     line_shown_ = true;
   } else {
@@ -174,7 +172,7 @@ void Progress::step(const StepReport& report) {
 }
 
 void Progress::evaluation(const EvaluationReport& report) {
-  if (mode_ == Mode::kOff) {
+  if (style_ == ProgressStyle::kOff) {
     return;
   }
   clear_line();
@@ -185,7 +183,7 @@ void Progress::evaluation(const EvaluationReport& report) {
 }
 
 void Progress::retention(const RetentionReport& report) {
-  if (mode_ == Mode::kOff) {
+  if (style_ == ProgressStyle::kOff) {
     return;
   }
   clear_line();
@@ -206,7 +204,7 @@ void Progress::checkpoint(const CheckpointReport& report) {
 }
 
 void Progress::resume(const ResumeReport& report) {
-  if (mode_ == Mode::kOff) {
+  if (style_ == ProgressStyle::kOff) {
     return;
   }
   fmt::print("Goes on after step {} (epoch {:.2f}){} from {}\n", report.step, report.epoch,
@@ -216,7 +214,7 @@ void Progress::resume(const ResumeReport& report) {
 }
 
 void Progress::end(const RunSummary& summary) {
-  if (mode_ == Mode::kOff) {
+  if (style_ == ProgressStyle::kOff) {
     return;
   }
   clear_line();

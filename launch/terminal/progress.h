@@ -1,8 +1,7 @@
 #pragma once
 
-#include <string>
-
 #include "core/base/stopwatch.h"
+#include "core/config/choices.h"
 #include "core/record/observer.h"
 
 namespace thaw {
@@ -15,8 +14,7 @@ bool watched_on_terminal();
 /// (both on standard error), and a table at each transition and at the end (standard output).
 class Progress final : public TrainingObserver {
  public:
-  /// `mode`: `auto` (a line where someone watches a terminal), `line`, `log` or `off`.
-  explicit Progress(const std::string& mode);
+  explicit Progress(ProgressStyle style);
 
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
@@ -27,11 +25,9 @@ class Progress final : public TrainingObserver {
   void end(const RunSummary& summary) override;
 
  private:
-  enum class Mode { kLine, kLog, kOff };
-
   void clear_line();
 
-  Mode mode_;
+  ProgressStyle style_;  ///< never kAuto
   Stopwatch since_shown_;
   Stopwatch since_stage_;
   bool line_shown_ = false;

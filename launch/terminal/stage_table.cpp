@@ -157,7 +157,8 @@ std::string costs_table(const RunSetup& setup, const Schedule& schedule) {
   bool chosen = false;
   bool less = false;
   for (const Stage& stage : schedule.stages) {
-    const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage);
+    const StagePlan plan =
+        make_stage_plan(parameters.groups(), parameters.facts(), stage, configuration.train);
     const Flops flops = operations.of(stage);
     const double share = 100.0 * static_cast<double>(plan.elements()) / static_cast<double>(all);
     chosen = chosen || stage.policy.kind != Policy::Kind::kNone;
@@ -172,7 +173,7 @@ std::string costs_table(const RunSetup& setup, const Schedule& schedule) {
       "  of one step of {} samples over all ranks, floating-point operations by a trial of up to "
       "16;\n  all-reduce: gradients that each of several ranks gives\n",
       with_commas(configuration.data.batch));
-  if (less && configuration.distributed.embedding_rows == "auto") {
+  if (less && configuration.distributed.embedding_rows == EmbeddingRows::kAuto) {
     text += "  less where a batch touches few rows, as of embeddings: only these travel\n";
   }
   if (chosen) {

@@ -196,9 +196,6 @@ std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t class
   if (input.kind != InputFacts::Kind::kText) {
     throw InputError("model.architecture: \"bert\" reads text, but the data are images");
   }
-  if (options.pooling != "mean" && options.pooling != "cls") {
-    throw InputError(fmt::format("model.pooling: \"{}\" is neither mean nor cls", options.pooling));
-  }
   if (options.config.empty()) {
     throw InputError("model.config: name the config.json that lies beside the weights");
   }
@@ -207,8 +204,7 @@ std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t class
   config.attention_dropout =
       dropout_option(options.attention_dropout, config.attention_dropout, "attention-dropout");
   config.head_dropout = dropout_option(options.head_dropout, config.head_dropout, "head-dropout");
-  const auto model = std::make_shared<Bert>(
-      config, options.pooling == "mean" ? Pooling::kMean : Pooling::kCls, classes);
+  const auto model = std::make_shared<Bert>(config, options.pooling, classes);
   model->check_inputs(input.largest_token, input.longest_sample);
   model->initialize(seed, /*head_only=*/!options.weights.empty());
   return model;

@@ -23,11 +23,6 @@ class Dense;
 }  // namespace nn
 
 /// What of the last layer the classification head reads.
-enum class Pooling {
-  kMean,  ///< the mean over all tokens, as sentence-transformers does
-  kCls,   ///< the first token through a dense layer and tanh: BertForSequenceClassification
-};
-
 /// A BERT encoder (Devlin et al. 2019) with a classification head, under Hugging Face's names.
 /// Groups: embeddings, encoder.0 ... encoder.N-1, head.
 ///

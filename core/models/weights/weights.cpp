@@ -216,7 +216,7 @@ LoadReport load_weights(torch::nn::Module& module, const SafetensorsFile& file,
 
 LoadReport load_weights(Model& model, const SafetensorsFile& file, const ModelOptions& options) {
   LoadReport report = load_weights(static_cast<torch::nn::Module&>(model), file,
-                                   model.weight_naming(), options.head == "new");
+                                   model.weight_naming(), options.head == HeadSource::kNew);
   model.weights_changed();
   return report;
 }

@@ -8,6 +8,7 @@
 #include "core/config/toml_text.h"
 #include "core/schedule/curve.h"
 #include "core/schedule/policy.h"
+#include "core/schedule/stage_options.h"
 #include "core/schedule/toml/end_condition_text.h"
 #include "core/schedule/toml/stage_keys.h"
 
@@ -82,14 +83,9 @@ std::string stage_text(const Stage& stage) {
     add("optimizer-state", toml_text(name_of(stage.optimizer_state)));
   }
   if (stage.restore_best) add("restore-best", toml_text(stage.restore_best->metric));
-  const StageOverrides& own = stage.overrides;
-  if (own.frozen_dropout) add("frozen-dropout", *own.frozen_dropout ? "\"on\"" : "\"off\"");
-  if (own.frozen_batch_norm_update) {
-    add("frozen-batch-norm", *own.frozen_batch_norm_update ? "\"update\"" : "\"keep\"");
-  }
-  for (const OverrideKey& each : override_keys()) {
-    const std::optional<double>& value = stage.overrides.*each.member;
-    if (value) add(each.key, toml_text(*value));
+  for (const Option* option : stage_options()) {
+    const auto own = stage.overrides.find(option->key);
+    if (own != stage.overrides.end()) add(option->key.c_str(), toml_text(own->second));
   }
   return text;
 }

@@ -7,22 +7,28 @@
 #include "core/base/suggest.h"
 #include "core/config/option_table.h"
 #include "core/schedule/group_patterns.h"
+#include "core/schedule/stage_options.h"
 #include "core/schedule/toml/curve_reader.h"
 #include "core/schedule/toml/end_condition_reader.h"
 #include "core/schedule/toml/policy_reader.h"
 #include "core/schedule/toml/rate_reader.h"
-#include "core/schedule/toml/stage_keys.h"
 #include "core/schedule/triggers.h"
 
 namespace thaw {
 namespace {
 
 std::vector<std::string> stage_key_names() {
-  std::vector<std::string> names = {
-      "name",           "groups",          "learning-rate",       "curve",
-      "until",          "policy",          "thawed-warmup-steps", "thawed-rate-cap",
-      "frozen-dropout", "optimizer-state", "restore-best",        "frozen-batch-norm"};
-  for (const OverrideKey& each : override_keys()) names.emplace_back(each.key);
+  std::vector<std::string> names = {"name",
+                                    "groups",
+                                    "learning-rate",
+                                    "curve",
+                                    "until",
+                                    "policy",
+                                    "thawed-warmup-steps",
+                                    "thawed-rate-cap",
+                                    "optimizer-state",
+                                    "restore-best"};
+  for (const Option* option : stage_options()) names.push_back(option->key);
   return names;
 }
 
@@ -147,12 +153,11 @@ class StageReader {
 
   bool read_overrides() {
     bool good = true;
-    for (const OverrideKey& each : override_keys()) {
-      const Setting* setting = setting_.find(each.key);
+    for (const Option* option : stage_options()) {
+      const Setting* setting = setting_.find(option->key);
       if (!setting) continue;
-      const Option& option = *find_option("train", each.key);
-      const auto value = read_value(option, *setting, subject_of(each.key), problems_);
-      if (value) stage_.overrides.*each.member = std::get<double>(*value);
+      const auto value = read_value(*option, *setting, subject_of(option->key), problems_);
+      if (value) stage_.overrides[option->key] = *value;
       good = good && value;
     }
     return good;
@@ -192,14 +197,8 @@ class StageReader {
     const auto carry = read_like<std::string>("schedule", "optimizer-state");
     const auto best =
         read_like<std::string>("schedule", "restore-best", around_.metrics.of_validation());
-    const auto dropout = read_like<std::string>("train", "frozen-dropout");
-    const auto norm = read_like<std::string>("train", "frozen-batch-norm");
-    if (!carry || !best || !dropout || !norm) return false;
-    stage_.optimizer_state = carry_named(*carry);
-    if (setting_.find("frozen-dropout")) stage_.overrides.frozen_dropout = *dropout == "on";
-    if (setting_.find("frozen-batch-norm")) {
-      stage_.overrides.frozen_batch_norm_update = *norm == "update";
-    }
+    if (!carry || !best) return false;
+    stage_.optimizer_state = *named<OptimizerCarry>(*carry);
     if (best->empty()) return true;
     stage_.restore_best = {.metric = *best, .mode = around_.metrics.find(*best)->better};
     if (around_.has_validation) return true;

@@ -96,16 +96,16 @@ run-dir = "runs/x"
   expected.model.architecture = "resnet-cifar";
   expected.model.depth = 20;
   expected.model.weights = "weights.safetensors";
-  expected.model.head = "loaded";
+  expected.model.head = HeadSource::kLoaded;
   expected.model.dropout = 0.25;
   expected.data.file = {"a.h5", "b-*.h5"};
   expected.data.batch = 32;
   expected.data.horizontal_flip = true;
-  expected.train.optimizer = "sgd";
+  expected.train.optimizer = OptimizerKind::kSgd;
   expected.train.weight_decay = 1;
   expected.train.epsilon = 1e-5;
   expected.checkpoint.every_steps = 0;
-  expected.distributed.overlap = "off";
+  expected.distributed.overlap = Overlap::kOff;
   expected.output.run_dir = "runs/x";
   EXPECT_EQ(document.configuration, expected);
   ScheduleOptions schedule;
@@ -241,7 +241,7 @@ TEST(Flags, AreLaidOverTheFile) {
   EXPECT_EQ(document.configuration.data.batch, 16);
   EXPECT_EQ(document.configuration.train.weight_decay, 1e-3);
   EXPECT_TRUE(document.configuration.data.horizontal_flip);
-  EXPECT_EQ(document.configuration.train.optimizer, "sgd");
+  EXPECT_EQ(document.configuration.train.optimizer, OptimizerKind::kSgd);
   EXPECT_EQ(document.configuration.train.seed, -2) << "the last flag counts";
   EXPECT_EQ(document.schedule.preset, "full");
   EXPECT_THAT(document.stage_overrides,

@@ -83,7 +83,7 @@ struct Rank {
         counter(model.layer(2).register_buffer("counter", at::zeros({4}))),
         norms(model),
         parameters(model, false),
-        optimizer(make_optimizer("adamw")),
+        optimizer(make_optimizer(OptimizerKind::kAdamW)),
         audit(model, parameters, *optimizer, communicator,
               {.batch_norms = synchronized ? &norms : nullptr}) {
     enter({"stem"});  // so that frozen parameters have state too

@@ -95,7 +95,7 @@ inline Batch bert_batch(const nlohmann::json& expected) {
 inline std::shared_ptr<Bert> bert_of(const nlohmann::json& expected, at::ScalarType dtype) {
   ModelOptions options;
   options.architecture = "bert";
-  options.pooling = expected.at("pooling").get<std::string>();
+  options.pooling = named<Pooling>(expected.at("pooling").get<std::string>()).value();
   const bool trained = expected.at("config").is_null();
   const std::string folder = minilm_folder();
   static std::atomic<int> made = 0;  // ranks as threads make one each

@@ -87,7 +87,7 @@ class HuggingFaceExport : public testing::Test {
           {"unk_token", "[UNK]"}}}};
   }
 
-  std::shared_ptr<Model> model(const std::string& pooling) {
+  std::shared_ptr<Model> model(Pooling pooling) {
     options_.pooling = pooling;
     auto result = make_model(options_, static_cast<std::int64_t>(kClasses.size()),
                              {.kind = InputFacts::Kind::kText}, /*seed=*/3);
@@ -129,7 +129,7 @@ class HuggingFaceExport : public testing::Test {
 };
 
 TEST_F(HuggingFaceExport, TransformersGiveTheSameLogits) {
-  const auto cls = model("cls");
+  const auto cls = model(Pooling::kCls);
   export_huggingface(target(), *cls, options_, kClasses);
   const auto found = ask_python({"bert", target(), json(kSamples).dump()});
   if (!found) {
@@ -149,7 +149,7 @@ TEST_F(HuggingFaceExport, TransformersGiveTheSameLogits) {
 }
 
 TEST_F(HuggingFaceExport, OfMeanPoolingLoadsAsAnEncoder) {
-  const auto mean = model("mean");
+  const auto mean = model(Pooling::kMean);
   export_huggingface(target(), *mean, options_, kClasses);
   const auto found = ask_python({"bert-encoder", target(), json(kSamples).dump()});
   if (!found) {
@@ -160,7 +160,7 @@ TEST_F(HuggingFaceExport, OfMeanPoolingLoadsAsAnEncoder) {
 }
 
 TEST_F(HuggingFaceExport, WritesWhatItSays) {
-  export_huggingface(target(), *model("cls"), options_, kClasses);
+  export_huggingface(target(), *model(Pooling::kCls), options_, kClasses);
   std::ifstream stream(target() + "/config.json");
   const json config = json::parse(stream);
   EXPECT_EQ(config.at("id2label").at("1"), "naïve");
@@ -176,13 +176,13 @@ TEST_F(HuggingFaceExport, WritesWhatItSays) {
 
 TEST_F(HuggingFaceExport, KeepsTheSourcesTokenizerSettings) {
   write("tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer"})");
-  export_huggingface(target(), *model("cls"), options_, kClasses);
+  export_huggingface(target(), *model(Pooling::kCls), options_, kClasses);
   std::ifstream stream(target() + "/tokenizer_config.json");
   EXPECT_EQ(json::parse(stream).at("tokenizer_class"), "BertTokenizer");
 }
 
 TEST_F(HuggingFaceExport, OverwritesNothing) {
-  const auto cls = model("cls");
+  const auto cls = model(Pooling::kCls);
   export_huggingface(target(), *cls, options_, kClasses);
   try {
     export_huggingface(target(), *cls, options_, kClasses);
@@ -195,7 +195,7 @@ TEST_F(HuggingFaceExport, OverwritesNothing) {
 }
 
 TEST_F(HuggingFaceExport, NeedsABertAndItsSources) {
-  const auto cls = model("cls");
+  const auto cls = model(Pooling::kCls);
   EXPECT_THROW(
       export_huggingface(target(), *untrained_resnet("resnet-cifar", 20, 3), options_, kClasses),
       InputError);

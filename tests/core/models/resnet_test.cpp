@@ -45,7 +45,7 @@ std::shared_ptr<Model> model_of(const json& expected, at::ScalarType dtype) {
       return nullptr;
     }
     ModelOptions options;
-    options.head = "loaded";
+    options.head = HeadSource::kLoaded;
     load_weights(*model, SafetensorsFile(path), options);
   } else {
     fill_by_formula(*model);

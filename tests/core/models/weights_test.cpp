@@ -223,7 +223,7 @@ TEST_F(Weights, OfTrainedResNetsSurviveTheRoundTrip) {
   }
   const auto model = untrained_resnet("resnet-cifar", 20, 10);
   ModelOptions options;
-  options.head = "loaded";
+  options.head = HeadSource::kLoaded;
   const SafetensorsFile file(source);
   const LoadReport report = load_weights(*model, file, options);
   save_weights(path_, *model, report.names, {});
@@ -267,7 +267,7 @@ TEST_F(Weights, ANewHeadIgnoresTheFiles) {
   const LoadReport report = load_weights(*model, SafetensorsFile(source), options);
   EXPECT_TRUE(at::equal(model->named_parameters()["linear.weight"], head));
   EXPECT_THAT(report.initial, UnorderedElementsAre("linear.weight", "linear.bias"));
-  options.head = "loaded";
+  options.head = HeadSource::kLoaded;
   EXPECT_THROW(load_weights(*model, SafetensorsFile(source), options), InputError);
 }
 

@@ -50,9 +50,9 @@ label-smoothing = 0.1
   upper.curve = {.shape = Curve::Shape::kCosine, .warmup_steps = 5, .final_factor = 0.1};
   const EndCondition both{Kind::kAll, 1, {{Kind::kSteps, 20, {}}, {Kind::kEpochs, 0.5, {}}}};
   upper.until = {Kind::kAny, 1, {{Kind::kEpochs, 3, {}}, both}};
-  upper.overrides.weight_decay = 0;
-  upper.overrides.clip_norm = 1;
-  upper.overrides.label_smoothing = 0.1;
+  upper.overrides["weight-decay"] = 0.0;
+  upper.overrides["clip-norm"] = 1.0;
+  upper.overrides["label-smoothing"] = 0.1;
   EXPECT_EQ(schedule, (Schedule{{head, upper}}));
 }
 
@@ -292,7 +292,7 @@ TEST(StageFlags, AreLaidOverTheStageOfThatName) {
             (Curve{.shape = Curve::Shape::kLinear, .warmup_steps = 3}));
   EXPECT_EQ(with("encoder.4.curve.shape", "linear")[1].curve.shape, Curve::Shape::kLinear);
   EXPECT_EQ(with("encoder.4.until.steps", "7")[1].until, (EndCondition{Kind::kSteps, 7, {}}));
-  EXPECT_EQ(with("encoder.weight-decay", "0.5")[0].overrides.weight_decay, 0.5);
+  EXPECT_EQ(with("encoder.weight-decay", "0.5")[0].overrides.at("weight-decay"), OptionValue(0.5));
   EXPECT_THAT(with("encoder.4.groups", "encoder.*,!encoder.[1-5]")[1].groups,
               ElementsAre("encoder.0"));
 }

@@ -106,8 +106,8 @@ TEST(Transitions, AreReadFromStages) {
   EXPECT_EQ(read.optimizer_state, OptimizerCarry::kKeepStaying);
   ASSERT_TRUE(read.restore_best);
   EXPECT_EQ(read.restore_best->metric, "validation/accuracy");
-  EXPECT_EQ(read.overrides.frozen_dropout, true);
-  EXPECT_EQ(read.overrides.frozen_batch_norm_update, true);
+  EXPECT_EQ(read.overrides.at("frozen-dropout"), OptionValue("on"));
+  EXPECT_EQ(read.overrides.at("frozen-batch-norm"), OptionValue("update"));
   EXPECT_EQ(message_of_schedule(
                 stage("a", "[\"head\"]", "until = { steps = 2 }\noptimizer-state = \"kept\"")),
             "a.toml:8: schedule.stage[0].optimizer-state: \"kept\" is not one of keep, reset, "

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "core/schedule/stage_options.h"
 #include "core/schedule/triggers.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
@@ -88,10 +89,14 @@ class Drawer {
     stage.curve = curve();
     stage.until = condition(2, stage);
     draw_transition(stage);
-    for (auto member : {&StageOverrides::weight_decay, &StageOverrides::beta1,
-                        &StageOverrides::beta2, &StageOverrides::epsilon, &StageOverrides::momentum,
-                        &StageOverrides::clip_norm, &StageOverrides::label_smoothing}) {
-      if (between(0, 2) == 0) stage.overrides.*member = rate() + 1e-12;
+    for (const Option* option : stage_options()) {
+      if (between(0, 2) != 0) continue;
+      const auto& words = option->choices;
+      if (words.empty()) {
+        stage.overrides[option->key] = rate() + 1e-12;
+      } else {
+        stage.overrides[option->key] = words[static_cast<std::size_t>(between(0, 1))];
+      }
     }
     return stage;
   }
@@ -100,8 +105,6 @@ class Drawer {
     stage.thawed_warmup_steps = between(0, 1) * between(1, 50);
     stage.thawed_rate_cap = between(0, 1) * rate();
     stage.optimizer_state = static_cast<OptimizerCarry>(between(0, 2));
-    if (between(0, 2) == 0) stage.overrides.frozen_dropout = between(0, 1) == 1;
-    if (between(0, 2) == 0) stage.overrides.frozen_batch_norm_update = between(0, 1) == 1;
     if (between(0, 3) == 0) {
       stage.restore_best = {.metric = "validation/macro-f1", .mode = MetricRule::Mode::kMax};
     } else if (stage.groups.size() > 3 && needs_of(stage.until).gradients.empty()) {
@@ -199,7 +202,7 @@ discriminative = 2.6
 )",
                                             "a.toml", {{"schedule.stage.encoder.3.beta1", "0.8"}});
   const Schedule schedule = resolve_schedule(document, kBert, 1000);
-  EXPECT_EQ(schedule.stages.at(4).overrides.beta1, 0.8);
+  EXPECT_EQ(schedule.stages.at(4).overrides.at("beta1"), OptionValue(0.8));
   const std::string text = write_configuration_toml(document.configuration, schedule);
   const auto again = parse_configuration(text, "config.resolved.toml");
   EXPECT_EQ(again.configuration, document.configuration);

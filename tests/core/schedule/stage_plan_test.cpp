@@ -107,7 +107,7 @@ TEST(StagePlan, FingerprintCoversEverything) {
   with_stage([](Stage& s) { s.curve.warmup_steps = 5; });
   with_stage([](Stage& s) { s.until.amount = 2; });
   with_stage([](Stage& s) { s.until.kind = EndCondition::Kind::kSteps; });
-  with_stage([](Stage& s) { s.overrides.clip_norm = 1; });
+  with_stage([](Stage& s) { s.overrides["clip-norm"] = 1.0; });
   with_stage([](Stage& s) { s.groups = {"embeddings", "head"}; });
   with_model([](auto& p) { p[1].shape = {4, 16}; });
   with_model([](auto& p) { p[1].type = ElementType::kFloat64; });

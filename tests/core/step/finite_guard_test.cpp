@@ -57,7 +57,7 @@ class SkippingTest : public testing::Test {
   SkippingTest() : dataset_({write_tiny_dataset(folder_, 40, 0)}) {
     dataset_.split("train").prepare({});
     data_.batch = 8;
-    train_.optimizer = "sgd";
+    train_.optimizer = OptimizerKind::kSgd;
     train_.weight_decay = 0;
     train_.skip_limit = 2;
     Stage stage;
@@ -98,7 +98,7 @@ class SkippingTest : public testing::Test {
 };
 
 TEST_F(SkippingTest, ASkippedStepChangesNoWeightAndConsumesItsSamples) {
-  train_.not_finite = "skip";
+  train_.not_finite = NotFinite::kSkip;
   TinyModel model;
   EXPECT_EQ(run(model, {3, 4, 7}).steps, 10);
   EXPECT_EQ(recorder_.skips, (std::vector<std::int64_t>{3, 4, 7}));
@@ -109,7 +109,7 @@ TEST_F(SkippingTest, ASkippedStepChangesNoWeightAndConsumesItsSamples) {
 }
 
 TEST_F(SkippingTest, TooManyInARowStopOrGoBack) {
-  train_.not_finite = "skip";
+  train_.not_finite = NotFinite::kSkip;
   TinyModel model;
   try {
     run(model, {3, 4, 5});
@@ -121,7 +121,7 @@ TEST_F(SkippingTest, TooManyInARowStopOrGoBack) {
     EXPECT_NE(std::string(error.what()).find("after 2 steps that were skipped"), std::string::npos);
     EXPECT_TRUE(error.agreed());
   }
-  train_.not_finite = "go-back";
+  train_.not_finite = NotFinite::kGoBack;
   TinyModel other;
   const RunSummary summary = run(other, {3, 4, 5});
   EXPECT_TRUE(summary.go_back);

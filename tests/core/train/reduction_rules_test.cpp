@@ -19,7 +19,7 @@ using testing::StartsWith;
 
 TrainOptions canonical() {
   TrainOptions train;
-  train.reduction = "canonical";
+  train.reduction = Reduction::kCanonical;
   train.threads = 1;
   train.shards = 4;
   return train;
@@ -56,7 +56,7 @@ TEST(ReductionRules, CanonicalNeedsShardsForAllRanksAndAKnownNumberOfThreads) {
   train = canonical();
   train.micro_batch = 2;
   EXPECT_THAT(refusal(train, model, "head"), StartsWith("train.micro-batch: "));
-  train.reduction = "buckets";
+  train.reduction = Reduction::kBuckets;
   train.threads = 0;
   EXPECT_EQ(refusal(train, model, "head", 100), "");
 }
@@ -67,9 +67,9 @@ TEST(ReductionRules, CanonicalRefusesBatchNormsThatTakeStatistics) {
   EXPECT_THAT(refusal(canonical(), *model, "layer3"),
               HasSubstr("batch normalisation \"layer3.0.bn1\" in stage \"only\""));
   TrainOptions train = canonical();
-  train.frozen_batch_norm = "update";
+  train.frozen_batch_norm = FrozenBatchNorm::kUpdate;
   EXPECT_THAT(refusal(train, *model, "head"), HasSubstr("batch normalisation \"bn1\""));
-  train.reduction = "buckets";
+  train.reduction = Reduction::kBuckets;
   EXPECT_EQ(refusal(train, *model, "layer3"), "");
 }
 

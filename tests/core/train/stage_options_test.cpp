@@ -156,7 +156,7 @@ TEST_F(StageOptions, FrozenDropoutIsPerStage) {
 }
 
 TEST_F(StageOptions, RatesOfGroupsReachTheOptimizerAndTheReports) {
-  train_.optimizer = "sgd";
+  train_.optimizer = OptimizerKind::kSgd;
   train_.momentum = 0;
   train_.weight_decay = 0;
   const std::string first = stage("a", "[\"head\"]", "until = { steps = 1 }");

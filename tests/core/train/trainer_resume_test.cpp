@@ -197,7 +197,7 @@ thawed-rate-cap = 0.02
 
 TEST_F(ResumeTest, StoppedAgainAndAgain) {
   train_.evaluate_every = 2;
-  train_.optimizer = "sgd";
+  train_.optimizer = OptimizerKind::kSgd;
   Recorder whole;
   const Weights weights = live("whole", 0, whole);
   Recorder parts;

@@ -42,7 +42,7 @@ class TrainerTest : public testing::Test {
     dataset_.split("train").prepare({});
     dataset_.split("validation").prepare({});
     data_.batch = 8;
-    train_.precision = "float64";
+    train_.precision = Precision::kFloat64;
   }
 
   void run(TinyModel& model, const Schedule& schedule) {
@@ -159,29 +159,29 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndNamesTheStep) {
 }
 
 TEST_F(TrainerTest, AStageOverridesOptimizerSettings) {
-  train_.optimizer = "sgd";
+  train_.optimizer = OptimizerKind::kSgd;
   train_.weight_decay = 0.5;
   TinyModel model;
   model.to(at::kDouble);
   const auto before = weights(model);
   Schedule schedule{{stage("all", {"stem", "middle", "head"}, 1)}};
   schedule.stages[0].learning_rates.assign(3, 0.0);  // decay rides on the rate: nothing moves
-  schedule.stages[0].overrides.weight_decay = 0;
-  schedule.stages[0].overrides.label_smoothing = 0.5;
+  schedule.stages[0].overrides["weight-decay"] = 0.0;
+  schedule.stages[0].overrides["label-smoothing"] = 0.5;
   run(model, schedule);
   const double smoothed = recorder_.steps[0].loss;
   for (const auto& [name, tensor] : weights(model)) {
     EXPECT_TRUE(at::equal(tensor, before.at(name))) << name;
   }
-  schedule.stages[0].overrides.label_smoothing = 0.0;
+  schedule.stages[0].overrides["label-smoothing"] = 0.0;
   run(model, schedule);
   const double plain = recorder_.steps.back().loss;
   EXPECT_GT(std::abs(smoothed - plain), 1e-5);
 
   schedule.stages[0].until = {EndCondition::Kind::kSteps, 1, {}};
   schedule.stages[0].learning_rates.assign(3, 0.1);
-  schedule.stages[0].overrides.clip_norm = 1e-12;  // leaves decay alone to move the weights
-  schedule.stages[0].overrides.weight_decay = 0.25;
+  schedule.stages[0].overrides["clip-norm"] = 1e-12;  // leaves decay alone to move the weights
+  schedule.stages[0].overrides["weight-decay"] = 0.25;
   run(model, schedule);
   const at::Tensor expected = before.at("stem.weight") * (1 - 0.1 * 0.25);
   EXPECT_LT((weights(model).at("stem.weight") - expected).abs().max().item().toDouble(), 1e-9);
@@ -202,7 +202,7 @@ TEST_F(TrainerTest, EvaluatesEverySoManySteps) {
 }
 
 TEST_F(TrainerTest, ClippingLimitsTheUpdate) {
-  train_.optimizer = "sgd";
+  train_.optimizer = OptimizerKind::kSgd;
   train_.momentum = 0;
   train_.weight_decay = 0;
   train_.clip_norm = 1e-3;

@@ -68,7 +68,7 @@ TEST(HostIdForSharing, IsNeededByOlderNcclAlone) {
 }
 
 /// What each of 3 ranks gets; its first rank sees `first` GPUs, the others `others`.
-std::vector<std::optional<int>> choices(const std::string& wanted, int first, int others) {
+std::vector<std::optional<int>> gpus_for(DeviceChoice wanted, int first, int others) {
   std::vector<std::optional<int>> gpus(3);
   run_ranks(3, [&](Communicator& communicator) {
     const int rank = communicator.rank();
@@ -80,17 +80,17 @@ std::vector<std::optional<int>> choices(const std::string& wanted, int first, in
 
 TEST(AgreedGpu, IsAutomaticWhereRanksSeeGpus) {
   using Gpus = std::vector<std::optional<int>>;
-  EXPECT_EQ(choices("auto", 4, 4), (Gpus{0, 1, 2}));
-  EXPECT_EQ(choices("auto", 0, 0), (Gpus{{}, {}, {}}));
-  EXPECT_EQ(choices("cuda", 3, 3), (Gpus{0, 1, 2}));
-  EXPECT_EQ(choices("cpu", 4, 4), (Gpus{{}, {}, {}}));
+  EXPECT_EQ(gpus_for(DeviceChoice::kAuto, 4, 4), (Gpus{0, 1, 2}));
+  EXPECT_EQ(gpus_for(DeviceChoice::kAuto, 0, 0), (Gpus{{}, {}, {}}));
+  EXPECT_EQ(gpus_for(DeviceChoice::kCuda, 3, 3), (Gpus{0, 1, 2}));
+  EXPECT_EQ(gpus_for(DeviceChoice::kCpu, 4, 4), (Gpus{{}, {}, {}}));
 }
 
 TEST(AgreedGpu, IsRefusedOnAllRanksAlike) {
-  EXPECT_THAT(complaint_of([] { choices("auto", 3, 0); }),
+  EXPECT_THAT(complaint_of([] { gpus_for(DeviceChoice::kAuto, 3, 0); }),
               AllOf(HasSubstr("on ranks 1, 2"), HasSubstr("sees no GPU")));
-  EXPECT_THAT(complaint_of([] { choices("cuda", 0, 0); }), HasSubstr("sees no GPU"));
-  EXPECT_THAT(complaint_of([] { choices("auto", 3, 2); }), HasSubstr("on rank 2"));
+  EXPECT_THAT(complaint_of([] { gpus_for(DeviceChoice::kCuda, 0, 0); }), HasSubstr("sees no GPU"));
+  EXPECT_THAT(complaint_of([] { gpus_for(DeviceChoice::kAuto, 3, 2); }), HasSubstr("on rank 2"));
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ class Figures : public TrainingObserver {
 
 TrainOptions canonical() {
   TrainOptions options;
-  options.reduction = "canonical";
+  options.reduction = Reduction::kCanonical;
   options.shards = 5;
   options.threads = 1;
   options.clip_norm = 0.5;

@@ -154,10 +154,10 @@ TEST_P(CheckpointingRanks, TwoRanksEndWithTheSameBits) {
 TEST_P(CheckpointingRanks, SoDoMicroBatchesAndFrozenLayersThatMove) {
   TrainOptions options;
   options.micro_batch = 2;
-  options.frozen_batch_norm = "update";
-  options.frozen_dropout = "on";
+  options.frozen_batch_norm = FrozenBatchNorm::kUpdate;
+  options.frozen_dropout = FrozenDropout::kOn;
   expect_the_same(at::kDouble, 2, options);
-  options.batch_norm = "local";
+  options.batch_norm = BatchNormStatistics::kLocal;
   expect_the_same(at::kDouble, 2, options);
 }
 

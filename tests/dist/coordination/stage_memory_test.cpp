@@ -119,7 +119,7 @@ class Rank {
   std::vector<NamedParameter> parameters_;
   std::unique_ptr<StageCoordinator> coordinator_;
   std::unique_ptr<GradientReducer> reducer_;
-  std::unique_ptr<Optimizer> optimizer_ = make_optimizer("adamw");
+  std::unique_ptr<Optimizer> optimizer_ = make_optimizer(OptimizerKind::kAdamW);
   std::set<std::string> ever_active_;
   double active_bytes_ = 0, ever_active_bytes_ = 0;
 };

@@ -95,7 +95,7 @@ Outcome train(const json& expected, int ranks) {
     DataOptions data;
     data.batch = dataset.split("train").size();
     TrainOptions options;
-    options.optimizer = expected.at("optimizer").get<std::string>();
+    options.optimizer = named<OptimizerKind>(expected.at("optimizer").get<std::string>()).value();
     options.weight_decay = expected.at("weight_decay").get<double>();
     const auto coordinator =
         ranks == 1 ? make_local_coordinator() : make_unfreezing_coordinator(communicator, {});

@@ -1,0 +1,132 @@
+#pragma once
+
+#include "core/config/names.h"
+
+/// \file
+/// The options that are one of a few words, each with its words: Note [Names of enumerations].
+
+namespace thaw {
+
+// --- [model] ---
+
+/// How the tokens of a text become one vector.
+enum class Pooling {
+  kMean,  ///< the mean over all tokens, as sentence-transformers does
+  kCls,   ///< the first token through a dense layer and tanh: BertForSequenceClassification
+};
+constexpr auto names_of(Pooling) { return names("mean", "cls"); }
+
+/// Where the head's weights come from.
+enum class HeadSource {
+  kNew,     ///< random, sized by the data
+  kLoaded,  ///< the weights file
+};
+constexpr auto names_of(HeadSource) { return names("new", "loaded"); }
+
+// --- [train] ---
+
+/// Where ranks compute.
+enum class DeviceChoice {
+  kAuto,  ///< on GPUs as soon as one rank sees any
+  kCpu,
+  kCuda,
+};
+constexpr auto names_of(DeviceChoice) { return names("auto", "cpu", "cuda"); }
+
+/// Of the computation. Weights are float32 under bfloat16.
+enum class Precision { kFloat32, kBFloat16, kFloat64 };
+constexpr auto names_of(Precision) { return names("float32", "bfloat16", "float64"); }
+
+/// The update rule.
+enum class OptimizerKind { kAdamW, kSgd };
+constexpr auto names_of(OptimizerKind) { return names("adamw", "sgd"); }
+
+/// Over which samples active batch normalisation takes its statistics.
+enum class BatchNormStatistics {
+  kSynchronized,  ///< the micro-batches of all ranks
+  kLocal,         ///< its rank's own
+};
+constexpr auto names_of(BatchNormStatistics) { return names("synchronized", "local"); }
+
+/// The running statistics of frozen batch normalisation.
+enum class FrozenBatchNorm { kKeep, kUpdate };
+constexpr auto names_of(FrozenBatchNorm) { return names("keep", "update"); }
+
+/// The dropout of frozen layers.
+enum class FrozenDropout { kOff, kOn };
+constexpr auto names_of(FrozenDropout) { return names("off", "on"); }
+
+/// How gradients are summed.
+enum class Reduction {
+  kBuckets,    ///< as fast as it goes: bits depend on the number of ranks
+  kCanonical,  ///< in one order over fixed shards of the batch
+};
+constexpr auto names_of(Reduction) { return names("buckets", "canonical"); }
+
+/// What becomes of a step whose loss or gradients are not finite.
+enum class NotFinite {
+  kStop,    ///< the run ends with an error
+  kSkip,    ///< the step changes nothing, a few times in a row
+  kGoBack,  ///< likewise, and then the run goes back to its last checkpoint
+};
+constexpr auto names_of(NotFinite) { return names("stop", "skip", "go-back"); }
+
+// --- [distributed] ---
+
+/// Whether buckets travel while backward goes on.
+enum class Overlap { kAuto, kOn, kOff };
+constexpr auto names_of(Overlap) { return names("auto", "on", "off"); }
+
+/// Whether gradients of embeddings travel as the rows that were touched.
+enum class EmbeddingRows { kAuto, kOff };
+constexpr auto names_of(EmbeddingRows) { return names("auto", "off"); }
+
+/// What becomes of a step in which a rank that had samples left an active parameter without a
+/// gradient.
+enum class Unused {
+  kAllow,  ///< it counts as zero there; used on no rank, the parameter's `.grad` is undefined
+  kError,  ///< RunError on all ranks, naming the parameter
+};
+constexpr auto names_of(Unused) { return names("allow", "error"); }
+
+// --- [output] ---
+
+/// How a run is shown to whoever watches it.
+enum class ProgressStyle {
+  kAuto,  ///< a line where someone watches a terminal, else a log
+  kLine,  ///< one line that changes
+  kLog,   ///< lines now and then
+  kOff,
+};
+constexpr auto names_of(ProgressStyle) { return names("auto", "line", "log", "off"); }
+
+// --- [schedule] ---
+
+/// When a preset thaws the model's input group.
+enum class InputTurn { kAuto, kFirst, kLast, kNever };
+constexpr auto names_of(InputTurn) { return names("auto", "first", "last", "never"); }
+
+/// When bottom-up thaws the head.
+enum class HeadTurn { kFirst, kLast };
+constexpr auto names_of(HeadTurn) { return names("first", "last"); }
+
+/// Whether each stage of a preset has a curve of its own, or all share one.
+enum class CurveAtTransition { kRestart, kContinue };
+constexpr auto names_of(CurveAtTransition) { return names("restart", "continue"); }
+
+/// What becomes of the optimizer's state when a stage begins.
+enum class OptimizerCarry {
+  kKeep,        ///< every parameter goes on with the state it last had
+  kReset,       ///< all begin anew
+  kKeepStaying  ///< those that were active just before go on, all others begin anew
+};
+constexpr auto names_of(OptimizerCarry) { return names("keep", "reset", "keep-staying"); }
+
+/// How freeze-out spreads the ends of groups over the run.
+enum class FreezePlan {
+  kLinear,
+  kCubic,  ///< earlier groups freeze sooner
+};
+constexpr auto names_of(FreezePlan) { return names("linear", "cubic"); }
+
+}  // namespace thaw
