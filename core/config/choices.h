@@ -37,10 +37,6 @@ constexpr auto names_of(DeviceChoice) { return names("auto", "cpu", "cuda"); }
 enum class Precision { kFloat32, kBFloat16, kFloat64 };
 constexpr auto names_of(Precision) { return names("float32", "bfloat16", "float64"); }
 
-/// The update rule.
-enum class OptimizerKind { kAdamW, kSgd };
-constexpr auto names_of(OptimizerKind) { return names("adamw", "sgd"); }
-
 /// Over which samples active batch normalisation takes its statistics.
 enum class BatchNormStatistics {
   kSynchronized,  ///< the micro-batches of all ranks

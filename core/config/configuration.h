@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/config/choices.h"
+#include "core/config/optimizers.h"
 
 namespace thaw {
 
@@ -58,9 +59,9 @@ struct TrainOptions {
   OptimizerKind optimizer = OptimizerKind::kAdamW;
   double weight_decay = 0.01;
   bool decay_norms_and_biases = false;
-  double beta1 = 0.9;
-  double beta2 = 0.999;
-  double epsilon = 1e-8;
+  double beta1 = -1;      ///< of the optimizer's means; -1: its own, see with_own_defaults
+  double beta2 = -1;      ///< likewise
+  double epsilon = 1e-8;  ///< adamw
   double momentum = 0.9;  ///< sgd
   bool nesterov = false;  ///< sgd
   double clip_norm = 0;   ///< global norm of active gradients; 0: no clipping

@@ -110,6 +110,8 @@ class DocumentReader {
       }
     }
     problems_.throw_if_any();
+    TrainOptions& train = document_.configuration.train;
+    train = with_own_defaults(train);
     return std::move(document_);
   }
 

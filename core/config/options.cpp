@@ -134,12 +134,18 @@ void add_train(TableBuilder& table) {
             "of one forward on one rank; 0: the rank's whole share", kNotNegative);
   table.add(&T::seed, "seed", "", "of the new head and of dropout");
   table.add(&T::optimizer, "optimizer", "", "");
-  table.add(&T::weight_decay, "weight-decay", "", "decoupled in adamw, added to gradients in sgd",
+  table.add(&T::weight_decay, "weight-decay", "", "decoupled; added to gradients in sgd",
             kNotNegative);
   table.add(&T::decay_norms_and_biases, "decay-norms-and-biases", "",
             "weight decay of normalization layers and biases too");
-  table.add(&T::beta1, "beta1", "", "of adamw's mean of gradients", kFraction);
-  table.add(&T::beta2, "beta2", "", "of adamw's mean of squares", kFraction);
+  table.add(
+      &T::beta1, "beta1", "",
+      "first decay rate of means of gradients; -1: " + own_defaults(&OptimizerDefaults::beta1),
+      kFraction);
+  table.add(
+      &T::beta2, "beta2", "",
+      "second decay rate, in adamw of squares; -1: " + own_defaults(&OptimizerDefaults::beta2),
+      kFraction);
   table.add(&T::epsilon, "epsilon", "", "of adamw's denominator", Range{.above = 0});
   table.add(&T::momentum, "momentum", "", "of sgd", kFraction);
   table.add(&T::nesterov, "nesterov", "", "Nesterov's momentum, of sgd");

@@ -106,8 +106,9 @@ std::vector<Audit::Item> Audit::list_items(const std::set<std::string>& active) 
   for (const auto& [name, state] : optimizer_.states()) {
     const bool constant = !active.contains(name);
     add("step count of " + name, state.step, constant);
-    add("first moment of " + name, state.first, constant);
-    add("second moment of " + name, state.second, constant);
+    for (std::size_t i = 0; i < state.slots.size(); ++i) {
+      add(optimizer_.slots()[i] + " moment of " + name, state.slots[i], constant);
+    }
   }
   return items;
 }

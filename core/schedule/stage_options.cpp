@@ -42,7 +42,7 @@ const std::vector<const Option*>& stage_options() {
 
 TrainOptions resolve(const TrainOptions& train, const Stage& stage) {
   ConfigurationDocument document;
-  document.configuration.train = train;
+  document.configuration.train = with_own_defaults(train);
   for (const auto& [key, value] : stage.overrides) {
     const Option& option = option_of(stage, key);
     const std::string wrong = objection_to(option, value);

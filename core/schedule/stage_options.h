@@ -17,7 +17,8 @@ namespace thaw {
 /// The options of `[train]` that a stage may override, in the order in which stages are written.
 const std::vector<const Option*>& stage_options();
 
-/// What holds in `stage`: `train` with the stage's own options in place. Pure.
+/// What holds in `stage`: `train` with the stage's own options in place, and the optimizer's own
+/// defaults. Pure.
 /// Throws InputError where the stage overrides what it may not, or by a value that is not allowed.
 TrainOptions resolve(const TrainOptions& train, const Stage& stage);
 

@@ -2,7 +2,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
 #include <functional>
 #include <future>
 #include <map>
@@ -11,18 +10,17 @@
 #include <string>
 #include <vector>
 
-#include "core/config/choices.h"
-
 namespace thaw {
+
+struct TrainOptions;
 
 /// What an optimizer keeps for one parameter, from the first stage that it is active in on.
 struct ParameterState {
-  at::Tensor step;    ///< the parameter's own step count, float32 scalar on its device
-  at::Tensor first;   ///< AdamW: mean of gradients; SGD: momentum
-  at::Tensor second;  ///< AdamW: mean of squared gradients; SGD: undefined
+  at::Tensor step;                ///< the parameter's own step count, float32 scalar on its device
+  std::vector<at::Tensor> slots;  ///< shaped like the parameter, in the order of Optimizer::slots
 };
 
-/// Parameters that share a learning rate and a decay: one fused kernel call.
+/// Parameters that share a learning rate and a decay: one call of the update rule.
 struct OptimizerClass {
   double learning_rate = 0;
   double weight_decay = 0;
@@ -30,24 +28,38 @@ struct OptimizerClass {
   std::vector<at::Tensor> parameters;  ///< in the order of `names`
 };
 
-/// The numbers of the update rule, which a stage may change.
-struct OptimizerSettings {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< AdamW
-  double momentum = 0.9;                              ///< SGD
-  bool nesterov = false;                              ///< SGD
-};
+// Note [Own optimizers]
+// An optimizer is an update rule over lists of tensors; everything else is the base's: who is
+// active, state that stays over stages and travels in checkpoints by names, clipping, parameters
+// without a gradient. A rule names the tensors that it keeps for each parameter (slots), reads its
+// numbers from the options in force, and updates. Thaw's own are in core/step/optimizers; a
+// program gives one of its own as TrainerParts::optimizer:
+//   class SignSgd final : public thaw::Optimizer {
+//    public:
+//     SignSgd() : Optimizer({}) {}  // keeps nothing
+//    private:
+//     void update(Update& now) override {
+//       for (std::size_t i = 0; i < now.parameters.size(); ++i) {
+//         now.parameters[i].mul_(1 - now.learning_rate * now.weight_decay);
+//         now.parameters[i].sub_(now.gradients[i].sign(), now.learning_rate);
+//       }
+//     }
+//   };
 
-/// Updates the active parameters through fused kernels over lists of tensors.
+/// Updates the active parameters.
 ///
 /// State is held by parameter name and stays when a parameter freezes, so that it goes on where it
 /// was when thawed again; a frozen parameter is in no class and so is not touched at all. A
 /// parameter whose `.grad` is undefined in a step is skipped, its step count too, as in PyTorch.
-/// Not thread-safe.
+/// One instance a rank, used by the training thread alone; all ranks' are equal.
 class Optimizer {
  public:
   using States = std::map<std::string, ParameterState>;
 
   virtual ~Optimizer() = default;
+
+  /// Names of the tensors that are kept for each parameter. They stand in checkpoints.
+  const std::vector<std::string>& slots() const { return slots_; }
 
   /// Says that these will be active next: allocates their state, and touches its memory, on a
   /// thread beside training. Returns at once; the next `enter_stage` takes what it needs of it.
@@ -58,8 +70,9 @@ class Optimizer {
   void make_states(const std::vector<std::string>& names,
                    const std::vector<at::Tensor>& parameters);
 
-  /// Sets what is updated from now on, and allocates state for what is active for the first time.
-  void enter_stage(std::vector<OptimizerClass> classes, OptimizerSettings settings);
+  /// Sets what is updated from now on, by which options (those in force in the stage), and
+  /// allocates state for what is active for the first time.
+  void enter_stage(std::vector<OptimizerClass> classes, const TrainOptions& options);
 
   /// Drops the state of parameters, by name, that `stays` is false for: it begins anew in the next
   /// stage in which they are active.
@@ -74,30 +87,36 @@ class Optimizer {
   const States& states() const { return states_; }
 
  protected:
-  /// The lists of one kernel call: parameters that have a gradient in this step.
-  struct Lists {
-    std::vector<at::Tensor> parameters, gradients, first, second, steps;
+  /// One call of the rule: what of one class has a gradient in this step, in lists of one order.
+  struct Update {
+    double learning_rate = 0;
+    double weight_decay = 0;
+    std::vector<at::Tensor> parameters, gradients;
+    std::vector<at::Tensor> steps;               ///< counts, with this step counted
+    std::vector<std::vector<at::Tensor>> slots;  ///< of each slot, the tensors of all parameters
+    /// By which a fused kernel divides gradients; unset: they are as they are to be used.
+    std::optional<at::Tensor> gradient_scale;
   };
 
-  /// What a parameter starts with: a plain function, since it runs on another thread too.
-  using NewState = ParameterState (*)(const at::Tensor& parameter);
-  explicit Optimizer(NewState new_state) : new_state_(new_state) {}
+  /// `slots` start at zero. `kernel_scales`: the rule heeds `Update::gradient_scale`; for others
+  /// the gradients are scaled before.
+  explicit Optimizer(std::vector<std::string> slots, bool kernel_scales = false)
+      : slots_(std::move(slots)), kernel_scales_(kernel_scales) {}
 
-  virtual void update(const OptimizerClass& group, Lists& lists, double learning_rate,
-                      const std::optional<at::Tensor>& gradient_scale) = 0;
-
-  OptimizerSettings settings_;
+  /// A stage begins with these options in force.
+  virtual void read(const TrainOptions& options) { static_cast<void>(options); }
+  /// Called without gradients being recorded.
+  virtual void update(Update& now) = 0;
 
  private:
-  Lists lists_with_gradients(const OptimizerClass& group) const;
+  Update with_gradients(const OptimizerClass& group) const;
+  std::optional<at::Tensor> scale(const std::vector<at::Tensor>& gradients, double factor) const;
 
-  NewState new_state_;
+  const std::vector<std::string> slots_;
+  const bool kernel_scales_;
   std::vector<OptimizerClass> classes_;
   States states_;
   std::future<States> prepared_;  ///< invalid where nothing was prepared
 };
-
-/// AdamW (Loshchilov and Hutter 2019: decoupled decay) or SGD (momentum without dampening).
-std::unique_ptr<Optimizer> make_optimizer(OptimizerKind kind);
 
 }  // namespace thaw

@@ -105,11 +105,7 @@ void StageRun::enter_optimizer(const Context& context) {
     }
     classes.push_back(std::move(members));
   }
-  context.optimizer.enter_stage(std::move(classes), {.beta1 = train_.beta1,
-                                                     .beta2 = train_.beta2,
-                                                     .epsilon = train_.epsilon,
-                                                     .momentum = train_.momentum,
-                                                     .nesterov = train_.nesterov});
+  context.optimizer.enter_stage(std::move(classes), train_);
 }
 
 at::Tensor StageRun::compute(const Batch& batch, SampleShare share) {

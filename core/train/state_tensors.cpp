@@ -68,8 +68,10 @@ std::vector<NamedParameter> replicated_state(const torch::nn::Module& model,
   }
   for (const auto& [name, state] : optimizer.states()) {
     tensors.push_back({std::string(kStep) + name, state.step});
-    tensors.push_back({"optimizer/first/" + name, state.first});
-    if (state.second.defined()) tensors.push_back({"optimizer/second/" + name, state.second});
+    for (std::size_t i = 0; i < state.slots.size(); ++i) {
+      tensors.push_back(
+          {fmt::format("optimizer/{}/{}", optimizer.slots()[i], name), state.slots[i]});
+    }
   }
   return tensors;
 }

@@ -17,7 +17,7 @@ class Optimizer;
 
 // Note [Names in a checkpoint]
 // weights/NAME, buffers/NAME         of the model, under its own names
-// optimizer/step|first|second/NAME   the state of the parameter NAME
+// optimizer/step|SLOT/NAME           the state of the parameter NAME, see Optimizer::slots
 // stage-best/NAME                    weights and buffers at the stage's best evaluation
 // rank-R/random/cpu|cuda             R's generator of random numbers, for modules that use it
 // rank-R/buffers/NAME                R's own, where BatchNorm is local and ranks differ

@@ -16,6 +16,7 @@
 #include "core/models/module_model.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/stage_options.h"
+#include "core/step/optimizers/registry.h"
 #include "core/step/step_meter.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
@@ -72,6 +73,10 @@ std::unique_ptr<Communicator> connect_batch_norms(BatchNorms& batch_norms,
   return own;
 }
 
+std::unique_ptr<Optimizer> make_own_optimizer(const TrainerParts& parts) {
+  return parts.optimizer ? parts.optimizer(parts.train) : make_optimizer(parts.train);
+}
+
 /// Of the samples after `cursor` consumed ones.
 TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
   return TrainingLoader(parts.dataset,
@@ -95,7 +100,7 @@ Trainer::Trainer(TrainerParts parts)
       freezer_(parts_.model, parameters_, frozen_layers_of(parts_.train)),
       batch_norms_(parts_.model),
       batch_norm_communicator_(connect_batch_norms(batch_norms_, parts_)),
-      optimizer_(make_optimizer(parts_.train.optimizer)),
+      optimizer_(make_own_optimizer(parts_)),
       measurements_({.parts = parts_,
                      .parameters = parameters_,
                      .optimizer = *optimizer_,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "core/config/configuration.h"
@@ -14,6 +15,7 @@ namespace thaw {
 class Communicator;
 class Dataset;
 class Model;
+class Optimizer;
 class Retention;
 class StageCoordinator;
 class StepMonitor;
@@ -30,6 +32,8 @@ struct TrainerParts {
   StageCoordinator& coordinator;
   std::vector<TrainingObserver*> observers = {};  ///< called on rank 0 alone
   LossFunction loss = {};                         ///< empty: cross entropy
+  /// Makes an optimizer of one's own: Note [Own optimizers]. Empty: the one that `train` names.
+  std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> optimizer = {};
   /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
   std::function<void()> save_best = {};
   /// Called on rank 0 when all stages are done, and checkpoints complete. May be empty. What it

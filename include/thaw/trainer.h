@@ -2,12 +2,13 @@
 
 /// \file
 /// The whole job for a module of your own: `thaw::ModuleModel` and `thaw::Trainer`; gradient
-/// checkpointing for its layers: `thaw::recomputed`.
+/// checkpointing for its layers: `thaw::recomputed`; an optimizer of your own: `thaw::Optimizer`.
 
 #include "core/data/batch.h"
 #include "core/models/layers/recomputation.h"
 #include "core/models/module_model.h"
 #include "core/parallel/replicas.h"
+#include "core/step/optimizer.h"
 #include "core/train/trainer.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "thaw/communicator.h"

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/config/choices.h"
 #include "core/models/bert/bert_config.h"
 #include "core/models/layers/dropout.h"
 #include "core/models/model.h"
@@ -22,7 +23,6 @@ class BertLayer;
 class Dense;
 }  // namespace nn
 
-/// What of the last layer the classification head reads.
 /// A BERT encoder (Devlin et al. 2019) with a classification head, under Hugging Face's names.
 /// Groups: embeddings, encoder.0 ... encoder.N-1, head.
 ///

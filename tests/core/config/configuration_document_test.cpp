@@ -104,6 +104,7 @@ run-dir = "runs/x"
   expected.train.optimizer = OptimizerKind::kSgd;
   expected.train.weight_decay = 1;
   expected.train.epsilon = 1e-5;
+  expected.train = with_own_defaults(expected.train);
   expected.checkpoint.every_steps = 0;
   expected.distributed.overlap = Overlap::kOff;
   expected.output.run_dir = "runs/x";

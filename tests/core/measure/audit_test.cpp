@@ -7,9 +7,10 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/config/configuration.h"
 #include "core/measure/audit_verdict.h"
 #include "core/models/layers/batch_norm.h"
-#include "core/step/optimizer.h"
+#include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/core/train/tiny_model.h"
@@ -83,7 +84,7 @@ struct Rank {
         counter(model.layer(2).register_buffer("counter", at::zeros({4}))),
         norms(model),
         parameters(model, false),
-        optimizer(make_optimizer(OptimizerKind::kAdamW)),
+        optimizer(make_optimizer({.optimizer = OptimizerKind::kAdamW})),
         audit(model, parameters, *optimizer, communicator,
               {.batch_norms = synchronized ? &norms : nullptr}) {
     enter({"stem"});  // so that frozen parameters have state too
@@ -173,10 +174,11 @@ TEST(Audit, FindsABitInAFrozenWeightAndItsRankAlsoOfTwo) {
 }
 
 TEST(Audit, FindsABitInOptimizerState) {
-  EXPECT_THAT(verdict(3, [](Rank& rank) { flip(rank.optimizer->states().at("head.bias").first); }),
-              HasSubstr("first moment of head.bias: rank 1 differs"));
   EXPECT_THAT(
-      verdict(2, [](Rank& rank) { flip(rank.optimizer->states().at("stem.weight").second); }),
+      verdict(3, [](Rank& rank) { flip(rank.optimizer->states().at("head.bias").slots[0]); }),
+      HasSubstr("first moment of head.bias: rank 1 differs"));
+  EXPECT_THAT(
+      verdict(2, [](Rank& rank) { flip(rank.optimizer->states().at("stem.weight").slots[1]); }),
       HasSubstr("second moment of stem.weight: changed on rank 1"));
   EXPECT_THAT(verdict(3, [](Rank& rank) { flip(rank.optimizer->states().at("head.bias").step); }),
               HasSubstr("step count of head.bias: rank 1 differs"));

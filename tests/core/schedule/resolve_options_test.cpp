@@ -34,7 +34,7 @@ TEST(ResolveOptions, PutsTheStagesOwnInPlace) {
   TrainOptions train;
   train.clip_norm = 2;
   train.momentum = 0.5;
-  TrainOptions expected = train;
+  TrainOptions expected = with_own_defaults(train);
   expected.clip_norm = 1;
   expected.frozen_dropout = FrozenDropout::kOn;
   expected.frozen_batch_norm = FrozenBatchNorm::kUpdate;
@@ -42,7 +42,7 @@ TEST(ResolveOptions, PutsTheStagesOwnInPlace) {
                                        {"frozen-dropout", "on"},
                                        {"frozen-batch-norm", "update"}})),
             expected);
-  EXPECT_EQ(resolve(train, stage_with({})), train);
+  EXPECT_EQ(resolve(train, stage_with({})), with_own_defaults(train));
 }
 
 TEST(ResolveOptions, RefusesWhatAProgramGotWrong) {

@@ -21,13 +21,13 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 TEST(FiniteGuardTest, JudgesByLossAndGradients) {
-  FiniteGuard stop("stop", 5);
+  FiniteGuard stop(NotFinite::kStop, 5);
   EXPECT_FALSE(stop.watches_each_step());
   EXPECT_EQ(stop.judge(1, 1), StepVerdictKind::kCommit);
   EXPECT_EQ(stop.judge(kNan, 1), StepVerdictKind::kStop);
   EXPECT_EQ(stop.judge(1, kInfinity), StepVerdictKind::kStop);
 
-  FiniteGuard skip("skip", 2);
+  FiniteGuard skip(NotFinite::kSkip, 2);
   EXPECT_TRUE(skip.watches_each_step());
   EXPECT_EQ(skip.judge(1, kNan), StepVerdictKind::kSkip);
   EXPECT_EQ(skip.judge(-kInfinity, 1), StepVerdictKind::kSkip);
@@ -37,7 +37,7 @@ TEST(FiniteGuardTest, JudgesByLossAndGradients) {
   EXPECT_EQ(skip.judge(kNan, 1), StepVerdictKind::kSkip);
   EXPECT_EQ(skip.judge(kNan, 1), StepVerdictKind::kStop);
 
-  FiniteGuard back("go-back", 1);
+  FiniteGuard back(NotFinite::kGoBack, 1);
   EXPECT_EQ(back.judge(kNan, 1), StepVerdictKind::kSkip);
   EXPECT_EQ(back.judge(kNan, 1), StepVerdictKind::kGoBack);
 }

@@ -1,12 +1,11 @@
-#include "core/step/optimizer.h"
-
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "core/base/error.h"
+#include "core/config/configuration.h"
+#include "core/step/optimizers/registry.h"
 
 namespace thaw {
 namespace {
@@ -40,7 +39,7 @@ struct ReferenceAdamW {
 TEST(AdamW, FollowsThePaper) {
   at::Tensor weight = parameter(1.5);
   ReferenceAdamW reference{1.5, 0.01, 0.1};
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kAdamW);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kAdamW});
   optimizer->enter_stage({{0.01, 0.1, {"w"}, {weight}}}, {});
   for (const double gradient : {0.3, -0.7, 0.2, 1.1}) {
     set_gradient(weight, gradient);
@@ -53,7 +52,7 @@ TEST(AdamW, FollowsThePaper) {
 TEST(AdamW, RateFactorAndClipFactorScaleRateAndGradient) {
   at::Tensor weight = parameter(1.5);
   ReferenceAdamW reference{1.5, 0.005, 0.1};
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kAdamW);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kAdamW});
   optimizer->enter_stage({{0.01, 0.1, {"w"}, {weight}}}, {});
   for (const double gradient : {0.3, -0.7}) {
     set_gradient(weight, gradient);
@@ -66,7 +65,7 @@ TEST(AdamW, RateFactorAndClipFactorScaleRateAndGradient) {
 TEST(AdamW, ClipFactorReachesTheKernelInFloat32Too) {
   at::Tensor scaled = parameter(1.5).detach().to(at::kFloat).requires_grad_(true);
   at::Tensor plain = scaled.detach().clone().requires_grad_(true);
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kSgd);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kSgd});
   optimizer->enter_stage({{0.1, 0.0, {"scaled"}, {scaled}}}, {.momentum = 0});
   scaled.mutable_grad() = at::full({2, 3}, 4.0);
   optimizer->step(1.0, 0.25);
@@ -80,7 +79,7 @@ TEST(AdamW, ClipFactorReachesTheKernelInFloat32Too) {
 TEST(AdamW, StatePreparedBesideTrainingChangesNothing) {
   at::Tensor first = parameter(1.5), second = parameter(-0.5);
   ReferenceAdamW first_reference{1.5, 0.01, 0.1}, second_reference{-0.5, 0.01, 0.1};
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kAdamW);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kAdamW});
   optimizer->enter_stage({{0.01, 0.1, {"first"}, {first}}}, {});
   optimizer->prepare({"first", "second", "never"}, {first, second, parameter(0)});
   set_gradient(first, 0.3);
@@ -98,7 +97,7 @@ TEST(AdamW, StatePreparedBesideTrainingChangesNothing) {
 }
 
 TEST(Optimizer, MayBeDestroyedWhileItPrepares) {
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kSgd);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kSgd});
   optimizer->prepare({"w"}, {parameter(1)});
 }
 
@@ -106,7 +105,7 @@ TEST(AdamW, StateAndStepCountSurviveAStageOfBeingFrozen) {
   at::Tensor weight = parameter(1.5);
   at::Tensor other = parameter(2.0);
   ReferenceAdamW reference{1.5, 0.01, 0.0};
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kAdamW);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kAdamW});
   optimizer->enter_stage({{0.01, 0.0, {"w"}, {weight}}}, {});
   set_gradient(weight, 0.3);
   optimizer->step(1.0, 1.0);
@@ -130,7 +129,7 @@ TEST(AdamW, StateAndStepCountSurviveAStageOfBeingFrozen) {
 TEST(AdamW, SkipsAParameterWithoutGradient) {
   at::Tensor used = parameter(1.0);
   at::Tensor unused = parameter(1.0);
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kAdamW);
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kAdamW});
   optimizer->enter_stage({{0.01, 0.5, {"used", "unused"}, {used, unused}}}, {});
   set_gradient(used, 1.0);
   optimizer->step(1.0, 1.0);
@@ -142,8 +141,8 @@ TEST(AdamW, SkipsAParameterWithoutGradient) {
 TEST(Sgd, MomentumStartsWithTheGradientWhenAParameterThaws) {
   at::Tensor early = parameter(1.0);
   at::Tensor late = parameter(1.0);
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(OptimizerKind::kSgd);
-  const OptimizerSettings settings{.momentum = 0.5};
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kSgd});
+  const TrainOptions settings{.momentum = 0.5};
   optimizer->enter_stage({{0.1, 0.0, {"early"}, {early}}}, settings);
   set_gradient(early, 1.0);
   optimizer->step(1.0, 1.0);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 
+#include "core/base/error.h"
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
@@ -103,6 +104,7 @@ class ResumeTest : public testing::Test {
                      .communicator = *alone,
                      .coordinator = *coordinator,
                      .observers = {&recorder},
+                     .optimizer = own_optimizer_,
                      .checkpoints = {.saver = &saver,
                                      .every_steps = every_steps,
                                      .facts = {.version = "test"},
@@ -126,6 +128,7 @@ class ResumeTest : public testing::Test {
   TemporaryFolder folder_;
   Dataset dataset_;
   DataOptions data_;
+  std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> own_optimizer_;
   TrainOptions train_;
   Schedule schedule_;
 };
@@ -204,6 +207,56 @@ TEST_F(ResumeTest, StoppedAgainAndAgain) {
   for (int i = 0; i < 5; ++i) live("parts", 2, parts);
   expect_equal(live("parts", 0, parts), weights, "");
   EXPECT_EQ(parts.lines, whole.lines);
+}
+
+TEST_F(ResumeTest, WithEachOptimizer) {
+  for (std::size_t kind = 0; kind < kOptimizerNames.size(); ++kind) {
+    const std::string name(kOptimizerNames[kind]);
+    train_.optimizer = static_cast<OptimizerKind>(kind);
+    Recorder whole, parts;
+    const Weights weights = live(name, 0, whole);
+    for (int i = 0; i < 3; ++i) live(name + "-parts", 3, parts);
+    expect_equal(live(name + "-parts", 0, parts), weights, name);
+    EXPECT_EQ(parts.lines, whole.lines) << name;
+  }
+}
+
+/// One of a program's own, which keeps a tensor and a number of its own naming.
+class SlowSigns final : public Optimizer {
+ public:
+  explicit SlowSigns(const TrainOptions& options)
+      : Optimizer({"seen"}), momentum_(options.momentum) {}
+
+ private:
+  void update(Update& now) override {
+    for (std::size_t i = 0; i < now.parameters.size(); ++i) {
+      at::Tensor& seen = now.slots[0][i];
+      seen.mul_(momentum_).add_(now.gradients[i]);
+      now.parameters[i].mul_(1 - now.learning_rate * now.weight_decay);
+      now.parameters[i].sub_(seen.sign().div_(now.steps[i]), now.learning_rate);
+    }
+  }
+
+  double momentum_;
+};
+
+TEST_F(ResumeTest, WithAnOptimizerOfOnesOwn) {
+  Recorder ours;
+  const Weights by_adamw = live("ours", 0, ours);
+  own_optimizer_ = [](const TrainOptions& options) { return std::make_unique<SlowSigns>(options); };
+  Recorder whole, parts;
+  const Weights weights = live("own", 0, whole);
+  EXPECT_FALSE(at::equal(weights.at("head.weight"), by_adamw.at("head.weight")));
+  for (int i = 0; i < 3; ++i) live("own-parts", 3, parts);
+  expect_equal(live("own-parts", 0, parts), weights, "");
+  EXPECT_EQ(parts.lines, whole.lines);
+  const auto alone = make_self_communicator();
+  std::vector<RejectedCheckpoint> rejected;
+  const auto newest = open_newest(CheckpointStore(folder_ / "own"), *alone, rejected);
+  EXPECT_TRUE(newest->entries().contains("optimizer/seen/head.weight"));
+  // Its state is not what the named optimizer needs.
+  own_optimizer_ = {};
+  EXPECT_THROW(live("own", 0, parts), InputError);
 }
 
 TEST_F(ResumeTest, FromEachCheckpointThatNobodyAskedFor) {

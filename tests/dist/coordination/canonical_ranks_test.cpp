@@ -148,6 +148,15 @@ TEST_P(CanonicalRanks, EndWithTheSameBits) {
 INSTANTIATE_TEST_SUITE_P(Networks, CanonicalRanks, testing::Bool(),
                          [](const auto& each) { return each.param ? "Bert" : "ResNet"; });
 
+TEST(CanonicalOptimizers, EndWithTheSameBits) {
+  for (std::size_t kind = 0; kind < kOptimizerNames.size(); ++kind) {
+    SCOPED_TRACE(kOptimizerNames[kind]);
+    TrainOptions options = canonical();
+    options.optimizer = static_cast<OptimizerKind>(kind);
+    expect_same_bits(train(true, 2, options), train(true, 1, options));
+  }
+}
+
 TEST(CanonicalCheckpointing, EndsWithTheSameBits) {
   const Outcome plain = train(true, 1, canonical());
   TrainOptions options = canonical();

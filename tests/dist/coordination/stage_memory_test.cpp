@@ -10,7 +10,7 @@
 
 #include "core/models/bert/bert.h"
 #include "core/schedule/stage_plan.h"
-#include "core/step/optimizer.h"
+#include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
 #include "core/step/trainable.h"
 #include "dist/communicator/in_process/in_process.h"
@@ -105,8 +105,7 @@ class Rank {
     Memory memory;
     for (const auto& [name, state] : optimizer_->states()) {
       memory.add(state.step);
-      memory.add(state.first);
-      memory.add(state.second);
+      for (const at::Tensor& slot : state.slots) memory.add(slot);
     }
     return memory.bytes();
   }
@@ -119,7 +118,7 @@ class Rank {
   std::vector<NamedParameter> parameters_;
   std::unique_ptr<StageCoordinator> coordinator_;
   std::unique_ptr<GradientReducer> reducer_;
-  std::unique_ptr<Optimizer> optimizer_ = make_optimizer(OptimizerKind::kAdamW);
+  std::unique_ptr<Optimizer> optimizer_ = make_optimizer({.optimizer = OptimizerKind::kAdamW});
   std::set<std::string> ever_active_;
   double active_bytes_ = 0, ever_active_bytes_ = 0;
 };

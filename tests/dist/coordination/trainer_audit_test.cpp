@@ -56,7 +56,8 @@ Stage stage(const std::string& name, std::vector<std::string> groups) {
 /// Two stages of 5 steps, an audit every 2.
 class TrainerAudit : public testing::Test {
  protected:
-  void train(Communicator& communicator, int damaged_run, Recorder& recorder) {
+  void train(Communicator& communicator, int damaged_run, Recorder& recorder,
+             const decltype(TrainerParts::optimizer)& optimizer = {}) {
     Dataset dataset({path_});
     dataset.split("train").prepare({});
     DamagedModel model;
@@ -76,6 +77,7 @@ class TrainerAudit : public testing::Test {
                      .communicator = communicator,
                      .coordinator = *coordinator,
                      .observers = {&recorder},
+                     .optimizer = optimizer,
                      .audit_every = 2});
     trainer.run();
   }
@@ -98,6 +100,39 @@ TEST_F(TrainerAudit, IsOffAtOneRank) {
     train(communicator, 3, recorder);
     EXPECT_TRUE(recorder.steps.empty());
   });
+}
+
+/// One of a program's own, whose state parts on one rank at the fourth step.
+class PartingRule final : public Optimizer {
+ public:
+  explicit PartingRule(bool parts) : Optimizer({"average"}), parts_(parts) {}
+
+ private:
+  void update(Update& now) override {
+    for (std::size_t i = 0; i < now.parameters.size(); ++i) {
+      now.slots[0][i].lerp_(now.gradients[i], 0.5);
+      if (parts_ && now.steps[i].item().toDouble() == 4) now.slots[0][i].add_(1);
+      now.parameters[i].sub_(now.gradients[i], now.learning_rate);
+    }
+  }
+
+  bool parts_;
+};
+
+TEST_F(TrainerAudit, CoversTheStateOfAnOptimizerOfOnesOwn) {
+  try {
+    run_ranks(3, [this](Communicator& communicator) {
+      Recorder recorder;
+      const auto make = [&](const TrainOptions&) {
+        return std::make_unique<PartingRule>(communicator.rank() == 1);
+      };
+      train(communicator, 0, recorder, make);
+    });
+    FAIL() << "nothing was found";
+  } catch (const DisagreementError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("average moment of head"));
+    EXPECT_THAT(error.what(), HasSubstr("rank 1 differs"));
+  }
 }
 
 TEST_F(TrainerAudit, EndsTheRunWhereABitFlips) {

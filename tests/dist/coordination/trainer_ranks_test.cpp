@@ -24,13 +24,17 @@ using Weights = std::map<std::string, at::Tensor>;
 struct Outcome {
   Weights weights;
   std::vector<double> losses;
+  std::vector<double> norms;  ///< of the gradients, before clipping
   std::vector<double> validation;
 };
 
 class Recorder : public TrainingObserver {
  public:
   explicit Recorder(Outcome& outcome) : outcome_(outcome) {}
-  void step(const StepReport& report) override { outcome_.losses.push_back(report.loss); }
+  void step(const StepReport& report) override {
+    outcome_.losses.push_back(report.loss);
+    outcome_.norms.push_back(report.gradient_norm);
+  }
   void evaluation(const EvaluationReport& report) override {
     outcome_.validation.push_back(report.loss);
     outcome_.validation.push_back(report.accuracy);
@@ -216,6 +220,41 @@ TEST_F(TrainerRanks, NoticesGradientsWeighedByRanks) {
   weighs_wrongly_ = true;
   const Outcome wrong = train(2)[0];
   EXPECT_GT(distance(wrong.weights.at("stem.weight"), one.weights.at("stem.weight")), 1e-5);
+}
+
+/// The length of what a step moved: of all parameters together.
+double length(const Weights& after, const Weights& before) {
+  double squares = 0;
+  for (const auto& [name, tensor] : after) {
+    squares += (tensor - before.at(name)).pow(2).sum().item().toDouble();
+  }
+  return std::sqrt(squares);
+}
+
+// Shares of 7 and 6, 5, 4 and 4, and 1, 0 and 0 samples: the norm is that of the mean over all of
+// them, not a rank's own, and all ranks clip by it alike.
+TEST_F(TrainerRanks, ClipByTheNormOfTheMeanOverUnequalShares) {
+  train_.optimizer = OptimizerKind::kSgd;
+  train_.momentum = 0;
+  train_.weight_decay = 0;
+  schedule_ = {{stage("all", {"stem", "middle", "head"}, 1)}};
+  schedule_.stages[0].until = {EndCondition::Kind::kSteps, 1, {}};
+  for (const std::int64_t batch : {13, 1}) {
+    data_.batch = batch;
+    train_.clip_norm = 0;
+    schedule_.stages[0].learning_rates.assign(3, 0.0);
+    const Weights before = train(1)[0].weights;
+    schedule_.stages[0].learning_rates.assign(3, 1.0);
+    const double whole = length(train(1)[0].weights, before);  // the gradient's norm, by the update
+    train_.clip_norm = whole / 3;
+    for (const int ranks : {1, 2, 3}) {
+      SCOPED_TRACE(testing::Message() << "batch " << batch << ", ranks " << ranks);
+      for (const Outcome& outcome : train(ranks)) {
+        EXPECT_NEAR(length(outcome.weights, before), whole / 3, 1e-5 * whole);
+        for (const double norm : outcome.norms) EXPECT_NEAR(norm, whole, 1e-9 * whole);
+      }
+    }
+  }
 }
 
 TEST_F(TrainerRanks, MicroBatchesOnSeveralRanksGiveTheSameTraining) {
