@@ -114,7 +114,7 @@ build() {
 if $build_only; then
   expect_steps 3
   build build
-  finish_step
+  tell_times
   printf '\n      build/thaw is there; build/thaw --help tells what it does\n'
   exit
 fi
@@ -130,3 +130,4 @@ step "Training with $ranks ranks"
 train
 step "Result"
 print_result
+tell_times

@@ -3,6 +3,7 @@
 #
 #   tests/run.sh [--offline] [--libtorch DIR] [CTEST ARGUMENTS...]
 #
+# At the end it tells which tests and which files took the longest, against the tests' budget.
 # Arguments go to ctest: `tests/run.sh -R data`, `tests/run.sh -L soak` for the slow ones.
 # THAW_TEST_DATA names the folder with the tests' larger data (default: ../shared/data); a test
 # that finds none of it is skipped.
@@ -48,4 +49,12 @@ for argument in "$@"; do
     -L | -LE | --label-regex | --label-exclude) selection=() ;;
   esac
 done
-run ctest --test-dir build --output-on-failure --parallel "$(nproc)" "${selection[@]}" "$@"
+rm -f build/tests.xml
+status=0
+run ctest --test-dir build --output-on-failure --parallel "$(nproc)" --output-junit tests.xml \
+  "${selection[@]}" "$@" || status=$?
+if [[ -f build/tests.xml ]]; then
+  python3 tests/report_times.py build/tests.xml
+fi
+tell_times
+exit "$status"

@@ -30,6 +30,8 @@ install(EXPORT ThawTargets NAMESPACE Thaw:: DESTINATION "${_package}")
 if(TARGET thaw)
   # Finds LibTorch and MPI where they were found for the build.
   set_target_properties(thaw thaw_hdf5_probe PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  # Whoever has built the command, as the quick start does, has built all that is installed.
+  add_dependencies(thaw ${_exported})
   install(TARGETS thaw thaw_hdf5_probe RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT command)
 endif()
 install(CODE "set(THAW_SOURCE [[${PROJECT_SOURCE_DIR}]])

@@ -23,53 +23,114 @@ set(_mpi_environment
 # What tests share: tests/support/.
 add_library(thaw_test_support STATIC "${PROJECT_SOURCE_DIR}/tests/support/paths.cpp")
 target_include_directories(thaw_test_support PUBLIC "${PROJECT_SOURCE_DIR}")
-# Known at compile time, since gtest_discover_tests cannot hand down an environment of several
-# variables (CMake 3.25 drops all but the first).
+# Known at compile time, so that a test program also runs by hand.
 target_compile_definitions(thaw_test_support PRIVATE
   "THAW_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\"" "THAW_TEST_DATA=\"${THAW_TEST_DATA}\""
   "THAW_TEST_PYTHON=\"${THAW_TEST_PYTHON}\"")
 target_link_libraries(thaw_test_support PRIVATE thaw_compile_options)
 
+# _thaw_uses_torch(LIBRARIES OUT): whether any of these libraries of the project links LibTorch.
+function(_thaw_uses_torch libraries out)
+  set(${out} OFF PARENT_SCOPE)
+  foreach(library IN LISTS libraries)
+    if(library STREQUAL thaw_torch)
+      set(${out} ON PARENT_SCOPE)
+    elseif(TARGET ${library} AND library MATCHES "^thaw_")
+      get_target_property(linked ${library} INTERFACE_LINK_LIBRARIES)
+      _thaw_uses_torch("${linked}" found)
+      if(found)
+        set(${out} ON PARENT_SCOPE)
+      endif()
+    endif()
+  endforeach()
+endfunction()
+
+# _thaw_discover_tests(TARGET BY TEMPLATE): lists the target's tests for ctest, as TEMPLATE says for
+# each suite or case (DiscoverTests.cmake), whenever it is built.
+function(_thaw_discover_tests target by template)
+  set(stem "${CMAKE_CURRENT_BINARY_DIR}/${target}")
+  file(GENERATE OUTPUT "${stem}_template.cmake" CONTENT "${template}")
+  add_custom_command(TARGET ${target} POST_BUILD VERBATIM
+    COMMAND "${CMAKE_COMMAND}" -E env ${_mpi_environment} "${CMAKE_COMMAND}"
+            "-DTHAW_PROGRAM=$<TARGET_FILE:${target}>" -DTHAW_BY=${by}
+            "-DTHAW_TEMPLATE=${stem}_template.cmake" "-DTHAW_OUTPUT=${stem}_tests.cmake"
+            -P "${PROJECT_SOURCE_DIR}/launch/cmake/DiscoverTests.cmake")
+  file(WRITE "${stem}_include.cmake"
+       "if(EXISTS \"${stem}_tests.cmake\")\n  include(\"${stem}_tests.cmake\")\n"
+       "else()\n  add_test(${target}_NOT_BUILT ${target}_NOT_BUILT)\nendif()\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${stem}_include.cmake")
+endfunction()
+
 # thaw_test_folder(FOLDER LIBRARIES): tests/FOLDER/*_test.cpp become one executable of GoogleTests,
-# `test_` and the folder's name with underscores. A CMakeLists.txt there may add more.
+# `test_` and the folder's name with underscores. ctest runs it as one process where it does without
+# LibTorch, else as a process a suite: a process that loads LibTorch takes a second to start. A
+# CMakeLists.txt there may add more.
 function(thaw_test_folder folder libraries)
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.cpp")
   if(NOT sources)
-    return()
+    message(FATAL_ERROR "tests/${folder} is registered and holds no *_test.cpp")
   endif()
+  set_property(GLOBAL APPEND PROPERTY THAW_TEST_SOURCES ${sources})
   string(REPLACE "/" "_" name "test_${folder}")
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${libraries} thaw_test_support GTest::gmock GTest::gtest_main
                                         thaw_compile_options)
   thaw_precompile(${name} test ${sources})
-  gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 300
-                       PROPERTIES TIMEOUT 120 LABELS unit
-                                  ENVIRONMENT OMP_NUM_THREADS=2)
+  _thaw_uses_torch("${libraries}" uses_torch)
+  if(uses_torch)
+    _thaw_discover_tests(${name} suite "\
+add_test(\"${folder}/<NAME>\" \"$<TARGET_FILE:${name}>\" \"--gtest_filter=<FILTER>\")
+set_tests_properties(\"${folder}/<NAME>\" PROPERTIES
+  TIMEOUT 600 LABELS unit ENVIRONMENT OMP_NUM_THREADS=2)
+")
+  else()
+    add_test(NAME ${folder} COMMAND ${name})
+    set_tests_properties(${folder} PROPERTIES TIMEOUT 600 LABELS unit
+                                              ENVIRONMENT OMP_NUM_THREADS=2)
+  endif()
   if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt")
     add_subdirectory("${folder}")
   endif()
 endfunction()
 
-# thaw_mpi_test(NAME TARGET RANKS n... [ARGS a...] [LABELS l...] [TIMEOUT s]): one ctest entry for
+# thaw_every_test_is_registered(): a *_test.cpp in a folder that nobody registered is an error.
+function(thaw_every_test_is_registered)
+  file(GLOB_RECURSE present CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
+  get_property(registered GLOBAL PROPERTY THAW_TEST_SOURCES)
+  list(REMOVE_ITEM present ${registered})
+  if(present)
+    list(JOIN present "\n  " lines)
+    message(FATAL_ERROR "Not in a folder that tests/CMakeLists.txt registers:\n  ${lines}")
+  endif()
+endfunction()
+
+# thaw_mpi_test(NAME TARGET RANKS n... [TIMEOUT s]): each GoogleTest of the target is a ctest entry for
 # each rank count, run by the MPI's own launcher as real processes.
 function(thaw_mpi_test name target)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "RANKS;ARGS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "RANKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
+  get_target_property(sources ${target} SOURCES)
+  set_property(GLOBAL APPEND PROPERTY THAW_TEST_SOURCES ${sources})
+  set(template "")
   foreach(ranks IN LISTS ARG_RANKS)
-    set(test "${name}/ranks=${ranks}")
+    set(test "${name}/<NAME>/ranks=${ranks}")
     set(processors "${ranks}")
     if(ranks GREATER 2)
       set(processors 2)
     endif()
-    add_test(NAME "${test}"
-      COMMAND "${MPIEXEC_EXECUTABLE}" ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${MPIEXEC_PREFLAGS}
-              $<TARGET_FILE:${target}> ${MPIEXEC_POSTFLAGS} ${ARG_ARGS})
-    set_tests_properties("${test}" PROPERTIES
-      TIMEOUT ${ARG_TIMEOUT} LABELS "mpi;${ARG_LABELS}" PROCESSORS ${processors}
-      ENVIRONMENT "OMP_NUM_THREADS=1;${_mpi_environment};${_test_environment}")
+    set(command "${MPIEXEC_EXECUTABLE}" ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${MPIEXEC_PREFLAGS}
+                "$<TARGET_FILE:${target}>" ${MPIEXEC_POSTFLAGS} "--gtest_filter=<FILTER>")
+    list(JOIN command "\" \"" command)
+    string(APPEND template "\
+add_test(\"${test}\" \"${command}\")
+set_tests_properties(\"${test}\" PROPERTIES
+  TIMEOUT ${ARG_TIMEOUT} LABELS mpi PROCESSORS ${processors}
+  ENVIRONMENT \"OMP_NUM_THREADS=1;${_mpi_environment};${_test_environment}\")
+")
   endforeach()
+  _thaw_discover_tests(${target} case "${template}")
 endfunction()
 
 # thaw_python_properties(TEST PROPERTY value...): the environment of tests that run the command.

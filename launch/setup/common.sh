@@ -7,6 +7,8 @@
 thaw_steps_total=0
 thaw_steps_done=0
 thaw_step_started=0
+thaw_step_title=
+thaw_step_times=()
 
 # expect_steps N: how many steps the script has, for the numbers.
 expect_steps() { thaw_steps_total=$1; }
@@ -16,13 +18,22 @@ step() {
   finish_step
   thaw_steps_done=$((thaw_steps_done + 1))
   thaw_step_started=$SECONDS
+  thaw_step_title=$1
   printf '\n[%d/%d] %s\n' "$thaw_steps_done" "$thaw_steps_total" "$1"
 }
 
 finish_step() {
   if ((thaw_steps_done > 0)); then
     printf '      done in %d s\n' $((SECONDS - thaw_step_started))
+    thaw_step_times+=("$((SECONDS - thaw_step_started)) s  $thaw_step_title")
   fi
+}
+
+# tell_times: ends the last step; tells the whole script's time and the three longest steps.
+tell_times() {
+  finish_step
+  printf '\n      %d s in all, the longest of them:\n' "$SECONDS"
+  printf '%s\n' "${thaw_step_times[@]}" | sort -rn | head -3 | sed 's/^/        /'
 }
 
 say() { printf '      %s\n' "$*"; }

@@ -129,6 +129,31 @@ class Scripts(unittest.TestCase):
         self.assertIn("other checksums", said)
         self.assertEqual(os.listdir(f"{self.folder}/data/minilm"), [])
 
+    def test_tells_what_took_longest(self):
+        told = self.bash(
+            "step one; SECONDS=$((SECONDS + 5)); step two; SECONDS=$((SECONDS + 70)); step three;"
+            "step four; SECONDS=$((SECONDS + 6)); tell_times"
+        )
+        last = told[told.index(" in all, ") :].splitlines()
+        self.assertEqual(len(last), 4, told)
+        self.assertRegex(last[1], r"^ +7\d s  two$")
+        self.assertRegex(last[2], r"^ +\d s  four$")
+        self.assertRegex(last[3], r"^ +\d s  one$")
+
+    def test_tells_the_files_that_took_longest(self):
+        log = "# ninja log v5\n0\t90000\t1\told.o\tf\n"
+        self.write("build/.ninja_log", log)
+        self.program(
+            "cmake",
+            "case $1 in --build) printf '0\\t1500\\t1\\tcore/CMakeFiles/t.dir/a.cpp.o\\tf\\n"
+            "5\\t20005\\t1\\tcore/CMakeFiles/t.dir/b.cpp.o\\tf\\n' >>build/.ninja_log;; esac",
+        )
+        told = self.bash("ensure_built thaw OFF")
+        self.assertRegex(told, r"took the longest:\n +20\.0 s  core/b\.cpp\n +1\.5 s  core/a\.cpp\n$")
+        self.assertNotIn("old", told)
+        self.program("cmake", "exit 0")
+        self.assertNotIn("longest", self.bash("ensure_built thaw OFF"))
+
     def test_options(self):
         for script in ("launch/quickstart.sh", "tests/run.sh"):
             result = subprocess.run([f"{ROOT}/{script}", "--help"], capture_output=True, text=True)

@@ -1,0 +1,38 @@
+# Lists a program's GoogleTests for ctest, after each build of it: writes ${THAW_OUTPUT} from the
+# file ${THAW_TEMPLATE}, once for each suite (or each case, THAW_BY=case), with its name in the place
+# of <NAME> and what --gtest_filter takes in the place of <FILTER>.
+
+cmake_policy(VERSION 3.22)
+execute_process(COMMAND "${THAW_PROGRAM}" --gtest_list_tests OUTPUT_VARIABLE listing
+                RESULT_VARIABLE status TIMEOUT 300)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${THAW_PROGRAM} --gtest_list_tests: ${status}\n${listing}")
+endif()
+file(READ "${THAW_TEMPLATE}" template)
+set(tests "")
+string(REPLACE ";" "," listing "${listing}")
+string(REPLACE "\n" ";" lines "${listing}")
+set(suite "")
+foreach(line IN LISTS lines)
+  string(REGEX REPLACE "[ \t]*#.*$" "" line "${line}")  # what a parameter is
+  set(name "")
+  if(line MATCHES "^([^ ]+)\\.$")
+    set(suite "${CMAKE_MATCH_1}")
+    if(THAW_BY STREQUAL "suite")
+      set(name "${suite}")
+      set(filter "${suite}.*")
+    endif()
+  elseif(line MATCHES "^  ([^ ]+)$" AND THAW_BY STREQUAL "case")
+    set(name "${suite}.${CMAKE_MATCH_1}")
+    set(filter "${name}")
+  endif()
+  if(name AND NOT name MATCHES "DISABLED_")
+    string(REPLACE "<NAME>" "${name}" text "${template}")
+    string(REPLACE "<FILTER>" "${filter}" text "${text}")
+    string(APPEND tests "${text}")
+  endif()
+endforeach()
+if(NOT tests)
+  message(FATAL_ERROR "${THAW_PROGRAM} has no test:\n${listing}")
+endif()
+file(WRITE "${THAW_OUTPUT}" "${tests}")
