@@ -198,7 +198,12 @@ class DatasetFile:
         except (OSError, ValueError) as error:
             raise InputError(f"{self._output}: cannot be written: {reason(error)}") from error
         if stat.S_ISLNK(mode):
-            raise InputError(f"{self._output}: is a link, which is not followed; name its target")
+            with contextlib.suppress(OSError):  # to nowhere
+                mode = os.stat(self._output).st_mode
+            if stat.S_ISLNK(mode) or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+                raise InputError(
+                    f"{self._output}: is a link, which is not followed; name its target"
+                )
         if stat.S_ISDIR(mode):
             raise InputError(f"{self._output}: is a folder; name a file")
         if not stat.S_ISREG(mode):

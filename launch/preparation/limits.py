@@ -1,7 +1,8 @@
 """What an input may ask for: the bounds within which prepare.py works whatever a file claims.
 
-With them a run stays within about 4 GiB of memory, and its time grows with the bytes on disk.
-Beyond a bound, a file is refused with its name, never cut.
+With them a run stays within about 4 GiB of memory (more than 20 million samples: some 80 bytes
+each), and its time grows with the bytes on disk. Beyond a bound, a file is refused with its name,
+never cut.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ ROW_BYTES = 8 << 20
 TEXT = 3 << 20
 
 # Samples of one split: labels and offsets are held in memory.
-SAMPLES = 1 << 27
+SAMPLES = 1 << 26
 
 # Numbers of all samples of a split: values of a regression, or classes of samples with several.
 VALUES = 1 << 28

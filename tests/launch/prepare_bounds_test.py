@@ -103,8 +103,8 @@ class BoundsTest(PrepareTest):
         for head, message in (
             (struct.pack(">4B3I", 0, 0, 8, 3, 4_000_000_000, 9, 9), "samples; prepare.py makes no"),
             (
-                struct.pack(">4B3I", 0, 0, 8, 3, 100_000_000, 100, 100),
-                "ends 1,000,000,000,000 byte",
+                struct.pack(">4B3I", 0, 0, 8, 3, 60_000_000, 100, 100),
+                "ends 600,000,000,000 byte",
             ),
             (struct.pack(">4B3I", 0, 0, 8, 3, 2, 4_000_000_000, 9), "more than an image"),
             (struct.pack(">4B3I", 0, 0, 8, 3, 2, 0, 9), "holds no pixels"),
@@ -113,7 +113,7 @@ class BoundsTest(PrepareTest):
             images = self.write("images", head)
             self.fail_with(message, "images", "--train", f"{images},{labels}")
             packed = self.write("images.gz", gzip.compress(head + bytes(1000)))
-            message = "has 100,000,000 images" if "ends" in message else message
+            message = "has 60,000,000 images" if "ends" in message else message
             self.fail_with(message, "images", "--train", f"{packed},{labels}")
 
     def test_compressed_bombs(self):

@@ -106,7 +106,10 @@ class OutputTest(PrepareTest):
         ):
             for force in ([], ["--force"]):
                 self.fail_with(message, *self.text(), *force, output=self.path(name))
-        self.fail_with("is a device or a pipe", *self.text(), "--force", output="/dev/null")
+        os.symlink("/dev/null", self.path("null"))  # as /dev/stdout is one
+        self.inputs.add("null")
+        for output in ("/dev/null", self.path("null")):
+            self.fail_with("is a device or a pipe", *self.text(), "--force", output=output)
         self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
         self.assertTrue(stat.S_ISFIFO(os.lstat(self.path("pipe")).st_mode))
         with open(self.small) as stream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import tempfile
 from array import array
@@ -92,8 +91,8 @@ class Tokenizer:
         token = max(vocabulary, key=vocabulary.get, default=None)
         if token is not None and vocabulary[token] > _LARGEST_ID:
             raise InputError(
-                f'{self._path}: gives "{token}" the id {vocabulary[token]:,}; {_LARGEST_ID:,} is the '
-                "largest that can be kept"
+                f'{self._path}: gives "{token}" the id {vocabulary[token]:,}; {_LARGEST_ID:,} is '
+                "the largest that can be kept"
             )
 
     def encode(self, samples: list[Sample]) -> Iterator[tuple[Sample, Tokens]]:
@@ -231,13 +230,15 @@ def write_text_file(
 
 
 def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
-    samples = iter(samples)
-    while first := next(samples, None):
-        batch = [first]
-        characters = sum(map(len, first.texts))
-        for sample in itertools.islice(samples, _BATCH_TEXTS - 1):
-            batch.append(sample)
-            characters += sum(map(len, sample.texts))
-            if characters > _BATCH_CHARACTERS:
-                break
+    """A long text goes alone: what the tokenizer keeps of a batch is many times its size."""
+    batch: list[Sample] = []
+    characters = 0
+    for sample in samples:
+        length = sum(map(len, sample.texts))
+        if batch and (len(batch) == _BATCH_TEXTS or characters + length > _BATCH_CHARACTERS):
+            yield batch
+            batch, characters = [], 0
+        batch.append(sample)
+        characters += length
+    if batch:
         yield batch
