@@ -187,7 +187,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.toml:3: model.dropout: -0.5 is out of range: at least 0 and below 1"},
         BadFile{"train.epsilon = 0", "a.toml:3: train.epsilon: 0.0 is out of range: above 0"},
         BadFile{"train.optimizer = \"adam\"",
-                "a.toml:3: train.optimizer: \"adam\" is not one of adamw, sgd; did you mean "
+                "a.toml:3: train.optimizer: \"adam\" is not one of adamw, sgd, lion; did you mean "
                 "\"adamw\"?"},
         BadFile{"schedule.stages = 1",
                 "a.toml:3: schedule.stages: unknown key; did you mean \"stage\"?"},
