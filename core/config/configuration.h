@@ -142,9 +142,9 @@ struct Configuration {
 };
 
 /// `[schedule]` but for its stages: a preset and its options. What a preset makes of them is
-/// described in core/schedule/presets.h.
+/// described in core/schedule/presets/preset.h.
 struct ScheduleOptions {
-  std::string preset;                       ///< see core/schedule/presets.h; "": own stages
+  std::string preset;                       ///< see core/schedule/presets/preset.h; "": own stages
   std::int64_t groups_per_stage = 1;        ///< that each stage thaws
   double stage_epochs = 0;                  ///< length of a stage; 0: follows the total, else 1
   std::int64_t stage_steps = 0;             ///< likewise, in steps

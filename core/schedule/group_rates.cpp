@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/schedule/curve.h"
+#include "core/schedule/curves/curve.h"
 
 namespace thaw {
 namespace {

@@ -1,6 +1,7 @@
 #include "core/schedule/metrics.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace thaw {
 namespace {
@@ -25,6 +26,13 @@ std::vector<std::string> MetricNames::of_validation() const {
   std::vector<std::string> names = all();
   std::erase_if(names, [](const std::string& name) { return !needs_validation(name); });
   return names;
+}
+
+bool is_better(const MetricRule& rule, double value, const std::optional<double>& best) {
+  if (std::isnan(value)) return false;
+  if (!best) return true;
+  return rule.mode == MetricRule::Mode::kMin ? value < *best - rule.least_change
+                                             : value > *best + rule.least_change;
 }
 
 MetricNames metric_names(const std::vector<Metric>& others) {

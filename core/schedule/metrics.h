@@ -1,13 +1,25 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/schedule/schedule.h"
-
 namespace thaw {
+
+/// A metric that is watched for a best value.
+struct MetricRule {
+  enum class Mode { kMin, kMax };
+  std::string metric;       ///< "validation/loss"
+  Mode mode = Mode::kMin;   ///< whether less is better, or more
+  double least_change = 0;  ///< a new best is better than the old one by more than this
+
+  friend bool operator==(const MetricRule&, const MetricRule&) = default;
+};
+
+/// Whether `value` is a new best by the rule; the first one is, a NaN never.
+bool is_better(const MetricRule& rule, double value, const std::optional<double>& best);
 
 /// A figure of training or of an evaluation that a schedule can watch.
 struct Metric {

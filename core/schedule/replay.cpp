@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "core/schedule/curve.h"
+#include "core/schedule/curves/curve.h"
 #include "core/schedule/schedule_run.h"
 
 namespace thaw {
@@ -17,7 +17,7 @@ Stage explicit_stage(const Stage& planned, const HappenedStage& happened, std::i
   }
   stage.name = happened.name;
   stage.policy = {};
-  stage.until = {.kind = EndCondition::Kind::kSteps, .amount = static_cast<double>(steps)};
+  stage.until = after_steps(steps);
   return stage;
 }
 

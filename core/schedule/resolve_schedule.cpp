@@ -9,18 +9,15 @@
 #include "core/config/option_table.h"
 #include "core/config/problems.h"
 #include "core/config/toml_text.h"
-#include "core/schedule/curve.h"
-#include "core/schedule/presets.h"
+#include "core/schedule/curves/curve.h"
+#include "core/schedule/end_condition.h"
+#include "core/schedule/presets/preset.h"
 #include "core/schedule/schedule_run.h"
-#include "core/schedule/stage_length.h"
 #include "core/schedule/toml/stage_override.h"
 #include "core/schedule/toml/stage_reader.h"
 
 namespace thaw {
 namespace {
-
-/// No run is so long; up to here the arithmetic of cursors is exact.
-constexpr double kMostSamples = 1e15;
 
 /// The stages as settings, from the preset or from the file.
 std::vector<Setting> written_stages(const ConfigurationDocument& document,
@@ -97,28 +94,6 @@ void refuse_equal_names(const std::vector<Setting>& stages, Problems& problems) 
   }
 }
 
-/// What is wrong with a length, "" where nothing is: it comes to less than a sample, or to more
-/// than can be counted.
-std::string wrong_length(const EndCondition& until, std::int64_t train_samples,
-                         std::int64_t batch) {
-  for (const EndCondition& each : until.conditions) {
-    std::string wrong = wrong_length(each, train_samples, batch);
-    if (!wrong.empty()) return wrong;
-  }
-  const bool epochs = until.kind == EndCondition::Kind::kEpochs;
-  if (!epochs && until.kind != EndCondition::Kind::kSteps) return "";
-  const double samples = until.amount * static_cast<double>(epochs ? train_samples : batch);
-  if (samples > kMostSamples) {
-    return fmt::format("{} {} are more than 1e15 samples", until.amount,
-                       epochs ? "epochs" : "steps");
-  }
-  if (epochs && samples_of_epochs(until.amount, train_samples) < 1) {
-    return fmt::format("{} epochs of {} training samples are less than one sample", until.amount,
-                       train_samples);
-  }
-  return "";
-}
-
 std::string wrong_warmup(const Curve& curve, std::int64_t length) {
   const std::int64_t warmup = warmup_steps(curve, length);
   if (length == 0 || warmup == 0 || warmup < length) return "";
@@ -132,7 +107,7 @@ std::string wrong_curve(const Curve& curve, std::int64_t steps, bool runs_on) {
     return fmt::format(
         "{} needs a length, and no number of epochs or steps bounds {}: give curve.steps, or "
         "until.at-most",
-        curve.shape == Curve::Shape::kConstant ? "warmup-fraction" : name_of(curve.shape),
+        find_curve_shape(curve.shape)->has_end ? curve.shape : "warmup-fraction",
         runs_on ? "all the stages that it runs over" : "this stage");
   }
   std::string wrong = wrong_warmup(curve, steps);
@@ -181,10 +156,8 @@ const Stage* before(const Schedule& schedule) {
 }  // namespace
 
 std::map<std::string, std::vector<std::string>> schedule_choices(const MetricNames& metrics) {
-  std::vector<std::string> curves;
-  for (const Curve::Shape shape : curve_shapes()) curves.emplace_back(name_of(shape));
   return {{"schedule.preset", preset_names()},
-          {"schedule.curve", curves},
+          {"schedule.curve", curve_names()},
           {"schedule.plateau", metrics.all()},
           {"schedule.restore-best", metrics.of_validation()}};
 }

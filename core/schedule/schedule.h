@@ -2,70 +2,68 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/config/choices.h"
 #include "core/config/option_value.h"
+#include "core/schedule/metrics.h"
 
 namespace thaw {
 
-/// What a plateau or a threshold looks at.
-struct MetricRule {
-  enum class Mode { kMin, kMax };
-  std::string metric;         ///< "validation/loss": see core/schedule/metrics.h
-  Mode mode = Mode::kMin;     ///< whether less is better, or more
-  std::int64_t patience = 0;  ///< plateau: evaluations without a new best until it is one
-  double least_change = 0;    ///< plateau: a new best is better than the old one by more than this
-  double value = 0;           ///< threshold: what must be reached
+class Trigger;
+class Policy;
+/// Whether they say the same.
+bool equal(const Trigger& a, const Trigger& b);
+bool equal(const Policy& a, const Policy& b);
 
-  friend bool operator==(const MetricRule&, const MetricRule&) = default;
+/// A value behind an interface: copies share one immutable object, and are equal where the objects
+/// say the same. May be empty.
+template <class Interface>
+class Shared {
+ public:
+  Shared() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor): a trigger just made is one
+  Shared(std::shared_ptr<const Interface> object) : object_(std::move(object)) {}
+
+  explicit operator bool() const { return object_ != nullptr; }
+  const Interface& operator*() const { return *object_; }
+  const Interface* operator->() const { return object_.get(); }
+
+  friend bool operator==(const Shared& a, const Shared& b) {
+    return a.object_ == b.object_ || (a.object_ && b.object_ && equal(*a.object_, *b.object_));
+  }
+
+ private:
+  std::shared_ptr<const Interface> object_;
 };
 
-/// What a gradient signal looks at: how much the norm of one group's gradient changes.
-struct SignalRule {
-  std::string group;             ///< an active group of the stage
-  std::int64_t every_steps = 0;  ///< steps between two checks, over which the norm is averaged
-  std::int64_t patience = 0;     ///< checks in a row that must find a small change
-  double least_change = 0;       ///< relative; what lies below is small
-
-  friend bool operator==(const SignalRule&, const SignalRule&) = default;
-};
-
-/// When a stage ends: a tree whose leaves are triggers (core/schedule/triggers.h).
+/// When a stage ends: a tree whose leaves are triggers (core/schedule/triggers/trigger.h). What can
+/// be asked of it stands in core/schedule/end_condition.h.
 struct EndCondition {
-  enum class Kind {
-    kEpochs,
-    kSteps,
-    kAny,
-    kAll,
-    kSeconds,
-    kPlateau,
-    kThreshold,
-    kGradientSignal,
-    kCurveFinished
-  };
-  Kind kind = Kind::kEpochs;
-  double amount = 1;  ///< epochs (may be a fraction), steps, seconds, or steps of the curve
+  enum class Kind { kTrigger, kAny, kAll };
+  Kind kind = Kind::kTrigger;
+  Shared<Trigger> trigger = {};               ///< of kTrigger; empty: one epoch
   std::vector<EndCondition> conditions = {};  ///< of kAny and kAll
-  MetricRule metric = {};                     ///< of kPlateau and kThreshold
-  SignalRule signal = {};                     ///< of kGradientSignal
 
   friend bool operator==(const EndCondition&, const EndCondition&) = default;
 };
 
-/// How a learning rate moves over a stage, as a factor on each group's own rate.
+/// The conditions of a length, for programs that write their stages themselves.
+EndCondition after_epochs(double epochs);
+EndCondition after_steps(std::int64_t steps);
+
+/// How a learning rate moves over a stage, as a factor on each group's own rate
+/// (core/schedule/curves/curve.h).
 struct Curve {
-  enum class Shape { kConstant, kLinear, kCosine, kSlantedTriangular, kPolynomial };
-  Shape shape = Shape::kConstant;
+  std::string shape = "constant";                 ///< names a file's in core/schedule/curves/
+  std::map<std::string, double> parameters = {};  ///< of the shape, by their keys; or standards
   std::int64_t warmup_steps = 0;
   double warmup_fraction = 0;  ///< of the length; used where warmup_steps is 0
-  double final_factor = 0;     ///< where linear, cosine and polynomial end
-  double cut_fraction = 0.1;   ///< slanted triangular: share of steps that rise (ULMFiT)
-  double ratio = 32;           ///< slanted triangular: peak over lowest rate (ULMFiT)
   std::int64_t steps = 0;      ///< length; 0: from the stage's end condition
-  double power = 1;            ///< polynomial
   std::map<std::string, std::int64_t> group_steps = {};  ///< lengths of groups of their own
   bool continued = false;  ///< goes on where it was in the stage before, of which it is a copy
 
@@ -75,19 +73,6 @@ struct Curve {
 /// Options of `[train]` that a stage overrides, by their keys: {{"clip-norm", 1.0}}. Which ones may
 /// be, and what holds in the stage: core/schedule/stage_options.h.
 using StageOverrides = std::map<std::string, OptionValue>;
-
-/// How the active set of a stage is found as it runs: see core/schedule/policy.h.
-struct Policy {
-  enum class Kind { kNone, kRandom, kAutoFreeze };
-  Kind kind = Kind::kNone;
-  std::int64_t every_steps = 0;          ///< between two choices
-  std::vector<std::string> always = {};  ///< groups that are active throughout
-  std::int64_t groups = 0;               ///< random: how many of the others are drawn
-  std::int64_t seed = 0;                 ///< random
-  double percentile = 0;                 ///< auto-freeze: of the changes; what lies below freezes
-
-  friend bool operator==(const Policy&, const Policy&) = default;
-};
 
 /// A set of active groups, their learning rates, and the condition that ends it.
 struct Stage {
@@ -101,7 +86,7 @@ struct Stage {
   double thawed_rate_cap = 0;  ///< most that rates of groups thawed in the run become; 0: no cap
   OptimizerCarry optimizer_state = OptimizerCarry::kKeep;
   std::optional<MetricRule> restore_best = {};  ///< by whose best the weights are put back, if any
-  Policy policy = {};                           ///< chooses among `groups`
+  Shared<Policy> policy = {};  ///< chooses among `groups` (core/schedule/policies/policy.h)
 
   friend bool operator==(const Stage&, const Stage&) = default;
 };

@@ -5,8 +5,9 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/schedule/end_condition.h"
 #include "core/schedule/group_rates.h"
-#include "core/schedule/policy.h"
+#include "core/schedule/policies/policy.h"
 
 namespace thaw {
 namespace {
@@ -17,6 +18,15 @@ constexpr std::int64_t kStepsAhead = 2;
 
 bool contains(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Segment `segment` of a stage with a policy, with the groups that are foreseen for it.
+std::optional<Stage> foreseen_segment(const Stage& whole, std::int64_t segment) {
+  const auto groups = whole.policy->foreseen(whole.groups, segment);
+  if (!groups) return std::nullopt;
+  Stage stage = with_groups(whole, *groups);
+  stage.name = fmt::format("{}/{}", whole.name, segment);
+  return stage;
 }
 
 }  // namespace
@@ -48,18 +58,16 @@ bool ScheduleRun::begin_stage(std::int64_t cursor) {
   if (state_.segment_progress.steps == 0) choose_groups(whole);
   stage_ = with_groups(whole, state_.active);
   needs_ = needs_of(stage_.until);
-  for (const std::string& group : watched_groups(stage_.policy, state_.active)) {
-    needs_.gradients.insert(group);
-  }
   const std::int64_t start = cursor - state_.progress.samples;
   stage_steps_ = steps_of_stage(stage_.until, start, train_samples_, batch_).value_or(0);
-  if (stage_.policy.kind == Policy::Kind::kNone) return true;
+  if (!stage_.policy) return true;
   stage_.name = fmt::format("{}/{}", whole.name, state_.segment);
-  if (stage_steps_ > 0) stage_steps_ -= state_.progress.steps - state_.segment_progress.steps;
-  if (stage_.policy.kind == Policy::Kind::kRandom) {
-    const std::int64_t every = stage_.policy.every_steps;
-    stage_steps_ = stage_steps_ > 0 ? std::min(stage_steps_, every) : every;
+  for (const std::string& group : stage_.policy->watched(state_.active)) {
+    needs_.gradients.insert(group);
   }
+  if (stage_steps_ > 0) stage_steps_ -= state_.progress.steps - state_.segment_progress.steps;
+  const std::int64_t most = stage_.policy->segment_steps();
+  if (most > 0) stage_steps_ = stage_steps_ > 0 ? std::min(stage_steps_, most) : most;
   return true;
 }
 
@@ -77,10 +85,10 @@ void ScheduleRun::enter(std::int64_t cursor) {
 /// Sets what is active from now on, and notes what that thaws.
 void ScheduleRun::choose_groups(const Stage& whole) {
   const std::vector<std::string> before = state_.active;
-  if (whole.policy.kind == Policy::Kind::kRandom) {
-    state_.active = random_groups(whole.policy, whole.groups, state_.segment);
-  } else if (state_.segment == 0) {
-    state_.active = whole.groups;
+  const auto foreseen =
+      whole.policy ? whole.policy->foreseen(whole.groups, state_.segment) : whole.groups;
+  if (foreseen) {
+    state_.active = *foreseen;
   } else if (!state_.next_active.empty()) {
     state_.active = state_.next_active;
   }
@@ -104,11 +112,7 @@ void ScheduleRun::choose_groups(const Stage& whole) {
 
 void ScheduleRun::commit_step(const StepValues& values) {
   observe_step(stage_.until, values, state_);
-  if (stage_.policy.kind == Policy::Kind::kAutoFreeze) {
-    const std::vector<std::string> stay =
-        still_active(stage_.policy, state_.active, values.gradient_norms, state_.signals);
-    if (stay != state_.active) state_.next_active = stay;
-  }
+  if (stage_.policy) stage_.policy->observe_step(values, state_);
   state_.ended = state_.ended || stage_ended(stage_.until, state_, train_samples_);
 }
 
@@ -124,19 +128,11 @@ bool ScheduleRun::commit_evaluation(const MetricValues& metrics) {
 }
 
 bool ScheduleRun::segment_ended() const {
-  switch (stage_.policy.kind) {
-    case Policy::Kind::kRandom:
-      return state_.segment_progress.steps >= stage_.policy.every_steps;
-    case Policy::Kind::kAutoFreeze:
-      return !state_.next_active.empty();
-    case Policy::Kind::kNone:
-      break;
-  }
-  return false;
+  return stage_.policy && stage_.policy->segment_ended(state_);
 }
 
 void ScheduleRun::end_stage() {
-  if (!state_.ended && stage_.policy.kind != Policy::Kind::kNone) {
+  if (!state_.ended && stage_.policy) {
     ++state_.segment;
     state_.segment_progress = {};
     return;
@@ -159,20 +155,14 @@ bool ScheduleRun::ends_soon() const {
 
 std::optional<Stage> ScheduleRun::next_stage() const {
   const Stage& whole = schedule_.stages[state_.stage];
-  if (whole.policy.kind == Policy::Kind::kRandom) {
-    Stage next = with_groups(whole, random_groups(whole.policy, whole.groups, state_.segment + 1));
-    next.name = fmt::format("{}/{}", whole.name, state_.segment + 1);
-    return next;
+  if (whole.policy) {
+    auto segment = foreseen_segment(whole, state_.segment + 1);
+    if (segment) return segment;
   }
   const std::size_t index = state_.stage + 1;
   if (index >= schedule_.stages.size()) return std::nullopt;
   const Stage& next = schedule_.stages[index];
-  if (next.policy.kind == Policy::Kind::kNone) return next;
-  Stage segment = next.policy.kind == Policy::Kind::kRandom
-                      ? with_groups(next, random_groups(next.policy, next.groups, 0))
-                      : next;
-  segment.name = fmt::format("{}/0", next.name);
-  return segment;
+  return next.policy ? foreseen_segment(next, 0) : next;
 }
 
 Stage with_groups(const Stage& stage, const std::vector<std::string>& groups) {

@@ -7,7 +7,7 @@
 
 #include "core/schedule/schedule.h"
 #include "core/schedule/schedule_state.h"
-#include "core/schedule/triggers.h"
+#include "core/schedule/step_values.h"
 
 namespace thaw {
 

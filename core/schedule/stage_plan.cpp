@@ -13,10 +13,10 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
-#include "core/schedule/curve.h"
+#include "core/schedule/curves/curve.h"
+#include "core/schedule/end_condition.h"
 #include "core/schedule/group_rates.h"
 #include "core/schedule/stage_options.h"
-#include "core/schedule/toml/end_condition_text.h"
 
 namespace thaw {
 
@@ -63,17 +63,6 @@ std::int64_t StagePlan::elements() const {
 }
 
 namespace {
-
-std::string text_of(const Curve& curve) {
-  std::string text =
-      fmt::format("{}, warm-up {} steps or {}, final {}, cut {}, ratio {}, power {}, {} steps",
-                  name_of(curve.shape), curve.warmup_steps, curve.warmup_fraction,
-                  curve.final_factor, curve.cut_fraction, curve.ratio, curve.power, curve.steps);
-  for (const auto& [group, steps] : curve.group_steps) {
-    text += fmt::format(", {} for {}", steps, group);
-  }
-  return curve.continued ? text + ", continued" : text;
-}
 
 /// What a stage says of transitions and thawed groups.
 std::string text_of_thawing(const Stage& stage) {
@@ -162,7 +151,8 @@ StagePlan make_stage_plan(std::span<const std::string> groups,
   facts.push_back({"", "stage", stage.name});
   facts.push_back({"", "groups of the model", fmt::format("{}", fmt::join(groups, ", "))});
   facts.push_back({"", "active groups", fmt::format("{}", fmt::join(stage.groups, ", "))});
-  facts.push_back({"", "curve", text_of(stage.curve)});
+  facts.push_back(
+      {"", "curve", toml_text(stage.curve) + (stage.curve.continued ? ", continued" : "")});
   facts.push_back({"", "end of the stage", toml_text(stage.until)});
   add_options(resolve(train, stage), facts);
   facts.push_back({"", "thawing", text_of_thawing(stage)});

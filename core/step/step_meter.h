@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/base/stopwatch.h"
-#include "core/schedule/triggers.h"
+#include "core/schedule/step_values.h"
 
 namespace at {
 class Tensor;

@@ -10,7 +10,7 @@
 
 #include "core/measure/audit.h"
 #include "core/record/observer.h"
-#include "core/schedule/triggers.h"
+#include "core/schedule/step_values.h"
 
 namespace thaw {
 

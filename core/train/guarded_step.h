@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "core/schedule/triggers.h"
+#include "core/schedule/step_values.h"
 #include "core/step/finite_guard.h"
 #include "core/step/step_agreement.h"
 

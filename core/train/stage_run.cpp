@@ -157,7 +157,7 @@ std::vector<double> StageRun::rates_by_group() const {
 TransitionReport StageRun::transition_report() const {
   TransitionReport report;
   report.stage = stage_.name;
-  if (stage_.policy.kind != Policy::Kind::kNone) {
+  if (stage_.policy) {
     report.segment = schedule_.state().segment;
   }
   report.active_parameters = plan_.elements();

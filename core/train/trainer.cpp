@@ -15,6 +15,7 @@
 #include "core/models/model.h"
 #include "core/models/module_model.h"
 #include "core/parallel/communicator.h"
+#include "core/schedule/end_condition.h"
 #include "core/schedule/stage_options.h"
 #include "core/step/optimizers/registry.h"
 #include "core/step/step_meter.h"

@@ -14,10 +14,10 @@
 #include "core/measure/operations.h"
 #include "core/models/layers/batch_norm.h"
 #include "core/models/model.h"
-#include "core/schedule/curve.h"
+#include "core/schedule/end_condition.h"
 #include "core/schedule/group_patterns.h"
+#include "core/schedule/policies/policy.h"
 #include "core/schedule/stage_length.h"
-#include "core/schedule/toml/end_condition_text.h"
 #include "core/step/freezer.h"
 #include "core/step/parameter_table.h"
 #include "dist/reduction/row_reduction.h"
@@ -37,20 +37,12 @@ std::string steps_text(const EndCondition& until, std::optional<std::int64_t> mo
 
 /// "encoder.4, encoder.5, head", or how a policy chooses.
 std::string groups_text(const Stage& stage) {
-  const Policy& policy = stage.policy;
   const std::string groups = list_groups(stage.groups);
-  const std::string always = policy.always.empty() ? "" : "; always " + list_groups(policy.always);
-  switch (policy.kind) {
-    case Policy::Kind::kRandom:
-      return fmt::format("{} drawn every {} steps of {}{}", policy.groups, policy.every_steps,
-                         groups, always);
-    case Policy::Kind::kAutoFreeze:
-      return fmt::format("{}, freezing by gradients every {} steps{}", groups, policy.every_steps,
-                         always);
-    case Policy::Kind::kNone:
-      break;
+  if (!stage.policy) {
+    return groups;
   }
-  return groups;
+  const std::vector<std::string>& always = stage.policy->always();
+  return stage.policy->plain(groups) + (always.empty() ? "" : "; always " + list_groups(always));
 }
 
 /// "head 1e-3, encoder.5 1e-4; cosine": neighbours with the same rate share it.
@@ -70,9 +62,8 @@ std::string rates_text(const Stage& stage) {
     i = last + 1;
   }
   std::string text = fmt::format("{}", fmt::join(parts, ", "));
-  if (stage.curve.shape != Curve::Shape::kConstant) {
-    text += fmt::format("; {}{}", name_of(stage.curve.shape),
-                        stage.curve.continued ? ", continued" : "");
+  if (stage.curve.shape != Curve().shape) {
+    text += fmt::format("; {}{}", stage.curve.shape, stage.curve.continued ? ", continued" : "");
   }
   return text;
 }
@@ -161,7 +152,7 @@ std::string costs_table(const RunSetup& setup, const Schedule& schedule) {
         make_stage_plan(parameters.groups(), parameters.facts(), stage, configuration.train);
     const Flops flops = operations.of(stage);
     const double share = 100.0 * static_cast<double>(plan.elements()) / static_cast<double>(all);
-    chosen = chosen || stage.policy.kind != Policy::Kind::kNone;
+    chosen = chosen || stage.policy;
     less = less || may_take_less(plan, parameters);
     table.row({stage.name, with_commas(plan.elements()), fmt::format("{:.2f} %", share),
                parameters.places()[plan.cut()], flops_text(flops.forward),

@@ -6,27 +6,21 @@
 
 #include "core/config/option_table.h"
 #include "core/config/toml_text.h"
-#include "core/schedule/curve.h"
+#include "core/schedule/curves/curve.h"
 #include "core/schedule/group_patterns.h"
 #include "core/schedule/toml/inner_table.h"
-#include "core/schedule/toml/stage_keys.h"
 
 namespace thaw {
 namespace {
 
 const Option& option_of(std::string_view key) { return *find_option("schedule", key); }
 
-std::optional<Curve::Shape> read_shape(const Setting& setting, const std::string& subject,
-                                       Problems& problems) {
+const CurveShape* read_shape(const Setting& setting, const std::string& subject,
+                             Problems& problems) {
   Option option = option_of("curve");
-  for (const Curve::Shape shape : curve_shapes()) option.choices.emplace_back(name_of(shape));
+  option.choices = curve_names();
   const auto value = read_value(option, setting, subject, problems);
-  if (!value) return std::nullopt;
-  const std::string& name = std::get<std::string>(*value);
-  for (const Curve::Shape shape : curve_shapes()) {
-    if (name_of(shape) == name) return shape;
-  }
-  return std::nullopt;
+  return value ? find_curve_shape(std::get<std::string>(*value)) : nullptr;
 }
 
 /// Reads `steps = { embeddings = 100, "encoder.*" = 200 }`.
@@ -49,6 +43,46 @@ bool read_group_steps(const Setting& table, const std::string& subject,
   return good;
 }
 
+/// Reads the value of a shape's parameter. False where it is wrong.
+bool read_parameter(const CurveParameter& parameter, const Setting& setting,
+                    const std::string& subject, Curve& curve, Problems& problems) {
+  Option option;
+  option.range = parameter.range;
+  option.get = [&](const ConfigurationDocument&) {
+    return parameter.whole ? OptionValue(static_cast<std::int64_t>(parameter.standard))
+                           : OptionValue(parameter.standard);
+  };
+  const auto value = read_value(option, setting, subject, problems);
+  if (!value) return false;
+  const auto* whole = std::get_if<std::int64_t>(&*value);
+  curve.parameters[parameter.key] = whole ? static_cast<double>(*whole) : std::get<double>(*value);
+  return true;
+}
+
+/// Reads the entry of a key that only some shapes have. False where it is wrong.
+bool read_own_entry(const Setting::Entry& entry, const std::string& subject, Curve& curve,
+                    Problems& problems) {
+  std::vector<std::string> names = {"shape", "warmup-steps", "warmup-fraction", "steps"};
+  bool of_another = false;
+  const auto& shapes = curve_shapes();
+  for (auto shape = shapes.rbegin(); shape != shapes.rend(); ++shape) {
+    for (const CurveParameter& parameter : shape->parameters) {
+      if (std::find(names.begin(), names.end(), parameter.key) == names.end()) {
+        names.push_back(parameter.key);
+      }
+      if (parameter.key != entry.key) continue;
+      of_another = true;
+      if (curve.shape == shape->name) {
+        return read_parameter(parameter, entry.setting, subject, curve, problems);
+      }
+    }
+  }
+  problems.add(entry.where, subject,
+               of_another ? fmt::format("does not belong to the shape {}", curve.shape)
+                          : unknown_key("key", "a curve has", entry.key, names));
+  return false;
+}
+
 /// Reads one entry of a curve's table whose shape is known already. False where it is wrong.
 bool read_entry(const Setting::Entry& entry, const std::string& subject,
                 const std::vector<std::string>& groups, Curve& curve, Problems& problems) {
@@ -66,17 +100,7 @@ bool read_entry(const Setting::Entry& entry, const std::string& subject,
   }
   // A length in steps, with the bounds of a stage's.
   if (entry.key == "steps") return read(option_of("stage-steps"), curve.steps);
-  std::vector<std::string> names = {"shape", "warmup-steps", "warmup-fraction", "steps"};
-  for (const CurveKey& each : curve_keys()) {
-    names.emplace_back(each.key);
-    if (entry.key != each.key) continue;
-    if (each.shapes.contains(curve.shape)) return read(option_of(each.key), curve.*each.member);
-    problems.add(entry.where, name,
-                 fmt::format("does not belong to the shape {}", name_of(curve.shape)));
-    return false;
-  }
-  problems.add(entry.where, name, unknown_key("key", "a curve has", entry.key, names));
-  return false;
+  return read_own_entry(entry, name, curve, problems);
 }
 
 }  // namespace
@@ -94,22 +118,18 @@ std::optional<Curve> read_curve(const Setting& setting, const std::string& subje
     curve.continued = true;
     return curve;
   }
-  if (!setting.table()) {
-    const auto shape = read_shape(setting, subject, problems);
-    if (!shape) return std::nullopt;
-    curve.shape = *shape;
-    return curve;
-  }
-  const Setting* named = setting.find("shape");
+  const bool is_table = setting.table() != nullptr;
+  const Setting* named = is_table ? setting.find("shape") : &setting;
   if (!named) {
     problems.add(setting.where, subject, "shape is missing");
     return std::nullopt;
   }
-  const auto shape = read_shape(*named, subject + ".shape", problems);
+  const CurveShape* shape = read_shape(*named, is_table ? subject + ".shape" : subject, problems);
   if (!shape) return std::nullopt;
-  curve.shape = *shape;
+  curve.shape = shape->name;
+  for (const CurveParameter& each : shape->parameters) curve.parameters[each.key] = each.standard;
   bool good = true;
-  for (const Setting::Entry& entry : *setting.table()) {
+  for (const Setting::Entry& entry : is_table ? *setting.table() : Setting::Table{}) {
     good = read_entry(entry, subject, model_groups, curve, problems) && good;
   }
   if (curve.warmup_steps > 0 && curve.warmup_fraction > 0) {

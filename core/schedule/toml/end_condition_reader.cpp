@@ -11,10 +11,32 @@ namespace thaw {
 namespace {
 
 using Kind = EndCondition::Kind;
-using Read = std::optional<ReadTrigger>;
 
-bool is_one_of(const std::string& key, std::initializer_list<std::string_view> keys) {
-  return std::find(keys.begin(), keys.end(), key) != keys.end();
+/// A condition that was read, and, where it can never hold, what of it says so.
+struct ReadCondition {
+  EndCondition condition;
+  std::string never;  ///< "" where it can hold
+  Location where;     ///< of what `never` speaks of
+};
+using Read = std::optional<ReadCondition>;
+
+/// Null where there is no trigger of this name.
+const TriggerKind* find_trigger(const std::string& name) {
+  for (const TriggerKind& kind : trigger_kinds()) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
+}
+
+/// "epochs, steps or seconds"
+std::string list_lengths() {
+  std::vector<std::string> names;
+  for (const TriggerKind& kind : trigger_kinds()) {
+    if (kind.is_length) names.emplace_back(kind.name);
+  }
+  const std::string last = names.back();
+  names.pop_back();
+  return fmt::format("{} or {}", fmt::join(names, ", "), last);
 }
 
 class ConditionReader {
@@ -70,7 +92,8 @@ class ConditionReader {
   }
 
   bool all_known(const Setting::Table& table, const std::string& subject) {
-    std::vector<std::string> names = trigger_names();
+    std::vector<std::string> names;
+    for (const TriggerKind& kind : trigger_kinds()) names.emplace_back(kind.name);
     for (const char* other : {"any", "all", "at-least", "at-most"}) names.emplace_back(other);
     bool known = true;
     for (const Setting::Entry& entry : table) {
@@ -84,13 +107,14 @@ class ConditionReader {
 
   Read read_main(const Setting::Entry& entry, const std::string& subject) {
     const std::string name = subject + "." + entry.key;
-    if (!is_one_of(entry.key, {"any", "all"})) return read_trigger(entry, name, stage_, problems_);
+    const TriggerKind* trigger = find_trigger(entry.key);
+    if (trigger) return read_leaf(*trigger, entry.setting, name);
     const Setting::Array* array = entry.setting.array();
     if (!array || array->empty()) {
       return fail(entry.setting.where, name,
                   "expected an array of conditions such as [{ epochs = 1 }, { steps = 100 }]");
     }
-    std::vector<ReadTrigger> parts;
+    std::vector<ReadCondition> parts;
     for (std::size_t i = 0; i < array->size(); ++i) {
       const Read part = read((*array)[i], fmt::format("{}[{}]", name, i));
       if (part) parts.push_back(*part);
@@ -99,32 +123,40 @@ class ConditionReader {
     return combined(entry.key == "any" ? Kind::kAny : Kind::kAll, parts);
   }
 
+  Read read_leaf(const TriggerKind& kind, const Setting& setting, const std::string& subject) {
+    const auto read = kind.read(setting, subject, stage_, problems_);
+    if (!read) return std::nullopt;
+    return ReadCondition{
+        {.trigger = read->trigger}, read->never, read->never.empty() ? setting.where : read->where};
+  }
+
   /// A length beside a condition.
   Read read_bound(const Setting::Entry& bound, const std::string& subject) {
     const std::string name = subject + "." + bound.key;
     const Setting::Table* table = bound.setting.table();
-    const bool one = table && table->size() == 1 &&
-                     is_one_of(table->front().key, {"epochs", "steps", "seconds"});
-    if (!one) {
-      return fail(bound.setting.where, name,
-                  "expected one length in epochs, steps or seconds, such as { steps = 100 }");
+    const TriggerKind* kind =
+        table && table->size() == 1 ? find_trigger(table->front().key) : nullptr;
+    if (!kind || !kind->is_length) {
+      return fail(
+          bound.setting.where, name,
+          fmt::format("expected one length in {}, such as {{ steps = 100 }}", list_lengths()));
     }
-    const Setting::Entry& length = table->front();
-    return read_trigger(length, name + "." + length.key, stage_, problems_);
+    return read_leaf(*kind, table->front().setting, name + "." + kind->name);
   }
 
-  bool in_order(const ReadTrigger& least, const ReadTrigger& most, const std::string& subject) {
-    const bool contrary = least.condition.kind == most.condition.kind &&
-                          least.condition.amount > most.condition.amount;
+  bool in_order(const ReadCondition& least, const ReadCondition& most, const std::string& subject) {
+    const Trigger& shortest = *least.condition.trigger;
+    const Trigger& longest = *most.condition.trigger;
+    const bool contrary = shortest.name() == longest.name() && shortest.length() > longest.length();
     if (contrary) fail(least.where, subject + ".at-least", "is longer than at-most");
     return !contrary;
   }
 
   /// `any` can never hold if none of its parts can, `all` if one of them cannot.
-  static ReadTrigger combined(Kind kind, const std::vector<ReadTrigger>& parts) {
-    ReadTrigger whole{{.kind = kind}, "", parts.front().where};
+  static ReadCondition combined(Kind kind, const std::vector<ReadCondition>& parts) {
+    ReadCondition whole{{.kind = kind}, "", parts.front().where};
     std::size_t never = 0;
-    for (const ReadTrigger& part : parts) {
+    for (const ReadCondition& part : parts) {
       whole.condition.conditions.push_back(part.condition);
       if (part.never.empty()) continue;
       ++never;

@@ -6,14 +6,14 @@
 #include "core/config/problems.h"
 #include "core/config/setting.h"
 #include "core/schedule/schedule.h"
-#include "core/schedule/toml/trigger_reader.h"
+#include "core/schedule/triggers/trigger.h"
 
 namespace thaw {
 
 /// Reads `until`: a table that names one trigger (`{ epochs = 1 }`, `{ plateau = { … } }`) or a
 /// combination of conditions, `{ any = [ … ] }` or `{ all = [ … ] }`. Beside it there may be
-/// - `at-least`, a length (`{ steps = 100 }`; epochs, steps or seconds) that must have passed too:
-///   short for `all = [ …, at-least ]`;
+/// - `at-least`, a length (`{ steps = 100 }`) that must have passed too: short for `all = [ …,
+/// at-least ]`;
 /// - `at-most`, a length that ends the stage whatever the rest says: short for
 ///   `any = [ …, at-most ]` around it.
 ///

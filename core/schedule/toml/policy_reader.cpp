@@ -2,24 +2,28 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 
 #include "core/config/configuration.h"
 #include "core/schedule/group_patterns.h"
-#include "core/schedule/policy.h"
+#include "core/schedule/policies/policy.h"
 #include "core/schedule/toml/inner_table.h"
 
 namespace thaw {
 namespace {
 
-bool is_auto_freeze(const Setting& setting) {
+/// The one that the table names, else the first.
+const PolicyKind& kind_of(const Setting& setting) {
   const Setting* kind = setting.table() ? setting.find("kind") : nullptr;
-  return kind && as_string(*kind) == "auto-freeze";
+  const std::string name = kind ? as_string(*kind).value_or("") : "";
+  for (const PolicyKind& each : policy_kinds()) {
+    if (each.name == name) return each;
+  }
+  return policy_kinds().front();
 }
 
-/// The groups that are active throughout where nothing is said: the head, and for random sets the
-/// input too, as in LISA.
+/// The groups that are active throughout where nothing is said: the head, and the input too where
+/// the policy has it so.
 std::vector<std::string> usual_groups(const std::vector<std::string>& groups,
                                       const std::string& head, bool with_input) {
   std::vector<std::string> usual;
@@ -28,38 +32,10 @@ std::vector<std::string> usual_groups(const std::vector<std::string>& groups,
   return usual;
 }
 
-}  // namespace
-
-bool is_input_group(const std::string& name) { return name == "embeddings" || name == "stem"; }
-
-std::optional<Policy> read_policy(const Setting& setting, const std::string& subject,
-                                  const std::vector<std::string>& groups, const std::string& head,
-                                  Problems& problems) {
-  const bool freezes = is_auto_freeze(setting);
-  std::vector<std::string> keys = {"kind", "every-steps", "always"};
-  if (freezes) {
-    keys.push_back("percentile");
-  } else {
-    keys.insert(keys.end(), {"groups", "seed"});
-  }
-  InnerTable table(setting, subject, keys, problems);
-  table.require("kind");
-  const ScheduleOptions presets;  // what a stage leaves out is as presets have it
-  Policy policy;
-  table.text("kind", "random", {"random", "auto-freeze"});
-  policy.kind = freezes ? Policy::Kind::kAutoFreeze : Policy::Kind::kRandom;
-  policy.every_steps =
-      table.integer("every-steps", presets.policy_every_steps, {.least = 1, .most = 1e15});
-  if (freezes) {
-    policy.percentile =
-        table.number("percentile", presets.freeze_percentile, {.least = 0, .most = 100});
-  } else {
-    policy.groups = table.integer("groups", presets.random_groups, {.least = 1, .most = 1e6});
-    policy.seed = table.integer("seed", presets.random_seed, {});
-  }
+std::vector<std::string> read_always(InnerTable& table, const std::vector<std::string>& groups,
+                                     std::vector<std::string> usual) {
   std::set<std::size_t> always;
-  for (const std::string& pattern :
-       table.texts("always", usual_groups(groups, head, /*with_input=*/!freezes))) {
+  for (const std::string& pattern : table.texts("always", std::move(usual))) {
     const auto matches = matching_groups(pattern, groups);
     if (matches.empty()) {
       table.report("always", fmt::format("\"{}\" matches no group of this stage ({})", pattern,
@@ -67,13 +43,31 @@ std::optional<Policy> read_policy(const Setting& setting, const std::string& sub
     }
     always.insert(matches.begin(), matches.end());
   }
-  for (const std::size_t group : always) policy.always.push_back(groups[group]);
-  const std::size_t free = groups.size() - always.size();
+  std::vector<std::string> names;
+  for (const std::size_t group : always) names.push_back(groups[group]);
+  return names;
+}
+
+}  // namespace
+
+Shared<Policy> read_policy(const Setting& setting, const std::string& subject,
+                           const std::vector<std::string>& groups, const std::string& head,
+                           Problems& problems) {
+  const PolicyKind& kind = kind_of(setting);
+  std::vector<std::string> names, keys = {"kind", "every-steps", "always"};
+  for (const PolicyKind& each : policy_kinds()) names.emplace_back(each.name);
+  keys.insert(keys.end(), kind.keys.begin(), kind.keys.end());
+  InnerTable table(setting, subject, keys, problems);
+  table.require("kind");
+  table.text("kind", names.front(), names);
+  PolicyRule rule;
+  rule.every_steps = table.integer("every-steps", ScheduleOptions().policy_every_steps,
+                                   {.least = 1, .most = 1e15});
+  rule.always = read_always(table, groups, usual_groups(groups, head, kind.with_input));
+  const std::size_t free = groups.size() - rule.always.size();
   if (table.good() && free == 0) table.report("always", "leaves no group to choose from");
-  if (table.good() && !freezes && policy.groups > static_cast<std::int64_t>(free)) {
-    table.report("groups", fmt::format("{} cannot be drawn of {}", policy.groups, free));
-  }
-  return table.good() ? std::optional(policy) : std::nullopt;
+  const auto policy = kind.read(table, std::move(rule), {groups, free});
+  return table.good() ? Shared<Policy>(policy) : Shared<Policy>();
 }
 
 }  // namespace thaw

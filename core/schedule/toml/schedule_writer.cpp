@@ -6,11 +6,10 @@
 
 #include "core/config/options_writer.h"
 #include "core/config/toml_text.h"
-#include "core/schedule/curve.h"
-#include "core/schedule/policy.h"
+#include "core/schedule/curves/curve.h"
+#include "core/schedule/end_condition.h"
+#include "core/schedule/policies/policy.h"
 #include "core/schedule/stage_options.h"
-#include "core/schedule/toml/end_condition_text.h"
-#include "core/schedule/toml/stage_keys.h"
 
 namespace thaw {
 namespace {
@@ -29,41 +28,6 @@ std::string rates_text(const Stage& stage) {
   return fmt::format("{{ {} }}", text);
 }
 
-std::string curve_text(const Curve& curve) {
-  if (curve.continued) return "\"continued\"";
-  std::string text = fmt::format("shape = \"{}\"", name_of(curve.shape));
-  const auto add = [&](const char* key, auto value) {
-    text += fmt::format(", {} = {}", key, toml_text(value));
-  };
-  if (curve.warmup_fraction > 0) {
-    add("warmup-fraction", curve.warmup_fraction);
-  } else {
-    add("warmup-steps", curve.warmup_steps);
-  }
-  for (const CurveKey& each : curve_keys()) {
-    if (each.shapes.contains(curve.shape)) add(each.key, curve.*each.member);
-  }
-  if (curve.steps > 0) add("steps", curve.steps);
-  if (!curve.group_steps.empty()) {
-    std::string groups;
-    for (const auto& [group, steps] : curve.group_steps) {
-      groups += fmt::format("{}{} = {}", groups.empty() ? "" : ", ", toml_key(group), steps);
-    }
-    text += fmt::format(", steps = {{ {} }}", groups);
-  }
-  return fmt::format("{{ {} }}", text);
-}
-
-std::string policy_text(const Policy& policy) {
-  std::string text =
-      fmt::format("kind = \"{}\", every-steps = {}, always = {}", name_of(policy.kind),
-                  policy.every_steps, toml_text(policy.always));
-  text += policy.kind == Policy::Kind::kRandom
-              ? fmt::format(", groups = {}, seed = {}", policy.groups, policy.seed)
-              : fmt::format(", percentile = {}", toml_text(policy.percentile));
-  return fmt::format("{{ {} }}", text);
-}
-
 std::string stage_text(const Stage& stage) {
   std::string text = "[[schedule.stage]]\n";
   const auto add = [&](const char* key, const std::string& value) {
@@ -72,8 +36,8 @@ std::string stage_text(const Stage& stage) {
   add("name", toml_text(stage.name));
   add("groups", toml_text(stage.groups));
   add("learning-rate", rates_text(stage));
-  add("curve", curve_text(stage.curve));
-  if (stage.policy.kind != Policy::Kind::kNone) add("policy", policy_text(stage.policy));
+  add("curve", stage.curve.continued ? "\"continued\"" : toml_text(stage.curve));
+  if (stage.policy) add("policy", toml_text(*stage.policy));
   add("until", toml_text(stage.until));
   if (stage.thawed_warmup_steps > 0) {
     add("thawed-warmup-steps", toml_text(stage.thawed_warmup_steps));

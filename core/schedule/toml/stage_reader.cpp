@@ -6,13 +6,14 @@
 
 #include "core/base/suggest.h"
 #include "core/config/option_table.h"
+#include "core/schedule/end_condition.h"
 #include "core/schedule/group_patterns.h"
+#include "core/schedule/policies/policy.h"
 #include "core/schedule/stage_options.h"
 #include "core/schedule/toml/curve_reader.h"
 #include "core/schedule/toml/end_condition_reader.h"
 #include "core/schedule/toml/policy_reader.h"
 #include "core/schedule/toml/rate_reader.h"
-#include "core/schedule/triggers.h"
 
 namespace thaw {
 namespace {
@@ -168,8 +169,8 @@ class StageReader {
     if (!setting || stage_.groups.empty()) return true;
     const auto policy =
         read_policy(*setting, subject_of("policy"), stage_.groups, model_groups_.back(), problems_);
-    if (policy) stage_.policy = *policy;
-    return policy.has_value();
+    stage_.policy = policy;
+    return static_cast<bool>(policy);
   }
 
   /// A key that has the type, default and bounds of the option `section.key`, or is one of `names`;
@@ -208,7 +209,7 @@ class StageReader {
 
   /// What a stage whose sets are found as it runs cannot have.
   bool check_policy() {
-    if (stage_.policy.kind == Policy::Kind::kNone) return true;
+    if (!stage_.policy) return true;
     if (stage_.restore_best) {
       return report(setting_.find("restore-best")->where, "restore-best",
                     "cannot stand beside a policy");

@@ -42,7 +42,7 @@ Stage stage(const std::string& name, std::vector<std::string> groups) {
   result.name = name;
   result.learning_rates.assign(groups.size(), 0.05);
   result.groups = std::move(groups);
-  result.until = {EndCondition::Kind::kEpochs, 1, {}};
+  result.until = after_epochs(1);
   return result;
 }
 

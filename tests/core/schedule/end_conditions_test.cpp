@@ -1,7 +1,7 @@
 // `until` as it is written: what is read, and what is refused with its line.
 #include <gtest/gtest.h>
 
-#include "core/schedule/toml/end_condition_text.h"
+#include "core/schedule/end_condition.h"
 #include "core/schedule/toml/schedule_writer.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
@@ -58,7 +58,7 @@ TEST(EndConditions, ReadBackIdentical) {
   const Schedule schedule =
       schedule_of(stage("{ curve-finished = true }", "{ shape = \"cosine\", steps = 40 }"));
   EXPECT_EQ(schedule_of(write_schedule_toml(schedule)), schedule);
-  EXPECT_EQ(schedule.stages[0].until.amount, 40);
+  EXPECT_EQ(plain_text(schedule.stages[0].until), "end of the curve (40 steps)");
 }
 
 TEST(EndConditions, InPlainWords) {
@@ -155,10 +155,12 @@ TEST(StageFlags, ReachIntoConditionsAndPolicies) {
                        {{"schedule.stage.s." + key, value}})
         .stages.at(0);
   };
-  EXPECT_EQ(with("until.plateau.patience", "7").until.conditions.at(0).metric.patience, 7);
-  EXPECT_EQ(with("until.at-most.epochs", "9").until.conditions.at(1).amount, 9);
-  EXPECT_EQ(with("until.steps", "9").until.kind, EndCondition::Kind::kSteps);
-  EXPECT_EQ(with("policy.every-steps", "9").policy.every_steps, 9);
+  EXPECT_EQ(with("until.plateau.patience", "7").until,
+            until("{ plateau = { patience = 7 }, at-most = { epochs = 3 } }"));
+  EXPECT_EQ(with("until.at-most.epochs", "9").until,
+            until("{ plateau = { patience = 2 }, at-most = { epochs = 9 } }"));
+  EXPECT_EQ(with("until.steps", "9").until, after_steps(9));
+  EXPECT_EQ(with("policy.every-steps", "9").policy->every_steps(), 9);
   EXPECT_EQ(message_of_schedule(text, {{"schedule.stage.s.until.plateau.patience", "0"}}),
             "command line: --schedule.stage.s.until.plateau.patience: 0 is out of range: at least "
             "1 and at most 1000000000");

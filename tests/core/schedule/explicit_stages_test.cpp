@@ -6,7 +6,6 @@ namespace thaw {
 namespace {
 
 using testing::ElementsAre;
-using Kind = EndCondition::Kind;
 
 /// One stage on line 3 with `lines` from line 4 on, and whatever of name, groups, learning-rate
 /// and until these do not say.
@@ -45,11 +44,10 @@ weight-decay = 0
 clip-norm = 1
 label-smoothing = 0.1
 )");
-  Stage head{"head", {"head"}, {1e-3}, {}, {Kind::kEpochs, 1, {}}, {}};
+  Stage head{"head", {"head"}, {1e-3}, {}, after_epochs(1), {}};
   Stage upper{"upper", {"encoder.4", "encoder.5", "head"}, {1e-4, 1e-4, 1e-3}, {}, {}, {}};
-  upper.curve = {.shape = Curve::Shape::kCosine, .warmup_steps = 5, .final_factor = 0.1};
-  const EndCondition both{Kind::kAll, 1, {{Kind::kSteps, 20, {}}, {Kind::kEpochs, 0.5, {}}}};
-  upper.until = {Kind::kAny, 1, {{Kind::kEpochs, 3, {}}, both}};
+  upper.curve = {.shape = "cosine", .parameters = {{"final-factor", 0.1}}, .warmup_steps = 5};
+  upper.until = any({after_epochs(3), all({after_steps(20), after_epochs(0.5)})});
   upper.overrides["weight-decay"] = 0.0;
   upper.overrides["clip-norm"] = 1.0;
   upper.overrides["label-smoothing"] = 0.1;
@@ -287,11 +285,11 @@ TEST(StageFlags, AreLaidOverTheStageOfThatName) {
   EXPECT_EQ(with("encoder.4.learning-rate", "0.25")[1].learning_rates.at(0), 0.25)
       << "the longest name that fits";
   EXPECT_EQ(with("encoder.4.learning-rate.*ead", "0.25")[1].learning_rates.at(0), 0.25);
-  EXPECT_EQ(with("encoder.curve", "cosine")[0].curve.shape, Curve::Shape::kCosine);
+  EXPECT_EQ(with("encoder.curve", "cosine")[0].curve.shape, "cosine");
   EXPECT_EQ(with("encoder.curve.warmup-steps", "3")[0].curve,
-            (Curve{.shape = Curve::Shape::kLinear, .warmup_steps = 3}));
-  EXPECT_EQ(with("encoder.4.curve.shape", "linear")[1].curve.shape, Curve::Shape::kLinear);
-  EXPECT_EQ(with("encoder.4.until.steps", "7")[1].until, (EndCondition{Kind::kSteps, 7, {}}));
+            (Curve{.shape = "linear", .parameters = {{"final-factor", 0}}, .warmup_steps = 3}));
+  EXPECT_EQ(with("encoder.4.curve.shape", "linear")[1].curve.shape, "linear");
+  EXPECT_EQ(with("encoder.4.until.steps", "7")[1].until, after_steps(7));
   EXPECT_EQ(with("encoder.weight-decay", "0.5")[0].overrides.at("weight-decay"), OptionValue(0.5));
   EXPECT_THAT(with("encoder.4.groups", "encoder.*,!encoder.[1-5]")[1].groups,
               ElementsAre("encoder.0"));

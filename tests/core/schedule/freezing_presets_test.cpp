@@ -1,16 +1,13 @@
 // The presets that freeze again, and those of a policy.
 #include <gmock/gmock.h>
 
-#include "core/schedule/preset_stages.h"
 #include "core/schedule/toml/schedule_writer.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
 namespace {
 
-using testing::DoubleNear;
 using testing::ElementsAre;
-using Kind = EndCondition::Kind;
 
 Schedule preset(const std::string& name, const std::string& options = "",
                 const std::vector<std::string>& groups = kResNet) {
@@ -45,17 +42,25 @@ TEST(FreezingPresets, HeadThenAllWithARateOfItsOwnAtTheEnd) {
   EXPECT_THAT(outline(schedule), ElementsAre("head: head", "all: stem layer head"));
   EXPECT_THAT(schedule.stages[0].learning_rates, ElementsAre(0.5));
   EXPECT_THAT(schedule.stages[1].learning_rates, ElementsAre(0.01, 0.01, 0.01));
-  EXPECT_EQ(schedule.stages[1].until.amount, 3);
+  EXPECT_EQ(length_of(schedule.stages[1]), 3);
   EXPECT_THAT(
       preset("head-then-all", "head-learning-rate = 2", {"layer", "head"}).stages[1].learning_rates,
       ElementsAre(0.5, 2));
 }
 
 TEST(FreezingPresets, TimesOfFreezeOut) {
-  EXPECT_THAT(freezing_times(3, 0.5, false), ElementsAre(0.5, 0.75, 1));
-  EXPECT_THAT(freezing_times(3, 0.125, true),
-              ElementsAre(DoubleNear(0.125, 1e-12), DoubleNear(0.421875, 1e-12), 1));
-  EXPECT_THAT(freezing_times(1, 0.5, false), ElementsAre(1));
+  const auto ends = [](const std::string& options, const std::vector<std::string>& groups) {
+    std::vector<double> ends;
+    const Schedule schedule = preset("freeze-out", "total-steps = 1000\n" + options, groups);
+    for (const Stage& stage : schedule.stages) {
+      ends.push_back(length_of(stage) + (ends.empty() ? 0 : ends.back()));
+    }
+    return ends;
+  };
+  EXPECT_THAT(ends("freeze-from = 0.5", {"a", "b", "head"}), ElementsAre(500, 750, 1000));
+  EXPECT_THAT(ends("freeze-from = 0.125\nfreeze-plan = \"cubic\"", {"a", "b", "head"}),
+              ElementsAre(125, 422, 1000));
+  EXPECT_THAT(ends("freeze-from = 0.5", {"head"}), ElementsAre(1000));
 }
 
 TEST(FreezingPresets, FreezeOutFreezesFromTheInputOn) {
@@ -66,8 +71,8 @@ TEST(FreezingPresets, FreezeOutFreezesFromTheInputOn) {
               ElementsAre("stem: stem layer1 head", "layer1: layer1 head", "head: head"));
   std::vector<double> lengths;
   for (const Stage& stage : schedule.stages) {
-    EXPECT_EQ(stage.until.kind, Kind::kSteps);
-    lengths.push_back(stage.until.amount);
+    EXPECT_EQ(stage.until.trigger->name(), "steps");
+    lengths.push_back(length_of(stage));
   }
   EXPECT_THAT(lengths, ElementsAre(50, 25, 25));
   EXPECT_THAT(schedule.stages[0].learning_rates, ElementsAre(1, 0.5 / 0.75, 0.5));
@@ -81,8 +86,8 @@ TEST(FreezingPresets, FreezeOutFreezesFromTheInputOn) {
 TEST(FreezingPresets, FreezeOutsLengthInEpochs) {
   // 100 samples in batches of 10.
   const Schedule schedule = preset("freeze-out", "total-epochs = 4", {"layer1", "head"});
-  EXPECT_EQ(schedule.stages[0].until.amount, 20);
-  EXPECT_EQ(schedule.stages[1].until.amount, 20);
+  EXPECT_EQ(length_of(schedule.stages[0]), 20);
+  EXPECT_EQ(length_of(schedule.stages[1]), 20);
   EXPECT_EQ(message_of_schedule("[schedule]\npreset = \"freeze-out\"\nlearning-rate = 0.5\n"),
             "a.toml:4: schedule.preset: freeze-out needs total-epochs or total-steps");
 }
@@ -91,12 +96,9 @@ TEST(FreezingPresets, StagesThatEndByAPlateau) {
   const Schedule schedule = preset("top-down",
                                    "plateau = \"validation/accuracy\"\nplateau-patience = 2\n"
                                    "stage-epochs = 5\n");
-  const EndCondition& until = schedule.stages[3].until;
-  ASSERT_EQ(until.kind, Kind::kAny);
-  EXPECT_EQ(until.conditions[0].metric.metric, "validation/accuracy");
-  EXPECT_EQ(until.conditions[0].metric.mode, MetricRule::Mode::kMax);
-  EXPECT_EQ(until.conditions[0].metric.patience, 2);
-  EXPECT_EQ(until.conditions[1].amount, 5);
+  EXPECT_EQ(schedule.stages[3].until,
+            until_of("{ plateau = { metric = \"validation/accuracy\", patience = 2 }, at-most = { "
+                     "epochs = 5 } }"));
 }
 
 TEST(FreezingPresets, OneCurveOverAllStages) {
@@ -105,23 +107,21 @@ TEST(FreezingPresets, OneCurveOverAllStages) {
   EXPECT_FALSE(schedule.stages[0].curve.continued);
   for (std::size_t i = 1; i < schedule.stages.size(); ++i) {
     EXPECT_TRUE(schedule.stages[i].curve.continued);
-    EXPECT_EQ(schedule.stages[i].curve.shape, Curve::Shape::kLinear);
+    EXPECT_EQ(schedule.stages[i].curve.shape, "linear");
   }
 }
 
 TEST(FreezingPresets, Policies) {
   const Stage random = preset("random", "random-groups = 3\ntotal-epochs = 2").stages.at(0);
   EXPECT_EQ(random.groups, kResNet);
-  EXPECT_EQ(random.policy.kind, Policy::Kind::kRandom);
-  EXPECT_EQ(random.policy.groups, 3);
-  EXPECT_THAT(random.policy.always, ElementsAre("stem", "head"));
-  EXPECT_EQ(random.until.amount, 2);
-  EXPECT_THAT(preset("random", "embeddings = \"last\"").stages.at(0).policy.always,
+  EXPECT_EQ(random.policy, policy_of("{ kind = \"random\", groups = 3 }", kResNet));
+  EXPECT_THAT(random.policy->always(), ElementsAre("stem", "head"));
+  EXPECT_EQ(length_of(random), 2);
+  EXPECT_THAT(preset("random", "embeddings = \"last\"").stages.at(0).policy->always(),
               ElementsAre("head"));
   const Stage freeze = preset("auto-freeze", "freeze-percentile = 30").stages.at(0);
-  EXPECT_EQ(freeze.policy.kind, Policy::Kind::kAutoFreeze);
-  EXPECT_EQ(freeze.policy.percentile, 30);
-  EXPECT_THAT(freeze.policy.always, ElementsAre("head"));
+  EXPECT_EQ(freeze.policy, policy_of("{ kind = \"auto-freeze\", percentile = 30 }", kResNet));
+  EXPECT_THAT(freeze.policy->always(), ElementsAre("head"));
 }
 
 TEST(FreezingPresets, AndTheirExplicitFormAreTheSameSchedule) {

@@ -50,7 +50,11 @@ TEST(Metrics, OfAnotherTaskAreReadByItsNames) {
                                        "\"validation/rmse\" } }\n"
                                        "restore-best = \"validation/pearson\"")
                           .stages.front();
-  EXPECT_EQ(stage.until.metric.mode, Mode::kMin) << "less of it is better";
+  EXPECT_EQ(
+      toml_text(stage.until),
+      "{ plateau = { metric = \"validation/rmse\", mode = \"min\", patience = 3, least-change = "
+      "0.0 } }")
+      << "less of it is better";
   ASSERT_TRUE(stage.restore_best);
   EXPECT_EQ(stage.restore_best->mode, Mode::kMax);
   EXPECT_EQ(

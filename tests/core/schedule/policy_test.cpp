@@ -1,6 +1,7 @@
 // The policies on recorded sequences, and as a schedule runs them.
-#include "core/schedule/policy.h"
+#include "core/schedule/policies/policy.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <set>
@@ -16,15 +17,11 @@ using testing::ElementsAre;
 using Names = std::vector<std::string>;
 
 TEST(RandomPolicy, DrawsFromTheSeed) {
-  const Policy policy{.kind = Policy::Kind::kRandom,
-                      .every_steps = 1,
-                      .always = {"embeddings", "head"},
-                      .groups = 2,
-                      .seed = 7};
+  const auto policy = policy_of("{ kind = \"random\", groups = 2, seed = 7 }");
   std::map<std::string, int> drawn;
   std::set<Names> sets;
   for (std::int64_t segment = 0; segment < 600; ++segment) {
-    const Names groups = random_groups(policy, kBert, segment);
+    const Names groups = *policy->foreseen(kBert, segment);
     ASSERT_EQ(groups.size(), 4U);
     EXPECT_EQ(groups.front(), "embeddings");
     EXPECT_EQ(groups.back(), "head");
@@ -39,32 +36,32 @@ TEST(RandomPolicy, DrawsFromTheSeed) {
 }
 
 TEST(RandomPolicy, IsTheSameOnEveryMachine) {
-  const Policy policy{.kind = Policy::Kind::kRandom, .every_steps = 1, .groups = 1, .seed = 0};
+  const auto policy = policy_of("{ kind = \"random\", always = [], groups = 1 }");
   Names drawn;
   for (std::int64_t segment = 0; segment < 6; ++segment) {
-    drawn.push_back(random_groups(policy, kBert, segment).at(0));
+    drawn.push_back(policy->foreseen(kBert, segment)->at(0));
   }
   EXPECT_THAT(drawn, ElementsAre("encoder.0", "embeddings", "encoder.4", "embeddings", "head",
                                  "encoder.4"));
-  Policy other = policy;
-  other.seed = 1;
-  EXPECT_NE(random_groups(other, kBert, 0), random_groups(policy, kBert, 0));
+  const auto other = policy_of("{ kind = \"random\", always = [], groups = 1, seed = 1 }");
+  EXPECT_NE(other->foreseen(kBert, 0), policy->foreseen(kBert, 0));
 }
 
-/// Norms of the groups a, b, c, d after each check of one step.
+/// The active ones of the groups a, b, c, d after checks of these norms, one a step.
 Names after(const std::vector<std::vector<double>>& norms, double percentile = 50,
-            Names always = {"d"}) {
-  const Policy policy{.kind = Policy::Kind::kAutoFreeze,
-                      .every_steps = 1,
-                      .always = std::move(always),
-                      .percentile = percentile};
-  Names active = {"a", "b", "c", "d"};
-  std::map<std::string, TriggerState> signals;
+            const std::string& always = "[\"d\"]") {
+  ScheduleState state;
+  state.active = {"a", "b", "c", "d"};
+  const auto policy = policy_of(
+      fmt::format("{{ kind = \"auto-freeze\", every-steps = 1, always = {}, percentile = {} }}",
+                  always, percentile),
+      state.active);
   for (const std::vector<double>& row : norms) {
-    active = still_active(policy, active,
-                          {{"a", row[0]}, {"b", row[1]}, {"c", row[2]}, {"d", row[3]}}, signals);
+    policy->observe_step(
+        {.gradient_norms = {{"a", row[0]}, {"b", row[1]}, {"c", row[2]}, {"d", row[3]}}}, state);
+    if (policy->segment_ended(state)) state.active = state.next_active;
   }
-  return active;
+  return state.active;
 }
 
 TEST(AutoFreezePolicy, FreezesFromTheInputOnWhatChangesLeast) {
@@ -83,33 +80,29 @@ TEST(AutoFreezePolicy, GoesOnWithWhatIsLeft) {
   // One alone never freezes.
   EXPECT_THAT(after({{10, 10, 10, 10}, {11, 12, 13, 10}, {0, 12.1, 20, 10}, {0, 0, 20, 10}}),
               ElementsAre("c", "d"));
-  EXPECT_THAT(after({{10, 10, 10, 10}, {11, 12, 13, 10}}, 50, {"a", "d"}),
+  EXPECT_THAT(after({{10, 10, 10, 10}, {11, 12, 13, 10}}, 50, "[\"a\", \"d\"]"),
               ElementsAre("a", "c", "d"));
 }
 
 const char kStage[] = "[[schedule.stage]]\nname = \"p\"\ngroups = [\"*\"]\nlearning-rate = 0.5\n";
 
-Policy read(const std::string& policy) {
-  return schedule_of(kStage + std::string("until = { epochs = 3 }\npolicy = ") + policy + "\n")
-      .stages.at(0)
-      .policy;
-}
-
 TEST(Policies, DefaultsAreThoseOfPresets) {
-  const Policy random = read("{ kind = \"random\" }");
-  EXPECT_EQ(random.groups, 2);
-  EXPECT_EQ(random.every_steps, 100);
-  EXPECT_THAT(random.always, ElementsAre("embeddings", "head"));
-  const Policy freeze = read("{ kind = \"auto-freeze\" }");
-  EXPECT_EQ(freeze.percentile, 50);
-  EXPECT_EQ(freeze.every_steps, 100);
-  EXPECT_THAT(freeze.always, ElementsAre("head"));
-  EXPECT_THAT(read("{ kind = \"random\", always = [\"encoder.[01]\"] }").always,
+  const auto random = policy_of("{ kind = \"random\" }");
+  EXPECT_EQ(
+      toml_text(*random),
+      "{ kind = \"random\", every-steps = 100, always = [\"embeddings\", \"head\"], groups = 2, "
+      "seed = 0 }");
+  const auto freeze = policy_of("{ kind = \"auto-freeze\" }");
+  EXPECT_EQ(
+      toml_text(*freeze),
+      "{ kind = \"auto-freeze\", every-steps = 100, always = [\"head\"], percentile = 50.0 }");
+  EXPECT_THAT(policy_of("{ kind = \"random\", always = [\"encoder.[01]\"] }")->always(),
               ElementsAre("encoder.0", "encoder.1"));
-  EXPECT_THAT(read("{ kind = \"random\", always = [] }").always, ElementsAre());
+  EXPECT_THAT(policy_of("{ kind = \"random\", always = [] }")->always(), ElementsAre());
   for (const std::string kind : {"random", "auto-freeze"}) {
     const std::string preset = "[schedule]\npreset = \"" + kind + "\"\nlearning-rate = 0.5\n";
-    EXPECT_EQ(schedule_of(preset).stages.at(0).policy, read("{ kind = \"" + kind + "\" }")) << kind;
+    EXPECT_EQ(schedule_of(preset).stages.at(0).policy, policy_of("{ kind = \"" + kind + "\" }"))
+        << kind;
   }
 }
 

@@ -1,7 +1,6 @@
-#include "core/schedule/presets.h"
-
 #include <gmock/gmock.h>
 
+#include "core/schedule/presets/preset.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
@@ -9,7 +8,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::Pair;
-using Kind = EndCondition::Kind;
 
 std::string preset(const std::string& name, const std::string& options = "") {
   return "[schedule]\npreset = \"" + name + "\"\nlearning-rate = 0.5\n" + options;
@@ -25,11 +23,11 @@ std::vector<std::string> outline(const Schedule& schedule) {
   return lines;
 }
 
-std::vector<double> amounts(const Schedule& schedule, Kind kind) {
+std::vector<double> lengths(const Schedule& schedule, const std::string& unit) {
   std::vector<double> result;
   for (const Stage& stage : schedule.stages) {
-    EXPECT_EQ(stage.until.kind, kind);
-    result.push_back(stage.until.amount);
+    EXPECT_EQ(stage.until.trigger->name(), unit);
+    result.push_back(length_of(stage));
   }
   return result;
 }
@@ -99,12 +97,10 @@ TEST(Presets, SmallAndForeignModels) {
 
 TEST(Presets, Lengths) {
   const auto epochs = [](const std::string& options) {
-    return amounts(schedule_of(preset("top-down", "groups-per-stage = 2\n" + options)),
-                   Kind::kEpochs);
+    return lengths(schedule_of(preset("top-down", "groups-per-stage = 2\n" + options)), "epochs");
   };
   const auto steps = [](const std::string& options) {
-    return amounts(schedule_of(preset("top-down", "groups-per-stage = 2\n" + options)),
-                   Kind::kSteps);
+    return lengths(schedule_of(preset("top-down", "groups-per-stage = 2\n" + options)), "steps");
   };
   EXPECT_THAT(epochs(""), ElementsAre(1, 1, 1, 1, 1));
   EXPECT_THAT(epochs("stage-epochs = 0.5"), ElementsAre(0.5, 0.5, 0.5, 0.5, 0.5));
@@ -139,16 +135,14 @@ TEST(Presets, Curves) {
   const auto curve = [](const std::string& options) {
     return schedule_of(preset("full", options)).stages[0].curve;
   };
-  using Shape = Curve::Shape;
   EXPECT_EQ(curve(""), Curve{});
   EXPECT_EQ(curve("curve = \"cosine\"\nwarmup-steps = 3\nfinal-factor = 0.5"),
-            (Curve{.shape = Shape::kCosine, .warmup_steps = 3, .final_factor = 0.5}));
+            (Curve{.shape = "cosine", .parameters = {{"final-factor", 0.5}}, .warmup_steps = 3}));
   EXPECT_EQ(curve("curve = \"slanted-triangular\"\ncut-fraction = 0.25\nratio = 16\n"
                   "warmup-fraction = 0.5"),
-            (Curve{.shape = Shape::kSlantedTriangular,
-                   .warmup_fraction = 0.5,
-                   .cut_fraction = 0.25,
-                   .ratio = 16}));
+            (Curve{.shape = "slanted-triangular",
+                   .parameters = {{"cut-fraction", 0.25}, {"ratio", 16}},
+                   .warmup_fraction = 0.5}));
   EXPECT_EQ(curve("final-factor = 0.5"), Curve{}) << "left aside: constant has none";
 }
 
@@ -158,7 +152,7 @@ TEST(Presets, StageFlagsReachTheirStages) {
                                    {"schedule.stage.encoder.4.until.steps", "3"}})
                           .stages;
   EXPECT_THAT(stages[0].learning_rates, ElementsAre(0.125));
-  EXPECT_EQ(stages[2].until, (EndCondition{Kind::kSteps, 3, {}}));
+  EXPECT_EQ(stages[2].until, after_steps(3));
 }
 
 TEST(Presets, RefuseUnknownWords) {

@@ -6,7 +6,12 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/config/toml_reader.h"
+#include "core/schedule/end_condition.h"
+#include "core/schedule/policies/policy.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/schedule/toml/end_condition_reader.h"
+#include "core/schedule/toml/policy_reader.h"
 
 namespace thaw {
 
@@ -25,6 +30,40 @@ inline Schedule schedule_of(const std::string& text, const std::vector<std::stri
                                               "a.toml", flags),
                           groups, samples);
 }
+
+/// The condition `text`, "{ epochs = 1 }", of a stage with these groups and this curve.
+inline EndCondition until_of(const std::string& text,
+                             const std::vector<std::string>& groups = kBert,
+                             const Curve& curve = {}) {
+  Problems problems;
+  const Setting table = read_toml("until = " + text, "a.toml");
+  const auto until = read_end_condition(
+      *table.find("until"), "until",
+      {.groups = groups, .curve = curve, .metrics = classification_metrics()}, problems);
+  problems.throw_if_any();
+  return *until;
+}
+
+/// Conditions of others.
+inline EndCondition any(std::vector<EndCondition> conditions) {
+  return {.kind = EndCondition::Kind::kAny, .conditions = std::move(conditions)};
+}
+inline EndCondition all(std::vector<EndCondition> conditions) {
+  return {.kind = EndCondition::Kind::kAll, .conditions = std::move(conditions)};
+}
+
+/// The policy `text`, "{ kind = "random" }", of a stage with these groups.
+inline Shared<Policy> policy_of(const std::string& text,
+                                const std::vector<std::string>& groups = kBert) {
+  Problems problems;
+  const Setting table = read_toml("policy = " + text, "a.toml");
+  const auto policy = read_policy(*table.find("policy"), "policy", groups, groups.back(), problems);
+  problems.throw_if_any();
+  return policy;
+}
+
+/// How long a stage is that a length alone ends: epochs or steps.
+inline double length_of(const Stage& stage) { return stage.until.trigger->length().value(); }
 
 /// The message of the InputError that `schedule_of` throws.
 inline std::string message_of_schedule(const std::string& text,

@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/schedule/curve.h"
+#include "core/schedule/curves/curve.h"
+#include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
 namespace {
@@ -18,19 +19,12 @@ Stage stage(const std::string& name, EndCondition until) {
   return stage;
 }
 
-EndCondition plateau_within(double epochs) {
-  EndCondition plateau{.kind = EndCondition::Kind::kPlateau};
-  plateau.metric = {"validation/loss", MetricRule::Mode::kMin, 2, 0, 0};
-  EndCondition until{.kind = EndCondition::Kind::kAny};
-  until.conditions = {plateau, {.kind = EndCondition::Kind::kEpochs, .amount = epochs}};
-  return until;
-}
-
 Schedule schedule() {
   Schedule result;
-  result.stages = {stage("first", plateau_within(3)),
-                   stage("second", {.kind = EndCondition::Kind::kSteps, .amount = 4})};
-  result.stages[0].curve.shape = Curve::Shape::kLinear;
+  result.stages = {
+      stage("first", until_of("{ plateau = { patience = 2 }, at-most = { epochs = 3 } }")),
+      stage("second", after_steps(4))};
+  result.stages[0].curve.shape = "linear";
   return result;
 }
 

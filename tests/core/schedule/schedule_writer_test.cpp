@@ -1,11 +1,13 @@
 #include "core/schedule/toml/schedule_writer.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
 
+#include "core/config/toml_text.h"
+#include "core/schedule/curves/curve.h"
 #include "core/schedule/stage_options.h"
-#include "core/schedule/triggers.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
@@ -108,68 +110,61 @@ class Drawer {
     if (between(0, 3) == 0) {
       stage.restore_best = {.metric = "validation/macro-f1", .mode = MetricRule::Mode::kMax};
     } else if (stage.groups.size() > 3 && needs_of(stage.until).gradients.empty()) {
-      stage.policy = {.kind = static_cast<Policy::Kind>(between(1, 2)),
-                      .every_steps = between(1, 100),
-                      .always = {stage.groups.front()}};
-      if (stage.policy.kind == Policy::Kind::kRandom) {
-        stage.policy.groups = between(1, 3);
-        stage.policy.seed = between(-5, 5);
-      } else {
-        stage.policy.percentile = between(0, 100);
-      }
+      const std::string always = "always = [" + toml_text(stage.groups.front()) + "]";
+      stage.policy = policy_of(
+          between(0, 1) == 1
+              ? fmt::format("{{ kind = \"random\", every-steps = {}, groups = {}, seed = {}, {} }}",
+                            between(1, 100), between(1, 3), between(-5, 5), always)
+              : fmt::format("{{ kind = \"auto-freeze\", every-steps = {}, percentile = {}, {} }}",
+                            between(1, 100), between(0, 100), always),
+          stage.groups);
     }
   }
 
   Curve curve() {
     Curve curve;
-    curve.shape = static_cast<Curve::Shape>(between(0, 4));
+    const CurveShape& shape = curve_shapes().at(between(0, 4));
+    curve.shape = shape.name;
     curve.steps = between(1000, 2000);
     if (between(0, 1) == 1) curve.warmup_fraction = rate() * 100;
-    using Shape = Curve::Shape;
-    const bool falls = curve.shape == Shape::kLinear || curve.shape == Shape::kCosine ||
-                       curve.shape == Shape::kPolynomial;
-    if (falls) curve.final_factor = rate();
-    if (curve.shape == Shape::kPolynomial) curve.power = 0.5 + rate();
-    if (curve.shape == Shape::kSlantedTriangular) {
-      curve.cut_fraction = rate() + 1e-9;
-      curve.ratio = 1 + rate();
+    for (const CurveParameter& each : shape.parameters) {
+      curve.parameters[each.key] = each.standard + (each.standard < 1 ? rate() : -rate());
     }
     return curve;
   }
 
   EndCondition condition(int depth, const Stage& stage) {
-    EndCondition condition;
-    do {
-      condition.kind = static_cast<Kind>(between(0, 8));
-    } while (depth == 0 && (condition.kind == Kind::kAny || condition.kind == Kind::kAll));
-    switch (condition.kind) {
-      case Kind::kEpochs:
-      case Kind::kSeconds:
-        condition.amount = 1 + rate();
-        break;
-      case Kind::kSteps:
-        condition.amount = between(20, 1000);
-        break;
-      case Kind::kCurveFinished:
-        condition.amount = static_cast<double>(stage.curve.steps);
-        break;
-      case Kind::kPlateau:
-        condition.metric = {"validation/loss", static_cast<MetricRule::Mode>(between(0, 1)),
-                            between(1, 9), rate(), 0};
-        break;
-      case Kind::kThreshold:
-        condition.metric = {"validation/accuracy", MetricRule::Mode::kMax, 0, 0, rate()};
-        break;
-      case Kind::kGradientSignal:
-        condition.signal = {stage.groups.front(), between(1, 9), between(1, 9), rate() + 1e-9};
-        break;
-      case Kind::kAny:
-      case Kind::kAll:
-        for (int i = between(1, 3); i > 0; --i) {
-          condition.conditions.push_back(this->condition(depth - 1, stage));
-        }
+    const int kind = between(0, depth == 0 ? 6 : 8);
+    if (kind > 6) {
+      std::vector<EndCondition> conditions;
+      for (int i = between(1, 3); i > 0; --i) conditions.push_back(condition(depth - 1, stage));
+      return kind == 7 ? any(conditions) : all(conditions);
     }
-    return condition;
+    return until_of("{ " + trigger(kind, stage) + " }", stage.groups, stage.curve);
+  }
+
+  std::string trigger(int kind, const Stage& stage) {
+    switch (kind) {
+      case 0:
+        return fmt::format("epochs = {}", 1 + rate());
+      case 1:
+        return fmt::format("seconds = {}", 1 + rate());
+      case 2:
+        return fmt::format("steps = {}", between(20, 1000));
+      case 3:
+        return "curve-finished = true";
+      case 4:
+        return fmt::format("plateau = {{ mode = \"{}\", patience = {}, least-change = {} }}",
+                           between(0, 1) == 1 ? "min" : "max", between(1, 9), rate());
+      case 5:
+        return fmt::format("threshold = {{ metric = \"validation/accuracy\", value = {} }}",
+                           rate());
+      default:
+        return fmt::format(
+            "gradient-signal = {{ group = {}, every-steps = {}, patience = {}, least-change = {} "
+            "}}",
+            toml_text(stage.groups.front()), between(1, 9), between(1, 9), rate() + 1e-9);
+    }
   }
 
   std::mt19937 random_;

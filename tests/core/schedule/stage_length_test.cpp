@@ -2,17 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "core/schedule/triggers.h"
+#include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
 namespace {
 
-using Kind = EndCondition::Kind;
-
-EndCondition epochs(double amount) { return {Kind::kEpochs, amount, {}}; }
-EndCondition steps(double amount) { return {Kind::kSteps, amount, {}}; }
-EndCondition any(std::vector<EndCondition> all) { return {Kind::kAny, 0, std::move(all)}; }
-EndCondition all(std::vector<EndCondition> all) { return {Kind::kAll, 0, std::move(all)}; }
+EndCondition epochs(double amount) { return after_epochs(amount); }
+EndCondition steps(std::int64_t amount) { return after_steps(amount); }
 
 TEST(StageLength, HandComputed) {
   // 10 samples in batches of 4: 4, 4, 2.
@@ -33,7 +29,7 @@ TEST(StageLength, HandComputed) {
 }
 
 TEST(StageLength, OfWhatEndsByMetricsIsBoundedByTheLengthsBesideThem) {
-  const EndCondition plateau{.kind = Kind::kPlateau};
+  const EndCondition plateau = until_of("{ plateau = {} }");
   EXPECT_EQ(steps_of_stage(plateau, 0, 10, 4), std::nullopt);
   EXPECT_EQ(steps_of_stage(any({plateau, steps(5)}), 0, 10, 4), 5);
   EXPECT_EQ(steps_of_stage(all({plateau, steps(5)}), 0, 10, 4), std::nullopt);

@@ -103,10 +103,10 @@ TEST(StagePlan, FingerprintCoversEverything) {
   };
   with_stage([](Stage& s) { s.name = "other"; });
   with_stage([](Stage& s) { s.learning_rates[0] = 1.0000000000000002e-4; });
-  with_stage([](Stage& s) { s.curve.shape = Curve::Shape::kCosine; });
+  with_stage([](Stage& s) { s.curve.shape = "cosine"; });
   with_stage([](Stage& s) { s.curve.warmup_steps = 5; });
-  with_stage([](Stage& s) { s.until.amount = 2; });
-  with_stage([](Stage& s) { s.until.kind = EndCondition::Kind::kSteps; });
+  with_stage([](Stage& s) { s.until = after_epochs(2); });
+  with_stage([](Stage& s) { s.until = after_steps(1); });
   with_stage([](Stage& s) { s.overrides["clip-norm"] = 1.0; });
   with_stage([](Stage& s) { s.groups = {"embeddings", "head"}; });
   with_model([](auto& p) { p[1].shape = {4, 16}; });

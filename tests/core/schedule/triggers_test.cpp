@@ -1,39 +1,41 @@
 // Each trigger on recorded sequences.
-#include "core/schedule/triggers.h"
-
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
+#include "core/schedule/triggers/trigger.h"
+#include "tests/core/schedule/schedule_fixture.h"
+
 namespace thaw {
 namespace {
 
-using Kind = EndCondition::Kind;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 EndCondition plateau(const std::string& metric, std::int64_t patience, double least_change = 0,
-                     MetricRule::Mode mode = MetricRule::Mode::kMin) {
-  EndCondition condition{.kind = Kind::kPlateau};
-  condition.metric = {metric, mode, patience, least_change, 0};
-  return condition;
+                     const std::string& mode = "min") {
+  return until_of(fmt::format(
+      "{{ plateau = {{ metric = \"{}\", patience = {}, least-change = {}, mode = \"{}\" }} }}",
+      metric, patience, least_change, mode));
 }
 
-EndCondition threshold(const std::string& metric, double value, MetricRule::Mode mode) {
-  EndCondition condition{.kind = Kind::kThreshold};
-  condition.metric = {metric, mode, 0, 0, value};
-  return condition;
+EndCondition threshold(const std::string& metric, double value, const std::string& mode) {
+  return until_of(fmt::format("{{ threshold = {{ metric = \"{}\", value = {}, mode = \"{}\" }} }}",
+                              metric, value, mode));
 }
 
 EndCondition signal(std::int64_t every, std::int64_t patience, double least_change) {
-  EndCondition condition{.kind = Kind::kGradientSignal};
-  condition.signal = {"layer", every, patience, least_change};
-  return condition;
+  return until_of(
+      fmt::format("{{ gradient-signal = {{ group = \"layer\", every-steps = {}, patience "
+                  "= {}, least-change = {} }} }}",
+                  every, patience, least_change),
+      {"layer", "head"});
 }
 
-EndCondition steps(double amount) { return {.kind = Kind::kSteps, .amount = amount}; }
-EndCondition seconds(double amount) { return {.kind = Kind::kSeconds, .amount = amount}; }
+EndCondition steps(std::int64_t amount) { return after_steps(amount); }
+EndCondition seconds(double amount) { return until_of(fmt::format("{{ seconds = {} }}", amount)); }
 
 /// A stage as it is told of steps and evaluations.
 class Recorded {
@@ -80,7 +82,7 @@ TEST(Plateau, ANewBestIsBetterByMoreThanTheLeastChange) {
 
 TEST(Plateau, OfAMetricThatRises) {
   const std::string accuracy = "validation/accuracy";
-  const auto max = MetricRule::Mode::kMax;
+  const std::string max = "max";
   EXPECT_EQ(Recorded(plateau(accuracy, 2, 0, max)).ends_at(accuracy, {0.1, 0.5, 0.4, 0.5}), 4U);
 }
 
@@ -92,19 +94,18 @@ TEST(Plateau, ANaNIsNeverABest) {
 }
 
 TEST(Threshold, HoldsWhileTheNewestValueReachesIt) {
-  const auto max = MetricRule::Mode::kMax;
-  const auto min = MetricRule::Mode::kMin;
+  const std::string max = "max";
+  const std::string min = "min";
   const std::string accuracy = "validation/accuracy";
   EXPECT_EQ(Recorded(threshold(accuracy, 0.8, max)).ends_at(accuracy, {0.1, 0.79, 0.8}), 3U);
   EXPECT_EQ(Recorded(threshold("validation/loss", 1, min)).ends_at("validation/loss", {2, 1}), 2U);
   EXPECT_EQ(Recorded(threshold(accuracy, 0.8, max)).ends_at(accuracy, {kNaN}), 0U);
-  EndCondition both{.kind = Kind::kAll};
-  both.conditions = {threshold(accuracy, 0.8, max), steps(3)};
+  const EndCondition both = all({threshold(accuracy, 0.8, max), steps(3)});
   EXPECT_EQ(Recorded(both).ends_at(accuracy, {0.9, 0.7, 0.7, 0.7, 0.85}), 5U);
 }
 
 TEST(TrainLoss, IsTheMeanOverSamplesSinceTheLastEvaluation) {
-  Recorded run(threshold("train/loss", 2, MetricRule::Mode::kMin));
+  Recorded run(threshold("train/loss", 2, "min"));
   EXPECT_FALSE(run.step({.samples = 4, .loss = 4}));
   EXPECT_FALSE(run.step({.samples = 1, .loss = 0}));
   EXPECT_FALSE(run.evaluation({}));
@@ -112,7 +113,7 @@ TEST(TrainLoss, IsTheMeanOverSamplesSinceTheLastEvaluation) {
   EXPECT_FALSE(run.step({.samples = 4, .loss = 1.5}));
   EXPECT_TRUE(run.evaluation({}));
   EXPECT_DOUBLE_EQ(*run.state.triggers[0].last, 1.5);
-  EXPECT_TRUE(needs_of(threshold("train/loss", 2, MetricRule::Mode::kMin)).loss);
+  EXPECT_TRUE(needs_of(threshold("train/loss", 2, "min")).loss);
 }
 
 TEST(GradientSignal, ComparesMeansOfIntervals) {
@@ -150,18 +151,15 @@ TEST(Seconds, AreTheAgreedClocks) {
 }
 
 TEST(CurveFinished, CountsWhatStagesBeforeMade) {
-  Recorded run({.kind = Kind::kCurveFinished, .amount = 5});
+  Recorded run(until_of("{ curve-finished = true }", kBert, {.shape = "linear", .steps = 5}));
   run.state.curve_start = 3;
   EXPECT_FALSE(run.step());
   EXPECT_TRUE(run.step());
 }
 
 TEST(Nested, EachTriggerKeepsItsOwnState) {
-  EndCondition inner{.kind = Kind::kAll};
-  inner.conditions = {plateau("validation/loss", 1), steps(3)};
-  EndCondition outer{.kind = Kind::kAny};
-  outer.conditions = {inner, plateau("validation/accuracy", 2, 0, MetricRule::Mode::kMax)};
-  Recorded run(outer);
+  Recorded run(any({all({plateau("validation/loss", 1), steps(3)}),
+                    plateau("validation/accuracy", 2, 0, "max")}));
   ASSERT_EQ(run.state.triggers.size(), 3U);
   const auto both = [&](double loss, double accuracy) {
     run.step();
@@ -173,9 +171,7 @@ TEST(Nested, EachTriggerKeepsItsOwnState) {
 }
 
 TEST(Needs, AreNothingForLengths) {
-  EndCondition until{.kind = Kind::kAny};
-  until.conditions = {steps(3), {.kind = Kind::kEpochs}};
-  const TriggerNeeds needs = needs_of(until);
+  const TriggerNeeds needs = needs_of(any({steps(3), after_epochs(1)}));
   EXPECT_FALSE(needs.loss || needs.seconds || needs.validation || !needs.gradients.empty());
 }
 

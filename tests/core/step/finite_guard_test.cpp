@@ -64,7 +64,7 @@ class SkippingTest : public testing::Test {
     stage.name = "all";
     stage.groups = {"stem", "middle", "head"};
     stage.learning_rates = {0.05, 0.05, 0.05};
-    stage.until = {EndCondition::Kind::kEpochs, 2, {}};  // 10 steps
+    stage.until = after_epochs(2);  // 10 steps
     schedule_.stages = {stage};
   }
 

@@ -66,8 +66,8 @@ Stage stage(const std::string& name, std::vector<std::string> groups, double epo
   result.name = name;
   result.learning_rates.assign(groups.size(), 0.05);
   result.groups = std::move(groups);
-  result.until = {EndCondition::Kind::kEpochs, epochs, {}};
-  result.curve.shape = Curve::Shape::kLinear;
+  result.until = after_epochs(epochs);
+  result.curve.shape = "linear";
   return result;
 }
 

@@ -32,7 +32,7 @@ Stage stage(const std::string& name, std::vector<std::string> groups, double epo
   result.name = name;
   result.learning_rates.assign(groups.size(), 0.05);
   result.groups = std::move(groups);
-  result.until = {EndCondition::Kind::kEpochs, epochs, {}};
+  result.until = after_epochs(epochs);
   return result;
 }
 
@@ -178,7 +178,7 @@ TEST_F(TrainerTest, AStageOverridesOptimizerSettings) {
   const double plain = recorder_.steps.back().loss;
   EXPECT_GT(std::abs(smoothed - plain), 1e-5);
 
-  schedule.stages[0].until = {EndCondition::Kind::kSteps, 1, {}};
+  schedule.stages[0].until = after_steps(1);
   schedule.stages[0].learning_rates.assign(3, 0.1);
   schedule.stages[0].overrides["clip-norm"] = 1e-12;  // leaves decay alone to move the weights
   schedule.stages[0].overrides["weight-decay"] = 0.25;
@@ -210,7 +210,7 @@ TEST_F(TrainerTest, ClippingLimitsTheUpdate) {
   model.to(at::kDouble);
   const auto before = weights(model);
   Schedule schedule{{stage("all", {"stem", "middle", "head"}, 1)}};
-  schedule.stages[0].until = {EndCondition::Kind::kSteps, 1, {}};
+  schedule.stages[0].until = after_steps(1);
   run(model, schedule);
   double squares = 0;
   for (const auto& [name, tensor] : weights(model)) {

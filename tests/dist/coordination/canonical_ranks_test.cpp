@@ -54,8 +54,7 @@ Stage stage(std::vector<std::string> groups) {
   stage.name = groups.front();
   stage.learning_rates.assign(groups.size(), 0.01);
   stage.groups = std::move(groups);
-  stage.until.kind = EndCondition::Kind::kSteps;
-  stage.until.amount = 4;
+  stage.until = after_steps(4);
   return stage;
 }
 

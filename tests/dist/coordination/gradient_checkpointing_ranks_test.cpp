@@ -63,8 +63,7 @@ Schedule schedule_for(const Model& model) {
     stage.name = "stage " + std::to_string(schedule.stages.size());
     stage.learning_rates.assign(groups.size(), 0.01);
     stage.groups = std::move(groups);
-    stage.until.kind = EndCondition::Kind::kSteps;
-    stage.until.amount = 4;  // one of a single sample
+    stage.until = after_steps(4);  // one of a single sample
     schedule.stages.push_back(stage);
   };
   for (std::size_t first = names.size(); first-- > 0;) {

@@ -49,7 +49,7 @@ Stage stage(const std::string& name, std::vector<std::string> groups) {
   result.name = name;
   result.learning_rates.assign(groups.size(), 0.02);
   result.groups = std::move(groups);
-  result.until = {EndCondition::Kind::kSteps, 5, {}};
+  result.until = after_steps(5);
   return result;
 }
 

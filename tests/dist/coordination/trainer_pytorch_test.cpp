@@ -65,8 +65,7 @@ Schedule schedule_of(const json& expected, const Model& model) {
       const bool head = stage.groups.back() == model.groups().back().name;
       stage.learning_rates.push_back(expected.at(head ? "head_rate" : "rate").get<double>());
     }
-    stage.until.kind = EndCondition::Kind::kSteps;
-    stage.until.amount = each.at(1).get<double>();
+    stage.until = after_steps(each.at(1).get<std::int64_t>());
     schedule.stages.push_back(stage);
   }
   return schedule;

@@ -49,7 +49,7 @@ Stage stage(const std::string& name, std::vector<std::string> groups, double epo
   result.name = name;
   result.learning_rates.assign(groups.size(), 0.02);
   result.groups = std::move(groups);
-  result.until = {EndCondition::Kind::kEpochs, epochs, {}};
+  result.until = after_epochs(epochs);
   return result;
 }
 
@@ -238,7 +238,7 @@ TEST_F(TrainerRanks, ClipByTheNormOfTheMeanOverUnequalShares) {
   train_.momentum = 0;
   train_.weight_decay = 0;
   schedule_ = {{stage("all", {"stem", "middle", "head"}, 1)}};
-  schedule_.stages[0].until = {EndCondition::Kind::kSteps, 1, {}};
+  schedule_.stages[0].until = after_steps(1);
   for (const std::int64_t batch : {13, 1}) {
     data_.batch = batch;
     train_.clip_norm = 0;

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+namespace thaw {
+
+/// What must be measured besides progress. Each costs a wait for the device and a small collective
+/// a step, but for the validation metrics.
+struct TriggerNeeds {
+  bool loss = false;     ///< the training loss of each step
+  bool seconds = false;  ///< rank 0's clock
+  bool validation = false;
+  std::set<std::string> gradients;  ///< groups whose gradient norm of each step is asked for
+};
+
+/// What one committed step came to; equal on all ranks. What nobody needs is left at 0.
+struct StepValues {
+  std::int64_t samples = 0;
+  double loss = 0;                                    ///< mean over the global batch
+  double seconds = 0;                                 ///< since the stage's start, all in all
+  std::map<std::string, double> gradient_norms = {};  ///< by group
+};
+
+/// Metrics of one evaluation by name; equal on all ranks.
+using MetricValues = std::map<std::string, double>;
+
+}  // namespace thaw
