@@ -19,10 +19,17 @@
 namespace thaw {
 namespace {
 
-constexpr std::string_view kStagePrefix = "schedule.stage.";
+/// What of `[schedule]` is read where the stages are.
+constexpr std::string_view kStageTables[] = {"schedule.stage", "schedule.curve", "schedule.until",
+                                             "schedule.policy"};
 constexpr std::int64_t kLargestFile = 16 << 20;
 /// Names that are looked for to suggest them: enough for a person, little for a file of 16 MiB.
 constexpr int kMostSuggestions = 100;
+
+bool is_stage_table(std::string_view name) {
+  return std::find(std::begin(kStageTables), std::end(kStageTables), name) !=
+         std::end(kStageTables);
+}
 
 std::vector<std::string> keys_of(std::string_view section) {
   std::vector<std::string> keys;
@@ -76,7 +83,8 @@ class DocumentReader {
   }
 
   void read_flag(const Override& flag) {
-    if (flag.key.starts_with(kStagePrefix)) {
+    const std::size_t second_dot = flag.key.find('.', flag.key.find('.') + 1);
+    if (second_dot != std::string::npos && is_stage_table(flag.key.substr(0, second_dot))) {
       document_.stage_overrides.push_back(flag);
       return;
     }
@@ -141,8 +149,14 @@ class DocumentReader {
     } else if (name == "model.group") {
       document_.configuration.model.groups = read_groups(entry, problems_);
       document_.given[name] = entry.where;
+    } else if (is_stage_table(name) && entry.setting.table()) {
+      document_.stage_tables.push_back(entry);
+      document_.given[name] = entry.where;
     } else if (const Option* option = find_option(section, entry.key)) {
       read_option(*option, entry.setting);
+    } else if (is_stage_table(name)) {
+      problems_.add(entry.setting.where, name,
+                    "expected a table, as a stage has it, got " + describe(entry.setting));
     } else {
       problems_.add(entry.where, name, "unknown key" + suggested(section, entry.key, false));
     }

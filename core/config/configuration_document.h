@@ -16,9 +16,12 @@ namespace thaw {
 struct ConfigurationDocument {
   std::string path;  ///< of the file, as it was given
   Configuration configuration;
-  ScheduleOptions schedule;               ///< `[schedule]` but for its stages
-  std::vector<Setting> stages;            ///< `[[schedule.stage]]` as written
-  std::vector<Override> stage_overrides;  ///< the flags `schedule.stage.NAME.KEY`, in order
+  ScheduleOptions schedule;     ///< `[schedule]` but for its stages
+  std::vector<Setting> stages;  ///< `[[schedule.stage]]` as written
+  /// `[schedule]`'s tables `curve`, `until` and `policy`: what each of a preset's stages has.
+  std::vector<Setting::Entry> stage_tables;
+  /// The flags `schedule.stage.NAME.KEY`, and for such tables `schedule.curve.KEY`, in order.
+  std::vector<Override> stage_overrides;
   std::map<std::string, Location, std::less<>> given;  ///< each option set, as "section.key"
 
   /// Start of a message about an option whose value turns out to be wrong later:

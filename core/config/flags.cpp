@@ -93,7 +93,8 @@ std::string configuration_help(const std::map<std::string, std::vector<std::stri
   }
   text << "A stage's options are flags too: --schedule.stage.NAME.KEY VALUE, where NAME is the\n"
           "stage's name and KEY one of its scalars: learning-rate, until.epochs, until.steps,\n"
-          "curve, curve.warmup-steps, weight-decay, clip-norm, ...\n";
+          "curve, curve.warmup-steps, weight-decay, clip-norm, ... For all stages of a preset:\n"
+          "--schedule.curve.KEY, --schedule.until.KEY, --schedule.policy.KEY.\n";
   return text.str();
 }
 

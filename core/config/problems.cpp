@@ -28,7 +28,11 @@ void Problems::throw_if_any() const {
   std::stable_sort(sorted.begin(), sorted.end(),
                    [&](const Problem& a, const Problem& b) { return place(a) < place(b); });
   std::string message;
+  const std::string* last = nullptr;
   for (const Problem& problem : sorted) {
+    // One flag may be laid over several tables.
+    if (last && *last == problem.message) continue;
+    last = &problem.message;
     if (!message.empty()) message += '\n';
     message += problem.message;
   }

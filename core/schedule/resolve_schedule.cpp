@@ -19,6 +19,8 @@
 namespace thaw {
 namespace {
 
+constexpr std::string_view kStagePrefix = "schedule.stage.";
+
 /// The stages as settings, from the preset or from the file.
 std::vector<Setting> written_stages(const ConfigurationDocument& document,
                                     const std::vector<std::string>& model_groups,
@@ -38,6 +40,11 @@ std::vector<Setting> written_stages(const ConfigurationDocument& document,
   for (const auto& [name, where] : document.given) {
     const bool of_preset = name.starts_with("schedule.") && name != "schedule.preset";
     if (of_preset) problems.add(where, name, "is an option of presets, and no preset is given");
+  }
+  for (const Override& flag : document.stage_overrides) {
+    if (flag.key.starts_with(kStagePrefix)) continue;
+    problems.add({document.path, 0, flag.key}, "",
+                 "is an option of presets, and no preset is given");
   }
   return document.stages;
 }
@@ -62,7 +69,8 @@ std::string name_of(const Setting& stage) {
 
 void apply_override(std::vector<Setting>& stages, const ConfigurationDocument& document,
                     const Override& flag, Problems& problems) {
-  const std::string rest = flag.key.substr(std::string_view("schedule.stage.").size());
+  if (!flag.key.starts_with(kStagePrefix)) return;
+  const std::string rest = flag.key.substr(kStagePrefix.size());
   // Names may hold dots, as groups' names do: of all that fit, the longest is meant.
   Setting* best = nullptr;
   std::vector<std::string> names;

@@ -38,6 +38,9 @@ std::vector<std::vector<std::size_t>> freezing_units(const ModelParts& parts) {
 
 std::int64_t total_steps(PresetWriter& writer) {
   const ScheduleOptions& options = writer.options();
+  if (writer.overlays("until")) {
+    writer.report("schedule.until", "freeze-out has lengths of its own: total-epochs, total-steps");
+  }
   writer.refuse_both("total-epochs", options.total_epochs > 0, "total-steps",
                      options.total_steps > 0);
   if (options.total_steps > 0) return options.total_steps;
@@ -95,7 +98,7 @@ std::vector<Setting> write(PresetWriter& writer) {
     stages.push_back(writer.stage({.name = rates.front().key,
                                    .rates = rates,
                                    .curve = curve,
-                                   .length = writer.entry("steps", end - begin),
+                                   .until = writer.until(writer.entry("steps", end - begin)),
                                    .continues = !stages.empty()}));
     begin = end;
   }

@@ -33,6 +33,10 @@ namespace thaw {
 // `final-learning-rate` takes the place of both in the stage `all`.
 //
 // `curve-at-transition = "continue"` makes one curve of all stages'.
+//
+// The tables `curve`, `until` and `policy` of `[schedule]`, and flags `--schedule.curve.KEY`, are
+// laid over what each stage would have there. So keys that an option has no name for, as those of a
+// curve, a trigger or a policy that was added, need none: `until = { samples = 10000 }`.
 
 class PresetWriter;
 

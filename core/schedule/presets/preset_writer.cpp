@@ -9,6 +9,7 @@
 #include "core/schedule/curves/curve.h"
 #include "core/schedule/policies/policy.h"
 #include "core/schedule/stage_length.h"
+#include "core/schedule/toml/stage_override.h"
 
 namespace thaw {
 namespace {
@@ -39,7 +40,7 @@ PresetWriter::PresetWriter(const ConfigurationDocument& document,
       problems_(problems) {}
 
 std::vector<Setting> PresetWriter::stages(const std::vector<PresetStage>& stages) {
-  const std::vector<Setting::Entry> lengths = lengths_of(stages.size());
+  const std::vector<Setting> untils = untils_of(stages.size());
   if (!good()) return {};
   std::vector<Setting> written;
   for (std::size_t i = 0; i < stages.size(); ++i) {
@@ -48,12 +49,33 @@ std::vector<Setting> PresetWriter::stages(const std::vector<PresetStage>& stages
       rates.push_back(entry(groups_[group], rate_of(group, stages[i].name == "all")));
     }
     const bool continues = i > 0 && options_.curve_at_transition == CurveAtTransition::kContinue;
-    written.push_back(stage({stages[i].name, rates, curve(), lengths[i], continues}));
+    written.push_back(stage({stages[i].name, rates, curve(), untils[i], continues}));
   }
   return written;
 }
 
 // --- how long ---
+
+/// The end of each of `count` stages.
+std::vector<Setting> PresetWriter::untils_of(std::size_t count) {
+  std::vector<Setting> untils;
+  if (!overlays("until")) {
+    for (const Setting::Entry& length : lengths_of(count)) untils.push_back(until(length));
+    return untils;
+  }
+  const auto& o = options_;
+  const std::pair<const char*, bool> others[] = {{"stage-epochs", o.stage_epochs > 0},
+                                                 {"stage-steps", o.stage_steps > 0},
+                                                 {"total-epochs", o.total_epochs > 0},
+                                                 {"total-steps", o.total_steps > 0},
+                                                 {"plateau", !o.plateau.empty()}};
+  for (const auto& [key, is_given] : others) {
+    if (!is_given) continue;
+    report(fmt::format("schedule.{}", key),
+           "cannot stand beside schedule.until, which says when each stage ends");
+  }
+  return std::vector<Setting>(count, {overlaid("until", {}), where()});
+}
 
 /// The length of each of `count` stages.
 std::vector<Setting::Entry> PresetWriter::lengths_of(std::size_t count) {
@@ -129,26 +151,66 @@ double PresetWriter::rate_of(std::size_t group, bool final) const {
          std::pow(options_.discriminative, static_cast<double>(top - group));
 }
 
-bool PresetWriter::curve_has_end() const { return find_curve_shape(options_.curve)->has_end; }
+bool PresetWriter::curve_has_end() const {
+  const CurveShape* known = find_curve_shape(shape());
+  return known && known->has_end;
+}
 
-/// Of the shape's parameters those that are options here too.
+/// The name of the curve's shape, which may be none.
+std::string PresetWriter::shape() const {
+  const Setting::Table table = overlaid("curve", {entry("shape", options_.curve)});
+  return as_string(table.front().setting).value_or("");
+}
+
+/// Of the shape's parameters those that are options here too, and what is laid over them.
 Setting::Table PresetWriter::curve() const {
-  Setting::Table table = {entry("shape", options_.curve)};
+  const std::string name = shape();
+  const CurveShape* known = find_curve_shape(name);
+  Setting::Table table = {entry("shape", name)};
   if (options_.warmup_steps > 0) {
     table.push_back(entry("warmup-steps", options_.warmup_steps));
   } else if (options_.warmup_fraction > 0) {
     table.push_back(entry("warmup-fraction", options_.warmup_fraction));
   }
-  for (const CurveParameter& each : find_curve_shape(options_.curve)->parameters) {
+  for (const CurveParameter& each : known ? known->parameters : std::vector<CurveParameter>()) {
     const Option* option = find_option("schedule", each.key);
     if (option) table.push_back(entry(each.key, std::get<double>(option->get(document_))));
   }
-  return table;
+  return overlaid("curve", table);
 }
 
 // --- as settings ---
 
-/// A length, or a plateau that it bounds.
+bool PresetWriter::overlays(const std::string& key) const {
+  const auto& tables = document_.stage_tables;
+  const auto& flags = document_.stage_overrides;
+  return std::any_of(tables.begin(), tables.end(),
+                     [&](const Setting::Entry& table) { return table.key == key; }) ||
+         std::any_of(flags.begin(), flags.end(), [&](const Override& flag) {
+           return flag.key.starts_with("schedule." + key + ".");
+         });
+}
+
+/// What a stage has under `key`: the usual entries, with those of the file's table, and then of
+/// flags, in their place.
+Setting::Table PresetWriter::overlaid(const std::string& key, const Setting::Table& usual) const {
+  Setting stage{Setting::Table{entry(key, usual)}, where()};
+  auto& table = std::get<Setting::Table>(stage.value);
+  for (const Setting::Entry& own : document_.stage_tables) {
+    if (own.key != key) continue;
+    for (const Setting::Entry& each : *own.setting.table()) {
+      set_entry(std::get<Setting::Table>(table.front().setting.value), each);
+    }
+    table.front().setting.where = own.setting.where;
+  }
+  const std::string section = "schedule.";
+  for (const Override& flag : document_.stage_overrides) {
+    if (!flag.key.starts_with(section + key + ".")) continue;
+    override_stage(stage, flag.key.substr(section.size()), flag);
+  }
+  return std::get<Setting::Table>(table.front().setting.value);
+}
+
 Setting PresetWriter::until(const Setting::Entry& length) const {
   const Setting whole{Setting::Table{length}, where()};
   if (options_.plateau.empty()) return whole;
@@ -166,7 +228,7 @@ Setting PresetWriter::stage(const WrittenStage& stage) const {
                           entry("learning-rate", stage.rates)};
   table.push_back(stage.continues ? entry("curve", std::string("continued"))
                                   : entry("curve", stage.curve));
-  table.push_back({"until", where(), until(stage.length)});
+  table.push_back({"until", where(), stage.until});
   const Setting::Table chosen_by = policy();
   if (!chosen_by.empty()) table.push_back(entry("policy", chosen_by));
   table.push_back(entry("thawed-warmup-steps", o.thawed_warmup_steps));
@@ -176,7 +238,7 @@ Setting PresetWriter::stage(const WrittenStage& stage) const {
   return {table, where()};
 }
 
-/// Of the policy that the preset is; empty where it is none.
+/// Of the policy that the preset is, or that `[schedule]` has for any; empty where there is none.
 Setting::Table PresetWriter::policy() const {
   for (const PolicyKind& kind : policy_kinds()) {
     if (kind.name != options_.preset) continue;
@@ -185,9 +247,9 @@ Setting::Table PresetWriter::policy() const {
     for (const auto& [key, value] : kind.preset(options_, parts_.name(parts_.head()))) {
       table.push_back({key, where(), setting_of(value, where())});
     }
-    return table;
+    return overlaid("policy", table);
   }
-  return {};
+  return overlaid("policy", {});
 }
 
 }  // namespace thaw

@@ -13,9 +13,9 @@ namespace thaw {
 /// A stage of a preset, with its length and rates, as settings.
 struct WrittenStage {
   std::string name;
-  Setting::Table rates;    ///< of its groups
-  Setting::Table curve;    ///< of its own
-  Setting::Entry length;   ///< `epochs = 1.0`
+  Setting::Table rates;  ///< of its groups
+  Setting::Table curve;  ///< of its own
+  Setting until;
   bool continues = false;  ///< goes on with the curve of the stage before
 };
 
@@ -41,6 +41,10 @@ class PresetWriter {
   /// Whether that curve runs over a length.
   bool curve_has_end() const;
   std::int64_t steps_of_epochs(double epochs) const;
+  /// A length, `{ epochs = 1.0 }`, or a plateau that it bounds.
+  Setting until(const Setting::Entry& length) const;
+  /// Whether `[schedule]` itself says under `key` what stages have.
+  bool overlays(const std::string& key) const;
   /// `key = value`, written where the preset is named.
   template <class Value>
   Setting::Entry entry(const std::string& key, Value value) const {
@@ -58,8 +62,10 @@ class PresetWriter {
   std::vector<Setting::Entry> lengths_of(std::size_t count);
   std::vector<double> share_out(std::size_t count, double each, double total,
                                 const std::string& unit);
-  Setting until(const Setting::Entry& length) const;
+  std::vector<Setting> untils_of(std::size_t count);
+  std::string shape() const;
   Setting::Table policy() const;
+  Setting::Table overlaid(const std::string& key, const Setting::Table& usual) const;
 
   const ConfigurationDocument& document_;
   const ScheduleOptions& options_;

@@ -49,6 +49,15 @@ void set_inside(Setting::Table& table, const std::string& key, const Setting& va
 
 }  // namespace
 
+void set_entry(Setting::Table& table, const Setting::Entry& entry) {
+  const auto found = find_entry(table, entry.key);
+  if (found == table.end()) {
+    table.push_back(entry);
+  } else {
+    *found = entry;
+  }
+}
+
 void override_stage(Setting& stage, const std::string& key, const Override& flag) {
   const Location where{stage.where.file, 0, flag.key};
   const Setting value{Setting::Text{flag.value}, where};

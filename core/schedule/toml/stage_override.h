@@ -13,4 +13,7 @@ namespace thaw {
 /// entry, a new pattern in front of the others.
 void override_stage(Setting& stage, const std::string& key, const Override& flag);
 
+/// Puts the entry in the place of one of the same key, or behind all others.
+void set_entry(Setting::Table& table, const Setting::Entry& entry);
+
 }  // namespace thaw

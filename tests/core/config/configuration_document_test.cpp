@@ -189,6 +189,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"train.optimizer = \"adam\"",
                 "a.toml:3: train.optimizer: \"adam\" is not one of adamw, sgd, lion; did you mean "
                 "\"adamw\"?"},
+        BadFile{"schedule.until = 1",
+                "a.toml:3: schedule.until: expected a table, as a stage has it, got the integer 1"},
         BadFile{"schedule.stages = 1",
                 "a.toml:3: schedule.stages: unknown key; did you mean \"stage\"?"},
         BadFile{"[schedule.stage]\nname = \"head\"",
