@@ -65,6 +65,7 @@ TEST(EndConditions, InPlainWords) {
   EXPECT_EQ(
       plain_text(until("{ plateau = {}, at-least = { steps = 5 }, at-most = { epochs = 1 } }")),
       "(plateau of validation/loss (patience 3) and 5 steps) or 1 epoch");
+  EXPECT_EQ(plain_text(until("{ samples = 10000 }")), "10000 samples");
   EXPECT_EQ(plain_text(until("{ threshold = { metric = \"validation/accuracy\", value = 0.9 } }")),
             "validation/accuracy >= 0.9");
 }
@@ -98,6 +99,10 @@ INSTANTIATE_TEST_SUITE_P(
             ".plateau.least-change: -1.0 is out of range: at least 0"},
         Bad{"{ threshold = {} }", ".threshold.value: missing"},
         Bad{"{ seconds = 0 }", ".seconds: 0.0 is out of range: above 0 and at most 1000000000"},
+        Bad{"{ samples = 0 }", ".samples: 0 would be a stage of no length"},
+        Bad{"{ samples = 1.5 }", ".samples: expected an integer, got the number 1.5"},
+        Bad{"{ plateau = {}, at-least = { samples = 3 }, at-most = { samples = 2 } }",
+            ".at-least: is longer than at-most"},
         Bad{"{ gradient-signal = {} }", ".gradient-signal.group: missing"},
         Bad{"{ gradient-signal = { group = \"encoder.4\" } }",
             ".gradient-signal.group: \"encoder.4\" is no group that this stage trains "
@@ -108,7 +113,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"{ at-most = { epochs = 1 } }",
             ": at-least and at-most stand beside a condition, and there is none"},
         Bad{"{ plateau = {}, at-most = { plateau = {} } }",
-            ".at-most: expected one length in epochs, steps or seconds, such as { steps = 100 }"},
+            ".at-most: expected one length in epochs, steps, seconds or samples, such as { steps = "
+            "100 }"},
         Bad{"{ plateau = {}, at-least = { epochs = 3 }, at-most = { epochs = 2 } }",
             ".at-least: is longer than at-most"},
         Bad{"{ plateau = {}, epochs = 3 }",
@@ -176,6 +182,7 @@ TEST(Curves, NeedALengthFromSomewhere) {
             "epochs or steps bounds this stage: give curve.steps, or until.at-most");
   for (const auto& [until, curve] :
        {std::pair{"{ plateau = {}, at-most = { epochs = 2 } }", "\"cosine\""},
+        std::pair{"{ samples = 250 }", "\"cosine\""},
         std::pair{"{ plateau = {} }", "{ shape = \"linear\", steps = 100 }"},
         std::pair{"{ plateau = {} }", "{ shape = \"constant\", warmup-steps = 5 }"}}) {
     EXPECT_EQ(message_of_schedule(stage(until, curve)), "no error") << until;

@@ -41,6 +41,8 @@ TEST(PresetTables, UntilTakesThePlaceOfLengths) {
       "least-change = 0.0 } }, { seconds = 60.0 }] }";
   EXPECT_THAT(ends("until = { plateau = { patience = 2 }, at-most = { seconds = 60 } }"),
               testing::Each(plateau));
+  EXPECT_THAT(ends("until = { samples = 10000 }"), testing::Each("{ samples = 10000 }"));
+  EXPECT_THAT(ends("", {{"schedule.until.samples", "9"}}), testing::Each("{ samples = 9 }"));
   EXPECT_THAT(ends("", {{"schedule.until.steps", "9"}}), testing::Each("{ steps = 9 }"));
   EXPECT_THAT(ends("until = { plateau = {}, at-most = { seconds = 60 } }",
                    {{"schedule.until.plateau.patience", "2"}}),

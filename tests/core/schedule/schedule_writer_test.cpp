@@ -134,11 +134,11 @@ class Drawer {
   }
 
   EndCondition condition(int depth, const Stage& stage) {
-    const int kind = between(0, depth == 0 ? 6 : 8);
-    if (kind > 6) {
+    const int kind = between(0, depth == 0 ? 7 : 9);
+    if (kind > 7) {
       std::vector<EndCondition> conditions;
       for (int i = between(1, 3); i > 0; --i) conditions.push_back(condition(depth - 1, stage));
-      return kind == 7 ? any(conditions) : all(conditions);
+      return kind == 8 ? any(conditions) : all(conditions);
     }
     return until_of("{ " + trigger(kind, stage) + " }", stage.groups, stage.curve);
   }
@@ -159,6 +159,8 @@ class Drawer {
       case 5:
         return fmt::format("threshold = {{ metric = \"validation/accuracy\", value = {} }}",
                            rate());
+      case 6:
+        return fmt::format("samples = {}", between(20000, 100000));
       default:
         return fmt::format(
             "gradient-signal = {{ group = {}, every-steps = {}, patience = {}, least-change = {} "

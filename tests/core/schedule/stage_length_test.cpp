@@ -9,6 +9,9 @@ namespace {
 
 EndCondition epochs(double amount) { return after_epochs(amount); }
 EndCondition steps(std::int64_t amount) { return after_steps(amount); }
+EndCondition samples(std::int64_t amount) {
+  return until_of("{ samples = " + std::to_string(amount) + " }");
+}
 
 TEST(StageLength, HandComputed) {
   // 10 samples in batches of 4: 4, 4, 2.
@@ -21,6 +24,9 @@ TEST(StageLength, HandComputed) {
   EXPECT_EQ(steps_of_stage(epochs(1), 7, 10, 4), 3);
   EXPECT_EQ(steps_of_stage(epochs(1), 0, 10, 64), 1);
   EXPECT_EQ(steps_of_stage(steps(17), 3, 10, 4), 17);
+  EXPECT_EQ(steps_of_stage(samples(10), 0, 10, 4), 3);
+  EXPECT_EQ(steps_of_stage(samples(8), 4, 10, 4), 3) << "4, 2 | 4";
+  EXPECT_TRUE(length_is_known(samples(10)));
   EXPECT_EQ(steps_of_stage(any({epochs(2), steps(5)}), 0, 10, 4), 5);
   EXPECT_EQ(steps_of_stage(any({epochs(1), steps(5)}), 0, 10, 4), 3);
   EXPECT_EQ(steps_of_stage(all({epochs(2), steps(5)}), 0, 10, 4), 6);
@@ -69,6 +75,9 @@ TEST(StageLength, EqualsABatchByBatchWalk) {
                                                 epochs(1.4),
                                                 epochs(2),
                                                 epochs(3.99),
+                                                samples(1),
+                                                samples(7),
+                                                any({samples(30), epochs(1.4)}),
                                                 steps(1),
                                                 steps(2),
                                                 steps(9),
