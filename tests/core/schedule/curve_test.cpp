@@ -42,6 +42,30 @@ TEST(Curve, Cosine) {
   expect_factors({.shape = "cosine", .parameters = {{"final-factor", 0.2}}}, 2, {1, 0.6, 0.2});
 }
 
+TEST(Curve, CosineRestarts) {
+  const auto restarts = [](double steps, double growth, double final_factor = 0) {
+    return Curve{
+        .shape = "cosine-restarts",
+        .parameters = {
+            {"period-steps", steps}, {"period-growth", growth}, {"final-factor", final_factor}}};
+  };
+  const double eighth = (1 + std::sqrt(0.5)) / 2;  // (1 + cos π/4) / 2
+  // Periods of 2, 4, 8, …, whatever the stage's length.
+  expect_factors(restarts(2, 2), 0, {1, 0.5, 1, eighth, 0.5, 1 - eighth, 1});
+  expect_factors(restarts(2, 1, 0.2), 3, {1, 0.6, 1, 0.6, 1, 0.6});
+  EXPECT_FALSE(needs_length(restarts(2, 2)));
+  Curve warmed = restarts(2, 2);
+  warmed.warmup_steps = 1;
+  expect_factors(warmed, 0, {0.5, 1, 0.5, 1, eighth});
+  // In the far end of the longest run: periods that began with 3 steps and trebled.
+  std::int64_t begin = 0, period = 3;
+  for (; begin + period < 1000000000000000; period *= 3) begin += period;
+  EXPECT_EQ(curve_factor(restarts(3, 3), begin, 0), 1);
+  EXPECT_LT(curve_factor(restarts(3, 3), begin - 1, 0), 1e-12);
+  EXPECT_NEAR(curve_factor(restarts(3, 3), begin + period / 2, 0), 0.5, 1e-12);
+  EXPECT_EQ(curve_factor(restarts(7, 1), 700000000000000, 0), 1);
+}
+
 TEST(Curve, SlantedTriangularIsUlmfits) {
   // T = 20, cut_frac 0.1: cut = 2; then a fall over 18 steps, by the paper's equation 3 with
   // cut · (1 / cut_frac − 1) = 18.

@@ -171,8 +171,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         BadStage{"curve = \"cosin\"",
                  "a.toml:4: schedule.stage[0].curve: \"cosin\" is not one of "
-                 "constant, linear, cosine, slanted-triangular, polynomial; did you mean "
-                 "\"cosine\"?"},
+                 "constant, linear, cosine, slanted-triangular, polynomial, cosine-restarts; did "
+                 "you mean \"cosine\"?"},
         BadStage{"curve = 3",
                  "a.toml:4: schedule.stage[0].curve: expected a string, got the "
                  "integer 3"},
@@ -180,7 +180,11 @@ INSTANTIATE_TEST_SUITE_P(
                  "a.toml:4: schedule.stage[0].curve: shape is missing"},
         BadStage{"curve = { shape = \"linear\", warmup = 3 }",
                  "a.toml:4: schedule.stage[0].curve.warmup: unknown key; a curve has shape, "
-                 "warmup-steps, warmup-fraction, steps, final-factor, power, cut-fraction, ratio"},
+                 "warmup-steps, warmup-fraction, steps, period-steps, period-growth, final-factor, "
+                 "power, cut-fraction, ratio"},
+        BadStage{"curve = { shape = \"cosine-restarts\", period-growth = 0 }",
+                 "a.toml:4: schedule.stage[0].curve.period-growth: 0 is out of range: at least 1 "
+                 "and at most 1000"},
         BadStage{"curve = { shape = \"linear\", warmup-step = 3 }",
                  "a.toml:4: schedule.stage[0].curve.warmup-step: unknown key; did you mean "
                  "\"warmup-steps\"?"},
@@ -250,7 +254,7 @@ TEST(ExplicitStages, ListAllProblemsOfAllStages) {
   EXPECT_EQ(message_of_schedule(stage("curve = \"round\"\ngroups = [\"tail\"]") +
                                 stage("weight-decay = \"no\"")),
             std::string("a.toml:4: schedule.stage[0].curve: \"round\" is not one of constant, "
-                        "linear, cosine, slanted-triangular, polynomial\n"
+                        "linear, cosine, slanted-triangular, polynomial, cosine-restarts\n"
                         "a.toml:5: schedule.stage[0].groups: \"tail\" matches no group of this "
                         "model ") +
                 kListed +

@@ -1,6 +1,7 @@
 // The tables `curve`, `until` and `policy` of [schedule], laid over what a preset's stages have.
 #include <gmock/gmock.h>
 
+#include "core/schedule/toml/schedule_writer.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
@@ -26,6 +27,27 @@ TEST(PresetTables, CurveStandsAsInAStage) {
   EXPECT_EQ(curve("curve = { shape = \"cosine\", final-factor = 0.5, steps = 7 }",
                   {{"schedule.curve.shape", "linear"}, {"schedule.curve.final-factor", "0.25"}}),
             wanted);
+}
+
+TEST(PresetTables, CurvesWhoseKeysAreNoOptions) {
+  const Curve wanted{
+      .shape = "cosine-restarts",
+      .parameters = {{"period-steps", 50}, {"period-growth", 2}, {"final-factor", 0.1}}};
+  for (const Schedule& schedule :
+       {schedule_of(preset("full",
+                           "final-factor = 0.1\ncurve = { shape = \"cosine-restarts\", "
+                           "period-steps = 50, period-growth = 2 }")),
+        schedule_of(preset("full"), kBert,
+                    {{"schedule.curve", "cosine-restarts"},
+                     {"schedule.final-factor", "0.1"},
+                     {"schedule.curve.period-steps", "50"},
+                     {"schedule.curve.period-growth", "2"}})}) {
+    EXPECT_EQ(schedule.stages.at(0).curve, wanted);
+    EXPECT_EQ(schedule_of(write_schedule_toml(schedule)), schedule);
+  }
+  EXPECT_EQ(message_of_schedule(preset("full"), {{"schedule.curve", "cosine-restarts"},
+                                                 {"schedule.curve.period-steps", "1.5"}}),
+            "command line: --schedule.curve.period-steps: expected an integer, got \"1.5\"");
 }
 
 TEST(PresetTables, UntilTakesThePlaceOfLengths) {

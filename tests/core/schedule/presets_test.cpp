@@ -165,7 +165,7 @@ TEST(Presets, RefuseUnknownWords) {
   EXPECT_EQ(message("schedule.preset = \"full\"\nschedule.curve = \"cosin\"\n"
                     "schedule.restore-best = \"train/loss\""),
             "a.toml:5: schedule.curve: \"cosin\" is not one of constant, linear, cosine, "
-            "slanted-triangular, polynomial; did you mean \"cosine\"?\n"
+            "slanted-triangular, polynomial, cosine-restarts; did you mean \"cosine\"?\n"
             "a.toml:6: schedule.restore-best: \"train/loss\" is not one of validation/loss, "
             "validation/accuracy, validation/macro-f1");
 }

@@ -68,6 +68,13 @@ groups = ["head"]
 learning-rate = 0.1
 curve = "linear"
 until = { steps = 5 }
+
+[[schedule.stage]]
+name = "restarts"
+groups = ["encoder.5", "head"]
+learning-rate = 0.1
+curve = { shape = "cosine-restarts", period-steps = 3, period-growth = 2, warmup-steps = 2 }
+until = { plateau = { patience = 4 }, at-most = { epochs = 5 } }
 )");
   const Walk run = walk(planned);
   const auto steps = static_cast<std::int64_t>(run.steps.size());

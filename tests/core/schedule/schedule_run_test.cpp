@@ -86,6 +86,17 @@ TEST(ScheduleRun, GoesOnFromItsState) {
   }
 }
 
+TEST(ScheduleRun, RestartsOfACurveAreWhereTheyWereAfterAResume) {
+  Schedule known = schedule();
+  known.stages[0].curve = {.shape = "cosine-restarts",
+                           .parameters = {{"period-steps", 2}, {"period-growth", 2}}};
+  known.stages[1].curve = known.stages[0].curve;
+  known.stages[1].curve.continued = true;
+  const auto whole = walk(known, 1000);
+  EXPECT_EQ(whole.at(2).factor, 1) << "a period of two steps is over";
+  for (const std::int64_t restart : {1, 3, 4}) EXPECT_EQ(walk(known, restart), whole);
+}
+
 TEST(ScheduleRun, RefusesTheStateOfAnotherSchedule) {
   const Schedule known = schedule();
   ScheduleRun run(known, kSamples, kBatch);

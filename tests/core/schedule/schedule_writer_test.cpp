@@ -123,12 +123,13 @@ class Drawer {
 
   Curve curve() {
     Curve curve;
-    const CurveShape& shape = curve_shapes().at(between(0, 4));
+    const CurveShape& shape = curve_shapes().at(between(0, 5));
     curve.shape = shape.name;
     curve.steps = between(1000, 2000);
     if (between(0, 1) == 1) curve.warmup_fraction = rate() * 100;
     for (const CurveParameter& each : shape.parameters) {
-      curve.parameters[each.key] = each.standard + (each.standard < 1 ? rate() : -rate());
+      const double drawn = each.whole ? between(0, 9) : each.standard < 1 ? rate() : -rate();
+      curve.parameters[each.key] = each.standard + drawn;
     }
     return curve;
   }
