@@ -48,7 +48,7 @@ Stage stage(const std::string& name, double epochs) {
   result.name = name;
   result.groups = {"head"};
   result.learning_rates = {0.1};
-  result.until.amount = epochs;
+  result.until = after_epochs(epochs);
   return result;
 }
 
