@@ -27,7 +27,7 @@ class Running {
  public:
   explicit Running(StopSignals& signals) : signals_(signals) {}
   ~Running() {
-    for (const auto& [index, process] : jobs_) process.signal(SIGTERM);
+    for (auto& [index, process] : jobs_) process.signal(SIGTERM);
   }
   std::size_t count() const { return jobs_.size(); }
   void start(const ChildJob& job, std::size_t index) { jobs_.emplace(index, thaw::start(job)); }

@@ -51,7 +51,7 @@ struct Start {
   int streams[3];  ///< for descriptors 0, 1 and 2; -1: as they are
   bool own_group;
   pid_t parent;
-  volatile int* error;  ///< written where it fails: read by who knows nothing of the writer
+  int failure;  ///< descriptor of a pipe that takes errno where it fails; closed by exec
 };
 
 bool connect(int from, int to) {
@@ -77,7 +77,8 @@ bool connect(int from, int to) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   if (good) execvpe(start.words[0], start.words, start.environment);
-  *start.error = errno;
+  const int error = errno;
+  [[maybe_unused]] const ssize_t written = write(start.failure, &error, sizeof error);
   _exit(127);
 }
 
@@ -104,40 +105,49 @@ Descriptor Descriptor::nothing() {
 }
 
 ChildProcess::ChildProcess(const ProcessRequest& request) {
+  const auto not_started = [&](int error) {
+    return ProcessNotStarted(
+        fmt::format("{} cannot be started: {}", request.command[0], std::strerror(error)));
+  };
   const std::vector<std::string> environment = environment_with(request.environment);
   const std::vector<char*> words = pointers_to(request.command);
   const std::vector<char*> settings = pointers_to(environment);
-  volatile int error = 0;
+  int ends[2] = {-1, -1};
+  if (pipe2(ends, O_CLOEXEC) != 0) throw not_started(errno);
+  const Descriptor failure(ends[0]);
+  std::optional<Descriptor> failure_to(ends[1]);
   const Start start{.words = words.data(),
                     .environment = settings.data(),
                     .streams = {request.input, request.output, request.errors},
                     .own_group = request.own_group,
                     .parent = getpid(),
-                    .error = &error};
+                    .failure = ends[1]};
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   process_ = vfork();
   if (process_ == 0) become(start);
-  const int failure = errno;
+  const int no_process = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (process_ < 0) {
-    throw ProcessNotStarted(
-        fmt::format("{} cannot be started: {}", request.command[0], std::strerror(failure)));
+  if (process_ < 0) throw not_started(no_process);
+  failure_to.reset();
+  int error = 0;
+  // Nothing comes where exec has closed the other end.
+  if (read(failure.number(), &error, sizeof error) == sizeof error) {
+    wait();
+    throw not_started(error);
   }
-  const int reason = error;
-  if (reason == 0) return;
-  wait();
-  throw ProcessNotStarted(
-      fmt::format("{} cannot be started: {}", request.command[0], std::strerror(reason)));
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept
-    : process_(std::exchange(other.process_, -1)), status_(other.status_) {}
+    : process_(std::exchange(other.process_, -1)),
+      status_(other.status_),
+      told_to_end_(other.told_to_end_) {}
 
 ChildProcess::~ChildProcess() {
   if (process_ < 0 || poll()) return;
-  signal(SIGTERM);
+  // Once: a second one ends a training without its being saved.
+  if (!told_to_end_) signal(SIGTERM);
   // Not wait(), which may throw.
   while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
@@ -159,7 +169,8 @@ std::optional<int> ChildProcess::poll() { return reap(WNOHANG); }
 
 int ChildProcess::wait() { return *reap(0); }
 
-void ChildProcess::signal(int number) const {
+void ChildProcess::signal(int number) {
+  told_to_end_ = told_to_end_ || number == SIGTERM;
   if (!status_) kill(process_, number);
 }
 

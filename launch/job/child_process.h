@@ -49,7 +49,8 @@ class ProcessNotStarted : public RunError {
 
 /// A program that this process started: the one way in which the command starts any.
 ///
-/// It does not outlive who started it: the destructor ends it with SIGTERM and waits; and it gets
+/// It does not outlive who started it: the destructor ends it with SIGTERM (unless
+/// it has got one) and waits; and it gets
 /// SIGTERM where this process dies in whatever way, or where the thread that started it ends, so
 /// the main thread is the one to start programs. See Note [How programs are started].
 class ChildProcess {
@@ -67,7 +68,7 @@ class ChildProcess {
   int wait();
 
   /// Sends it a signal, if it still runs.
-  void signal(int number) const;
+  void signal(int number);
   /// Kills whatever is left of its own group (`own_group`), the program itself included.
   void kill_group() const;
 
@@ -77,6 +78,7 @@ class ChildProcess {
 
   pid_t process_ = -1;  ///< its group's number too, where it has one; -1: moved from
   std::optional<int> status_;
+  bool told_to_end_ = false;  ///< by SIGTERM
 };
 
 }  // namespace thaw

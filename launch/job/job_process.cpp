@@ -18,7 +18,7 @@ JobProcess::JobProcess()
     : signals_({{SIGINT}, {SIGTERM}, {SIGHUP}, {SIGUSR1}, {SIGUSR2}, {SIGCHLD}}),
       seen_(std::size(kPassedOn), 0) {}
 
-void JobProcess::ask(const ChildProcess* job, bool gently) {
+void JobProcess::ask(ChildProcess* job, bool gently) {
   ++asked_;
   if (!gently && asked_ == 1) {
     std::fprintf(stderr, "thaw: the ranks save and stop (once more: they end at once)\n");
@@ -26,7 +26,7 @@ void JobProcess::ask(const ChildProcess* job, bool gently) {
   if (job != nullptr) job->signal(gently || asked_ == 1 ? SIGUSR1 : SIGTERM);
 }
 
-void JobProcess::pass_on_new(const ChildProcess* job) {
+void JobProcess::pass_on_new(ChildProcess* job) {
   for (std::size_t each = 0; each < seen_.size(); ++each) {
     const int signal = kPassedOn[each];
     for (const int count = SignalWatch::count(signal); seen_[each] < count; ++seen_[each]) {

@@ -29,9 +29,9 @@ class JobProcess {
 
  private:
   /// Passes on to `job`, where there is one, what has come since the last call.
-  void pass_on_new(const ChildProcess* job);
+  void pass_on_new(ChildProcess* job);
   /// Somebody asks the job to stop; `gently`: with the signal that lets ranks save at any time.
-  void ask(const ChildProcess* job, bool gently);
+  void ask(ChildProcess* job, bool gently);
 
   SignalWatch signals_;
   std::vector<int> seen_;  ///< of each signal that is passed on: how many

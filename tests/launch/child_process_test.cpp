@@ -126,6 +126,19 @@ TEST_F(ChildProcessTest, EndsWithItsOwner) {
   EXPECT_FALSE(is_running(process));
 }
 
+TEST_F(ChildProcessTest, IsToldToEndOnce) {
+  // A second SIGTERM would take the place of what it does at the first.
+  const std::string script = "trap 'trap - TERM; sleep 0.2; echo saved > \"" +
+                             path("saved").string() + "\"; exit 75' TERM; echo $$ > '" +
+                             path("pid").string() + "'; while :; do sleep 0.05; done";
+  {
+    ChildProcess child({.command = {"sh", "-c", script}});
+    process_in("pid");
+    child.signal(SIGTERM);
+  }
+  EXPECT_EQ(text_of("saved"), "saved\n");
+}
+
 TEST_F(ChildProcessTest, EndsWithItsParentWhateverKillsThat) {
   const pid_t parent = fork();
   ASSERT_GE(parent, 0);
