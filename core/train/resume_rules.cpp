@@ -111,10 +111,10 @@ ResumeVerdict compare_stages(const Schedule& before, const Schedule& now, std::s
 ResumeVerdict compare_facts(const RunFacts& before, const RunFacts& now, bool canonical) {
   ResumeVerdict verdict;
   if (before.data != now.data) {
-    verdict.refusals.push_back("data.file: holds other data than when the run began");
+    verdict.refusals.emplace_back("data.file: holds other data than when the run began");
   }
   if (before.model_file != now.model_file) {
-    verdict.refusals.push_back("model.config: describes another model than when the run began");
+    verdict.refusals.emplace_back("model.config: describes another model than when the run began");
   }
   const auto compare = [&](const std::string& what, const auto& was, const auto& is) {
     if (was == is) return;

@@ -93,7 +93,8 @@ void try_data_files(const std::vector<std::string>& files) {
       return;
     }
     if (*status == static_cast<int>(ExitStatus::kBadInput)) {
-      problems += (problems.empty() ? "" : "\n") + errors.text();
+      if (!problems.empty()) problems += '\n';
+      problems += errors.text();
     } else if (*status != static_cast<int>(ExitStatus::kDone)) {
       throw RunError(fmt::format("{} ended with status {}: {}", program, *status, errors.text()));
     }

@@ -50,12 +50,12 @@ TEST(FreezingPresets, HeadThenAllWithARateOfItsOwnAtTheEnd) {
 
 TEST(FreezingPresets, TimesOfFreezeOut) {
   const auto ends = [](const std::string& options, const std::vector<std::string>& groups) {
-    std::vector<double> ends;
+    std::vector<double> times;
     const Schedule schedule = preset("freeze-out", "total-steps = 1000\n" + options, groups);
     for (const Stage& stage : schedule.stages) {
-      ends.push_back(length_of(stage) + (ends.empty() ? 0 : ends.back()));
+      times.push_back(length_of(stage) + (times.empty() ? 0 : times.back()));
     }
-    return ends;
+    return times;
   };
   EXPECT_THAT(ends("freeze-from = 0.5", {"a", "b", "head"}), ElementsAre(500, 750, 1000));
   EXPECT_THAT(ends("freeze-from = 0.125\nfreeze-plan = \"cubic\"", {"a", "b", "head"}),

@@ -1,4 +1,5 @@
 // The tables `curve`, `until` and `policy` of [schedule], laid over what a preset's stages have.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "core/schedule/toml/schedule_writer.h"

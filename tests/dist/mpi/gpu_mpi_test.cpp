@@ -24,7 +24,7 @@ class GpuRanks : public ::testing::Test {
   void SetUp() override {
     topology_ = discover_topology(mpi_world());
     try {
-      gpu_ = agreed_gpu(mpi_world(), topology_, "auto", gpu_supply());
+      gpu_ = agreed_gpu(mpi_world(), topology_, DeviceChoice::kAuto, gpu_supply());
     } catch (const InputError& error) {
       GTEST_SKIP() << error.what();
     }
