@@ -104,6 +104,13 @@ FileSplit SplitReader::read(const std::string& name) {
                                  text ? "text" : "an image split",
                                  text ? "tokens, offsets and labels" : "inputs and labels"));
   }
+  // Left out without a word, both texts of a pair would be taken for one.
+  if (text && contains(arrays, "types")) {
+    throw InputError(fmt::format(
+        "{}: {} holds types (of text pairs), which this version does not learn from; make the file "
+        "without --pair-column, or leave types out",
+        file_.path(), group));
+  }
   FileSplit split;
   split.labels = read_labels(group);
   split.part.samples = static_cast<std::int64_t>(split.labels.size());

@@ -62,6 +62,16 @@ TEST_F(DatasetErrors, NotHdf5) {
   EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }), HasSubstr("is not an HDF5 file"));
 }
 
+TEST_F(DatasetErrors, TypesOfTextPairs) {
+  {
+    Hdf5Writer file(path_);
+    write_text(file, "train", 4);
+    file.write("/train/types", {2}, std::vector<std::int32_t>{0, 1});
+  }
+  EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }),
+              AllOf(HasSubstr("train holds types"), HasSubstr("--pair-column")));
+}
+
 TEST_F(DatasetErrors, CutShort) {
   {
     Hdf5Writer file(path_);
