@@ -360,7 +360,11 @@ TEST(OptionTable, EveryOptionIsReadByFileAndFlagAndWrittenAgain) {
     ConfigurationDocument wanted = parse_configuration(with_required(""), "a.toml");
     const OptionValue value = another_value(option);
     ASSERT_NE(value, option.get(wanted));
+    // Whatever is not given is the wanted optimizer's own, not that of the default one.
+    TrainOptions& train = wanted.configuration.train;
+    train.beta1 = train.beta2 = -1;
     option.set(wanted, value);
+    train = with_own_defaults(train);
 
     const std::string line = option.name() + " = " + toml_text(value) + "\n";
     std::string text = with_required("");
@@ -380,6 +384,29 @@ TEST(OptionTable, EveryOptionIsReadByFileAndFlagAndWrittenAgain) {
     }
     const auto rewritten = parse_configuration(write_options_toml(wanted.configuration), "b.toml");
     EXPECT_EQ(rewritten.configuration, wanted.configuration);
+  }
+}
+
+TEST(OptionTable, OptimizersHaveTheirOwnBetasByFileByFlagAndWrittenAgain) {
+  for (std::size_t i = 0; i < kOptimizerNames.size(); ++i) {
+    const std::string name{kOptimizerNames[i]};
+    SCOPED_TRACE(name);
+    const auto from_file =
+        parse_configuration(with_required("train.optimizer = \"" + name + "\"\n"), "a.toml");
+    const TrainOptions& train = from_file.configuration.train;
+    EXPECT_EQ(train.optimizer, static_cast<OptimizerKind>(i));
+    const OptimizerDefaults own = defaults_of(train.optimizer);
+    EXPECT_EQ(train.beta1, own.beta1.value_or(0.9));
+    EXPECT_EQ(train.beta2, own.beta2.value_or(0.999));
+
+    const Override flag{"train.optimizer", name};
+    for (const char* file : {"", "train.optimizer = \"adamw\"\n", "train.optimizer = \"lion\"\n"}) {
+      EXPECT_EQ(parse_configuration(with_required(file), "a.toml", {flag}).configuration,
+                from_file.configuration)
+          << file;
+    }
+    const std::string resolved = write_options_toml(from_file.configuration);
+    EXPECT_EQ(parse_configuration(resolved, "b.toml").configuration, from_file.configuration);
   }
 }
 
