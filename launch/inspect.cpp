@@ -111,8 +111,8 @@ std::string describe_checkpoint(const std::string& path) {
       "{}: a checkpoint, all bytes verified\n  after step {} (epoch {:.3f}), {}\n"
       "  written {} by thaw {}, LibTorch {}, on {} rank{} of {} thread{} ({}, {})\n",
       path, manifest.place.step, manifest.epoch,
-      state.in_stage ? fmt::format("in stage \"{}\"", state.stage)
-                     : fmt::format("at the end of stage \"{}\"", state.stage),
+      fmt::format("{} stage \"{}\"", state.stage.under_way ? "in" : "at the end of",
+                  state.stage.name),
       manifest.written, manifest.version, state.facts.torch, manifest.ranks,
       manifest.ranks == 1 ? "" : "s", state.facts.threads, state.facts.threads == 1 ? "" : "s",
       state.facts.device, state.facts.cpu);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/record/report_json.h"
 
 namespace thaw {
@@ -13,6 +14,15 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json number(double value) { return json_number(value); }
+
+/// What each line begins with: what happened, and where in the run.
+template <typename Report>
+Json line_of(const char* event, const Report& report) {
+  return {{"event", event},
+          {"step", report.step},
+          {"epoch", number(report.epoch)},
+          {"stage", report.stage}};
+}
 
 Json retention_json(const RetentionReport& report) {
   Json groups = Json::object();
@@ -47,24 +57,21 @@ void MetricsLog::transition(const TransitionReport& report) {
       groups[group.name] = group.learning_rate;
     }
   }
-  write_line(Json{{"event", "transition"},
-                  {"step", report.step},
-                  {"epoch", number(report.epoch)},
-                  {"stage", report.stage},
-                  {"stage_index", report.index},
-                  {"groups", groups},
-                  {"curve_steps", report.curve_steps},
-                  {"active_parameters", report.active_parameters},
-                  {"backward_cut", report.backward_cut},
-                  {"plan", report.plan},
-                  {"buckets", report.costs.buckets},
-                  {"gradient_bytes", report.costs.gradient_bytes},
-                  {"prepared", report.costs.prepared},
-                  {"agreement_seconds", report.costs.agreement_seconds},
-                  {"build_seconds", report.costs.build_seconds},
-                  {"optimizer_seconds", report.optimizer_seconds},
-                  {"seconds", report.seconds}}
-                 .dump());
+  Json line = line_of("transition", report);
+  line.update({{"stage_index", report.index},
+               {"groups", groups},
+               {"curve_steps", report.curve_steps},
+               {"active_parameters", report.active_parameters},
+               {"backward_cut", report.backward_cut},
+               {"plan", report.plan},
+               {"buckets", report.costs.buckets},
+               {"gradient_bytes", report.costs.gradient_bytes},
+               {"prepared", report.costs.prepared},
+               {"agreement_seconds", report.costs.agreement_seconds},
+               {"build_seconds", report.costs.build_seconds},
+               {"optimizer_seconds", report.optimizer_seconds},
+               {"seconds", report.seconds}});
+  write_line(line.dump());
 }
 
 void MetricsLog::step(const StepReport& report) {
@@ -75,22 +82,19 @@ void MetricsLog::step(const StepReport& report) {
   for (const auto& [group, rate] : report.learning_rates) {
     rates[group] = rate;
   }
-  Json line{{"event", "step"},
-            {"step", report.step},
-            {"epoch", number(report.epoch)},
-            {"stage", report.stage},
-            {"loss", number(report.loss)},
-            {"learning_rate", report.learning_rate},
-            {"learning_rates", rates},
-            {"samples", report.samples},
-            {"samples_per_second",
-             report.seconds > 0 ? static_cast<double>(report.samples) / report.seconds : 0.0},
-            {"bytes_reduced", report.bytes_reduced},
-            {"seconds",
-             {{"total", report.seconds},
-              {"data", report.data_seconds},
-              {"compute", report.compute_seconds},
-              {"communication", report.communication_seconds}}}};
+  Json line = line_of("step", report);
+  line.update({{"loss", number(report.loss)},
+               {"learning_rate", report.learning_rate},
+               {"learning_rates", rates},
+               {"samples", report.samples},
+               {"samples_per_second",
+                report.seconds > 0 ? static_cast<double>(report.samples) / report.seconds : 0.0},
+               {"bytes_reduced", report.bytes_reduced},
+               {"seconds",
+                {{"total", report.seconds},
+                 {"data", report.data_seconds},
+                 {"compute", report.compute_seconds},
+                 {"communication", report.communication_seconds}}}});
   if (report.gradient_norm > 0) {
     line["gradient_norm"] = number(report.gradient_norm);
   }
@@ -99,48 +103,36 @@ void MetricsLog::step(const StepReport& report) {
 
 void MetricsLog::evaluation(const EvaluationReport& report) {
   Json line{{"event", "evaluation"}};
-  line.update(json_of(report));
+  line.update(Json(report));
   line["seconds"] = report.seconds;
   line["best"] = report.best;
   write_line(line.dump());
 }
 
 void MetricsLog::audit(const AuditReport& report) {
-  write_line(Json{{"event", "audit"},
-                  {"step", report.step},
-                  {"epoch", number(report.epoch)},
-                  {"stage", report.stage},
-                  {"tensors", report.tensors},
-                  {"bytes", report.bytes},
-                  {"seconds", report.seconds}}
-                 .dump());
+  Json line = line_of("audit", report);
+  line.update({{"tensors", report.tensors}, {"bytes", report.bytes}, {"seconds", report.seconds}});
+  write_line(line.dump());
 }
 
 void MetricsLog::retention(const RetentionReport& report) {
-  Json line{{"event", "retention"},
-            {"step", report.step},
-            {"epoch", number(report.epoch)},
-            {"stage", report.stage}};
+  Json line = line_of("retention", report);
   line.update(retention_json(report));
   line["seconds"] = report.seconds;
   write_line(line.dump());
 }
 
 void MetricsLog::skipped(const SkippedReport& report) {
-  write_line(Json{{"event", "skipped"},
-                  {"step", report.step},
-                  {"epoch", number(report.epoch)},
-                  {"stage", report.stage},
-                  {"loss", number(report.loss)},
-                  {"gradient_norm", number(report.gradient_norm)},
-                  {"in_a_row", report.in_a_row}}
-                 .dump());
+  Json line = line_of("skipped", report);
+  line.update({{"loss", number(report.loss)},
+               {"gradient_norm", number(report.gradient_norm)},
+               {"in_a_row", report.in_a_row}});
+  write_line(line.dump());
 }
 
 void MetricsLog::checkpoint(const CheckpointReport& report) {
-  Json line{{"event", "checkpoint"},           {"step", report.step},
-            {"epoch", number(report.epoch)},   {"stage", report.stage},
-            {"transition", report.transition}, {"path", report.path}};
+  Json line = line_of("checkpoint", report);
+  line.update({{"transition", report.transition}, {"path", report.path}});
   if (!report.problem.empty()) {
     line["problem"] = report.problem;
   }
@@ -151,15 +143,12 @@ void MetricsLog::checkpoint(const CheckpointReport& report) {
 }
 
 void MetricsLog::resume(const ResumeReport& report) {
-  write_line(Json{{"event", "resume"},
-                  {"step", report.step},
-                  {"epoch", number(report.epoch)},
-                  {"stage", report.stage},
-                  {"path", report.path},
-                  {"ranks", report.ranks},
-                  {"ranks_before", report.ranks_before},
-                  {"passed_over", report.passed_over}}
-                 .dump());
+  Json line = line_of("resume", report);
+  line.update({{"path", report.path},
+               {"ranks", report.ranks},
+               {"ranks_before", report.ranks_before},
+               {"passed_over", report.passed_over}});
+  write_line(line.dump());
 }
 
 void MetricsLog::end(const RunSummary& summary) {
@@ -175,8 +164,8 @@ void MetricsLog::end(const RunSummary& summary) {
             {"seconds", summary.seconds}, {"ranks", summary.ranks},
             {"flops", flops_of(summary)}, {"train_loss", number(summary.train_loss)}};
   if (summary.evaluated) {
-    json["validation"] = json_of(summary.last_evaluation);
-    json["best"] = json_of(summary.best_evaluation);
+    json["validation"] = summary.last_evaluation;
+    json["best"] = summary.best_evaluation;
   }
   if (!summary.retention.empty()) {
     const RetentionReport& before = summary.retention.front();
@@ -185,10 +174,7 @@ void MetricsLog::end(const RunSummary& summary) {
                          {"after", retention_json(after)},
                          {"forgetting", before.accuracy - after.accuracy}};
   }
-  json["stages"] = Json::array();
-  for (const StageSummary& stage : summary.stages) {
-    json["stages"].push_back(json_of(stage));
-  }
+  json["stages"] = summary.stages;
   write_file_atomically(folder_.summary(), json.dump(2) + "\n");
 }
 

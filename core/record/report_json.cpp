@@ -1,85 +1,51 @@
 #include "core/record/report_json.h"
 
-#include <cmath>
-#include <limits>
+#include "core/base/json_fields.h"
 
 namespace thaw {
+namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json json_number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
-double number_of(const Json& json) {
-  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+void describe(auto fields, Described<EvaluationReport> auto& report) {
+  fields("split", report.split);
+  fields("loss", report.loss);
+  fields("accuracy", report.accuracy);
+  fields("macro_f1", report.macro_f1);
+  fields("samples", report.samples);
+  fields("step", report.step);
+  fields("epoch", report.epoch);
+  fields("stage", report.stage);
+  fields("trained_samples", report.trained_samples);
+  fields("training_seconds", report.training_seconds);
+  fields("training_flops", report.training_flops);
 }
 
-Json json_of(const EvaluationReport& report) {
-  return {{"split", report.split},
-          {"loss", json_number(report.loss)},
-          {"accuracy", report.accuracy},
-          {"macro_f1", report.macro_f1},
-          {"samples", report.samples},
-          {"step", report.step},
-          {"epoch", json_number(report.epoch)},
-          {"stage", report.stage},
-          {"trained_samples", report.trained_samples},
-          {"training_seconds", report.training_seconds},
-          {"training_flops", report.training_flops}};
+void describe(auto fields, Described<Flops> auto& flops) {
+  fields("forward", flops.forward);
+  fields("input_gradients", flops.input_gradients);
+  fields("weight_gradients", flops.weight_gradients);
 }
 
-Json json_of(const StageSummary& stage) {
-  return {{"name", stage.name},
-          {"steps", stage.steps},
-          {"seconds", stage.seconds},
-          {"step_seconds_median", stage.step_seconds_median},
-          {"training_seconds", stage.training_seconds},
-          {"samples", stage.samples},
-          {"flops_per_sample",
-           {{"forward", stage.flops_per_sample.forward},
-            {"input_gradients", stage.flops_per_sample.input_gradients},
-            {"weight_gradients", stage.flops_per_sample.weight_gradients}}},
-          {"flops", stage.flops()},
-          {"active_parameters", stage.active_parameters},
-          {"bytes_reduced_per_step", stage.bytes_reduced_per_step},
-          {"padding_bytes_per_step", stage.padding_bytes_per_step},
-          {"peak_memory_bytes", stage.peak_memory_bytes},
-          {"transition_seconds", stage.transition_seconds}};
+void describe(auto fields, Described<StageSummary> auto& stage) {
+  fields("name", stage.name);
+  fields.added("goes_on", stage.goes_on);
+  fields("steps", stage.steps);
+  fields("seconds", stage.seconds);
+  fields("step_seconds_median", stage.step_seconds_median);
+  fields("training_seconds", stage.training_seconds);
+  fields("samples", stage.samples);
+  fields("flops_per_sample", stage.flops_per_sample);
+  fields.derived("flops", stage.flops());
+  fields("active_parameters", stage.active_parameters);
+  fields("bytes_reduced_per_step", stage.bytes_reduced_per_step);
+  fields("padding_bytes_per_step", stage.padding_bytes_per_step);
+  fields("peak_memory_bytes", stage.peak_memory_bytes);
+  fields("transition_seconds", stage.transition_seconds);
 }
 
-EvaluationReport evaluation_of(const Json& json) {
-  EvaluationReport report;
-  report.split = json.at("split").get<std::string>();
-  report.loss = number_of(json.at("loss"));
-  report.accuracy = json.at("accuracy").get<double>();
-  report.macro_f1 = json.at("macro_f1").get<double>();
-  report.samples = json.at("samples").get<std::int64_t>();
-  report.step = json.at("step").get<std::int64_t>();
-  report.epoch = number_of(json.at("epoch"));
-  report.stage = json.at("stage").get<std::string>();
-  report.trained_samples = json.at("trained_samples").get<std::int64_t>();
-  report.training_seconds = json.at("training_seconds").get<double>();
-  report.training_flops = json.at("training_flops").get<double>();
-  return report;
-}
+}  // namespace
 
-StageSummary stage_summary_of(const Json& json) {
-  StageSummary stage;
-  stage.name = json.at("name").get<std::string>();
-  stage.steps = json.at("steps").get<std::int64_t>();
-  stage.seconds = json.at("seconds").get<double>();
-  stage.training_seconds = json.at("training_seconds").get<double>();
-  stage.samples = json.at("samples").get<std::int64_t>();
-  const Json& flops = json.at("flops_per_sample");
-  stage.flops_per_sample.forward = flops.at("forward").get<double>();
-  stage.flops_per_sample.input_gradients = flops.at("input_gradients").get<double>();
-  stage.flops_per_sample.weight_gradients = flops.at("weight_gradients").get<double>();
-  stage.step_seconds_median = json.at("step_seconds_median").get<double>();
-  stage.active_parameters = json.at("active_parameters").get<std::int64_t>();
-  stage.bytes_reduced_per_step = json.at("bytes_reduced_per_step").get<std::int64_t>();
-  stage.padding_bytes_per_step = json.at("padding_bytes_per_step").get<std::int64_t>();
-  stage.peak_memory_bytes = json.at("peak_memory_bytes").get<std::int64_t>();
-  stage.transition_seconds = json.at("transition_seconds").get<double>();
-  return stage;
-}
+THAW_JSON_BY_DESCRIPTION(EvaluationReport)
+THAW_JSON_BY_DESCRIPTION(Flops)
+THAW_JSON_BY_DESCRIPTION(StageSummary)
 
 }  // namespace thaw

@@ -1,21 +1,21 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "core/record/observer.h"
 
 namespace thaw {
 
-/// JSON has no NaN and no infinity: those figures are written as null.
-nlohmann::ordered_json json_number(double value);
-/// What `json_number` wrote; NaN for null. Throws nlohmann's exceptions.
-double number_of(const nlohmann::ordered_json& json);
+// Of reports, those that a checkpoint and `summary.json` hold: see Note [Described values]. Figures
+// that are not finite are null there.
 
-nlohmann::ordered_json json_of(const EvaluationReport& report);
-nlohmann::ordered_json json_of(const StageSummary& stage);
+void to_json(nlohmann::ordered_json& json, const EvaluationReport& report);
+void from_json(const nlohmann::ordered_json& json, EvaluationReport& report);
 
-/// The other way. They throw nlohmann's exceptions.
-EvaluationReport evaluation_of(const nlohmann::ordered_json& json);
-StageSummary stage_summary_of(const nlohmann::ordered_json& json);
+void to_json(nlohmann::ordered_json& json, const StageSummary& stage);
+void from_json(const nlohmann::ordered_json& json, StageSummary& stage);
+
+void to_json(nlohmann::ordered_json& json, const Flops& flops);
+void from_json(const nlohmann::ordered_json& json, Flops& flops);
 
 }  // namespace thaw

@@ -5,7 +5,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/schedule/stage_length.h"
@@ -16,7 +15,8 @@ namespace thaw {
 // All that a run's decisions depend on, besides the schedule itself and the cursor, is one plain
 // value: which stage runs, how far it has come, what its triggers, curve and policy remember. Every
 // change to it is a pure function of itself and of values that all ranks agreed on, so it is equal
-// on all ranks after every step, and what a checkpoint must hold of a schedule is this value.
+// on all ranks after every step, and what a checkpoint must hold of a schedule is this value
+// (schedule_state_json.h).
 
 /// What one trigger of `until` remembers; of a gradient signal also what a policy remembers of a
 /// group. Which members mean something depends on the trigger's kind.
@@ -54,11 +54,5 @@ struct ScheduleState {
 
   friend bool operator==(const ScheduleState&, const ScheduleState&) = default;
 };
-
-/// The state as one JSON object. Exact: what `schedule_state_from_json` reads is equal, infinities
-/// and all bits of numbers included.
-std::string to_json(const ScheduleState& state);
-/// Throws InputError where the text is no such object.
-ScheduleState schedule_state_from_json(std::string_view text);
 
 }  // namespace thaw

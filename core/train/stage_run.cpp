@@ -14,7 +14,6 @@
 #include "core/step/freezer.h"
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
-#include "core/train/training_state.h"
 
 namespace thaw {
 namespace {
@@ -124,23 +123,23 @@ void StageRun::commit(double seconds) {
   last_counters_ = reducer_->counters();
 }
 
-void StageRun::restore(const TrainingState& state) {
+void StageRun::restore(const StageState& state, const ReductionOrder& reduction) {
   transition_seconds_ = state.so_far.transition_seconds;
   training_seconds_ = state.so_far.training_seconds;
   step_seconds_ = state.step_seconds;
   const auto counted = static_cast<double>(state.flop_samples);
   flops_.add(state.so_far.flops_per_sample * counted, state.flop_samples);
-  reducer_->restore(state.reduction);
+  reducer_->restore(reduction);
 }
 
-void StageRun::save(TrainingState& state) const {
+StageState StageRun::state() const {
   constexpr std::size_t kMostSteps = 1000;  // enough for a median
   const auto count = static_cast<std::ptrdiff_t>(std::min(step_seconds_.size(), kMostSteps));
-  state.stage = stage_.name;
-  state.so_far = summary();
-  state.step_seconds.assign(step_seconds_.end() - count, step_seconds_.end());
-  state.flop_samples = flops_.samples();
-  state.reduction = reducer_->order();
+  return {.under_way = true,
+          .name = stage_.name,
+          .so_far = summary(),
+          .step_seconds = {step_seconds_.end() - count, step_seconds_.end()},
+          .flop_samples = flops_.samples()};
 }
 
 std::vector<double> StageRun::rates_by_group() const {

@@ -12,6 +12,7 @@
 #include "core/schedule/stage_plan.h"
 #include "core/step/freezer.h"
 #include "core/step/gradient_pass.h"
+#include "core/train/training_state.h"
 
 namespace thaw {
 
@@ -20,7 +21,6 @@ class Model;
 class Optimizer;
 class ParameterTable;
 class StageCoordinator;
-struct TrainingState;
 
 /// One stage while it lasts: its plan, its reducer, how far it has come and what it has cost.
 /// Building one is the transition into the stage, destroying it the first half of the next.
@@ -61,10 +61,12 @@ class StageRun {
   at::Tensor compute(const Batch& batch, SampleShare share);
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
 
-  /// Goes on with a stage that was under way when `state` was taken. A collective.
-  void restore(const TrainingState& state);
-  /// Leaves in `state` what `restore` needs.
-  void save(TrainingState& state) const;
+  /// Goes on with a stage that had come to `state`, its gradients travelling by `reduction`. A
+  /// collective.
+  void restore(const StageState& state, const ReductionOrder& reduction);
+  /// With times up to now.
+  StageState state() const;
+  ReductionOrder order() const { return reducer_->order(); }
 
   /// A step was committed, which took so long.
   void commit(double seconds);

@@ -123,12 +123,12 @@ Trainer::Trainer(TrainerParts parts)
 Trainer::~Trainer() { batch_norms_.set_communicator(nullptr); }
 
 double Trainer::epoch() const {
-  return static_cast<double>(cursor_) / static_cast<double>(train_samples_);
+  return static_cast<double>(state_.cursor) / static_cast<double>(train_samples_);
 }
 
 RunSummary Trainer::run() {
   restore();
-  while (schedule_.begin_stage(cursor_)) {
+  while (schedule_.begin_stage(state_.cursor)) {
     if (!run_stage()) {
       return summary();
     }
@@ -151,12 +151,12 @@ RunSummary Trainer::run() {
 
 RunSummary Trainer::summary() const {
   RunSummary summary;
-  summary.steps = step_;
+  summary.steps = state_.step;
   summary.epochs = epoch();
-  summary.seconds = seconds_before_ + watch_.seconds();
-  summary.train_loss = last_loss_;
+  summary.seconds = state_.seconds + watch_.seconds();
+  summary.train_loss = state_.train_loss;
   summary.ranks = parts_.communicator.size();
-  summary.stages = stages_;
+  summary.stages = state_.stages;
   summary.retention = measurements_.retention();
   summary.evaluated = measurements_.last_evaluation().has_value();
   if (summary.evaluated) {
@@ -190,7 +190,7 @@ StageRun Trainer::enter_stage() {
 
 void Trainer::report_transition(const StageRun& run) {
   TransitionReport report = run.transition_report();
-  report.step = step_;
+  report.step = state_.step;
   report.epoch = epoch();
   report.index = schedule_.state().stage;
   report.stages = parts_.schedule.stages.size();
@@ -202,23 +202,23 @@ void Trainer::report_transition(const StageRun& run) {
 bool Trainer::run_stage() {
   stage_watch_ = {};
   measurements_.audit(boundary());
-  if (resumed_ == nullptr) {
+  const StageState before = std::exchange(state_.stage, {});
+  if (!before.under_way) {
     measurements_.measure_retention(boundary());
   }
   StageRun run = enter_stage();
   StepMeter meter(schedule_.needs(), run.plan(), parameters_, schedule_.state().seconds,
                   parts_.communicator);
   measurements_.enter_stage(active_names(run.plan()), !run.frozen_layers().batch_norm_statistics);
-  const TrainingState* resumed = std::exchange(resumed_, nullptr);
-  stage_seconds_before_ = resumed != nullptr ? resumed->so_far.seconds : 0;
-  if (resumed != nullptr) {
-    run.restore(*resumed);
+  stage_seconds_before_ = before.so_far.seconds;
+  if (before.under_way) {
+    run.restore(before, std::exchange(state_.reduction, {}));
   } else {
     report_transition(run);
   }
-  TrainingLoader loader = make_loader(parts_, cursor_);
+  TrainingLoader loader = make_loader(parts_, state_.cursor);
   std::optional<Stage> next = schedule_.next_stage();
-  if (resumed != nullptr && resumed->evaluation_pending) {
+  if (std::exchange(state_.evaluation_pending, false)) {
     evaluate_now(run);
   }
   while (!schedule_.ended()) {
@@ -236,7 +236,7 @@ bool Trainer::run_stage() {
   }
   StageSummary summary = run.summary();
   summary.seconds = stage_seconds();
-  stages_.push_back(summary);
+  state_.stages.push_back(summary);
   return true;
 }
 
@@ -249,7 +249,7 @@ bool Trainer::after_step(const StageRun& run) {
     stop_here(run);
     return false;
   }
-  if (parts_.audit_every > 0 && step_ % parts_.audit_every == 0) {
+  if (parts_.audit_every > 0 && state_.step % parts_.audit_every == 0) {
     measurements_.audit(place(run.stage().name));
   }
   if (evaluation_due()) {
@@ -263,24 +263,25 @@ bool Trainer::after_step(const StageRun& run) {
 
 void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader) {
   const Stopwatch watch;
-  monitor_.step(step_ + 1);
+  monitor_.step(state_.step + 1);
   const TrainingBatch batch = loader.next();
   const double data_seconds = watch.seconds();
 
-  const bool reported = (step_ + 1) % parts_.log_every == 0;
+  const bool reported = (state_.step + 1) % parts_.log_every == 0;
   const std::vector<double> rates = reported ? schedule_.rates() : std::vector<double>();
   const GuardedStep::Outcome outcome = guarded_step_.run(
-      stage, meter, batch, {.number = step_ + 1, .wants_loss = reported, .last_loss = last_loss_});
+      stage, meter, batch,
+      {.number = state_.step + 1, .wants_loss = reported, .last_loss = state_.train_loss});
   if (outcome.verdict == StepVerdictKind::kGoBack) {
     go_back_ = true;
     return;
   }
   const bool commits = outcome.verdict == StepVerdictKind::kCommit;
   if (commits) {
-    last_loss_ = outcome.loss;
+    state_.train_loss = outcome.loss;
   }
-  cursor_ += outcome.values.samples;
-  ++step_;
+  state_.cursor += outcome.values.samples;
+  ++state_.step;
   const double seconds = watch.seconds();
   stage.commit(seconds);
   schedule_.commit_step(outcome.values);
@@ -300,7 +301,7 @@ void Trainer::report_step(StageRun& stage, const StepFigures& figures) {
   auto report = report_at<StepReport>(place(stage.stage().name));
   report.stage_step = stage.progress().steps;
   report.stage_steps = stage.steps();
-  report.loss = last_loss_;
+  report.loss = state_.train_loss;
   for (std::size_t i = 0; i < figures.rates.size(); ++i) {
     report.learning_rates.emplace_back(stage.stage().groups[i], figures.rates[i]);
     report.learning_rate = std::max(report.learning_rate, figures.rates[i]);
@@ -325,13 +326,13 @@ void Trainer::report_skipped(const StageRun& stage, const GuardedStep::Outcome& 
 
 bool Trainer::evaluation_due() const {
   const std::int64_t every = parts_.train.evaluate_every;
-  const bool epoch_ended = cursor_ % train_samples_ == 0;
+  const bool epoch_ended = state_.cursor % train_samples_ == 0;
   return schedule_.whole_stage_ended() ||
          (every > 0 ? schedule_.state().progress.steps % every == 0 : epoch_ended);
 }
 
 void Trainer::evaluate_now(const StageRun& run) {
-  std::vector<StageSummary> stages = stages_;
+  std::vector<StageSummary> stages = state_.stages;
   stages.push_back(run.summary());
   const MetricValues metrics = measurements_.evaluate(place(run.stage().name), stages);
   const bool best_of_stage = schedule_.commit_evaluation(metrics);

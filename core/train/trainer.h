@@ -64,14 +64,16 @@ class Trainer {
   double epoch() const;
   /// Of the stage until now, with evaluations and saving.
   double stage_seconds() const { return stage_seconds_before_ + stage_watch_.seconds(); }
-  ReportPlace place(const std::string& stage) const { return {step_, epoch(), stage}; }
+  ReportPlace place(const std::string& stage) const { return {state_.step, epoch(), stage}; }
   /// Between two stages: the one that ended.
-  ReportPlace boundary() const { return place(stages_.empty() ? "" : stages_.back().name); }
+  ReportPlace boundary() const { return place(last_stage()); }
+  /// That ended; "" before the first has.
+  std::string last_stage() const { return state_.stages.empty() ? "" : state_.stages.back().name; }
 
   // In trainer_checkpoint.cpp.
   bool buffers_are_replicas() const;
   void restore();
-  /// `run`: null between two stages.
+  /// What stands in a checkpoint made now. `run`: null between two stages.
   TrainingState state(const StageRun* run) const;
   bool checkpoint_due(bool transition) const;
   void save_checkpoint(const StageRun* run, bool transition);
@@ -98,15 +100,12 @@ class Trainer {
   GuardedStep guarded_step_;
   std::int64_t train_samples_;
   StageBest stage_best_;
-  ScheduleRun schedule_;     ///< its state is all that a checkpoint must hold of the schedule
-  std::int64_t cursor_ = 0;  ///< global samples consumed by committed steps
-  std::int64_t step_ = 0;    ///< committed steps
-  double last_loss_ = 0;
-  std::vector<StageSummary> stages_;
+  ScheduleRun schedule_;
+  /// Of what a part of the trainer holds while it runs (the schedule, the stage that is under way,
+  /// evaluations, times) this has what they began with: see `state`.
+  TrainingState state_;
   Stopwatch watch_, stage_watch_;
-  double seconds_before_ = 0;               ///< of the run, before it was resumed
-  double stage_seconds_before_ = 0;         ///< of the stage, likewise
-  const TrainingState* resumed_ = nullptr;  ///< a stage to go on with; null once that is done
+  double stage_seconds_before_ = 0;  ///< of the stage, before the run was resumed
   StopReason stop_ = StopReason::kNone;
   std::string last_save_problem_;
   std::int64_t saved_step_ = -1;  ///< of the newest complete checkpoint of this process

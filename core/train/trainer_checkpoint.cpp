@@ -45,44 +45,33 @@ bool Trainer::buffers_are_replicas() const {
 void Trainer::restore() {
   const CheckpointParts& parts = parts_.checkpoints;
   if (parts.resume == nullptr) return;
-  const TrainingState& state = *parts.state;
+  state_ = *parts.state;
   monitor_.phase(RankPhase::kStartUp);
   restore_state(*parts.resume, parts_.model, *optimizer_, parts_.communicator.rank(),
                 parts_.communicator.size(), buffers_are_replicas());
   stage_best_.restore(tensors_under(kStageBest, *parts.resume, parts_.model));
   parts_.model.weights_changed();
-  schedule_.restore(schedule_state_from_json(state.schedule));
-  step_ = state.step;
-  cursor_ = state.cursor;
-  last_loss_ = state.train_loss;
-  seconds_before_ = state.seconds;
-  stages_ = state.stages;
-  measurements_.restore(state.last_evaluation, state.best_evaluation);
-  if (state.in_stage) resumed_ = &state;
-  auto report = report_at<ResumeReport>(place(state.in_stage ? state.stage : ""));
+  schedule_.restore(state_.schedule);
+  measurements_.restore(state_.last_evaluation, state_.best_evaluation);
+  auto report = report_at<ResumeReport>(place(state_.stage.under_way ? state_.stage.name : ""));
   report.path = parts.resume->folder().string();
   report.ranks = parts_.communicator.size();
-  report.ranks_before = state.facts.ranks;
+  report.ranks_before = state_.facts.ranks;
   report.passed_over = parts.passed_over;
   tell(&TrainingObserver::resume, report);
 }
 
 TrainingState Trainer::state(const StageRun* run) const {
-  TrainingState state;
-  state.step = step_;
-  state.cursor = cursor_;
-  state.train_loss = last_loss_;
-  state.seconds = seconds_before_ + watch_.seconds();
-  state.schedule = to_json(schedule_.state());
-  state.in_stage = run != nullptr;
+  TrainingState state = state_;
+  state.seconds += watch_.seconds();
+  state.schedule = schedule_.state();
+  state.stage.name = last_stage();
   if (run != nullptr) {
-    run->save(state);
-    state.so_far.seconds = stage_seconds();
-    state.evaluation_pending = evaluation_due() && !measurements_.evaluated_at(step_);
-  } else if (!stages_.empty()) {
-    state.stage = stages_.back().name;
+    state.stage = run->state();
+    state.stage.so_far.seconds = stage_seconds();
+    state.reduction = run->order();
+    state.evaluation_pending = evaluation_due() && !measurements_.evaluated_at(state.step);
   }
-  state.stages = stages_;
   state.last_evaluation = measurements_.last_evaluation();
   state.best_evaluation = measurements_.best_evaluation();
   state.facts = parts_.checkpoints.facts;
@@ -96,7 +85,7 @@ bool Trainer::checkpoint_due(bool transition) const {
   const std::int64_t every = parts_.checkpoints.every_steps;
   const bool done = schedule_.state().stage >= parts_.schedule.stages.size();
   const bool good = done || guarded_step_.skipped() == 0;  // see Note [Good checkpoints]
-  return good && every >= 0 && (transition || (every > 0 && step_ % every == 0));
+  return good && every >= 0 && (transition || (every > 0 && state_.step % every == 0));
 }
 
 void Trainer::save_checkpoint(const StageRun* run, bool transition) {
@@ -105,10 +94,10 @@ void Trainer::save_checkpoint(const StageRun* run, bool transition) {
   monitor_.phase(RankPhase::kSaving);
   const TrainingState now = state(run);
   CheckpointContent content;
-  content.about.place = {step_, transition};
+  content.about.place = {state_.step, transition};
   content.about.epoch = epoch();
-  content.about.stage = now.stage;
-  content.about.evaluation_loss = loss_at(measurements_.last_evaluation(), step_);
+  content.about.stage = now.stage.name;
+  content.about.evaluation_loss = loss_at(measurements_.last_evaluation(), state_.step);
   content.about.version = now.facts.version;
   content.state = to_json(now);
   content.configuration = parts_.checkpoints.configuration;
@@ -151,14 +140,14 @@ void Trainer::save_last_weights() {
       parts_.save_last();
     } catch (const RunError& error) {
       const std::string kept =
-          saved_step_ == step_
+          saved_step_ == state_.step
               ? "the checkpoint of that step holds them, and the same command writes them once it "
                 "can"
               : "no checkpoint of that step holds them; the same command goes on from the newest "
                 "there is";
       throw RunError(
-          fmt::format("all {} steps are done, but the weights could not be written: {}; {}", step_,
-                      error.what(), kept));
+          fmt::format("all {} steps are done, but the weights could not be written: {}; {}",
+                      state_.step, error.what(), kept));
     }
   });
 }
@@ -191,7 +180,7 @@ void Trainer::stop_here(const StageRun& run) {
   RunError error(fmt::format(
       "stopped after step {} since {}, but where it stood could not be saved: {}; the newest good "
       "checkpoint is untouched",
-      step_, text_of(stop_), last_save_problem_));
+      state_.step, text_of(stop_), last_save_problem_));
   error.mark_agreed();
   throw error;
 }

@@ -2,107 +2,81 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/record/report_json.h"
+#include "core/schedule/schedule_state_json.h"
 
 namespace thaw {
+
+// What stands in a checkpoint's state.json, and under which name: see Note [Described values].
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json facts_json(const RunFacts& facts) {
-  return {
-      {"ranks", facts.ranks}, {"threads", facts.threads},         {"device", facts.device},
-      {"cpu", facts.cpu},     {"libtorch", facts.torch},          {"thaw", facts.version},
-      {"data", facts.data},   {"model_config", facts.model_file}, {"processor", facts.processor}};
+void describe(auto fields, Described<RunFacts> auto& facts) {
+  fields("ranks", facts.ranks);
+  fields("threads", facts.threads);
+  fields("device", facts.device);
+  fields("cpu", facts.cpu);
+  fields("libtorch", facts.torch);
+  fields("thaw", facts.version);
+  fields("data", facts.data);
+  fields("model_config", facts.model_file);
+  fields.added("processor", facts.processor);
 }
 
-RunFacts facts_of(const Json& json) {
-  RunFacts facts;
-  facts.ranks = json.at("ranks").get<int>();
-  facts.threads = json.at("threads").get<int>();
-  facts.device = json.at("device").get<std::string>();
-  facts.cpu = json.at("cpu").get<std::string>();
-  facts.torch = json.at("libtorch").get<std::string>();
-  facts.version = json.at("thaw").get<std::string>();
-  facts.data = json.at("data").get<std::string>();
-  facts.model_file = json.at("model_config").get<std::string>();
-  facts.processor = json.value("processor", "");  // not in checkpoints of version 0.1's first days
-  return facts;
+void describe(auto fields, Described<StageState> auto& stage) {
+  fields("under_way", stage.under_way);
+  fields("name", stage.name);
+  fields("so_far", stage.so_far);
+  fields("step_seconds", stage.step_seconds);
+  fields("flop_samples", stage.flop_samples);
 }
 
-Json evaluation_json(const std::optional<EvaluationReport>& report) {
-  return report ? json_of(*report) : Json(nullptr);
+void describe(auto fields, Described<ReductionOrder> auto& reduction) {
+  fields("order", reduction.parameters);
+  fields("by_rows", reduction.by_rows);
 }
 
-std::optional<EvaluationReport> optional_evaluation(const Json& json) {
-  if (json.is_null()) return std::nullopt;
-  return evaluation_of(json);
-}
-
-TrainingState read(const Json& json) {
-  TrainingState state;
-  state.step = json.at("step").get<std::int64_t>();
-  state.cursor = json.at("cursor").get<std::int64_t>();
-  state.train_loss = number_of(json.at("train_loss"));
-  state.seconds = json.at("seconds").get<double>();
-  state.schedule = json.at("schedule").dump();
-  const Json& stage = json.at("stage");
-  state.in_stage = stage.at("under_way").get<bool>();
-  state.stage = stage.at("name").get<std::string>();
-  state.so_far = stage_summary_of(stage.at("so_far"));
-  state.flop_samples = stage.at("flop_samples").get<std::int64_t>();
-  state.step_seconds = stage.at("step_seconds").get<std::vector<double>>();
-  const Json& reduction = json.at("reduction");
-  state.reduction.parameters = reduction.at("order").get<std::vector<std::string>>();
-  state.reduction.by_rows = reduction.at("by_rows").get<std::vector<std::string>>();
-  state.evaluation_pending = json.at("evaluation_pending").get<bool>();
-  for (const Json& each : json.at("stages")) state.stages.push_back(stage_summary_of(each));
-  state.last_evaluation = optional_evaluation(json.at("last_evaluation"));
-  state.best_evaluation = optional_evaluation(json.at("best_evaluation"));
-  state.facts = facts_of(json.at("facts"));
-  state.classes = json.at("classes").get<std::vector<std::string>>();
-  state.weight_names = json.at("weight_names").get<std::map<std::string, std::string>>();
-  return state;
+void describe(auto fields, Described<TrainingState> auto& state) {
+  fields("step", state.step);
+  fields("cursor", state.cursor);
+  fields("train_loss", state.train_loss);
+  fields("seconds", state.seconds);
+  fields("schedule", state.schedule);
+  fields("stage", state.stage);
+  fields("reduction", state.reduction);
+  fields("evaluation_pending", state.evaluation_pending);
+  fields("stages", state.stages);
+  fields("last_evaluation", state.last_evaluation);
+  fields("best_evaluation", state.best_evaluation);
+  fields("facts", state.facts);
+  fields("classes", state.classes);
+  fields("weight_names", state.weight_names);
 }
 
 }  // namespace
 
+// Found by the library, and by nobody else.
+void to_json(nlohmann::ordered_json& json, const RunFacts& facts);
+void from_json(const nlohmann::ordered_json& json, RunFacts& facts);
+void to_json(nlohmann::ordered_json& json, const StageState& stage);
+void from_json(const nlohmann::ordered_json& json, StageState& stage);
+void to_json(nlohmann::ordered_json& json, const ReductionOrder& reduction);
+void from_json(const nlohmann::ordered_json& json, ReductionOrder& reduction);
+void to_json(nlohmann::ordered_json& json, const TrainingState& state);
+void from_json(const nlohmann::ordered_json& json, TrainingState& state);
+
+THAW_JSON_BY_DESCRIPTION(RunFacts)
+THAW_JSON_BY_DESCRIPTION(StageState)
+THAW_JSON_BY_DESCRIPTION(ReductionOrder)
+THAW_JSON_BY_DESCRIPTION(TrainingState)
+
 std::string to_json(const TrainingState& state) {
-  Json stages = Json::array();
-  for (const StageSummary& stage : state.stages) stages.push_back(json_of(stage));
-  const Json json{
-      {"step", state.step},
-      {"cursor", state.cursor},
-      {"train_loss", json_number(state.train_loss)},
-      {"seconds", state.seconds},
-      {"schedule", Json::parse(state.schedule)},
-      {"stage",
-       {{"under_way", state.in_stage},
-        {"name", state.stage},
-        {"so_far", json_of(state.so_far)},
-        {"step_seconds", state.step_seconds},
-        {"flop_samples", state.flop_samples}}},
-      {"reduction", {{"order", state.reduction.parameters}, {"by_rows", state.reduction.by_rows}}},
-      {"evaluation_pending", state.evaluation_pending},
-      {"stages", stages},
-      {"last_evaluation", evaluation_json(state.last_evaluation)},
-      {"best_evaluation", evaluation_json(state.best_evaluation)},
-      {"facts", facts_json(state.facts)},
-      {"classes", state.classes},
-      {"weight_names", state.weight_names}};
-  return json.dump(1) + "\n";
+  return nlohmann::ordered_json(state).dump(1) + "\n";
 }
 
 TrainingState training_state_from_json(const std::string& text, const std::string& path) {
-  TrainingState state;
-  try {
-    state = read(Json::parse(text));
-  } catch (const nlohmann::json::exception& error) {
-    throw InputError(fmt::format("{}: not the state of a training run: {}", path, error.what()));
-  }
+  auto state = value_from_json<TrainingState>(text, path + ": not the state of a training run");
   if (state.step < 0 || state.cursor < 0 || (state.step == 0) != (state.cursor == 0)) {
     throw InputError(
         fmt::format("{}: step {} with {} samples consumed", path, state.step, state.cursor));

@@ -138,10 +138,9 @@ class RunStarter {
   void go_on(RunStart& start, bool own) {
     const CheckpointReader& checkpoint = *start.checkpoint;
     const std::string name = checkpoint.folder().string();
-    ScheduleState where;
+    const ScheduleState& where = start.state.schedule;
     const std::vector<std::string> warnings = agreed(communicator_, [&] {
       start.state = training_state_from_json(checkpoint.state(), name + "/" + kStateFile);
-      where = schedule_state_from_json(start.state.schedule);
       const ConfigurationDocument before =
           parse_configuration(checkpoint.configuration(), name + "/" + kConfigurationFile);
       return accept_or_refuse(

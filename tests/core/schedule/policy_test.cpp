@@ -8,6 +8,7 @@
 
 #include "core/schedule/schedule_run.h"
 #include "tests/core/schedule/schedule_fixture.h"
+#include "tests/core/schedule/written_state.h"
 
 namespace thaw {
 namespace {
@@ -160,9 +161,9 @@ std::vector<Segment> walk(const Schedule& schedule, std::int64_t restart) {
       cursor += 10;
       ++segments.back().steps;
       if (++steps % restart == 0) {
-        const std::string saved = to_json(run->state());
+        const ScheduleState saved = written_and_read(run->state());
         run = std::make_unique<ScheduleRun>(schedule, 100, 10);
-        run->restore(schedule_state_from_json(saved));
+        run->restore(saved);
         if (!run->begin_stage(cursor)) return segments;
       }
     }

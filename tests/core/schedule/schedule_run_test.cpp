@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/schedule/curves/curve.h"
 #include "tests/core/schedule/schedule_fixture.h"
+#include "tests/core/schedule/written_state.h"
 
 namespace thaw {
 namespace {
@@ -57,9 +58,9 @@ std::vector<Event> walk(const Schedule& schedule, std::int64_t restart) {
       }
       events.push_back({run->stage().name, factor, run->ended()});
       if (steps % restart == 0) {
-        const std::string saved = to_json(run->state());
+        const ScheduleState saved = written_and_read(run->state());
         run = std::make_unique<ScheduleRun>(schedule, kSamples, kBatch);
-        run->restore(schedule_state_from_json(saved));
+        run->restore(saved);
         EXPECT_TRUE(run->begin_stage(cursor));
       }
     }

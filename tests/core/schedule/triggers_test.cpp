@@ -7,6 +7,7 @@
 
 #include "core/schedule/triggers/trigger.h"
 #include "tests/core/schedule/schedule_fixture.h"
+#include "tests/core/schedule/written_state.h"
 
 namespace thaw {
 namespace {
@@ -195,10 +196,10 @@ TEST(State, JsonIsExact) {
   state.ended = true;
   state.steps_since_thawed = {{"encoder.1", 3}, {"head", 17}};
   state.signals["encoder.1"] = {.last = 2.5};
-  EXPECT_EQ(schedule_state_from_json(to_json(state)), state);
-  EXPECT_EQ(schedule_state_from_json(to_json(ScheduleState{})), ScheduleState{});
+  EXPECT_EQ(written_and_read(state), state);
+  EXPECT_EQ(written_and_read(ScheduleState{}), ScheduleState{});
   state.triggers[0].last = kNaN;
-  EXPECT_TRUE(std::isnan(*schedule_state_from_json(to_json(state)).triggers[0].last));
+  EXPECT_TRUE(std::isnan(*written_and_read(state).triggers[0].last));
 }
 
 }  // namespace

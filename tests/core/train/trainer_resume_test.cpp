@@ -39,7 +39,7 @@ class Recorder : public TrainingObserver {
   void end(const RunSummary& summary) override {
     std::string stages;
     for (const StageSummary& stage : summary.stages) {
-      stages += fmt::format(" {}:{}", stage.name, stage.steps);
+      stages += fmt::format("{}{}:{}", stage.goes_on ? "+" : " ", stage.name, stage.steps);
     }
     lines.push_back(
         fmt::format("{} end{} best at {}", summary.steps, stages, summary.best_evaluation.step));
