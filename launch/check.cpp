@@ -15,7 +15,7 @@ namespace {
 // `thaw check`: all that `thaw train` would refuse, without training. One process, whatever started
 // it: what it looks at (file, data, weights, schedule) is the same on every rank, and it writes
 // nothing but its table.
-ArgumentParser make_parser() {
+ArgumentParser check_parser() {
   ArgumentParser parser(
       "check CONFIG.toml [--SECTION.KEY VALUE ...]",
       "Validates configuration, data, weights and schedule without training, and prints for each "
@@ -27,7 +27,7 @@ ArgumentParser make_parser() {
 
 /// Sets the run up as training would (which is where every refusal comes from) and prints it.
 ExitStatus check(const std::vector<std::string>& command_line) {
-  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  const std::optional<ArgumentParser::Parsed> parsed = check_parser().parse(command_line);
   if (!parsed) {
     return ExitStatus::kDone;
   }

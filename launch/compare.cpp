@@ -22,7 +22,7 @@ namespace {
 //   comparison_text, comparison_page   the same as Markdown, JSON and HTML
 // Each run is a `thaw train` of its own (launch/job/child_jobs.h), so one that fails or is killed
 // takes nothing with it.
-ArgumentParser make_parser() {
+ArgumentParser compare_parser() {
   ArgumentParser parser(
       "compare CONFIG.toml --schedules A,B,... [--seeds N] [--SECTION.KEY VALUE ...]",
       "Trains with several schedules under the same budget, seed by seed, and prints one table: "
@@ -96,7 +96,7 @@ CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
 }
 
 ExitStatus compare(const std::vector<std::string>& command_line) {
-  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  const std::optional<ArgumentParser::Parsed> parsed = compare_parser().parse(command_line);
   if (!parsed) {
     return ExitStatus::kDone;
   }

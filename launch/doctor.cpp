@@ -20,7 +20,7 @@ using Json = nlohmann::json;
 // `thaw doctor`: what a job runs on, looked at from each of its ranks. The ranks probe their hosts
 // (doctor_probes.h), tell rank 0 as JSON, and rank 0 judges (doctor_findings.h, pure) and prints.
 // Every rank ends with the same status, so that mpirun and srun report it.
-ArgumentParser make_parser() {
+ArgumentParser doctor_parser() {
   ArgumentParser parser(
       "doctor [--folder DIR]",
       "Looks at what a job runs on, as the ranks that the launcher started find it: mpirun -n 8 "
@@ -111,7 +111,7 @@ bool print_findings(const std::vector<Finding>& findings) {
 
 ExitStatus examine(const std::vector<std::string>& command_line, Communicator& communicator) {
   const std::optional<ArgumentParser::Parsed> parsed =
-      make_parser().parse(command_line, communicator);
+      doctor_parser().parse(command_line, communicator);
   if (!parsed) {
     return ExitStatus::kDone;
   }

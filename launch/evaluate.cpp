@@ -19,7 +19,7 @@ namespace {
 
 // `thaw evaluate`: one JSON line on standard output, which scripts rely on; everything else goes to
 // standard error. All ranks compute, each its share of the split; rank 0 prints.
-ArgumentParser make_parser() {
+ArgumentParser evaluate_parser() {
   ArgumentParser parser(
       "evaluate CONFIG.toml --weights FILE --split NAME [--per-class FILE]",
       "Measures weights, head included, on a split; prints one JSON line. Runs on "
@@ -65,7 +65,7 @@ ExitStatus evaluate_split(const std::vector<std::string>& command_line,
                           Communicator& communicator) {
   const bool first = communicator.rank() == 0;
   const std::optional<ArgumentParser::Parsed> parsed =
-      make_parser().parse(command_line, communicator);
+      evaluate_parser().parse(command_line, communicator);
   if (!parsed) {
     return ExitStatus::kDone;
   }

@@ -18,7 +18,7 @@ namespace {
 // `thaw export`: weights for other programs. The model is built from [model] alone, without the
 // data it was trained on: what the data told training (classes, input channels) stands in the
 // weights. One process; writes one file or folder, which appears whole or not at all.
-ArgumentParser make_parser() {
+ArgumentParser export_parser() {
   ArgumentParser parser("export CONFIG.toml --weights FILE --format NAME PATH",
                         "Writes trained weights, or those of a checkpoint, for others to load.");
   parser.positional("CONFIG", "the configuration file: its [model] counts");
@@ -79,7 +79,7 @@ Source read_source(const ModelOptions& options, Precision precision) {
 }
 
 ExitStatus export_weights(const std::vector<std::string>& command_line) {
-  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  const std::optional<ArgumentParser::Parsed> parsed = export_parser().parse(command_line);
   if (!parsed) {
     return ExitStatus::kDone;
   }

@@ -30,7 +30,7 @@ constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
 // `thaw inspect`: says what a file or folder is and what it holds, after checking all of it. What
 // it is follows from the path alone: a manifest makes a checkpoint, any other folder is a run, HDF5
 // begins with a signature, and what is left must be safetensors. One process; changes nothing.
-ArgumentParser make_parser() {
+ArgumentParser inspect_parser() {
   ArgumentParser parser("inspect FILE",
                         "Describes an HDF5 dataset, a safetensors file, a run folder or a "
                         "checkpoint, after checking it.");
@@ -163,7 +163,7 @@ void print_run(const RunFolder& folder) {
 }
 
 ExitStatus inspect(const std::vector<std::string>& command_line) {
-  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  const std::optional<ArgumentParser::Parsed> parsed = inspect_parser().parse(command_line);
   if (!parsed) {
     return ExitStatus::kDone;
   }

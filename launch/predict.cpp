@@ -25,7 +25,7 @@ namespace {
 // `thaw predict`: a JSON line a sample, in the split's own order, on one process; the index in a
 // line is the sample's in the file. Text goes out batch by batch, so a split of any size fits in
 // memory.
-ArgumentParser make_parser() {
+ArgumentParser predict_parser() {
   ArgumentParser parser("predict CONFIG.toml --weights FILE --split NAME [--output FILE]",
                         "Writes a JSON line for each sample of a split: its index, the class "
                         "predicted and the probability of each class.");
@@ -87,7 +87,7 @@ std::string prediction_lines(const Batch& batch, const at::Tensor& logits,
 }
 
 ExitStatus predict(const std::vector<std::string>& command_line) {
-  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  const std::optional<ArgumentParser::Parsed> parsed = predict_parser().parse(command_line);
   if (!parsed) {
     return ExitStatus::kDone;
   }

@@ -27,7 +27,7 @@ constexpr std::int64_t kWarmUp = 3;  ///< steps of a stage that do not count
 // `thaw scale`: trains a few steps of each stage at each number of ranks, in processes of their
 // own, and reports how step times follow. This process only plans, starts and sums up
 // (launch/compare/scaling.h, pure): it computes nothing itself while a run is timed.
-ArgumentParser make_parser() {
+ArgumentParser scale_parser() {
   ArgumentParser parser(
       "scale CONFIG.toml [--ranks 1,2,4] [--scaling strong,weak] [--SECTION.KEY VALUE ...]",
       "Measures how each stage's step time follows the number of ranks: runs some steps of each "
@@ -212,7 +212,7 @@ std::vector<ScalingTable> tables_of(const ScaleRequest& request, std::int64_t ba
 /// Plans, runs one training after another under mpirun or srun, and reports. Nothing of the runs
 /// but their times is kept; their logs are, for when one fails.
 ExitStatus scale(const std::vector<std::string>& command_line) {
-  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  const std::optional<ArgumentParser::Parsed> parsed = scale_parser().parse(command_line);
   if (!parsed) {
     return ExitStatus::kDone;
   }

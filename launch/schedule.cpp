@@ -15,7 +15,7 @@ namespace {
 
 // `thaw schedule`: a preset's stages, or those that happened in a run, as TOML that can be edited
 // and gives the identical run. To standard output, so that nothing is overwritten; on one process.
-ArgumentParser make_parser() {
+ArgumentParser schedule_parser() {
   ArgumentParser parser("schedule CONFIG.toml [--SECTION.KEY VALUE ...] | schedule --from RUN",
                         "Writes the stages of the configuration's schedule out as explicit TOML on "
                         "standard output: in place of [schedule], they give the identical run.\n"
@@ -44,7 +44,7 @@ std::string replayed(const std::string& run, const std::vector<Override>& overri
 }
 
 ExitStatus write_schedule(const std::vector<std::string>& command_line) {
-  const std::optional<ArgumentParser::Parsed> parsed = make_parser().parse(command_line);
+  const std::optional<ArgumentParser::Parsed> parsed = schedule_parser().parse(command_line);
   if (!parsed) {
     return ExitStatus::kDone;
   }

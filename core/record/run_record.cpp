@@ -10,8 +10,6 @@
 namespace thaw {
 namespace {
 
-using Json = nlohmann::json;
-
 std::ifstream open(const std::filesystem::path& path) {
   std::ifstream file(path);
   if (!file) throw InputError(fmt::format("{}: cannot be read", path.string()));
@@ -19,12 +17,12 @@ std::ifstream open(const std::filesystem::path& path) {
 }
 
 /// Null (not a number) counts as infinitely bad.
-double figure(const Json& json, const char* key) {
-  const Json& value = json.at(key);
+double figure(const nlohmann::json& json, const char* key) {
+  const nlohmann::json& value = json.at(key);
   return value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
 }
 
-CurvePoint point_of(const Json& line) {
+CurvePoint point_of(const nlohmann::json& line) {
   return {.samples = figure(line, "trained_samples"),
           .seconds = figure(line, "training_seconds"),
           .flops = figure(line, "training_flops"),
@@ -36,7 +34,7 @@ std::vector<CurvePoint> read_curve(const std::filesystem::path& path) {
   std::ifstream file = open(path);
   std::vector<CurvePoint> curve;
   for (std::string line; std::getline(file, line);) {
-    const Json json = Json::parse(line);
+    const nlohmann::json json = nlohmann::json::parse(line);
     if (json.at("event") == "evaluation") curve.push_back(point_of(json));
   }
   if (curve.empty()) {
@@ -72,14 +70,14 @@ RunRecord read_run(const std::filesystem::path& folder) {
   const std::filesystem::path summary = folder / "summary.json";
   try {
     record.curve = read_curve(metrics);
-    const Json json = Json::parse(open(summary));
-    for (const Json& stage : json.at("stages")) {
+    const nlohmann::json json = nlohmann::json::parse(open(summary));
+    for (const nlohmann::json& stage : json.at("stages")) {
       record.samples += figure(stage, "samples");
       record.seconds += figure(stage, "training_seconds");
       record.flops += figure(stage, "flops");
     }
     if (json.contains("retention")) record.forgetting = figure(json["retention"], "forgetting");
-  } catch (const Json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     throw InputError(fmt::format("{}: not what a run writes: {}", folder.string(), error.what()));
   }
   return record;

@@ -1,5 +1,6 @@
-# thaw_library(NAME FOLDER dir [DEPENDS libs...] [EXCLUDE files...]): one static library from the
-# .cpp files of a folder and of the rooms inside it; a header-only one where there are none.
+# thaw_library(NAME FOLDER dir [DEPENDS libs...] [EXCLUDE files...] [SEPARATE]): one static library
+# from the .cpp files of a folder and of the rooms inside it; a header-only one where there are none.
+# SEPARATE: also a unity build compiles each by itself.
 #
 # Its *.cu and *_cuda.cpp become a library NAME_cuda, compiled where there is a CUDA
 # toolkit and linked into NAME where it can run: see Note [Compiled is not linked].
@@ -10,7 +11,7 @@ set(_thaw_includes $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:
 set(_thaw_build_only thaw_toml thaw_xxhash nlohmann_json::nlohmann_json)
 
 function(thaw_library name)
-  cmake_parse_arguments(ARG "" "FOLDER" "DEPENDS;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(ARG "SEPARATE" "FOLDER" "DEPENDS;EXCLUDE" ${ARGN})
   foreach(library IN LISTS _thaw_build_only)
     list(TRANSFORM ARG_DEPENDS REPLACE "^${library}$" "$<BUILD_INTERFACE:${library}>")
   endforeach()
@@ -25,6 +26,9 @@ function(thaw_library name)
   list(FILTER sources EXCLUDE REGEX "${cuda_pattern}")
   list(FILTER cuda_sources INCLUDE REGEX "${cuda_pattern}")
 
+  if(NOT ARG_SEPARATE)
+    thaw_unity(sources library ${sources})
+  endif()
   if(sources)
     add_library(${name} STATIC ${sources})
     target_include_directories(${name} PUBLIC ${_thaw_includes})

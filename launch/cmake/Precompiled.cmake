@@ -33,6 +33,9 @@ set(_thaw_headers_operators
 set(_thaw_headers_module
     ${_thaw_headers_operators} <torch/nn/module.h> <torch/csrc/autograd/custom_function.h>)
 
+# Tests run once: what the optimizer would gain takes longer to find than it saves.
+set(_thaw_test_options $<$<CONFIG:Release>:-O1>)
+
 # The target that makes one of them, of flags as those who use it have; it holds no code.
 function(_thaw_add_precompiled name headers)
   set(empty "${PROJECT_BINARY_DIR}/precompiled.cpp")
@@ -55,7 +58,7 @@ if(THAW_PRECOMPILED_HEADERS)
                             GTest::gmock)
       target_link_libraries(${_name} PRIVATE thaw_torch)
       set_target_properties(${_name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-      target_compile_options(${_name} PRIVATE -fPIE)  # as programs are compiled
+      target_compile_options(${_name} PRIVATE -fPIE ${_thaw_test_options})  # as programs are compiled
     endforeach()
   endif()
 endif()
@@ -74,9 +77,9 @@ function(_thaw_reached_level file out)
   foreach(line IN LISTS lines)
     string(REGEX REPLACE "^[^<\"]*[<\"]([^>\"]+).*$" "\\1" included "${line}")
     set(level 0)
-    foreach(place IN ITEMS "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include" "${folder}")
-      if(EXISTS "${place}/${included}")
-        _thaw_reached_level("${place}/${included}" level)
+    foreach(place IN ITEMS "${PROJECT_SOURCE_DIR}/" "${PROJECT_SOURCE_DIR}/include/" "${folder}/" "")
+      if(EXISTS "${place}${included}")
+        _thaw_reached_level("${place}${included}" level)
         break()
       endif()
     endforeach()
@@ -98,6 +101,9 @@ endfunction()
 # thaw_precompile(TARGET KIND SOURCES...): gives each source of the target, which was added in this
 # folder, its precompiled header. KIND is library or test.
 function(thaw_precompile target kind)
+  if(kind STREQUAL test)
+    set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS ${_thaw_test_options})
+  endif()
   if(NOT THAW_PRECOMPILED_HEADERS)
     return()
   endif()

@@ -72,10 +72,11 @@ function(thaw_test_folder folder libraries)
   endif()
   set_property(GLOBAL APPEND PROPERTY THAW_TEST_SOURCES ${sources})
   string(REPLACE "/" "_" name "test_${folder}")
-  add_executable(${name} ${sources})
+  thaw_unity(compiled test ${sources})
+  add_executable(${name} ${compiled})
   target_link_libraries(${name} PRIVATE ${libraries} thaw_test_support GTest::gmock GTest::gtest_main
                                         thaw_compile_options)
-  thaw_precompile(${name} test ${sources})
+  thaw_precompile(${name} test ${compiled})
   _thaw_uses_torch("${libraries}" uses_torch)
   if(uses_torch)
     _thaw_discover_tests(${name} suite "\

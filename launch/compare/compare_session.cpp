@@ -22,14 +22,13 @@ namespace thaw {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr std::size_t kStepsAStage = 8;  ///< to measure what a schedule costs
 
 /// Of a file that this program wrote; RunError where it is none.
-Json read_json(const fs::path& path) {
+nlohmann::json read_json(const fs::path& path) {
   std::ifstream file(path);
-  Json json = Json::parse(file, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) throw RunError(fmt::format("{}: is no JSON", path.string()));
   return json;
 }
@@ -109,12 +108,13 @@ CompareSession::CheckedSchedule CompareSession::check(const std::string& schedul
 
 /// The folder belongs to one request: another one's runs would be taken for this one's.
 void CompareSession::claim_folder() const {
-  Json wanted{{"configuration", fs::absolute(request_.configuration).string()},
-              {"text", text_of(request_.configuration)},
-              {"budget", request_.budget},
-              {"reference", request_.budget == "samples" ? "" : request_.schedules.front()},
-              {"ranks", request_.ranks},
-              {"flags", Json::object()}};
+  nlohmann::json wanted{
+      {"configuration", fs::absolute(request_.configuration).string()},
+      {"text", text_of(request_.configuration)},
+      {"budget", request_.budget},
+      {"reference", request_.budget == "samples" ? "" : request_.schedules.front()},
+      {"ranks", request_.ranks},
+      {"flags", nlohmann::json::object()}};
   for (const Override& each : request_.overrides) wanted["flags"][each.key] = each.value;
   const fs::path path = folder_ / "request.json";
   if (fs::exists(path)) {
@@ -167,9 +167,9 @@ double CompareSession::cost_of(const std::string& schedule) {
                                    "--train.evaluate-every", "1000000000"});
     run_all({{command, "cost of " + schedule, log_of(run_folder)}});
   }
-  const Json summary = read_json(run_folder / "summary.json");
+  const nlohmann::json summary = read_json(run_folder / "summary.json");
   double sum = 0;
-  for (const Json& stage : summary.at("stages")) {
+  for (const nlohmann::json& stage : summary.at("stages")) {
     sum += request_.budget == "flops"
                ? stage.at("flops").get<double>() / stage.at("samples").get<double>()
                : stage.at("step_seconds_median").get<double>();
@@ -275,7 +275,7 @@ RunRecord CompareSession::record_of(const PlannedRun& run) const {
   record.learning_rate = run.learning_rate;
   record.seed = run.seed;
   for (const std::string& split : measured_splits(run)) {
-    const Json json = read_json(measured_of(run_folder, split));
+    const nlohmann::json json = read_json(measured_of(run_folder, split));
     const bool test = split == "test";
     (test ? record.test_loss : record.train_loss) = json.at("loss").get<double>();
     (test ? record.test_accuracy : record.train_accuracy) = json.at("accuracy").get<double>();

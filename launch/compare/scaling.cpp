@@ -14,8 +14,6 @@
 namespace thaw {
 namespace {
 
-using Json = nlohmann::json;
-
 /// Seconds of each step of one stage, by part.
 struct Steps {
   std::string stage;
@@ -23,10 +21,10 @@ struct Steps {
 };
 
 /// A line of the metrics log with `event` step.
-void add_step(std::vector<Steps>& stages, const Json& line) {
+void add_step(std::vector<Steps>& stages, const nlohmann::json& line) {
   const std::string name = line.at("stage");
   if (stages.empty() || stages.back().stage != name) stages.push_back({name, {}, {}, {}, {}});
-  const Json& seconds = line.at("seconds");
+  const nlohmann::json& seconds = line.at("seconds");
   stages.back().total.push_back(seconds.at("total"));
   stages.back().data.push_back(seconds.at("data"));
   stages.back().compute.push_back(seconds.at("compute"));
@@ -40,10 +38,10 @@ std::vector<Steps> read_steps(const std::filesystem::path& path) {
   std::vector<Steps> stages;
   try {
     for (std::string text; std::getline(file, text);) {
-      const Json line = Json::parse(text);
+      const nlohmann::json line = nlohmann::json::parse(text);
       if (line.at("event") == "step") add_step(stages, line);
     }
-  } catch (const Json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     throw InputError(fmt::format("{}: not what a run writes: {}", path.string(), error.what()));
   }
   return stages;

@@ -51,7 +51,7 @@ std::string note(const ScalingFacts& facts) {
       facts.steps, facts.warm_up, facts.repetitions, facts.version);
 }
 
-Json json_of(const Estimate& estimate) {
+Json estimate_json(const Estimate& estimate) {
   return {{"mean", estimate.mean},
           {"half_width",
            std::isfinite(estimate.half_width) ? Json(estimate.half_width) : Json(nullptr)}};
@@ -78,10 +78,10 @@ Json json_of(const ScalingRow& row) {
   return {{"stage", row.stage},
           {"ranks", row.ranks},
           {"batch", row.batch},
-          {"step_seconds", json_of(row.step_seconds)},
-          {"data_seconds", json_of(row.data)},
-          {"compute_seconds", json_of(row.compute)},
-          {"communication_seconds", json_of(row.communication)},
+          {"step_seconds", estimate_json(row.step_seconds)},
+          {"data_seconds", estimate_json(row.data)},
+          {"compute_seconds", estimate_json(row.compute)},
+          {"communication_seconds", estimate_json(row.communication)},
           {"samples_per_second", row.samples_per_second},
           {"efficiency", row.efficiency}};
 }

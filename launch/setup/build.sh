@@ -21,6 +21,10 @@ ensure_built() {
   if [[ ! -f build/CMakeCache.txt ]] && ! command -v ninja >/dev/null; then
     arguments+=(-G "Unix Makefiles")
   fi
+  # All is built here, once: the files of a room together.
+  if [[ ! -f build/CMakeCache.txt ]]; then
+    arguments+=(-DTHAW_UNITY_BUILD=ON)
+  fi
   # A build folder that has its tests keeps them.
   if [[ $tests == ON || ! -f build/CMakeCache.txt ]]; then
     arguments+=("-DTHAW_BUILD_TESTS=$tests")

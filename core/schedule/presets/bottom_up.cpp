@@ -7,7 +7,7 @@
 namespace thaw {
 namespace {
 
-std::vector<Setting> write(PresetWriter& writer) {
+std::vector<Setting> bottom_up_stages(PresetWriter& writer) {
   const ModelParts& parts = writer.parts();
   const bool head_last = writer.options().head == HeadTurn::kLast;
   Thawing thawing;
@@ -26,6 +26,6 @@ std::vector<Setting> write(PresetWriter& writer) {
 
 }  // namespace
 
-Preset bottom_up_preset() { return {"bottom-up", write}; }
+Preset bottom_up_preset() { return {"bottom-up", bottom_up_stages}; }
 
 }  // namespace thaw

@@ -7,7 +7,7 @@
 namespace thaw {
 namespace {
 
-std::vector<Setting> write(PresetWriter& writer) {
+std::vector<Setting> chain_thaw_stages(PresetWriter& writer) {
   const ModelParts& parts = writer.parts();
   std::vector<PresetStage> stages = {{parts.name(parts.head()), {parts.head()}}};
   if (parts.trains_input()) stages.push_back({parts.name(0), {0}});
@@ -20,6 +20,6 @@ std::vector<Setting> write(PresetWriter& writer) {
 
 }  // namespace
 
-Preset chain_thaw_preset() { return {"chain-thaw", write}; }
+Preset chain_thaw_preset() { return {"chain-thaw", chain_thaw_stages}; }
 
 }  // namespace thaw

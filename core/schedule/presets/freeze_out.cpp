@@ -73,7 +73,7 @@ std::vector<Share> shares_of(const PresetWriter& writer, std::int64_t total) {
   return shares;
 }
 
-std::vector<Setting> write(PresetWriter& writer) {
+std::vector<Setting> freeze_out_stages(PresetWriter& writer) {
   const std::int64_t total = total_steps(writer);
   if (!writer.good()) return {};
   const std::vector<Share> shares = shares_of(writer, total);
@@ -107,6 +107,6 @@ std::vector<Setting> write(PresetWriter& writer) {
 
 }  // namespace
 
-Preset freeze_out_preset() { return {"freeze-out", write}; }
+Preset freeze_out_preset() { return {"freeze-out", freeze_out_stages}; }
 
 }  // namespace thaw

@@ -7,7 +7,7 @@
 namespace thaw {
 namespace {
 
-std::vector<Setting> write(PresetWriter& writer) {
+std::vector<Setting> top_down_stages(PresetWriter& writer) {
   const ModelParts& parts = writer.parts();
   Thawing thawing;
   thawing.join(parts.name(parts.head()), {parts.head()});
@@ -22,6 +22,6 @@ std::vector<Setting> write(PresetWriter& writer) {
 
 }  // namespace
 
-Preset top_down_preset() { return {"top-down", write}; }
+Preset top_down_preset() { return {"top-down", top_down_stages}; }
 
 }  // namespace thaw

@@ -23,7 +23,7 @@ namespace {
 // does not depend on these meetings, nor they on NCCL's. At the first failure all give up at once,
 // and agree on what was wrong.
 
-constexpr std::chrono::milliseconds kLongestPause{20};
+constexpr std::chrono::milliseconds kLongestConnectPause{20};
 
 constexpr const char* kSharedGpuHint =
     " (NCCL takes one rank a GPU. For two ranks on one, for tests: NCCL_MULTI_RANK_GPU_ENABLE=1, "
@@ -72,7 +72,7 @@ std::unique_ptr<NcclLink> connect_ranks(Communicator& host, const std::shared_pt
   };
   attempt([&] { link->join(host.size(), id); });
   std::array<double, 2> joined_and_failed{};
-  for (std::chrono::milliseconds pause{1};; pause = std::min(pause * 2, kLongestPause)) {
+  for (std::chrono::milliseconds pause{1};; pause = std::min(pause * 2, kLongestConnectPause)) {
     if (!failure && !has_joined) attempt([&] { has_joined = link->joined(); });
     joined_and_failed = {has_joined ? 1.0 : 0.0, failure ? 1.0 : 0.0};
     host.all_reduce(joined_and_failed);

@@ -37,14 +37,14 @@ namespace {
 // since each step ends in calls that throw.
 
 constexpr std::chrono::microseconds kShortestPause{10};
-constexpr std::chrono::microseconds kLongestPause{1000};
+constexpr std::chrono::microseconds kLongestWatchPause{1000};
 
 /// Sleeps a little longer each time.
 class Pauses {
  public:
   void pause() {
     std::this_thread::sleep_for(pause_);
-    pause_ = std::min(pause_ * 2, kLongestPause);
+    pause_ = std::min(pause_ * 2, kLongestWatchPause);
   }
 
  private:
