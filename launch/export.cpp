@@ -2,7 +2,6 @@
 
 #include "core/base/error.h"
 #include "core/config/configuration_document.h"
-#include "core/models/huggingface_export.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
 #include "core/models/weights/safetensors.h"
@@ -39,12 +38,6 @@ struct Source {
   WeightNames names;
 };
 
-/// Of images that a ResNet's first convolution takes.
-std::int64_t image_channels(const SafetensorsFile& file) {
-  const SafetensorsEntry* first = file.find("conv1.weight");
-  return first != nullptr && first->shape.size() == 4 ? first->shape[1] : 3;
-}
-
 /// Builds the model and fills it, from a file or a checkpoint's folder. Throws InputError where
 /// `options.weights` are not what training wrote, or of another model.
 Source read_source(const ModelOptions& options, Precision precision) {
@@ -61,9 +54,13 @@ Source read_source(const ModelOptions& options, Precision precision) {
         fmt::format("{}: names no classes in its metadata; give weights that thaw train wrote",
                     options.weights));
   }
-  InputFacts input{.kind = options.architecture == "bert" ? InputFacts::Kind::kText
-                                                          : InputFacts::Kind::kImages};
-  input.channels = checkpoint ? checkpoint->image_channels() : image_channels(*file);
+  const InputFacts input =
+      trained_on(options.architecture,
+                 [&](const std::string& weight) -> std::optional<std::vector<std::int64_t>> {
+                   if (checkpoint) return checkpoint->shape_of(weight);
+                   const SafetensorsEntry* entry = file->find(weight);
+                   return entry != nullptr ? std::optional(entry->shape) : std::nullopt;
+                 });
   source.model = make_model(options, static_cast<std::int64_t>(source.classes.size()), input,
                             /*seed=*/0);
   if (precision == Precision::kFloat64) {

@@ -19,11 +19,11 @@ struct GroupOptions {
 
 /// `[model]`
 struct ModelOptions {
-  std::string architecture;  ///< bert | resnet | resnet-cifar
-  std::int64_t depth = 0;    ///< of a ResNet
+  std::string architecture;  ///< a line of core/config/model_families.inc
+  std::int64_t depth = 0;    ///< layers, where a family comes in several
   std::string weights;       ///< safetensors; "" trains from scratch
-  std::string config;        ///< Hugging Face's config.json (bert)
-  std::string tokenizer;     ///< tokenizer.json, carried along by export (bert)
+  std::string config;        ///< Hugging Face's config.json
+  std::string tokenizer;     ///< tokenizer.json, carried along by export
   Pooling pooling = Pooling::kMean;
   HeadSource head = HeadSource::kNew;
   double dropout = -1;                    ///< overrides config.json's; < 0: as there

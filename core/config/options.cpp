@@ -3,6 +3,7 @@
 #include <utility>
 #include <variant>
 
+#include "core/config/model_families.h"
 #include "core/config/option_table.h"
 
 namespace thaw {
@@ -57,6 +58,7 @@ class TableBuilder {
     option.key = std::move(key);
     option.unit = std::move(unit);
     option.help = std::move(help);
+    if (section_ == "model") name_families(option);
     option.required = std::holds_alternative<Required>(rule);
     if (const auto* choices = std::get_if<Choices>(&rule)) option.choices = *choices;
     if (const auto* range = std::get_if<Range>(&rule)) option.range = *range;
@@ -75,6 +77,12 @@ class TableBuilder {
   std::vector<Option> take() { return std::move(table_); }
 
  private:
+  /// Says which families of models read the option, where not all do.
+  static void name_families(Option& option) {
+    const std::string families = families_with(option.key);
+    if (!families.empty()) option.help += " (" + families + ")";
+  }
+
   std::string section_;
   std::vector<Option> table_;
 };
@@ -88,13 +96,13 @@ constexpr Range kFraction{.least = 0, .below = 1};
 void add_model(TableBuilder& table) {
   using M = ModelOptions;
   table.section("model");
-  table.add(&M::architecture, "architecture", "", "bert | resnet | resnet-cifar", Required{});
-  table.add(&M::depth, "depth", "layers", "of a ResNet: 18, 34, 50, ...; CIFAR's: 20, 32, ...",
+  table.add(&M::architecture, "architecture", "", family_choices(), Required{});
+  table.add(&M::depth, "depth", "layers", "18, 34, 50, ...; of networks for CIFAR: 20, 32, ...",
             kPositive);
   table.add(&M::weights, "weights", "", "safetensors file to start from; empty: random weights");
-  table.add(&M::config, "config", "", "config.json of a Hugging Face model (bert)");
-  table.add(&M::tokenizer, "tokenizer", "", "tokenizer.json, which an export carries along (bert)");
-  table.add(&M::pooling, "pooling", "", "of tokens to a sentence (bert)");
+  table.add(&M::config, "config", "", "config.json of a Hugging Face model");
+  table.add(&M::tokenizer, "tokenizer", "", "tokenizer.json, which an export carries along");
+  table.add(&M::pooling, "pooling", "", "of tokens to a sentence");
   table.add(&M::head, "head", "", "new: random, sized by the data's classes; loaded: from weights");
   table.add(&M::dropout, "dropout", "", "of hidden layers; -1: as config.json says", kFraction);
   table.add(&M::attention_dropout, "attention-dropout", "", "-1: as config.json says", kFraction);
@@ -230,10 +238,11 @@ void add_schedule(TableBuilder& table) {
   table.add(&S::total_epochs, "total-epochs", "epochs",
             "length of all stages; beside stage-epochs, the last stage lasts until then", kEpochs);
   table.add(&S::total_steps, "total-steps", "steps", "length of all stages, in steps", kSteps);
-  table.add(
-      &S::embeddings, "embeddings", "",
-      "turn of the group embeddings or stem; auto: first in bottom-up, last in top-down; random: "
-      "first is always active, last drawn like the layers");
+  table.add(&S::embeddings, "embeddings", "",
+            "turn of the group " + input_groups() +
+                "; auto: first in bottom-up, last in top-down; random: first is always active, "
+                "last drawn "
+                "like the layers");
   table.add(&S::head, "head", "", "turn of the head in bottom-up");
   table.add(&S::learning_rate, "learning-rate", "",
             "of the head, or of the group below where head-learning-rate is given", kNotNegative);

@@ -1,43 +1,36 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/models/family.h"
+
 namespace thaw {
-
-class Model;
-struct ModelOptions;
-
-/// What a model must know of the data that it will get.
-struct InputFacts {
-  enum class Kind { kText, kImages };
-  Kind kind = Kind::kImages;
-  std::int64_t channels = 0, height = 0, width = 0;  ///< images
-  std::int64_t largest_token = -1;                   ///< text: largest id in the data
-  std::int64_t longest_sample = 0;                   ///< text: tokens
-};
-
-/// Makes one architecture's model, float32, on the host, with initial values drawn from `seed`
-/// (core/models/layers/initialization.h); where `options.weights` names a file that will be loaded,
-/// only those that it need not hold. Throws InputError for options or data that do not fit it.
-using ModelBuilder =
-    std::function<std::shared_ptr<Model>(const ModelOptions& options, std::int64_t classes,
-                                         const InputFacts& input, std::uint64_t seed)>;
 
 /// The model that `options.architecture` names; its weights are not loaded yet. `seed` is
 /// `train.seed`: the same on every rank, so that the initial values are.
-/// Throws InputError naming the nearest architecture for an unknown one.
+/// Throws InputError naming the nearest family for an unknown one, for data that it does not take,
+/// and for an option of another family.
 std::shared_ptr<Model> make_model(const ModelOptions& options, std::int64_t classes,
                                   const InputFacts& input, std::uint64_t seed);
 
-/// Adds an architecture, or replaces one, for programs with models of their own. Thaw's are
-/// listed in registry.cpp. Call before threads use the registry.
-void register_model(const std::string& architecture, ModelBuilder builder);
+/// What can be told of the data behind trained weights of a family, for `make_model` without that
+/// data. Throws InputError for an unknown family.
+InputFacts trained_on(const std::string& architecture, const ShapeOfWeight& shape_of);
 
-/// All architectures, sorted.
-std::vector<std::string> registered_models();
+/// Writes a trained model for Hugging Face's transformers into `folder`, which is made. Throws
+/// InputError for a family that has no export, saying what serves instead.
+void export_huggingface(const std::string& folder, const Model& model, const ModelOptions& options,
+                        const std::vector<std::string>& classes);
+
+/// Adds a family under a name, or replaces one, for programs with models of their own; it may read
+/// every option of [model]. Thaw's own are in core/config/model_families.inc. Call before threads
+/// use the registry.
+void register_family(const std::string& architecture, ModelFamily family);
+
+/// The names of all families, sorted.
+std::vector<std::string> registered_families();
 
 }  // namespace thaw

@@ -55,8 +55,6 @@ std::vector<std::size_t> matching_groups(const std::string& pattern,
   return matches;
 }
 
-bool is_input_group(const std::string& name) { return name == "embeddings" || name == "stem"; }
-
 std::string list_groups(const std::vector<std::string>& groups) {
   std::vector<std::string> parts;
   for (std::size_t i = 0; i < groups.size(); ++i) {

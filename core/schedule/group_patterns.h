@@ -13,9 +13,6 @@ namespace thaw {
 std::vector<std::size_t> matching_groups(const std::string& pattern,
                                          const std::vector<std::string>& groups);
 
-/// Whether a first group of this name is a model's input: embeddings or stem.
-bool is_input_group(const std::string& name);
-
 /// One entry of a table whose keys are groups' names or patterns.
 struct PatternEntry {
   std::string pattern;

@@ -29,10 +29,10 @@ CheckpointWeights::CheckpointWeights(const std::string& path)
 
 CheckpointWeights::~CheckpointWeights() = default;
 
-std::int64_t CheckpointWeights::image_channels() const {
-  const auto first = reader_->entries().find("weights/conv1.weight");
-  const bool found = first != reader_->entries().end() && first->second.shape.size() == 4;
-  return found ? first->second.shape[1] : 3;
+std::optional<std::vector<std::int64_t>> CheckpointWeights::shape_of(
+    const std::string& weight) const {
+  const auto found = reader_->entries().find("weights/" + weight);
+  return found != reader_->entries().end() ? std::optional(found->second.shape) : std::nullopt;
 }
 
 void CheckpointWeights::load(Model& model) const {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +27,8 @@ class CheckpointWeights {
   /// Under which names the model's tensors were loaded.
   const std::map<std::string, std::string>& names() const { return names_; }
 
-  /// Of images that a ResNet's first convolution takes; 3 where it has none.
-  std::int64_t image_channels() const;
+  /// Of a weight, by the model's own name; nothing where there is none.
+  std::optional<std::vector<std::int64_t>> shape_of(const std::string& weight) const;
 
   /// Copies weights and buffers into the model, converted to its type. Throws InputError, naming
   /// what is missing or has another shape; the model is then in part overwritten.

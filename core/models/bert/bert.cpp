@@ -12,10 +12,11 @@
 #include "core/config/configuration.h"
 #include "core/data/batch.h"
 #include "core/kernels/segment_mean.h"
+#include "core/models/bert/bert_export.h"
 #include "core/models/bert/bert_layers.h"
+#include "core/models/family.h"
 #include "core/models/layers/initialization.h"
 #include "core/models/layers/recomputation.h"
-#include "core/models/registry.h"
 
 namespace thaw {
 
@@ -189,13 +190,10 @@ double dropout_option(double given, double otherwise, const char* key) {
   return given;
 }
 
-}  // namespace
-
+/// The model that `options.config` describes, with a random head, and a random encoder if
+/// `options.weights` is "". Throws InputError for options, a config.json or data that do not fit.
 std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t classes,
                                  const InputFacts& input, std::uint64_t seed) {
-  if (input.kind != InputFacts::Kind::kText) {
-    throw InputError("model.architecture: \"bert\" reads text, but the data are images");
-  }
   if (options.config.empty()) {
     throw InputError("model.config: name the config.json that lies beside the weights");
   }
@@ -208,6 +206,12 @@ std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t class
   model->check_inputs(input.largest_token, input.longest_sample);
   model->initialize(seed, /*head_only=*/!options.weights.empty());
   return model;
+}
+
+}  // namespace
+
+ModelFamily bert_family() {
+  return {.takes = InputFacts::Kind::kText, .make = make_bert, .export_huggingface = export_bert};
 }
 
 }  // namespace thaw

@@ -13,8 +13,6 @@
 
 namespace thaw {
 
-struct InputFacts;
-struct ModelOptions;
 struct SampleRows;
 
 namespace nn {
@@ -76,10 +74,5 @@ class Bert : public Model {
   std::shared_ptr<nn::Dropout> dropout_;
   std::shared_ptr<nn::Dense> classifier_;
 };
-
-/// The model that `options.config` describes, with a random head, and a random encoder if
-/// `options.weights` is "". Throws InputError for options, a config.json or data that do not fit.
-std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t classes,
-                                 const InputFacts& input, std::uint64_t seed);
 
 }  // namespace thaw

@@ -1,5 +1,3 @@
-#include "core/models/resnet/resnet.h"
-
 #include <ATen/ops/adaptive_avg_pool2d.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/max_pool2d.h>
@@ -14,10 +12,10 @@
 #include "core/base/error.h"
 #include "core/config/configuration.h"
 #include "core/data/batch.h"
+#include "core/models/family.h"
 #include "core/models/layers/initialization.h"
 #include "core/models/layers/recomputation.h"
 #include "core/models/model.h"
-#include "core/models/registry.h"
 #include "core/models/resnet/resnet_blocks.h"
 
 namespace thaw {
@@ -199,25 +197,42 @@ ResNetShape cifar_shape(std::int64_t depth) {
 
 std::shared_ptr<Model> make(const ResNetShape& shape, const ModelOptions& options,
                             std::int64_t classes, const InputFacts& input, std::uint64_t seed) {
-  if (input.kind != InputFacts::Kind::kImages || input.channels < 1) {
-    throw InputError(fmt::format("model.architecture = \"{}\" takes images, and the data is text",
-                                 options.architecture));
+  if (input.channels < 1) {
+    throw InputError(fmt::format("a model for images of {} channels", input.channels));
   }
   const auto model = std::make_shared<ResNet>(shape, input.channels, classes);
   model->initialize(seed, /*head_only=*/!options.weights.empty());
   return model;
 }
 
+/// Images that the first convolution takes.
+InputFacts images_behind(const ShapeOfWeight& shape_of) {
+  const auto first = shape_of("conv1.weight");
+  return {.kind = InputFacts::Kind::kImages,
+          .channels = first && first->size() == 4 ? (*first)[1] : 3};
+}
+
+/// What both families have alike; `shape` is that of a depth.
+ModelFamily resnet_family_of(ResNetShape (*shape)(std::int64_t depth)) {
+  return {.takes = InputFacts::Kind::kImages,
+          .make =
+              [shape](const ModelOptions& options, std::int64_t classes, const InputFacts& input,
+                      std::uint64_t seed) {
+                return make(shape(options.depth), options, classes, input, seed);
+              },
+          .trained_on = images_behind,
+          .instead_of_export =
+              "its weights have torchvision's names already and load with load_state_dict"};
+}
+
 }  // namespace
 
-std::shared_ptr<Model> make_resnet(const ModelOptions& options, std::int64_t classes,
-                                   const InputFacts& input, std::uint64_t seed) {
-  return make(torchvision_shape(options.depth), options, classes, input, seed);
-}
+/// torchvision's ResNet 18, 34, 50, 101 and 152 (He et al. 2016; stride in the 3x3 convolution) for
+/// `options.depth`, under torchvision's names. Groups: stem, layer1 ... layer4, head.
+ModelFamily resnet_family() { return resnet_family_of(torchvision_shape); }
 
-std::shared_ptr<Model> make_cifar_resnet(const ModelOptions& options, std::int64_t classes,
-                                         const InputFacts& input, std::uint64_t seed) {
-  return make(cifar_shape(options.depth), options, classes, input, seed);
-}
+/// The ResNets for CIFAR of He et al. 2016, section 4.2: depth 20, 32, 44, 56 (6 n + 2), shortcuts
+/// of option A (every second pixel, new channels zero). Groups: stem, layer1 ... layer3, head.
+ModelFamily resnet_cifar_family() { return resnet_family_of(cifar_shape); }
 
 }  // namespace thaw

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/schedule/group_patterns.h"
+#include "core/config/model_families.h"
 
 namespace thaw {
 

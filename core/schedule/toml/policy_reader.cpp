@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/config/configuration.h"
+#include "core/config/model_families.h"
 #include "core/schedule/group_patterns.h"
 #include "core/schedule/policies/policy.h"
 #include "core/schedule/toml/inner_table.h"

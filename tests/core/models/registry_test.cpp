@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "core/base/error.h"
 #include "core/config/configuration.h"
+#include "core/config/model_families.h"
 #include "core/models/model.h"
 
 namespace thaw {
@@ -35,25 +38,106 @@ TEST(Registry, RefusesDataThatDoesNotFit) {
   options.architecture = "resnet";
   options.depth = 18;
   options.weights = "set later";
-  EXPECT_THAT(refusal(options, 2, {.kind = InputFacts::Kind::kText}),
-              testing::HasSubstr("takes images"));
+  EXPECT_EQ(refusal(options, 2, {.kind = InputFacts::Kind::kText}),
+            "model.architecture = \"resnet\" takes images, and the data is text");
   EXPECT_THAT(refusal(options, 0, kImages), testing::HasSubstr("0 classes"));
   EXPECT_EQ(refusal(options, 2, kImages), "");
+  options.architecture = "bert";
+  EXPECT_EQ(refusal(options, 2, kImages),
+            "model.architecture = \"bert\" takes text, and the data is images");
 }
 
-TEST(Registry, TakesModelsOfOthers) {
+TEST(Registry, RefusesOptionsOfAnotherFamily) {
+  ModelOptions options;
+  options.architecture = "resnet";
+  options.depth = 18;
+  options.weights = "set later";
+  options.pooling = Pooling::kCls;
+  EXPECT_THAT(refusal(options, 2, kImages),
+              testing::StartsWith("model.pooling: an option of bert"));
+}
+
+TEST(Registry, HasEveryFamilyOfTheConfiguration) {
+  std::vector<std::string> names;
+  for (const FamilyOptions& family : model_families()) names.emplace_back(family.name);
+  EXPECT_THAT(registered_families(), testing::IsSupersetOf(names));
+}
+
+/// Of each of a family's models, the group that presets take for its input comes first.
+TEST(Registry, FamiliesBeginWithTheirInputGroup) {
+  for (const FamilyOptions& family : model_families()) {
+    const bool reads_file = !family.options.empty() && family.options.front() == "config";
+    ModelOptions options;
+    options.architecture = family.name;
+    options.weights = "set later";
+    options.depth = reads_file ? 0 : family.name == "resnet" ? 18 : 20;
+    const std::string config = testing::TempDir() + "thaw_registry_test_config.json";
+    if (reads_file) {
+      std::ofstream(config) << R"({"vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1,
+        "num_attention_heads": 1, "intermediate_size": 4, "max_position_embeddings": 8,
+        "hidden_act": "gelu"})";
+      options.config = config;
+    }
+    const InputFacts facts = trained_on(options.architecture, [](const std::string&) {
+      return std::optional<std::vector<std::int64_t>>();
+    });
+    const std::shared_ptr<Model> model = make_model(options, 2, facts, 0);
+    EXPECT_EQ(model->groups().front().name, family.input_group) << family.name;
+    EXPECT_FALSE(is_input_group(model->groups().back().name)) << family.name;
+  }
+}
+
+TEST(Registry, KnowsTheDataBehindWeights) {
+  const auto no_weights = [](const std::string&) {
+    return std::optional<std::vector<std::int64_t>>();
+  };
+  const auto grey = [](const std::string& name) {
+    return name == "conv1.weight" ? std::optional(std::vector<std::int64_t>{64, 1, 7, 7})
+                                  : std::nullopt;
+  };
+  EXPECT_EQ(trained_on("bert", grey).kind, InputFacts::Kind::kText);
+  EXPECT_EQ(trained_on("resnet", grey).kind, InputFacts::Kind::kImages);
+  EXPECT_EQ(trained_on("resnet", grey).channels, 1);
+  EXPECT_EQ(trained_on("resnet-cifar", no_weights).channels, 3);
+  EXPECT_THROW(trained_on("no such", no_weights), InputError);
+}
+
+TEST(Registry, SaysWhatServesInsteadOfAnExport) {
+  ModelOptions options;
+  options.architecture = "resnet-cifar";
+  options.depth = 8;
+  const std::shared_ptr<Model> model = make_model(options, 2, kImages, 0);
+  try {
+    export_huggingface(testing::TempDir() + "never", *model, options, {"a", "b"});
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_EQ(std::string(error.what()),
+              "\"resnet-cifar\" is not exported to transformers; its weights have torchvision's "
+              "names already and load with load_state_dict");
+  }
+}
+
+TEST(Registry, TakesFamiliesOfOthers) {
   bool called = false;
-  register_model("own",
-                 [&](const ModelOptions&, std::int64_t classes, const InputFacts&,
-                     std::uint64_t seed) -> std::shared_ptr<Model> {
-                   called = classes == 3 && seed == 9;
-                   return nullptr;
-                 });
+  ModelFamily own;
+  own.takes = InputFacts::Kind::kText;
+  own.make = [&](const ModelOptions&, std::int64_t classes, const InputFacts&,
+                 std::uint64_t seed) -> std::shared_ptr<Model> {
+    called = classes == 3 && seed == 9;
+    return nullptr;
+  };
+  register_family("own", own);
   ModelOptions options;
   options.architecture = "own";
-  make_model(options, 3, kImages, 9);
+  options.depth = 3;  // options of all families are open to it
+  options.pooling = Pooling::kCls;
+  const auto no_weights = [](const std::string&) {
+    return std::optional<std::vector<std::int64_t>>();
+  };
+  EXPECT_EQ(trained_on("own", no_weights).kind, InputFacts::Kind::kText);
+  make_model(options, 3, {.kind = InputFacts::Kind::kText}, 9);
   EXPECT_TRUE(called);
-  EXPECT_THAT(registered_models(), testing::Contains("own"));
+  EXPECT_THAT(registered_families(), testing::Contains("own"));
 }
 
 }  // namespace

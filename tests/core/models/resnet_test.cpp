@@ -1,5 +1,3 @@
-#include "core/models/resnet/resnet.h"
-
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>

@@ -7,7 +7,6 @@
 #include <mutex>
 
 #include "core/data/dataset.h"
-#include "core/models/resnet/resnet.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"

@@ -1,4 +1,4 @@
-#include "core/models/huggingface_export.h"
+#include "core/models/bert/bert_export.h"
 
 #include <fmt/format.h>
 
@@ -139,13 +139,11 @@ void prepare_folder(const fs::path& folder) {
 
 }  // namespace
 
-void export_huggingface(const std::string& folder, const Model& model, const ModelOptions& options,
-                        const std::vector<std::string>& classes) {
+void export_bert(const std::string& folder, const Model& model, const ModelOptions& options,
+                 const std::vector<std::string>& classes) {
   const auto* bert = dynamic_cast<const Bert*>(&model);
   if (bert == nullptr) {
-    throw InputError(
-        "only a BERT is exported to transformers; the weights of a ResNet have torchvision's names "
-        "already and load with load_state_dict");
+    throw InputError("the model to export to transformers is no BERT");
   }
   const JsonFile config = read_json(options.config);
   JsonFile tokenizer, tokenizer_settings;

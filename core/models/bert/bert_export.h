@@ -18,7 +18,7 @@ struct ModelOptions;
 /// `options.config` and `options.tokenizer` name the sources; without a tokenizer, none is written.
 /// `folder` is made; it must not hold files of these names. Throws InputError for that, for a model
 /// that is no BERT, and for a source that cannot be read.
-void export_huggingface(const std::string& folder, const Model& model, const ModelOptions& options,
-                        const std::vector<std::string>& classes);
+void export_bert(const std::string& folder, const Model& model, const ModelOptions& options,
+                 const std::vector<std::string>& classes);
 
 }  // namespace thaw

@@ -1,4 +1,4 @@
-#include "core/models/huggingface_export.h"
+#include "core/models/bert/bert_export.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 const std::vector<std::string> kClasses = {"card \"lost\"", "naïve", "zeta"};
 const std::vector<std::vector<std::int64_t>> kSamples = {{2, 5, 6, 7, 3}, {2, 9, 3}, {2, 8, 8, 3}};
 
-class HuggingFaceExport : public testing::Test {
+class BertExport : public testing::Test {
  protected:
   void SetUp() override {
     folder_ =
@@ -128,9 +128,9 @@ class HuggingFaceExport : public testing::Test {
   ModelOptions options_;
 };
 
-TEST_F(HuggingFaceExport, TransformersGiveTheSameLogits) {
+TEST_F(BertExport, TransformersGiveTheSameLogits) {
   const auto cls = model(Pooling::kCls);
-  export_huggingface(target(), *cls, options_, kClasses);
+  export_bert(target(), *cls, options_, kClasses);
   const auto found = ask_python({"bert", target(), json(kSamples).dump()});
   if (!found) {
     GTEST_SKIP() << "THAW_TEST_PYTHON has no transformers";
@@ -148,9 +148,9 @@ TEST_F(HuggingFaceExport, TransformersGiveTheSameLogits) {
   EXPECT_EQ(tokens->at("longest"), 12);
 }
 
-TEST_F(HuggingFaceExport, OfMeanPoolingLoadsAsAnEncoder) {
+TEST_F(BertExport, OfMeanPoolingLoadsAsAnEncoder) {
   const auto mean = model(Pooling::kMean);
-  export_huggingface(target(), *mean, options_, kClasses);
+  export_bert(target(), *mean, options_, kClasses);
   const auto found = ask_python({"bert-encoder", target(), json(kSamples).dump()});
   if (!found) {
     GTEST_SKIP() << "THAW_TEST_PYTHON has no transformers";
@@ -159,8 +159,8 @@ TEST_F(HuggingFaceExport, OfMeanPoolingLoadsAsAnEncoder) {
   expect_near(found->at("logits"), logits(*mean));
 }
 
-TEST_F(HuggingFaceExport, WritesWhatItSays) {
-  export_huggingface(target(), *model(Pooling::kCls), options_, kClasses);
+TEST_F(BertExport, WritesWhatItSays) {
+  export_bert(target(), *model(Pooling::kCls), options_, kClasses);
   std::ifstream stream(target() + "/config.json");
   const json config = json::parse(stream);
   EXPECT_EQ(config.at("id2label").at("1"), "naïve");
@@ -174,38 +174,37 @@ TEST_F(HuggingFaceExport, WritesWhatItSays) {
   EXPECT_EQ(weights.find("bert.classifier.bias"), nullptr);
 }
 
-TEST_F(HuggingFaceExport, KeepsTheSourcesTokenizerSettings) {
+TEST_F(BertExport, KeepsTheSourcesTokenizerSettings) {
   write("tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer"})");
-  export_huggingface(target(), *model(Pooling::kCls), options_, kClasses);
+  export_bert(target(), *model(Pooling::kCls), options_, kClasses);
   std::ifstream stream(target() + "/tokenizer_config.json");
   EXPECT_EQ(json::parse(stream).at("tokenizer_class"), "BertTokenizer");
 }
 
-TEST_F(HuggingFaceExport, OverwritesNothing) {
+TEST_F(BertExport, OverwritesNothing) {
   const auto cls = model(Pooling::kCls);
-  export_huggingface(target(), *cls, options_, kClasses);
+  export_bert(target(), *cls, options_, kClasses);
   try {
-    export_huggingface(target(), *cls, options_, kClasses);
+    export_bert(target(), *cls, options_, kClasses);
     FAIL();
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr("holds a config.json already"));
   }
   write("file", "");
-  EXPECT_THROW(export_huggingface(folder_ / "file", *cls, options_, kClasses), InputError);
+  EXPECT_THROW(export_bert(folder_ / "file", *cls, options_, kClasses), InputError);
 }
 
-TEST_F(HuggingFaceExport, NeedsABertAndItsSources) {
+TEST_F(BertExport, NeedsABertAndItsSources) {
   const auto cls = model(Pooling::kCls);
-  EXPECT_THROW(
-      export_huggingface(target(), *untrained_resnet("resnet-cifar", 20, 3), options_, kClasses),
-      InputError);
+  EXPECT_THROW(export_bert(target(), *untrained_resnet("resnet-cifar", 20, 3), options_, kClasses),
+               InputError);
   options_.tokenizer = folder_ / "absent.json";
-  EXPECT_THROW(export_huggingface(target(), *cls, options_, kClasses), InputError);
+  EXPECT_THROW(export_bert(target(), *cls, options_, kClasses), InputError);
   options_.tokenizer = folder_;
-  EXPECT_THROW(export_huggingface(target(), *cls, options_, kClasses), InputError);
+  EXPECT_THROW(export_bert(target(), *cls, options_, kClasses), InputError);
   write("list.json", "[]");
   options_.config = folder_ / "list.json";
-  EXPECT_THROW(export_huggingface(target(), *cls, options_, kClasses), InputError);
+  EXPECT_THROW(export_bert(target(), *cls, options_, kClasses), InputError);
   EXPECT_FALSE(fs::exists(target()));
 }
 

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+class Model;
+struct ModelOptions;
+
+// Note [Model families]
+// A family is one room of core/models and a line of core/config/model_families.inc. The line has
+// what is known before there is a model: its name, its input group, which options it reads. All
+// else that tells it from another is its ModelFamily and the Model that this makes: groups in their
+// order, how weight files name its tensors, the data that it takes, its export. Nothing outside the
+// room knows a family by name or includes its headers; a test of tests/structure sees to that.
+
+/// What a model must know of the data that it will get.
+struct InputFacts {
+  enum class Kind { kText, kImages };
+  Kind kind = Kind::kImages;
+  std::int64_t channels = 0, height = 0, width = 0;  ///< images
+  std::int64_t largest_token = -1;                   ///< text: largest id in the data
+  std::int64_t longest_sample = 0;                   ///< text: tokens
+};
+
+/// Makes a model, float32, on the host, with initial values drawn from `seed`
+/// (core/models/layers/initialization.h); where `options.weights` names a file that will be loaded,
+/// only those that it need not hold. `input` is of the family's kind, and `options` has none that
+/// are not of the family. Throws InputError for options or data that do not fit it.
+using ModelBuilder =
+    std::function<std::shared_ptr<Model>(const ModelOptions& options, std::int64_t classes,
+                                         const InputFacts& input, std::uint64_t seed)>;
+
+/// The shape of a stored weight, by the model's name for it; nothing where there is none.
+using ShapeOfWeight =
+    std::function<std::optional<std::vector<std::int64_t>>(const std::string& name)>;
+
+/// Writes a trained model of the family, which `options` describe, for Hugging Face's transformers
+/// into `folder`, whole or not at all. Throws InputError for a folder that holds such files.
+using HuggingFaceExport =
+    std::function<void(const std::string& folder, const Model& model, const ModelOptions& options,
+                       const std::vector<std::string>& classes)>;
+
+/// A family of models: Note [Model families]. Called on every rank, on one thread.
+struct ModelFamily {
+  InputFacts::Kind takes = InputFacts::Kind::kImages;  ///< other data is refused before `make`
+  ModelBuilder make = {};
+  /// What can be told of the data that weights were trained on, to make the model without it.
+  /// Empty: nothing but the kind.
+  std::function<InputFacts(const ShapeOfWeight& shape_of)> trained_on = {};
+  HuggingFaceExport export_huggingface = {};  ///< empty: there is none
+  std::string instead_of_export = {};         ///< then: what else serves; ends the refusal
+};
+
+}  // namespace thaw
