@@ -2,12 +2,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_fields.h"
 #include "core/base/stopwatch.h"
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
+#include "core/record/report_json.h"
+#include "core/tasks/task.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
@@ -35,30 +38,12 @@ ArgumentParser evaluate_parser() {
 }
 
 /// The line. `seconds`: of measuring alone, without the set-up.
-nlohmann::ordered_json figures(const ClassCounts& counts, const std::string& split,
+nlohmann::ordered_json figures(const Task& task, const Measurement& sums, const std::string& split,
                                double seconds) {
-  return {{"split", split},
-          {"loss", counts.mean_loss()},
-          {"accuracy", counts.accuracy()},
-          {"macro_f1", counts.macro_f1()},
-          {"samples", counts.samples()},
-          {"seconds", seconds}};
-}
-
-/// A line a class, in the order of the data's classes.
-std::string class_lines(const ClassCounts& counts, const std::vector<std::string>& names) {
-  std::string lines;
-  const std::vector<ClassCounts::Row> rows = counts.rows();
-  for (std::size_t c = 0; c < rows.size(); ++c) {
-    lines += nlohmann::ordered_json{{"class", names[c]},
-                                    {"samples", rows[c].samples},
-                                    {"precision", rows[c].precision},
-                                    {"recall", rows[c].recall},
-                                    {"f1", rows[c].f1}}
-                 .dump() +
-             "\n";
-  }
-  return lines;
+  nlohmann::ordered_json line{{"split", split}, {"loss", json_number(sums.mean_loss())}};
+  add_figures(task.named_figures(sums), line);
+  line.update({{"samples", sums.samples}, {"seconds", seconds}});
+  return line;
 }
 
 ExitStatus evaluate_split(const std::vector<std::string>& command_line,
@@ -75,14 +60,15 @@ ExitStatus evaluate_split(const std::vector<std::string>& command_line,
   setup.model->eval();
   const Stopwatch watch;
   const Configuration& configuration = setup.configuration();
-  const ClassCounts counts = evaluate(*setup.model, *setup.dataset, split,
-                                      evaluation_settings(configuration), communicator);
+  const Task& task = *setup.task;
+  const Measurement sums = evaluate(*setup.model, *setup.dataset, split, task,
+                                    evaluation_settings(configuration), communicator);
   if (!first) {
     return ExitStatus::kDone;
   }
-  fmt::print("{}\n", figures(counts, split, watch.seconds()).dump());
+  fmt::print("{}\n", figures(task, sums, split, watch.seconds()).dump());
   if (!arguments["per-class"].empty()) {
-    write_text(arguments["per-class"], class_lines(counts, setup.dataset->classes()));
+    write_text(arguments["per-class"], task.details(sums));
   }
   return ExitStatus::kDone;
 }

@@ -50,9 +50,10 @@ Source read_source(const ModelOptions& options, Precision precision) {
     source.classes = saved_classes(file.emplace(options.weights));
   }
   if (source.classes.empty()) {
-    throw InputError(
-        fmt::format("{}: names no classes in its metadata; give weights that thaw train wrote",
-                    options.weights));
+    throw InputError(fmt::format(
+        "{}: names no classes in its metadata; give weights that thaw train wrote, of a "
+        "classification: those of other tasks are not exported so far",
+        options.weights));
   }
   const InputFacts input =
       trained_on(options.architecture,

@@ -14,6 +14,7 @@
 #include "core/models/weights/safetensors.h"
 #include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
+#include "core/tasks/registry.h"
 #include "core/train/training_state.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
@@ -117,9 +118,9 @@ std::string describe_checkpoint(const std::string& path) {
       manifest.ranks == 1 ? "" : "s", state.facts.threads, state.facts.threads == 1 ? "" : "s",
       state.facts.device, state.facts.cpu);
   if (state.best_evaluation) {
-    text += fmt::format("  best so far: {} loss {:.4f}, accuracy {:.2f} % at step {}\n",
-                        state.best_evaluation->split, state.best_evaluation->loss,
-                        100 * state.best_evaluation->accuracy, state.best_evaluation->step);
+    const EvaluationReport& best = *state.best_evaluation;
+    text += fmt::format("  best so far: {} loss {:.4f}, {} at step {}\n", best.split, best.loss,
+                        figure_text(best.figures.at(0)), best.step);
   }
   return text + tensor_table(reader) + file_table(manifest);
 }

@@ -1,18 +1,16 @@
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/softmax.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
 #include "core/models/model.h"
 #include "core/parallel/one_rank.h"
+#include "core/tasks/task.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
@@ -66,26 +64,6 @@ class LineSink {
   std::ofstream file_;
 };
 
-/// A line for each sample of `batch`.
-std::string prediction_lines(const Batch& batch, const at::Tensor& logits,
-                             const std::vector<std::string>& classes) {
-  std::string lines;
-  const at::Tensor probabilities = at::softmax(logits, 1).to(at::kFloat).contiguous();
-  const auto width = static_cast<std::int64_t>(classes.size());
-  const float* row = probabilities.const_data_ptr<float>();
-  for (std::int64_t i = 0; i < batch.size(); ++i, row += width) {
-    const auto best = static_cast<std::size_t>(std::max_element(row, row + width) - row);
-    nlohmann::ordered_json line{{"index", batch.samples[static_cast<std::size_t>(i)]},
-                                {"class", classes[best]}};
-    nlohmann::ordered_json& by_class = line["probabilities"] = nlohmann::ordered_json::object();
-    for (std::size_t c = 0; c < classes.size(); ++c) {
-      by_class[classes[c]] = row[c];
-    }
-    lines += line.dump() + "\n";
-  }
-  return lines;
-}
-
 ExitStatus predict(const std::vector<std::string>& command_line) {
   const std::optional<ArgumentParser::Parsed> parsed = predict_parser().parse(command_line);
   if (!parsed) {
@@ -99,8 +77,8 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
   LineSink sink(arguments["output"]);
   for_each_prediction(*setup.model, *setup.dataset, split,
                       evaluation_settings(setup.configuration()), /*rank=*/0, /*ranks=*/1,
-                      [&](const Batch& batch, const at::Tensor& logits) {
-                        sink.write(prediction_lines(batch, logits, setup.dataset->classes()));
+                      [&](const Batch& batch, const at::Tensor& outputs) {
+                        sink.write(setup.task->predictions(outputs, batch));
                       });
   sink.finish();
   return ExitStatus::kDone;

@@ -109,6 +109,8 @@ class JsonReader {
   /// Not read: it follows.
   template <class Value>
   void derived(const char* /*key*/, const Value& /*value*/) {}
+  /// All of it, for what has keys of its own.
+  const Json& json() const { return json_; }
 
  private:
   /// Of a number with a fraction, or one that does not fit, the library's conversion would be

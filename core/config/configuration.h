@@ -6,6 +6,7 @@
 
 #include "core/config/choices.h"
 #include "core/config/optimizers.h"
+#include "core/config/tasks.h"
 
 namespace thaw {
 
@@ -48,6 +49,13 @@ struct DataOptions {
   std::int64_t evaluation_batch = 0;  ///< global; 0: as batch
 
   friend bool operator==(const DataOptions&, const DataOptions&) = default;
+};
+
+/// `[task]`
+struct TaskOptions {
+  TaskKind kind = TaskKind::kAuto;
+
+  friend bool operator==(const TaskOptions&, const TaskOptions&) = default;
 };
 
 /// `[train]`
@@ -132,6 +140,7 @@ struct RetentionOptions {
 struct Configuration {
   ModelOptions model;
   DataOptions data;
+  TaskOptions task;
   TrainOptions train;
   CheckpointOptions checkpoint;
   DistributedOptions distributed;

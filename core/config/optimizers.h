@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/config/names.h"
+#include "core/config/choices.h"
 
 namespace thaw {
 

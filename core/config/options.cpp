@@ -15,6 +15,7 @@ auto& section_of(Document& document) {
   auto& configuration = document.configuration;
   if constexpr (std::is_same_v<Section, ModelOptions>) return configuration.model;
   if constexpr (std::is_same_v<Section, DataOptions>) return configuration.data;
+  if constexpr (std::is_same_v<Section, TaskOptions>) return configuration.task;
   if constexpr (std::is_same_v<Section, TrainOptions>) return configuration.train;
   if constexpr (std::is_same_v<Section, CheckpointOptions>) return configuration.checkpoint;
   if constexpr (std::is_same_v<Section, DistributedOptions>) return configuration.distributed;
@@ -130,6 +131,11 @@ void add_data(TableBuilder& table) {
   table.add(&D::horizontal_flip, "horizontal-flip", "", "mirrors half of the training images");
   table.add(&D::evaluation_batch, "evaluation-batch", "samples",
             "of one evaluation step, over all ranks; 0: as batch", kNotNegative);
+}
+
+void add_task(TableBuilder& table) {
+  table.section("task");
+  table.add(&TaskOptions::kind, "kind", "", "what is learnt; auto: what the data file says");
 }
 
 void add_train(TableBuilder& table) {
@@ -333,6 +339,7 @@ const std::vector<Option>& option_table() {
     TableBuilder builder;
     add_model(builder);
     add_data(builder);
+    add_task(builder);
     add_train(builder);
     add_schedule(builder);
     add_checkpoint(builder);

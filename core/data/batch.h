@@ -15,7 +15,7 @@ namespace thaw {
 struct Batch {
   at::Tensor inputs;
   at::Tensor offsets;
-  at::Tensor labels;                  ///< int64 [n]
+  at::Tensor labels;                  ///< int64 [n]; uint8 [n, C]; float32 [n, K]: see Labels
   std::vector<std::int64_t> samples;  ///< index in the split of each, [n]
   std::int64_t epoch = 0;
 

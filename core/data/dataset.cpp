@@ -11,22 +11,20 @@
 #include "core/data/hdf5/dataset_attributes.h"
 #include "core/data/hdf5/hdf5_file.h"
 #include "core/data/hdf5/split_reader.h"
+#include "core/data/label_names.h"
 #include "core/data/order/sample_selection.h"
 
 namespace thaw {
 namespace {
 
-/// More classes than this without names are labels that are no class numbers.
-constexpr std::int64_t kMaxClasses = 1 << 22;
-
 /// One split while its files are joined.
 struct JoinedSplit {
   std::vector<Split::Part> parts;
-  std::vector<std::int64_t> labels;
+  Labels labels;
   std::vector<std::int64_t> offsets;
 
   void append(FileSplit&& split) {
-    labels.insert(labels.end(), split.labels.begin(), split.labels.end());
+    labels.append(split.labels);
     if (!split.offsets.empty()) {
       if (offsets.empty()) offsets.push_back(0);
       const std::int64_t base = offsets.back();
@@ -43,12 +41,11 @@ struct Joining {
   std::string first_file;
   DatasetAttributes attributes;
   SampleFormat format;
+  LabelNames names;
   std::map<std::string, JoinedSplit> splits;
-  std::int64_t largest_label = -1;
 
   void add(const std::string& path);
   void require_same_attributes(const DatasetAttributes& other, const std::string& path) const;
-  void look_at_labels(const FileSplit& split, const std::string& where);
 };
 
 /// Reads one file; what it says must agree with the files before it.
@@ -74,7 +71,7 @@ void Joining::add(const std::string& path) {
                       "must be alike",
                       path, name, split.format.describe(), first_file, format.describe()));
     }
-    look_at_labels(split, fmt::format("{}: /{}/labels", path, name));
+    names.add(split.labels, attributes, fmt::format("{}: /{}/labels", path, name));
     splits[name].append(std::move(split));
   }
 }
@@ -88,26 +85,10 @@ void Joining::require_same_attributes(const DatasetAttributes& other,
                     path, name, first_file));
   };
   if (other.classes != attributes.classes) differ("classes");
+  if (other.targets != attributes.targets) differ("targets");
+  if (other.task != attributes.task) differ("task");
   if (other.mean != attributes.mean) differ("mean");
   if (other.std_deviation != attributes.std_deviation) differ("std");
-}
-
-void Joining::look_at_labels(const FileSplit& split, const std::string& where) {
-  const auto largest = std::max_element(split.labels.begin(), split.labels.end());
-  const auto named = static_cast<std::int64_t>(attributes.classes.size());
-  if (named > 0 && *largest >= named) {
-    throw InputError(
-        fmt::format("{}: sample {} has label {}, but attribute \"classes\" names {} "
-                    "classes, so labels must be below {}",
-                    where, largest - split.labels.begin(), *largest, named, named));
-  }
-  if (*largest >= kMaxClasses) {
-    throw InputError(
-        fmt::format("{}: sample {} has label {}; labels must be class numbers from 0 "
-                    "on, below {}",
-                    where, largest - split.labels.begin(), *largest, kMaxClasses));
-  }
-  largest_label = std::max(largest_label, *largest);
 }
 
 /// The known splits first, then by name.
@@ -124,19 +105,16 @@ std::vector<std::string> in_order(const std::map<std::string, JoinedSplit>& spli
   return names;
 }
 
-std::string describe_classes(const std::vector<std::string>& classes) {
+/// "77 classes: a, b, …"; of numbers nobody may have named any.
+std::string describe_names(const Dataset& dataset) {
+  const bool numbers = dataset.label_type() == LabelType::kValues;
+  const std::vector<std::string>& names = numbers ? dataset.targets() : dataset.classes();
   constexpr std::size_t kShown = 6;
-  const std::vector<std::string> shown(classes.begin(),
-                                       classes.begin() + std::min(kShown, classes.size()));
-  return fmt::format("{} classes: {}{}", classes.size(), fmt::join(shown, ", "),
-                     classes.size() > kShown ? ", …" : "");
-}
-
-std::string describe_balance(const Split& split, std::size_t classes) {
-  std::vector<std::int64_t> counts(classes, 0);
-  for (const std::int64_t label : split.labels()) ++counts[label];
-  const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
-  return fmt::format("{} to {} samples a class", *least, *most);
+  const std::vector<std::string> shown(names.begin(),
+                                       names.begin() + std::min(kShown, names.size()));
+  return fmt::format("{} {}{}{}{}", numbers ? dataset.label_width() : std::ssize(names),
+                     numbers ? "numbers a sample" : "classes", names.empty() ? "" : ": ",
+                     fmt::join(shown, ", "), names.size() > kShown ? ", …" : "");
 }
 
 }  // namespace
@@ -148,11 +126,10 @@ Dataset::Dataset(std::vector<std::string> files) : files_(std::move(files)) {
   Joining joining;
   for (const std::string& path : files_) joining.add(path);
   format_ = joining.format;
+  joining.names.complete(joining.attributes);
   classes_ = std::move(joining.attributes.classes);
-  for (std::int64_t i = static_cast<std::int64_t>(classes_.size()); i <= joining.largest_label;
-       ++i) {
-    classes_.push_back(std::to_string(i));
-  }
+  targets_ = std::move(joining.attributes.targets);
+  task_ = std::move(joining.attributes.task);
   mean_ = std::move(joining.attributes.mean);
   std_ = std::move(joining.attributes.std_deviation);
   remarks_ = std::move(joining.attributes.remarks);
@@ -168,6 +145,8 @@ Dataset::Dataset(std::string name, const SampleFormat& format,
     : files_({std::move(name)}),
       format_(format),
       classes_(std::move(attributes.classes)),
+      targets_(std::move(attributes.targets)),
+      task_(std::move(attributes.task)),
       mean_(std::move(attributes.mean)),
       std_(std::move(attributes.std_deviation)),
       remarks_(std::move(attributes.remarks)),
@@ -211,26 +190,31 @@ void Dataset::narrow(const std::string& name, std::vector<std::int64_t> samples)
 }
 
 Fingerprint Dataset::fingerprint() const {
+  const auto labels_text = [](const Labels& labels) {
+    const std::string type = labels.type() == LabelType::kClass ? "" : labels.describe_type() + " ";
+    return type + labels.fingerprint().hex();
+  };
   const auto of = [](std::span<const std::int64_t> numbers) {
     return thaw::fingerprint(numbers.data(), numbers.size_bytes()).hex();
   };
   std::string text = format_.describe();
   for (const std::string& name : classes_) text += "\n" + name;
+  for (const std::string& name : targets_) text += "\n" + name;
   for (const auto& split : splits_) {
-    text += fmt::format("\n/{} {} {} {}", split->name(), split->size(), of(split->labels()),
-                        of(split->offsets()));
+    text += fmt::format("\n/{} {} {} {}", split->name(), split->size(),
+                        labels_text(split->labels()), of(split->offsets()));
   }
   return thaw::fingerprint(text);
 }
 
 std::string Dataset::describe() const {
-  std::string text = fmt::format("{}, {}\n", format_.describe(), describe_classes(classes_));
+  std::string text = fmt::format("{}, {}\n", format_.describe(), describe_names(*this));
   if (!mean_.empty()) {
     text += fmt::format("mean {}, std {}\n", fmt::join(mean_, " "), fmt::join(std_, " "));
   }
   for (const auto& split : splits_) {
     text += fmt::format("{}: {}; {}\n", split->name(), split->describe(),
-                        describe_balance(*split, classes_.size()));
+                        split->labels().describe(classes_.size()));
   }
   for (const auto& [name, value] : remarks_) text += fmt::format("{}: {}\n", name, value);
   text += fmt::format("{}: {}\n", files_.size() == 1 ? "file" : "files", fmt::join(files_, ", "));

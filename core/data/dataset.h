@@ -16,9 +16,10 @@ struct DatasetAttributes;
 /// Data for training and evaluation: one or several HDF5 files read as one dataset.
 ///
 /// The format: one HDF5 group a split. Text: `tokens` int32 [total], `offsets` int64 [N + 1],
-/// `labels` int64 [N]. Images: `inputs` uint8 or float32 [N, C, H, W], `labels` int64 [N].
-/// Attributes of the file, all optional: `classes` (names), `mean` and `std` (a number a channel,
-/// of pixels scaled to [0, 1] where they are uint8).
+/// `labels`. Images: `inputs` uint8 or float32 [N, C, H, W], `labels`. Labels: int64 [N] (a class),
+/// uint8 [N, C] (0 or 1 for each class), or float32 [N] or [N, K] (numbers).
+/// Attributes of the file, all optional: `task` (its name), `classes` or `targets` (names), `mean`
+/// and `std` (a number a channel, of pixels scaled to [0, 1] where they are uint8).
 ///
 /// Opening validates everything but the values of samples, and takes no memory for a size before
 /// it is checked against the file. Throws `InputError` naming file, HDF5 dataset and remedy. A
@@ -39,9 +40,17 @@ class Dataset {
   const std::vector<std::string>& files() const { return files_; }
   const SampleFormat& format() const { return format_; }
 
-  /// Names of the classes; a label is an index here. Without the attribute: "0" to the largest
-  /// label of any split.
+  /// Names of the classes; a label is an index here, a flag's column is. Without the attribute: "0"
+  /// to the largest label of any split, or to the last column. Empty where labels are numbers.
   const std::vector<std::string>& classes() const { return classes_; }
+  /// Names of the numbers to be learnt, one a column of labels; empty where nobody named them.
+  const std::vector<std::string>& targets() const { return targets_; }
+  /// What is learnt, as the files name it; "" where they do not. Not checked here.
+  const std::string& task() const { return task_; }
+  /// Of all splits.
+  LabelType label_type() const { return splits_.front()->labels().type(); }
+  /// Columns of labels; 1 for classes.
+  std::int64_t label_width() const { return splits_.front()->labels().width(); }
   /// A number a channel, or empty.
   const std::vector<double>& mean() const { return mean_; }
   const std::vector<double>& std_deviation() const { return std_; }
@@ -66,6 +75,8 @@ class Dataset {
   std::vector<std::string> files_;
   SampleFormat format_;
   std::vector<std::string> classes_;
+  std::vector<std::string> targets_;
+  std::string task_;
   std::vector<double> mean_;
   std::vector<double> std_;
   std::vector<std::pair<std::string, std::string>> remarks_;  // other attributes, for describe

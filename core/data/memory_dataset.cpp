@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/dataset_attributes.h"
+#include "core/data/label_names.h"
 #include "core/parallel/tensor_checks.h"
 
 namespace thaw {
@@ -18,8 +19,6 @@ namespace thaw {
 namespace {
 
 constexpr const char* kMemory = "dataset in memory";
-/// More classes than this are labels that are no class numbers.
-constexpr std::int64_t kMaxClasses = 1 << 22;
 
 /// The bytes of a tensor.
 class TensorByteStore final : public ByteStore {
@@ -83,36 +82,45 @@ void check_offsets(const MemorySplit& split, const std::vector<std::int64_t>& of
   }
 }
 
-void check_labels(const MemorySplit& split, const std::vector<std::int64_t>& labels,
-                  std::size_t classes) {
-  if (labels.empty()) refuse(split, "holds no samples");
-  const auto [least, most] = std::minmax_element(labels.begin(), labels.end());
-  if (*least < 0) refuse(split, fmt::format("holds label {}; labels must be >= 0", *least));
-  if (*most >= kMaxClasses) {
-    refuse(split, fmt::format("holds label {}; labels must be class numbers below {}", *most,
-                              kMaxClasses));
-  }
-  if (classes > 0 && *most >= static_cast<std::int64_t>(classes)) {
-    refuse(split, fmt::format("holds label {}, but {} classes are named", *most, classes));
-  }
+template <class Number>
+std::vector<Number> elements_of(const at::Tensor& tensor) {
+  const auto* first = tensor.const_data_ptr<Number>();
+  return {first, first + tensor.numel()};
 }
 
-std::unique_ptr<Split> make_split(const MemorySplit& split, const SampleFormat& format,
-                                  std::size_t classes) {
-  std::vector<std::int64_t> labels = numbers_of(split, "labels", split.labels);
-  check_labels(split, labels, classes);
+Labels labels_of(const MemorySplit& split) {
+  const at::Tensor& tensor = split.labels;
+  const bool defined = tensor.defined();
+  const bool classes = defined && tensor.scalar_type() == at::kLong && tensor.dim() == 1;
+  const bool flags = defined && tensor.scalar_type() == at::kByte && tensor.dim() == 2;
+  const bool values =
+      defined && tensor.scalar_type() == at::kFloat && (tensor.dim() == 1 || tensor.dim() == 2);
+  require(classes || flags || values, split, "labels", tensor,
+          "int64 [N], uint8 [N, C], or float32 [N] or [N, K]");
+  if (tensor.numel() == 0) refuse(split, "holds no samples");
+  const std::int64_t width = tensor.dim() == 2 ? tensor.size(1) : 1;
+  Labels labels = classes ? Labels(elements_of<std::int64_t>(tensor))
+                  : flags ? Labels(elements_of<std::uint8_t>(tensor), width)
+                          : Labels(elements_of<float>(tensor), width);
+  const std::string objection = labels.objection();
+  if (!objection.empty()) refuse(split, objection);
+  return labels;
+}
+
+std::unique_ptr<Split> make_split(const MemorySplit& split, const SampleFormat& format) {
+  Labels labels = labels_of(split);
+  const std::int64_t samples = labels.size();
   std::vector<std::int64_t> offsets;
   if (format.kind == DataKind::kText) {
     offsets = numbers_of(split, "offsets", split.offsets);
-    check_offsets(split, offsets, labels.size());
-  } else if (split.inputs.size(0) != static_cast<std::int64_t>(labels.size())) {
-    refuse(split,
-           fmt::format("holds {} images, but {} labels", split.inputs.size(0), labels.size()));
+    check_offsets(split, offsets, static_cast<std::size_t>(samples));
+  } else if (split.inputs.size(0) != samples) {
+    refuse(split, fmt::format("holds {} images, but {} labels", split.inputs.size(0), samples));
   }
   Split::Part part;
   part.name = fmt::format("{}: /{}", kMemory, split.name);
   part.layout = "in memory";
-  part.samples = static_cast<std::int64_t>(labels.size());
+  part.samples = samples;
   part.store = std::make_shared<TensorByteStore>(split.inputs);
   std::vector<Split::Part> parts;
   parts.push_back(std::move(part));
@@ -126,11 +134,16 @@ Dataset make_memory_dataset(const std::vector<MemorySplit>& splits,
                             const MemoryDatasetFacts& facts) {
   if (splits.empty()) throw InputError(fmt::format("{}: holds no split", kMemory));
   const SampleFormat format = format_of(splits.front());
-  DatasetAttributes attributes{facts.classes, facts.mean, facts.std_deviation, {}};
+  DatasetAttributes attributes{.classes = facts.classes,
+                               .targets = facts.targets,
+                               .task = {},
+                               .mean = facts.mean,
+                               .std_deviation = facts.std_deviation,
+                               .remarks = {}};
   check_normalisation(attributes, format, kMemory);
   std::vector<std::unique_ptr<Split>> made;
   std::set<std::string> names;
-  std::int64_t largest_label = -1;
+  LabelNames label_names;
   for (const MemorySplit& split : splits) {
     if (!names.insert(split.name).second) refuse(split, "is there twice");
     if (format_of(split) != format) {
@@ -138,13 +151,11 @@ Dataset make_memory_dataset(const std::vector<MemorySplit>& splits,
              fmt::format("holds {}, but \"{}\" holds {}; all splits must be alike",
                          format_of(split).describe(), splits.front().name, format.describe()));
     }
-    made.push_back(make_split(split, format, facts.classes.size()));
-    const std::span<const std::int64_t> labels = made.back()->labels();
-    largest_label = std::max(largest_label, *std::max_element(labels.begin(), labels.end()));
+    made.push_back(make_split(split, format));
+    label_names.add(made.back()->labels(), attributes,
+                    fmt::format("{}: split \"{}\"", kMemory, split.name));
   }
-  for (auto i = static_cast<std::int64_t>(facts.classes.size()); i <= largest_label; ++i) {
-    attributes.classes.push_back(std::to_string(i));
-  }
+  label_names.complete(attributes);
   return Dataset(kMemory, format, std::move(made), std::move(attributes));
 }
 

@@ -17,13 +17,14 @@ namespace thaw {
 struct MemorySplit {
   std::string name;   ///< train, validation, test, …
   at::Tensor inputs;  ///< of all samples
-  at::Tensor labels;  ///< int64 [N]
+  at::Tensor labels;  ///< int64 [N], uint8 [N, C], or float32 [N] or [N, K]
   at::Tensor offsets = {};
 };
 
 /// What a file's attributes say; all of it may be left out.
 struct MemoryDatasetFacts {
   std::vector<std::string> classes = {};  ///< names; empty: "0" to the largest label
+  std::vector<std::string> targets = {};  ///< names of numbers to be learnt
   std::vector<double> mean = {};          ///< a number a channel, of pixels scaled to [0, 1]
   std::vector<double> std_deviation = {};
 };

@@ -22,8 +22,8 @@ std::string SampleFormat::describe() const {
                      bytes ? "bytes" : "float32");
 }
 
-Split::Split(std::string name, SampleFormat format, std::vector<Part> parts,
-             std::vector<std::int64_t> labels, std::vector<std::int64_t> offsets)
+Split::Split(std::string name, SampleFormat format, std::vector<Part> parts, Labels labels,
+             std::vector<std::int64_t> offsets)
     : name_(std::move(name)),
       format_(format),
       image_elements_(format.image_elements()),

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/data/cache/data_cache.h"
+#include "core/data/labels.h"
 
 namespace thaw {
 
@@ -48,8 +49,8 @@ class Split {
 
   /// `labels` and `offsets` (text: first token of each sample and the end, N + 1; images: empty)
   /// are those of all parts joined.
-  Split(std::string name, SampleFormat format, std::vector<Part> parts,
-        std::vector<std::int64_t> labels, std::vector<std::int64_t> offsets);
+  Split(std::string name, SampleFormat format, std::vector<Part> parts, Labels labels,
+        std::vector<std::int64_t> offsets);
   ~Split();
   Split(const Split&) = delete;
   Split& operator=(const Split&) = delete;
@@ -58,8 +59,8 @@ class Split {
   const SampleFormat& format() const { return format_; }
 
   /// Samples; > 0.
-  std::int64_t size() const { return static_cast<std::int64_t>(labels_.size()); }
-  std::span<const std::int64_t> labels() const { return labels_; }
+  std::int64_t size() const { return labels_.size(); }
+  const Labels& labels() const { return labels_; }
   /// Text: first token of each sample and the end, [N + 1]. Images: empty.
   std::span<const std::int64_t> offsets() const { return offsets_; }
   /// Elements (tokens, or the values of an image) of sample `index`.
@@ -104,7 +105,7 @@ class Split {
   std::int64_t image_elements_;
   std::vector<Part> parts_;
   std::vector<std::int64_t> part_first_;  // first sample of each part, and size()
-  std::vector<std::int64_t> labels_;
+  Labels labels_;
   std::vector<std::int64_t> offsets_;
   std::vector<std::int64_t> blocks_;
 };

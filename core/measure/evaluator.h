@@ -5,8 +5,7 @@
 #include <string>
 
 #include "core/data/batch.h"
-#include "core/tasks/class_counts.h"
-#include "core/tasks/loss.h"
+#include "core/tasks/measurement.h"
 
 namespace at {
 class Tensor;
@@ -17,21 +16,23 @@ namespace thaw {
 class Communicator;
 class Dataset;
 class Model;
+class Task;
 
 struct EvaluationSettings {
   std::int64_t batch = 64;  ///< global
   std::int64_t read_ahead = 4;
-  std::int64_t shards = 0;             ///< of a global batch, each run alone; 0: as many as ranks
-  const LossFunction* loss = nullptr;  ///< null or empty: cross entropy
+  std::int64_t shards = 0;  ///< of a global batch, each run alone; 0: as many as ranks
 };
 
 /// Runs a model, which the caller has put in evaluation mode, over every sample of a split once,
-/// sharded over the ranks. A collective; every rank gets the same counts.
-ClassCounts evaluate(Model& model, const Dataset& dataset, const std::string& split,
-                     const EvaluationSettings& settings, Communicator& communicator);
+/// sharded over the ranks, and measures it as `task` does. A collective; every rank gets the same
+/// sums.
+Measurement evaluate(Model& model, const Dataset& dataset, const std::string& split,
+                     const Task& task, const EvaluationSettings& settings,
+                     Communicator& communicator);
 
-/// Hands each batch of this rank's share of a split to `consume`, with its logits on the host
-/// (float32 or float64, [n, classes]). Not a collective for models whose evaluation is none.
+/// Hands each batch of this rank's share of a split to `consume`, with its outputs on the
+/// host (float32 or float64, a row a sample). Not a collective for models whose evaluation is none.
 void for_each_prediction(Model& model, const Dataset& dataset, const std::string& split,
                          const EvaluationSettings& settings, int rank, int ranks,
                          const std::function<void(const Batch&, const at::Tensor&)>& consume);

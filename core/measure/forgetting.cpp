@@ -17,6 +17,7 @@
 #include "core/parallel/communicator.h"
 #include "core/parallel/replicas.h"
 #include "core/parallel/tensor_checks.h"
+#include "core/tasks/task.h"
 
 namespace thaw {
 namespace {
@@ -107,13 +108,13 @@ RetentionReport Retention::measure(Communicator& communicator) {
   }
   source_.model->weights_changed();
   source_.model->eval();
-  const ClassCounts counts =
-      evaluate(*source_.model, *source_.dataset, source_.split, settings_.evaluation, communicator);
+  const Measurement sums = evaluate(*source_.model, *source_.dataset, source_.split, *source_.task,
+                                    settings_.evaluation, communicator);
   RetentionReport report;
   report.split = source_.split;
-  report.loss = counts.mean_loss();
-  report.accuracy = counts.accuracy();
-  report.samples = counts.samples();
+  report.loss = sums.mean_loss();
+  report.figure = source_.task->named_figures(sums).front();
+  report.samples = sums.samples;
   std::vector<at::Tensor> now;
   if (communicator.rank() == 0) now = group_representations(model_, batches_);
   for (std::size_t g = 0; g < groups_.size(); ++g) {

@@ -17,16 +17,18 @@ namespace thaw {
 class Communicator;
 class Dataset;
 class Model;
+class Task;
 
 /// The task that a network was trained on before.
 struct SourceTask {
   std::shared_ptr<Model> model;      ///< like the trained one but for its own head; loaded
   std::shared_ptr<Dataset> dataset;  ///< `split` is prepared
   std::string split;
+  std::shared_ptr<const Task> task;
 };
 
-/// Measures how much of what a network knew is left while it is trained on another task: its
-/// accuracy on the source task under that task's own, unchanged head, and how far each group has
+/// Measures how much of what a network knew is left while it is trained on another task: how well
+/// it does on the source task under that task's own, unchanged head, and how far each group has
 /// moved from where it started.
 ///
 /// Built from the pre-trained network before anything is trained or restored.

@@ -14,6 +14,7 @@
 #include "core/step/freezer.h"
 #include "core/step/gradient_pass.h"
 #include "core/step/parameter_table.h"
+#include "core/tasks/task.h"
 
 namespace thaw {
 
@@ -27,8 +28,8 @@ Flops StageFlops::per_sample() const {
 }
 
 Flops measure_flops(Model& model, const BatchNorms& batch_norms, const Dataset& dataset,
-                    const ParameterTable& parameters, Freezer& freezer, const Stage& stage,
-                    const DataOptions& data, const TrainOptions& train) {
+                    const Task& task, const ParameterTable& parameters, Freezer& freezer,
+                    const Stage& stage, const DataOptions& data, const TrainOptions& train) {
   const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage);
   std::set<std::string> active;
   for (const ParameterFacts& parameter : plan.parameters()) active.insert(parameter.name);
@@ -48,13 +49,13 @@ Flops measure_flops(Model& model, const BatchNorms& batch_norms, const Dataset& 
                         /*cursor=*/0);
   const Batch batch = loader.next().batch;
   const SampleShare share{batch.size(), batch.size()};
-  GradientPass pass(model, batch_norms, {.micro_batch = train.micro_batch});
+  GradientPass pass(model, batch_norms, {.task = &task, .micro_batch = train.micro_batch});
   const std::unique_ptr<GradientReducer> reducer = make_local_reducer(trained, frozen);
   reducer->begin(share);
   StageFlops flops;
   {
     const FlopCounter counter(parameters.tensors());
-    pass.run(batch, share, plan.cut(), *reducer);
+    pass.run(batch, share, task.weight(batch), plan.cut(), *reducer);
     flops.add(counter.flops(), share.samples);
   }
   reducer->finish();

@@ -11,6 +11,7 @@ class Dataset;
 class Freezer;
 class Model;
 class ParameterTable;
+class Task;
 struct DataOptions;
 struct Stage;
 struct TrainOptions;
@@ -37,7 +38,7 @@ class StageFlops {
 /// Operations a sample of `stage`, by running one step of up to 16 training samples on this rank.
 /// Freezes and thaws; weights stay as they are, but gradients and running statistics do not.
 Flops measure_flops(Model& model, const BatchNorms& batch_norms, const Dataset& dataset,
-                    const ParameterTable& parameters, Freezer& freezer, const Stage& stage,
-                    const DataOptions& data, const TrainOptions& train);
+                    const Task& task, const ParameterTable& parameters, Freezer& freezer,
+                    const Stage& stage, const DataOptions& data, const TrainOptions& train);
 
 }  // namespace thaw

@@ -32,7 +32,7 @@ Json retention_json(const RetentionReport& report) {
   }
   return {{"split", report.split},
           {"loss", number(report.loss)},
-          {"accuracy", report.accuracy},
+          {key_of_metric(report.figure.name), number(report.figure.value)},
           {"samples", report.samples},
           {"groups", groups}};
 }
@@ -172,7 +172,7 @@ void MetricsLog::end(const RunSummary& summary) {
     const RetentionReport& after = summary.retention.back();
     json["retention"] = {{"before", retention_json(before)},
                          {"after", retention_json(after)},
-                         {"forgetting", before.accuracy - after.accuracy}};
+                         {"forgetting", number(before.figure.value - after.figure.value)}};
   }
   json["stages"] = summary.stages;
   write_file_atomically(folder_.summary(), json.dump(2) + "\n");

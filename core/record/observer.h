@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/kernels/flop_counter.h"
 #include "core/parallel/gradient_reducer.h"
+#include "core/schedule/metrics.h"
 
 namespace thaw {
 
@@ -77,14 +79,16 @@ struct EvaluationReport {
   std::string stage;
   std::string split;
   double loss = 0;
-  double accuracy = 0;
-  double macro_f1 = 0;
+  std::vector<Figure> figures;  ///< the task's, the first the one that runs are compared by
   std::int64_t samples = 0;
   double seconds = 0;
   bool best = false;                 ///< the best of the run so far: its weights are kept
   std::int64_t trained_samples = 0;  ///< that were trained on until now
   double training_seconds = 0;       ///< of steps and transitions until now
   double training_flops = 0;         ///< of steps until now, all ranks together
+
+  /// NaN where the task has no such metric.
+  double figure(std::string_view name) const;
 };
 
 /// A stage begins.
@@ -136,7 +140,7 @@ struct RetentionReport {
   std::string stage;  ///< that the steps so far were of; "" at the start
   std::string split;  ///< of the source task
   double loss = 0;    ///< on the source task under its own head
-  double accuracy = 0;
+  Figure figure;      ///< likewise: the first of that task's
   std::int64_t samples = 0;
   double seconds = 0;
   std::vector<Group> groups;

@@ -3,13 +3,37 @@
 #include "core/base/json_fields.h"
 
 namespace thaw {
+
+void add_figures(const std::vector<Figure>& figures, nlohmann::ordered_json& json) {
+  for (const Figure& figure : figures) {
+    json[key_of_metric(figure.name)] = json_number(figure.value);
+  }
+}
+
+std::vector<Figure> figures_of(const nlohmann::ordered_json& json) {
+  std::vector<Figure> figures;
+  bool between = false;
+  for (const auto& [key, value] : json.items()) {
+    if (key == "samples") break;
+    if (between) figures.push_back({metric_of_key(key), number_of(value)});
+    between = between || key == "loss";
+  }
+  return figures;
+}
+
 namespace {
+
+void describe_figures(JsonWriter& fields, const std::vector<Figure>& figures) {
+  for (const Figure& figure : figures) fields(key_of_metric(figure.name).c_str(), figure.value);
+}
+void describe_figures(const JsonReader& fields, std::vector<Figure>& figures) {
+  figures = figures_of(fields.json());
+}
 
 void describe(auto fields, Described<EvaluationReport> auto& report) {
   fields("split", report.split);
   fields("loss", report.loss);
-  fields("accuracy", report.accuracy);
-  fields("macro_f1", report.macro_f1);
+  describe_figures(fields, report.figures);
   fields("samples", report.samples);
   fields("step", report.step);
   fields("epoch", report.epoch);

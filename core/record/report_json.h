@@ -9,6 +9,12 @@ namespace thaw {
 // Of reports, those that a checkpoint and `summary.json` hold: see Note [Described values]. Figures
 // that are not finite are null there.
 
+/// Adds each figure by its key. They stand behind "loss" and before "samples", wherever there is an
+/// evaluation: so what is a metric of the task can be told by who does not know the task.
+void add_figures(const std::vector<Figure>& figures, nlohmann::ordered_json& json);
+/// The figures of an evaluation. Throws nlohmann's exceptions.
+std::vector<Figure> figures_of(const nlohmann::ordered_json& json);
+
 void to_json(nlohmann::ordered_json& json, const EvaluationReport& report);
 void from_json(const nlohmann::ordered_json& json, EvaluationReport& report);
 

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/record/report_json.h"
 
 namespace thaw {
 namespace {
@@ -22,44 +24,49 @@ double figure(const nlohmann::json& json, const char* key) {
   return value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
 }
 
-CurvePoint point_of(const nlohmann::json& line) {
+/// A score that is no number counts as 0: nothing was learnt.
+double score_of(const Figure& figure) { return std::isfinite(figure.value) ? figure.value : 0; }
+
+CurvePoint point_of(const nlohmann::ordered_json& line, const Figure& first) {
   return {.samples = figure(line, "trained_samples"),
           .seconds = figure(line, "training_seconds"),
           .flops = figure(line, "training_flops"),
           .loss = figure(line, "loss"),
-          .accuracy = figure(line, "accuracy")};
+          .score = score_of(first)};
 }
 
-std::vector<CurvePoint> read_curve(const std::filesystem::path& path) {
+/// Its curve, and of which metric.
+void read_curve(const std::filesystem::path& path, RunRecord& record) {
   std::ifstream file = open(path);
-  std::vector<CurvePoint> curve;
   for (std::string line; std::getline(file, line);) {
-    const nlohmann::json json = nlohmann::json::parse(line);
-    if (json.at("event") == "evaluation") curve.push_back(point_of(json));
+    const nlohmann::ordered_json json = nlohmann::ordered_json::parse(line);
+    if (json.at("event") != "evaluation") continue;
+    const std::vector<Figure> figures = figures_of(json);
+    if (figures.empty()) throw InputError(fmt::format("{}: no metric", path.string()));
+    record.metric = figures.front().name;
+    record.curve.push_back(point_of(json, figures.front()));
   }
-  if (curve.empty()) {
+  if (record.curve.empty()) {
     throw InputError(fmt::format("{}: no evaluation; schedules are compared on a validation split",
                                  path.string()));
   }
-  return curve;
 }
 
 }  // namespace
 
 double RunRecord::area() const {
   const double width = curve.back().samples - curve.front().samples;
-  if (width <= 0) return curve.back().accuracy;
+  if (width <= 0) return curve.back().score;
   double sum = 0;
   for (std::size_t i = 1; i < curve.size(); ++i) {
-    sum +=
-        (curve[i].accuracy + curve[i - 1].accuracy) / 2 * (curve[i].samples - curve[i - 1].samples);
+    sum += (curve[i].score + curve[i - 1].score) / 2 * (curve[i].samples - curve[i - 1].samples);
   }
   return sum / width;
 }
 
 std::optional<CurvePoint> RunRecord::reached(double target) const {
   for (const CurvePoint& point : curve) {
-    if (point.accuracy >= target) return point;
+    if (point.score >= target) return point;
   }
   return std::nullopt;
 }
@@ -69,15 +76,19 @@ RunRecord read_run(const std::filesystem::path& folder) {
   const std::filesystem::path metrics = folder / "metrics.jsonl";
   const std::filesystem::path summary = folder / "summary.json";
   try {
-    record.curve = read_curve(metrics);
-    const nlohmann::json json = nlohmann::json::parse(open(summary));
-    for (const nlohmann::json& stage : json.at("stages")) {
+    read_curve(metrics, record);
+    const nlohmann::ordered_json json = nlohmann::ordered_json::parse(open(summary));
+    for (const nlohmann::ordered_json& stage : json.at("stages")) {
       record.samples += figure(stage, "samples");
       record.seconds += figure(stage, "training_seconds");
       record.flops += figure(stage, "flops");
     }
-    if (json.contains("retention")) record.forgetting = figure(json["retention"], "forgetting");
-  } catch (const nlohmann::json::exception& error) {
+    if (json.contains("retention")) {
+      const nlohmann::ordered_json& retention = json.at("retention");
+      record.forgetting = figure(retention, "forgetting");
+      record.forgetting_metric = figures_of(retention.at("before")).at(0).name;
+    }
+  } catch (const nlohmann::ordered_json::exception& error) {
     throw InputError(fmt::format("{}: not what a run writes: {}", folder.string(), error.what()));
   }
   return record;

@@ -14,7 +14,7 @@ struct CurvePoint {
   double seconds = 0;  ///< of steps and transitions until then
   double flops = 0;    ///< of steps until then
   double loss = 0;
-  double accuracy = 0;
+  double score = 0;  ///< the task's first metric: RunRecord::metric
 };
 
 /// What a finished run came to, read from its run folder.
@@ -23,20 +23,22 @@ struct RunRecord {
   double fraction = 1;       ///< of the training data
   double learning_rate = 0;  ///< 0: as configured
   std::int64_t seed = 0;
+  std::string metric;             ///< that scores are of: the task's first, "accuracy"
   std::vector<CurvePoint> curve;  ///< at least one point, in order
   double samples = 0, seconds = 0, flops = 0;
-  std::optional<double> train_loss, train_accuracy;  ///< of all training data, after training
-  std::optional<double> test_loss, test_accuracy;
-  std::optional<double> forgetting;  ///< accuracy lost on the source task, where it was measured
+  std::optional<double> train_loss, train_score;  ///< of all training data, after training
+  std::optional<double> test_loss, test_score;
+  std::optional<double> forgetting;  ///< score lost on the source task, where it was measured
+  std::string forgetting_metric;     ///< likewise, of that task's first metric
 
   const CurvePoint& last() const { return curve.back(); }
   /// Of the target: the test split's where there is one, else the last validation's.
-  double accuracy() const { return test_accuracy.value_or(last().accuracy); }
+  double score() const { return test_score.value_or(last().score); }
   double loss() const { return test_loss.value_or(last().loss); }
-  /// The mean of the validation accuracy over the samples trained on, from the first evaluation to
+  /// The mean of the validation score over the samples trained on, from the first evaluation to
   /// the last (trapezoids): higher is better all along the way.
   double area() const;
-  /// The first evaluation whose accuracy is at least `target`.
+  /// The first evaluation whose score is at least `target`.
   std::optional<CurvePoint> reached(double target) const;
 };
 

@@ -45,11 +45,14 @@ MetricNames metric_names(const std::vector<Metric>& others) {
   return names;
 }
 
-const MetricNames& classification_metrics() {
-  using Mode = MetricRule::Mode;
-  static const MetricNames names =
-      metric_names({{"accuracy", Mode::kMax, 0, 1}, {"macro-f1", Mode::kMax, 0, 1}});
-  return names;
+std::string key_of_metric(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+std::string metric_of_key(std::string key) {
+  std::replace(key.begin(), key.end(), '_', '-');
+  return key;
 }
 
 bool needs_validation(std::string_view metric) { return metric.starts_with(kValidation); }

@@ -28,7 +28,20 @@ struct Metric {
   std::string name;                                  ///< "validation/accuracy"
   MetricRule::Mode better = MetricRule::Mode::kMax;  ///< whether less of it is better, or more
   double least = -kNone, most = kNone;               ///< what it can come to; kNone: no bound
+
+  /// Whether people read it in per cent.
+  bool is_share() const { return least == 0 && most == 1; }
 };
+
+/// What a metric of an evaluation came to.
+struct Figure {
+  std::string name;  ///< "macro-f1"
+  double value = 0;
+};
+
+/// The metric's name as a key of JSON: "macro_f1"; and back.
+std::string key_of_metric(std::string name);
+std::string metric_of_key(std::string key);
 
 /// The metrics that a run has, in the order in which messages list them. They follow from its
 /// task: core/tasks makes the value, and everything that reads a schedule is given it.
@@ -45,10 +58,7 @@ struct MetricNames {
 /// The metrics of a task whose evaluations come to a loss and `others` ("accuracy"): `train/loss`,
 /// the mean over all samples trained since the evaluation before, `validation/loss`, and
 /// `validation/` each of the others.
-MetricNames metric_names(const std::vector<Metric>& others);
-
-/// train/loss, validation/loss, validation/accuracy, validation/macro-f1.
-const MetricNames& classification_metrics();
+MetricNames metric_names(const std::vector<Metric>& others = {});
 
 /// Whether the metric comes from the validation split.
 bool needs_validation(std::string_view metric);

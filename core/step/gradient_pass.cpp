@@ -12,6 +12,7 @@
 #include "core/models/model.h"
 #include "core/parallel/sum_tree.h"
 #include "core/step/frozen_prefix.h"
+#include "core/tasks/task.h"
 
 namespace thaw {
 namespace {
@@ -33,9 +34,9 @@ std::int64_t GradientPass::passes(SampleShare share) const {
   return static_cast<std::int64_t>(micro_batches(longest_share, settings_.micro_batch).size());
 }
 
-at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t cut,
+at::Tensor GradientPass::run(const Batch& batch, SampleShare share, double weight, std::size_t cut,
                              GradientReducer& reducer) {
-  if (settings_.shards > 0) return run_shards(batch, share, cut, reducer);
+  if (settings_.shards > 0) return run_shards(batch, share, weight, cut, reducer);
   const std::int64_t count = passes(share);
   at::Tensor loss_sum;
   for (std::int64_t pass = 0; pass < count; ++pass) {
@@ -43,15 +44,15 @@ at::Tensor GradientPass::run(const Batch& batch, SampleShare share, std::size_t 
     if (pass + 1 == count) {
       reducer.last_backward();
     }
-    const at::Tensor loss = run_micro_batch(
-        count == 1 ? batch : batch.slice(piece.first, piece.last), share.total, cut);
+    const at::Tensor loss =
+        run_micro_batch(count == 1 ? batch : batch.slice(piece.first, piece.last), weight, cut);
     loss_sum = loss_sum.defined() ? loss_sum.add_(loss) : loss;
   }
   return loss_sum;
 }
 
-at::Tensor GradientPass::run_shards(const Batch& batch, SampleShare share, std::size_t cut,
-                                    GradientReducer& reducer) {
+at::Tensor GradientPass::run_shards(const Batch& batch, SampleShare share, double weight,
+                                    std::size_t cut, GradientReducer& reducer) {
   const ShardRange own = shards_of_rank(settings_.shards, settings_.rank, settings_.ranks);
   const std::int64_t begin = samples_of_shards({0, share.total}, own, settings_.shards).first;
   at::Tensor losses = at::zeros({settings_.shards}, at::kDouble);
@@ -62,24 +63,24 @@ at::Tensor GradientPass::run_shards(const Batch& batch, SampleShare share, std::
       Batch alone = batch.slice(piece.first - begin, piece.last - begin);
       // In memory of its own: what some kernels compute depends on where their input begins.
       alone.inputs = alone.inputs.clone();
-      loss_of[shard] = run_micro_batch(alone, share.total, cut).item().toDouble();
+      loss_of[shard] = run_micro_batch(alone, weight, cut).item().toDouble();
     }
     reducer.finish_shard();
   }
   return losses;
 }
 
-at::Tensor GradientPass::run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut) {
+at::Tensor GradientPass::run_micro_batch(const Batch& batch, double weight, std::size_t cut) {
   const DrawScope scope({.seed = settings_.seed,
                          .epoch = static_cast<std::uint64_t>(batch.epoch),
                          .samples = batch.samples,
                          .offsets = offsets_of(batch)});
   const Batch placed = to_model(batch, model_);
   const at::Tensor logits = forward_past_prefix(model_, cut, placed);
-  const at::Tensor loss = summed_loss(settings_.loss, logits, placed, settings_.label_smoothing);
+  const at::Tensor loss = settings_.task->loss(logits, placed, settings_.label_smoothing);
   if (loss.requires_grad()) {
     const FlopBackward backward;
-    (loss / static_cast<double>(total)).backward();
+    (loss / weight).backward();
   }
   return loss.detach();
 }
@@ -96,7 +97,7 @@ Batch to_model(Batch batch, const Model& model) {
   } else {
     batch.inputs = batch.inputs.to(wanted.device(), batch.inputs.scalar_type(), true);
   }
-  batch.labels = batch.labels.to(wanted.device(), at::kLong, true);
+  batch.labels = batch.labels.to(wanted.device(), batch.labels.scalar_type(), true);
   return batch;
 }
 

@@ -7,29 +7,29 @@
 #include <cstdint>
 
 #include "core/parallel/gradient_reducer.h"
-#include "core/tasks/loss.h"
 
 namespace thaw {
 
 class BatchNorms;
 class Model;
+class Task;
 struct Batch;
 
 /// Forward and backward of this rank's share of one global batch, in micro-batches.
 ///
-/// The loss (the cross entropy, or one's own) is the mean over the global batch: each micro-batch
-/// contributes its sum divided by the global batch's samples, so that summing gradients over
-/// micro-batches and ranks gives the gradient of that mean whatever the sharding.
+/// The loss is the mean over the global batch: each micro-batch contributes its sum divided by the
+/// global batch's weight, so that summing gradients over micro-batches and ranks gives the gradient
+/// of that mean whatever the sharding (Note [Tasks]).
 class GradientPass {
  public:
   struct Settings {
+    const Task* task = nullptr;    ///< given; outlives it
     std::int64_t micro_batch = 0;  ///< samples of one forward; 0: the whole share
     double label_smoothing = 0;
     std::uint64_t seed = 0;  ///< of dropout
     int rank = 0;
     int ranks = 1;
     std::int64_t shards = 0;  ///< > 0: of the global batch; each of this rank's is run alone
-    const LossFunction* loss = nullptr;  ///< outlives it; null or empty: cross entropy
   };
 
   /// While one of `batch_norms`, the model's, is synchronised, its forward is a collective: every
@@ -38,16 +38,18 @@ class GradientPass {
       : model_(model), batch_norms_(batch_norms), settings_(settings) {}
 
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
-  /// `cut`: first group that backward reaches. Returns the sum of the samples' losses, a scalar
-  /// on the model's device without a gradient; undefined where the rank ran nothing. With shards:
-  /// the sum of each shard of the global batch, float64, zero for those of other ranks.
-  at::Tensor run(const Batch& batch, SampleShare share, std::size_t cut, GradientReducer& reducer);
+  /// `weight`: of the global batch, by the task. `cut`: first group that backward reaches. Returns
+  /// the sum of the samples' losses, a scalar on the model's device without a gradient; undefined
+  /// where the rank ran nothing. With shards: the sum of each shard of the global batch, float64,
+  /// zero for those of other ranks.
+  at::Tensor run(const Batch& batch, SampleShare share, double weight, std::size_t cut,
+                 GradientReducer& reducer);
 
  private:
-  at::Tensor run_shards(const Batch& batch, SampleShare share, std::size_t cut,
+  at::Tensor run_shards(const Batch& batch, SampleShare share, double weight, std::size_t cut,
                         GradientReducer& reducer);
   std::int64_t passes(SampleShare share) const;
-  at::Tensor run_micro_batch(const Batch& batch, std::int64_t total, std::size_t cut);
+  at::Tensor run_micro_batch(const Batch& batch, double weight, std::size_t cut);
 
   Model& model_;
   const BatchNorms& batch_norms_;

@@ -1,5 +1,7 @@
 #include "core/tasks/class_counts.h"
 
+#include <nlohmann/json.hpp>
+
 namespace thaw {
 namespace {
 
@@ -7,28 +9,18 @@ double ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 }  // namespace
 
-ClassCounts::ClassCounts(std::int64_t classes)
-    : classes_(classes), sums_(static_cast<std::size_t>(2 + 3 * classes), 0.0) {}
-
-void ClassCounts::add_loss(double sum) { sums_[0] += sum; }
-
-void ClassCounts::add(std::int64_t label, std::int64_t predicted) {
-  sums_[1] += 1;
-  sums_[2 + label] += 1;
-  sums_[2 + classes_ + predicted] += 1;
-  if (label == predicted) {
-    sums_[2 + 2 * classes_ + label] += 1;
-  }
+void ClassCounts::add(std::span<double> counts, std::int64_t c, bool label, bool predicted) {
+  const std::size_t classes = counts.size() / 3;
+  const auto at = static_cast<std::size_t>(c);
+  if (label) counts[at] += 1;
+  if (predicted) counts[classes + at] += 1;
+  if (label && predicted) counts[2 * classes + at] += 1;
 }
 
-double ClassCounts::mean_loss() const { return ratio(sums_[0], sums_[1]); }
-
-double ClassCounts::accuracy() const {
+double ClassCounts::all_hits() const {
   double correct = 0;
-  for (std::int64_t c = 0; c < classes_; ++c) {
-    correct += hits(c);
-  }
-  return ratio(correct, sums_[1]);
+  for (std::int64_t c = 0; c < classes_; ++c) correct += hits(c);
+  return correct;
 }
 
 double ClassCounts::macro_f1() const {
@@ -43,13 +35,24 @@ double ClassCounts::macro_f1() const {
   return ratio(sum, occurring);
 }
 
-std::vector<ClassCounts::Row> ClassCounts::rows() const {
-  std::vector<Row> rows;
+double ClassCounts::micro_f1() const {
+  double all = 0;
+  for (std::int64_t c = 0; c < classes_; ++c) all += labels(c) + predictions(c);
+  return ratio(2 * all_hits(), all);
+}
+
+std::string ClassCounts::lines(const std::vector<std::string>& names) const {
+  std::string lines;
   for (std::int64_t c = 0; c < classes_; ++c) {
-    rows.push_back({static_cast<std::int64_t>(labels(c)), ratio(hits(c), predictions(c)),
-                    ratio(hits(c), labels(c)), ratio(2 * hits(c), labels(c) + predictions(c))});
+    lines += nlohmann::ordered_json{{"class", names[static_cast<std::size_t>(c)]},
+                                    {"samples", static_cast<std::int64_t>(labels(c))},
+                                    {"precision", ratio(hits(c), predictions(c))},
+                                    {"recall", ratio(hits(c), labels(c))},
+                                    {"f1", ratio(2 * hits(c), labels(c) + predictions(c))}}
+                 .dump() +
+             "\n";
   }
-  return rows;
+  return lines;
 }
 
 }  // namespace thaw

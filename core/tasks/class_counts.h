@@ -7,39 +7,33 @@
 
 namespace thaw {
 
-/// Sums over evaluated samples from which all figures of an evaluation follow. Sums of ranks add
-/// up, so every sample counts once whatever the sharding.
+/// What precision, recall and F1 of classes follow from: of each class, samples that have it, that
+/// are said to have it, and both. A view of `3 * classes` of a Measurement's counts.
 class ClassCounts {
  public:
-  explicit ClassCounts(std::int64_t classes);
+  explicit ClassCounts(std::span<const double> counts)
+      : classes_(static_cast<std::int64_t>(counts.size()) / 3), counts_(counts) {}
 
-  void add(std::int64_t label, std::int64_t predicted);
-  void add_loss(double sum);
+  /// Counts one sample of which class `c` holds (`label`), or is said to (`predicted`).
+  static void add(std::span<double> counts, std::int64_t c, bool label, bool predicted);
 
-  std::int64_t samples() const { return static_cast<std::int64_t>(sums_[1]); }
-  double mean_loss() const;
-  double accuracy() const;
+  std::int64_t classes() const { return classes_; }
+  double labels(std::int64_t c) const { return counts_[c]; }
+  double predictions(std::int64_t c) const { return counts_[classes_ + c]; }
+  double hits(std::int64_t c) const { return counts_[2 * classes_ + c]; }
+  /// Of all classes.
+  double all_hits() const;
+
   /// Unweighted mean of F1 over the classes that occur as label or prediction.
   double macro_f1() const;
-
-  struct Row {
-    std::int64_t samples = 0;
-    double precision = 0, recall = 0, f1 = 0;
-  };
-  /// One for each class.
-  std::vector<Row> rows() const;
-
-  /// All sums as one flat array, to be summed over ranks in place.
-  std::span<double> sums() { return sums_; }
+  /// Of all classes' counts together.
+  double micro_f1() const;
+  /// JSON, a line a class: samples, precision, recall, f1.
+  std::string lines(const std::vector<std::string>& names) const;
 
  private:
-  // sums_ = loss, samples, then labels[c], predictions[c], hits[c]. Counts are exact in a double.
-  double labels(std::int64_t c) const { return sums_[2 + c]; }
-  double predictions(std::int64_t c) const { return sums_[2 + classes_ + c]; }
-  double hits(std::int64_t c) const { return sums_[2 + 2 * classes_ + c]; }
-
   std::int64_t classes_;
-  std::vector<double> sums_;
+  std::span<const double> counts_;
 };
 
 }  // namespace thaw

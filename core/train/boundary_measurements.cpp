@@ -12,6 +12,7 @@
 #include "core/parallel/replicas.h"
 #include "core/parallel/step_monitor.h"
 #include "core/step/freezer.h"
+#include "core/tasks/task.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/trainer_parts.h"
 
@@ -102,18 +103,16 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
   const Freezer::EvaluationMode evaluation_mode(context_.freezer);
   const std::int64_t batch =
       parts.data.evaluation_batch > 0 ? parts.data.evaluation_batch : parts.data.batch;
-  const ClassCounts counts = thaw::evaluate(parts.model, parts.dataset, kValidation,
-                                            {.batch = batch,
-                                             .read_ahead = parts.data.read_ahead,
-                                             .shards = canonical_shards(parts.train),
-                                             .loss = &parts.loss},
-                                            parts.communicator);
+  const Measurement sums = thaw::evaluate(parts.model, parts.dataset, kValidation, *parts.task,
+                                          {.batch = batch,
+                                           .read_ahead = parts.data.read_ahead,
+                                           .shards = canonical_shards(parts.train)},
+                                          parts.communicator);
   auto report = report_at<EvaluationReport>(place);
   report.split = kValidation;
-  report.loss = counts.mean_loss();
-  report.accuracy = counts.accuracy();
-  report.macro_f1 = counts.macro_f1();
-  report.samples = counts.samples();
+  report.loss = sums.mean_loss();
+  report.figures = parts.task->named_figures(sums);
+  report.samples = sums.samples;
   report.seconds = watch.seconds();
   add_training_cost(report, stages);
   context_.monitor.phase(RankPhase::kSaving);
@@ -126,9 +125,9 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
     }
   }
   tell(parts.observers, &TrainingObserver::evaluation, report);
-  return {{"validation/loss", report.loss},
-          {"validation/accuracy", report.accuracy},
-          {"validation/macro-f1", report.macro_f1}};
+  MetricValues values{{"validation/loss", report.loss}};
+  for (const Figure& figure : report.figures) values["validation/" + figure.name] = figure.value;
+  return values;
 }
 
 void BoundaryMeasurements::restore(const std::optional<EvaluationReport>& last,

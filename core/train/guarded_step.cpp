@@ -3,18 +3,22 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/data/loading/training_loader.h"
 #include "core/models/model.h"
+#include "core/parallel/communicator.h"
 #include "core/parallel/step_monitor.h"
 #include "core/step/gradient_norm.h"
 #include "core/step/optimizer.h"
 #include "core/step/step_meter.h"
+#include "core/tasks/task.h"
 #include "core/train/stage_run.h"
 #include "core/train/trainer_parts.h"
 
@@ -43,6 +47,15 @@ namespace {
   throw error;
 }
 
+/// What the mean of the loss over the global batch divides by. A collective where only the ranks
+/// together know it.
+double weight_of(const TrainingBatch& batch, const TrainerParts& parts) {
+  if (parts.task->weighs_samples()) return static_cast<double>(batch.global.size());
+  std::vector<double> weight = {parts.task->weight(batch.batch)};
+  parts.communicator.all_reduce(weight);
+  return std::max(weight[0], 1.0);  // of a batch in which nothing counts, the sum is 0
+}
+
 }  // namespace
 
 GuardedStep::GuardedStep(const Context& context)
@@ -57,8 +70,9 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
   if (guard_.watches_each_step()) {
     buffers.emplace(parts.model);
   }
+  const double weight = weight_of(batch, parts);
   stage.reducer().begin(share);
-  const at::Tensor loss_sum = stage.compute(batch.batch, share);
+  const at::Tensor loss_sum = stage.compute(batch.batch, share, weight);
   context_.monitor.phase(RankPhase::kReduction);
   stage.reducer().finish();
   context_.monitor.phase(RankPhase::kUpdate);
@@ -74,8 +88,7 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
   // Before the update: see Note [When the loss is read].
   const bool wants_loss = request.wants_loss || meter.wants_loss() || guard_.watches_each_step();
   const StepVerdict agreed = context_.agree(wants_loss ? &loss_sum : nullptr);
-  outcome.loss =
-      wants_loss ? agreed.loss_sum / static_cast<double>(share.total) : request.last_loss;
+  outcome.loss = wants_loss ? agreed.loss_sum / weight : request.last_loss;
   outcome.verdict = guard_.judge(outcome.loss, outcome.gradient_norm);
   if (outcome.verdict == StepVerdictKind::kStop) {
     refuse_not_finite(outcome.loss, outcome.gradient_norm, request.number, stage.stage().name,

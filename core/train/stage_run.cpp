@@ -107,12 +107,12 @@ void StageRun::enter_optimizer(const Context& context) {
   context.optimizer.enter_stage(std::move(classes), train_);
 }
 
-at::Tensor StageRun::compute(const Batch& batch, SampleShare share) {
+at::Tensor StageRun::compute(const Batch& batch, SampleShare share, double weight) {
   if (!StageFlops::due(progress().steps)) {
-    return pass_.run(batch, share, plan_.cut(), *reducer_);
+    return pass_.run(batch, share, weight, plan_.cut(), *reducer_);
   }
   const FlopCounter counter(parameters_.tensors());
-  at::Tensor loss_sum = pass_.run(batch, share, plan_.cut(), *reducer_);
+  at::Tensor loss_sum = pass_.run(batch, share, weight, plan_.cut(), *reducer_);
   flops_.add(counter.flops(), share.samples);
   return loss_sum;
 }

@@ -58,7 +58,7 @@ class StageRun {
 
   /// Forward and backward of this rank's share, between the reducer's `begin` and `finish`; see
   /// GradientPass::run. Counts the operations of some steps.
-  at::Tensor compute(const Batch& batch, SampleShare share);
+  at::Tensor compute(const Batch& batch, SampleShare share, double weight);
   const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
 
   /// Goes on with a stage that had come to `state`, its gradients travelling by `reduction`. A

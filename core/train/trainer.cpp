@@ -19,6 +19,8 @@
 #include "core/schedule/stage_options.h"
 #include "core/step/optimizers/registry.h"
 #include "core/step/step_meter.h"
+#include "core/tasks/registry.h"
+#include "core/tasks/task.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 
@@ -50,6 +52,9 @@ bool synchronizes_batch_norm(const TrainerParts& parts) {
 
 /// The same parts, which fit each other.
 TrainerParts checked(TrainerParts parts) {
+  if (!parts.task) parts.task = make_task(parts.dataset);
+  if (parts.loss) parts.task = with_loss(parts.task, std::move(parts.loss));
+  check_smoothing(*parts.task, parts.train, parts.schedule);
   for (const Stage& stage : parts.schedule.stages) resolve(parts.train, stage);
   refuse_metrics_without_split(parts.schedule, parts.dataset.has_split("validation"));
   const std::string unshared = unshared_batch_norm(parts.model);
@@ -178,13 +183,13 @@ StageRun Trainer::enter_stage() {
                    .optimizer = *optimizer_,
                    .coordinator = parts_.coordinator,
                    .train = parts_.train,
-                   .pass = {.micro_batch = parts_.train.micro_batch,
+                   .pass = {.task = parts_.task.get(),
+                            .micro_batch = parts_.train.micro_batch,
                             .label_smoothing = 0,
                             .seed = static_cast<std::uint64_t>(parts_.train.seed),
                             .rank = parts_.communicator.rank(),
                             .ranks = parts_.communicator.size(),
-                            .shards = canonical_shards(parts_.train),
-                            .loss = &parts_.loss},
+                            .shards = canonical_shards(parts_.train)},
                    .schedule = schedule_});
 }
 

@@ -7,7 +7,7 @@
 
 #include "core/config/configuration.h"
 #include "core/schedule/schedule.h"
-#include "core/tasks/loss.h"
+#include "core/tasks/own_loss.h"
 #include "core/train/checkpoint_parts.h"
 
 namespace thaw {
@@ -19,6 +19,7 @@ class Optimizer;
 class Retention;
 class StageCoordinator;
 class StepMonitor;
+class Task;
 class TrainingObserver;
 
 /// What a run consists of. Everything is borrowed and must outlive the trainer.
@@ -31,7 +32,8 @@ struct TrainerParts {
   Communicator& communicator;
   StageCoordinator& coordinator;
   std::vector<TrainingObserver*> observers = {};  ///< called on rank 0 alone
-  LossFunction loss = {};                         ///< empty: cross entropy
+  std::shared_ptr<const Task> task = {};          ///< null: the one that the dataset says
+  LossFunction loss = {};                         ///< in place of the task's; empty: that
   /// Makes an optimizer of one's own: Note [Own optimizers]. Empty: the one that `train` names.
   std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> optimizer = {};
   /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.

@@ -14,6 +14,7 @@
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/tasks/registry.h"
 
 namespace po = boost::program_options;
 
@@ -118,7 +119,7 @@ std::string ArgumentParser::help() const {
   std::ostringstream text;
   text << "Usage: thaw " << usage_ << "\n\n" << summary_ << "\n\n" << options_;
   if (takes_configuration_) {
-    text << '\n' << configuration_help(schedule_choices());
+    text << '\n' << configuration_help(schedule_choices(all_metrics()));
   }
   return text.str();
 }

@@ -184,10 +184,10 @@ void CompareSession::choose_rates() {
   train(runs);
   std::map<std::pair<std::string, double>, double> best;
   for (const PlannedRun& run : runs) {
-    const double accuracy = read_run(folder_of(run)).last().accuracy;
+    const double score = read_run(folder_of(run)).last().score;
     const std::pair key{run.schedule, run.fraction};
-    if (best.contains(key) && best.at(key) >= accuracy) continue;
-    best[key] = accuracy;
+    if (best.contains(key) && best.at(key) >= score) continue;
+    best[key] = score;
     chosen_rates_[key] = run.learning_rate;
   }
 }
@@ -278,12 +278,16 @@ RunRecord CompareSession::record_of(const PlannedRun& run) const {
     const nlohmann::json json = read_json(measured_of(run_folder, split));
     const bool test = split == "test";
     (test ? record.test_loss : record.train_loss) = json.at("loss").get<double>();
-    (test ? record.test_accuracy : record.train_accuracy) = json.at("accuracy").get<double>();
+    const Json& score = json.at(key_of_metric(record.metric));
+    (test ? record.test_score : record.train_score) = score.is_number() ? score.get<double>() : 0;
   }
   return record;
 }
 
 void CompareSession::report(const std::vector<PlannedRun>& runs) const {
+  std::vector<RunRecord> records;
+  records.reserve(runs.size());
+  for (const PlannedRun& run : runs) records.push_back(record_of(run));
   ComparisonFacts facts;
   facts.configuration = request_.configuration;
   facts.schedules = request_.schedules;
@@ -295,13 +299,10 @@ void CompareSession::report(const std::vector<PlannedRun>& runs) const {
                               request_.ranks == 1 ? "" : "s");
   if (!chosen_rates_.empty()) {
     facts.rates_chosen_by = fmt::format(
-        "Learning rates: of {:g}, the one with the best validation accuracy after one run of each "
+        "Learning rates: of {:g}, the one with the best validation {} after one run of each "
         "schedule with seed {}, which is not among the compared ones.",
-        fmt::join(request_.learning_rates, ", "), request_.seeds);
+        fmt::join(request_.learning_rates, ", "), records.front().metric, request_.seeds);
   }
-  std::vector<RunRecord> records;
-  records.reserve(runs.size());
-  for (const PlannedRun& run : runs) records.push_back(record_of(run));
   const Comparison comparison = compare_runs(facts, records);
   const std::string markdown = comparison_markdown(comparison);
   write_file_atomically(folder_ / "comparison.md", markdown);

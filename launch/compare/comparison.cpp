@@ -30,7 +30,7 @@ Runs runs_of(const Runs& runs, const std::string& schedule, double fraction) {
   return result;
 }
 
-/// What the way to the target accuracy cost, over the seeds that reached it.
+/// What the way to the target cost, over the seeds that reached it.
 void add_way_to_target(ScheduleRow& row, const Runs& runs, double target) {
   std::vector<double> samples, flops, seconds;
   for (const RunRecord& run : runs) {
@@ -52,14 +52,14 @@ ScheduleRow row_of(const std::string& schedule, const Runs& runs, double target)
   row.schedule = schedule;
   row.learning_rate = runs.front().learning_rate;
   for (const RunRecord& run : runs) row.seeds.push_back(run.seed);
-  row.accuracy = estimate_of(runs, [](const RunRecord& run) { return run.accuracy(); });
+  row.score = estimate_of(runs, [](const RunRecord& run) { return run.score(); });
   row.loss = estimate_of(runs, [](const RunRecord& run) { return run.loss(); });
   row.area = estimate_of(runs, [](const RunRecord& run) { return run.area(); });
   row.loss_gap = estimate_of(runs, [](const RunRecord& run) {
     return run.train_loss ? *run.train_loss - run.last().loss : kNan;
   });
-  row.accuracy_gap = estimate_of(runs, [](const RunRecord& run) {
-    return run.train_accuracy ? *run.train_accuracy - run.last().accuracy : kNan;
+  row.score_gap = estimate_of(runs, [](const RunRecord& run) {
+    return run.train_score ? *run.train_score - run.last().score : kNan;
   });
   row.forgetting =
       estimate_of(runs, [](const RunRecord& run) { return run.forgetting.value_or(kNan); });
@@ -70,9 +70,9 @@ ScheduleRow row_of(const std::string& schedule, const Runs& runs, double target)
   return row;
 }
 
-std::vector<double> accuracies(const Runs& runs) {
+std::vector<double> scores(const Runs& runs) {
   std::vector<double> values;
-  for (const RunRecord& run : runs) values.push_back(run.accuracy());
+  for (const RunRecord& run : runs) values.push_back(run.score());
   return values;
 }
 
@@ -83,15 +83,14 @@ FractionTable table_of(const ComparisonFacts& facts, const Runs& all, double fra
   table.fraction = fraction;
   const Runs reference = runs_of(all, facts.schedules.front(), fraction);
   table.target = facts.target.value_or(
-      0.95 * estimate_of(reference, [](const RunRecord& run) { return run.last().accuracy; }).mean);
+      0.95 * estimate_of(reference, [](const RunRecord& run) { return run.last().score; }).mean);
   for (const std::string& schedule : facts.schedules) {
     const Runs runs = runs_of(all, schedule, fraction);
     if (runs.empty()) continue;
     table.rows.push_back(row_of(schedule, runs, table.target));
     table.runs.insert(table.runs.end(), runs.begin(), runs.end());
     if (schedule == facts.schedules.front() || runs.size() != reference.size()) continue;
-    table.differences.push_back(
-        {schedule, paired_t_test(accuracies(runs), accuracies(reference)), kNan});
+    table.differences.push_back({schedule, paired_t_test(scores(runs), scores(reference)), kNan});
   }
   return table;
 }
@@ -113,6 +112,10 @@ void correct(std::vector<FractionTable>& tables) {
 
 Comparison compare_runs(const ComparisonFacts& facts, const std::vector<RunRecord>& runs) {
   Comparison comparison{facts, {}};
+  for (const RunRecord& run : runs) {
+    if (!run.metric.empty()) comparison.facts.metric = run.metric;
+    if (!run.forgetting_metric.empty()) comparison.facts.forgetting_metric = run.forgetting_metric;
+  }
   std::set<double> fractions;
   for (const RunRecord& run : runs) fractions.insert(run.fraction);
   for (const double fraction : fractions) {

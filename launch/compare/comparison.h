@@ -12,12 +12,14 @@ namespace thaw {
 
 /// What is compared, for the report's heading.
 struct ComparisonFacts {
-  std::string configuration;           ///< its file
-  std::vector<std::string> schedules;  ///< the first is what the others are compared with
-  std::string budget;                  ///< "samples", "seconds" or "flops": equal for all
+  std::string configuration;                   ///< its file
+  std::vector<std::string> schedules;          ///< the first is what the others are compared with
+  std::string metric = "accuracy";             ///< that scores are of
+  std::string forgetting_metric = "accuracy";  ///< that of the source task
+  std::string budget;                          ///< "samples", "seconds" or "flops": equal for all
   std::int64_t seeds = 0;
   std::string rates_chosen_by;        ///< how learning rates were chosen; "" where they were not
-  std::optional<double> target = {};  ///< accuracy to be reached; none: see `Comparison::target`
+  std::optional<double> target = {};  ///< score to be reached; none: see `Comparison::target`
   bool timed = true;                  ///< false: runs shared cores, so seconds mean nothing
   std::string version;                ///< of thaw
 };
@@ -27,16 +29,16 @@ struct ScheduleRow {
   std::string schedule;
   double learning_rate = 0;  ///< 0: as configured
   std::vector<std::int64_t> seeds;
-  Estimate accuracy, loss;          ///< of the target (RunRecord::accuracy)
-  Estimate area;                    ///< RunRecord::area
-  Estimate loss_gap, accuracy_gap;  ///< training minus validation; NaN where not measured
-  Estimate forgetting;              ///< NaN where not measured
-  std::int64_t reached = 0;         ///< seeds that reached the target accuracy, of which:
+  Estimate score, loss;          ///< of the target (RunRecord::score)
+  Estimate area;                 ///< RunRecord::area
+  Estimate loss_gap, score_gap;  ///< training minus validation; NaN where not measured
+  Estimate forgetting;           ///< NaN where not measured
+  std::int64_t reached = 0;      ///< seeds that reached the target, of which:
   Estimate samples_to_target, flops_to_target, seconds_to_target;
   Estimate samples, flops, seconds;  ///< of the whole run
 };
 
-/// A schedule's accuracy minus the first one's, seed by seed.
+/// A schedule's score minus the first one's, seed by seed.
 struct Difference {
   std::string schedule;
   PairedTest test;
@@ -46,7 +48,7 @@ struct Difference {
 /// All schedules on one fraction.
 struct FractionTable {
   double fraction = 1;
-  double target = 0;  ///< accuracy; where none was given: 95 % of the first schedule's mean
+  double target = 0;  ///< score; where none was given: 95 % of the first schedule's mean
   std::vector<ScheduleRow> rows;
   std::vector<Difference> differences;
   std::vector<RunRecord> runs;  ///< that the rows sum up

@@ -13,16 +13,16 @@ namespace {
 /// What a curve is drawn over: samples, operations or seconds.
 using Axis = double CurvePoint::*;
 
-/// The accuracy where a run's curve passes `x`: between two evaluations, on the line between them.
-double accuracy_at(const RunRecord& run, Axis axis, double x) {
+/// The score where a run's curve passes `x`: between two evaluations, on the line between them.
+double score_at(const RunRecord& run, Axis axis, double x) {
   const auto after = std::find_if(run.curve.begin(), run.curve.end(),
                                   [&](const CurvePoint& point) { return point.*axis >= x; });
-  if (after == run.curve.begin()) return after->accuracy;
-  if (after == run.curve.end()) return run.curve.back().accuracy;
+  if (after == run.curve.begin()) return after->score;
+  if (after == run.curve.end()) return run.curve.back().score;
   const CurvePoint& before = *(after - 1);
   const double width = (*after).*axis - before.*axis;
   const double share = width > 0 ? (x - before.*axis) / width : 1;
-  return before.accuracy + share * (after->accuracy - before.accuracy);
+  return before.score + share * (after->score - before.score);
 }
 
 /// The mean over seeds, and their range, from where all curves have begun to where one ends.
@@ -41,10 +41,10 @@ ChartSeries series_of(const std::string& schedule, const std::vector<const RunRe
     if (x < first || x > last) continue;
     ChartSeries::Point point{x, 0, 1, 0};
     for (const RunRecord* run : runs) {
-      const double accuracy = accuracy_at(*run, axis, x);
-      point.y += accuracy / static_cast<double>(runs.size());
-      point.low = std::min(point.low, accuracy);
-      point.high = std::max(point.high, accuracy);
+      const double score = score_at(*run, axis, x);
+      point.y += score / static_cast<double>(runs.size());
+      point.low = std::min(point.low, score);
+      point.high = std::max(point.high, score);
     }
     series.points.push_back(point);
   }
@@ -52,7 +52,8 @@ ChartSeries series_of(const std::string& schedule, const std::vector<const RunRe
 }
 
 /// One chart with a line a schedule.
-std::string chart(const FractionTable& table, Axis axis, const std::string& unit) {
+std::string chart(const FractionTable& table, Axis axis, const std::string& unit,
+                  const std::string& metric) {
   std::vector<ChartSeries> series;
   for (const ScheduleRow& row : table.rows) {
     std::vector<const RunRecord*> runs;
@@ -61,27 +62,29 @@ std::string chart(const FractionTable& table, Axis axis, const std::string& unit
     }
     series.push_back(series_of(row.schedule, runs, axis));
   }
-  return line_chart({"Validation accuracy over " + unit, unit, "accuracy"}, series);
+  return line_chart({fmt::format("Validation {} over {}", metric, unit), unit, metric}, series);
 }
 
 /// The tables and charts of one fraction of the training data.
 std::string section(const Comparison& comparison, const FractionTable& table) {
+  const std::string& metric = comparison.facts.metric;
   std::vector<std::vector<std::string>> rows = {row_headings(comparison)};
   for (const ScheduleRow& row : table.rows) rows.push_back(row_cells(comparison, row));
   std::string html =
-      fmt::format("<section><h2>{:g} % of the training data</h2>\n<p>Target accuracy {:.4f}</p>\n",
-                  100 * table.fraction, table.target) +
+      fmt::format("<section><h2>{:g} % of the training data</h2>\n<p>Target {} {:.4f}</p>\n",
+                  100 * table.fraction, metric, table.target) +
       html_table(rows);
   if (!table.differences.empty()) {
-    rows = {difference_headings()};
+    rows = {difference_headings(comparison)};
     for (const Difference& each : table.differences) {
       rows.push_back(difference_cells(each));
     }
     html += html_table(rows);
   }
-  html += chart(table, &CurvePoint::samples, "samples trained on");
-  html += chart(table, &CurvePoint::flops, "floating-point operations");
-  if (comparison.facts.timed) html += chart(table, &CurvePoint::seconds, "seconds of training");
+  html += chart(table, &CurvePoint::samples, "samples trained on", metric);
+  html += chart(table, &CurvePoint::flops, "floating-point operations", metric);
+  if (comparison.facts.timed)
+    html += chart(table, &CurvePoint::seconds, "seconds of training", metric);
   return html + "</section>\n";
 }
 

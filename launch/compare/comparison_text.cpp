@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/record/number_text.h"
+#include "core/schedule/metrics.h"
 
 namespace thaw {
 namespace {
@@ -56,6 +57,12 @@ std::string count_cell(const Estimate& estimate) {
              : number_text(estimate.mean);
 }
 
+/// "Accuracy", at the beginning of a sentence.
+std::string capital(std::string word) {
+  if (!word.empty() && word[0] >= 'a' && word[0] <= 'z') word[0] += 'A' - 'a';
+  return word;
+}
+
 std::string markdown_row(const std::vector<std::string>& cells) {
   return fmt::format("| {} |\n", fmt::join(cells, " | "));
 }
@@ -76,23 +83,23 @@ Json json_of(const Estimate& estimate) {
 Json json_of(const std::optional<double>& value) { return value ? number(*value) : Json(nullptr); }
 
 /// One run with its whole curve, for plots of one's own.
-Json json_of(const RunRecord& run) {
+Json json_of(const RunRecord& run, const std::string& metric) {
   Json curve = Json::array();
   for (const CurvePoint& point : run.curve) {
     curve.push_back({{"samples", point.samples},
                      {"seconds", point.seconds},
                      {"flops", point.flops},
                      {"loss", number(point.loss)},
-                     {"accuracy", number(point.accuracy)}});
+                     {metric, number(point.score)}});
   }
   return {{"schedule", run.schedule},
           {"seed", run.seed},
           {"learning_rate", run.learning_rate},
-          {"accuracy", number(run.accuracy())},
+          {metric, number(run.score())},
           {"loss", number(run.loss())},
-          {"train_accuracy", json_of(run.train_accuracy)},
+          {"train_" + metric, json_of(run.train_score)},
           {"train_loss", json_of(run.train_loss)},
-          {"test_accuracy", json_of(run.test_accuracy)},
+          {"test_" + metric, json_of(run.test_score)},
           {"test_loss", json_of(run.test_loss)},
           {"forgetting", json_of(run.forgetting)},
           {"samples", run.samples},
@@ -101,14 +108,14 @@ Json json_of(const RunRecord& run) {
           {"curve", curve}};
 }
 
-Json json_of(const ScheduleRow& row) {
+Json json_of(const ScheduleRow& row, const std::string& metric) {
   return {{"schedule", row.schedule},
           {"learning_rate", row.learning_rate},
           {"seeds", row.seeds},
-          {"accuracy", json_of(row.accuracy)},
+          {metric, json_of(row.score)},
           {"loss", json_of(row.loss)},
           {"area", json_of(row.area)},
-          {"accuracy_gap", json_of(row.accuracy_gap)},
+          {metric + "_gap", json_of(row.score_gap)},
           {"loss_gap", json_of(row.loss_gap)},
           {"forgetting", json_of(row.forgetting)},
           {"reached_target", row.reached},
@@ -142,9 +149,10 @@ std::string cell(const Estimate& estimate, int digits) {
 std::vector<std::string> row_headings(const Comparison& comparison) {
   std::vector<std::string> headings = {"schedule"};
   if (rates_chosen(comparison)) headings.emplace_back("learning rate");
-  headings.insert(headings.end(), {"accuracy", "loss", "area under validation accuracy"});
+  const std::string& metric = comparison.facts.metric;
+  headings.insert(headings.end(), {metric, "loss", "area under validation " + metric});
   if (gaps_known(comparison)) {
-    headings.insert(headings.end(), {"accuracy gap", "loss gap"});
+    headings.insert(headings.end(), {metric + " gap", "loss gap"});
   }
   if (forgetting_known(comparison)) headings.emplace_back("forgetting");
   headings.insert(headings.end(), {"reached target", "samples to target", "FLOPs to target"});
@@ -157,9 +165,9 @@ std::vector<std::string> row_headings(const Comparison& comparison) {
 std::vector<std::string> row_cells(const Comparison& comparison, const ScheduleRow& row) {
   std::vector<std::string> cells = {row.schedule};
   if (rates_chosen(comparison)) cells.push_back(fmt::format("{:g}", row.learning_rate));
-  cells.insert(cells.end(), {cell(row.accuracy, 4), cell(row.loss, 4), cell(row.area, 4)});
+  cells.insert(cells.end(), {cell(row.score, 4), cell(row.loss, 4), cell(row.area, 4)});
   if (gaps_known(comparison)) {
-    cells.insert(cells.end(), {cell(row.accuracy_gap, 4), cell(row.loss_gap, 4)});
+    cells.insert(cells.end(), {cell(row.score_gap, 4), cell(row.loss_gap, 4)});
   }
   if (forgetting_known(comparison)) cells.push_back(cell(row.forgetting, 4));
   cells.push_back(fmt::format("{} of {}", row.reached, row.seeds.size()));
@@ -170,8 +178,9 @@ std::vector<std::string> row_cells(const Comparison& comparison, const ScheduleR
   return cells;
 }
 
-std::vector<std::string> difference_headings() {
-  return {"schedule", "accuracy minus the first's", "p", "p, corrected", "smallest visible"};
+std::vector<std::string> difference_headings(const Comparison& comparison) {
+  return {"schedule", comparison.facts.metric + " minus the first's", "p", "p, corrected",
+          "smallest visible"};
 }
 
 std::vector<std::string> difference_cells(const Difference& difference) {
@@ -189,25 +198,27 @@ std::vector<std::string> comparison_notes(const Comparison& comparison) {
   const ComparisonFacts& facts = comparison.facts;
   std::vector<std::string> notes = {
       fmt::format("{} seed{} a schedule; all schedules under the same budget of {}. Means with 95 "
-                  "% confidence intervals (Student's t). Accuracy and loss: of the test split "
+                  "% confidence intervals (Student's t). {} and loss: of the test split "
                   "where there is one, else of the last validation.",
-                  facts.seeds, facts.seeds == 1 ? "" : "s", facts.budget),
+                  facts.seeds, facts.seeds == 1 ? "" : "s", facts.budget, capital(facts.metric)),
       fmt::format("Differences are taken seed by seed from {}; p is that of a two-sided paired "
                   "t-test, corrected by Holm's method for all differences of this report. Smallest "
                   "visible: the true difference that this test would have found with a probability "
                   "of 80 % at the 5 % level, uncorrected, given the spread seen.",
                   facts.schedules.front()),
-      "Target: the accuracy on validation named above each table; FLOPs are those of matrix "
-      "products, convolutions and attention, estimated from counted steps. Area: the mean "
-      "validation accuracy over the course of training."};
+      fmt::format("Target: the {0} on validation named above each table; FLOPs are those of matrix "
+                  "products, convolutions and attention, estimated from counted steps. Area: the "
+                  "mean validation {0} over the course of training.",
+                  facts.metric)};
   if (gaps_known(comparison)) {
     notes.emplace_back(
         "Gaps: training minus validation, both measured in evaluation mode after training.");
   }
   if (forgetting_known(comparison)) {
-    notes.emplace_back(
-        "Forgetting: accuracy on the source task before training minus after it, under that task's "
-        "own head.");
+    notes.push_back(
+        fmt::format("Forgetting: {} on the source task before training minus after it, under that "
+                    "task's own head.",
+                    facts.forgetting_metric));
   }
   if (!facts.rates_chosen_by.empty()) notes.push_back(facts.rates_chosen_by);
   if (!facts.timed) notes.emplace_back("Runs shared cores, so times are left out.");
@@ -218,14 +229,14 @@ std::vector<std::string> comparison_notes(const Comparison& comparison) {
 std::string comparison_markdown(const Comparison& comparison) {
   std::string text = fmt::format("# Schedules compared: {}\n", comparison.facts.configuration);
   for (const FractionTable& table : comparison.fractions) {
-    text += fmt::format("\n## {:g} % of the training data, target accuracy {:.4f}\n\n",
-                        100 * table.fraction, table.target);
+    text += fmt::format("\n## {:g} % of the training data, target {} {:.4f}\n\n",
+                        100 * table.fraction, comparison.facts.metric, table.target);
     text += markdown_head(row_headings(comparison));
     for (const ScheduleRow& row : table.rows) {
       text += markdown_row(row_cells(comparison, row));
     }
     if (table.differences.empty()) continue;
-    text += "\n" + markdown_head(difference_headings());
+    text += "\n" + markdown_head(difference_headings(comparison));
     for (const Difference& difference : table.differences) {
       text += markdown_row(difference_cells(difference));
     }
@@ -237,6 +248,7 @@ std::string comparison_markdown(const Comparison& comparison) {
 
 std::string comparison_json(const Comparison& comparison) {
   const ComparisonFacts& facts = comparison.facts;
+  const std::string metric = key_of_metric(facts.metric);
   Json json{{"configuration", facts.configuration},
             {"schedules", facts.schedules},
             {"budget", facts.budget},
@@ -250,11 +262,11 @@ std::string comparison_json(const Comparison& comparison) {
                   {"rows", Json::array()},
                   {"differences", Json::array()},
                   {"runs", Json::array()}};
-    for (const ScheduleRow& row : table.rows) fraction["rows"].push_back(json_of(row));
+    for (const ScheduleRow& row : table.rows) fraction["rows"].push_back(json_of(row, metric));
     for (const Difference& each : table.differences) {
       fraction["differences"].push_back(json_of(each));
     }
-    for (const RunRecord& run : table.runs) fraction["runs"].push_back(json_of(run));
+    for (const RunRecord& run : table.runs) fraction["runs"].push_back(json_of(run, metric));
     json["fractions"].push_back(fraction);
   }
   return json.dump(1) + "\n";

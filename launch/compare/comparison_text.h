@@ -12,7 +12,7 @@ std::string comparison_markdown(const Comparison& comparison);
 /// Everything, each run's curve included, for programs. Figures that do not exist are null.
 std::string comparison_json(const Comparison& comparison);
 
-/// One self-contained HTML page: tables, and curves of the validation accuracy over samples and
+/// One self-contained HTML page: tables, and curves of the validation score over samples and
 /// over operations (over seconds too where they mean something). Nothing is loaded from elsewhere.
 std::string comparison_page(const Comparison& comparison);
 
@@ -26,7 +26,7 @@ std::vector<std::string> comparison_notes(const Comparison& comparison);
 std::vector<std::string> row_headings(const Comparison& comparison);
 std::vector<std::string> row_cells(const Comparison& comparison, const ScheduleRow& row);
 
-std::vector<std::string> difference_headings();
+std::vector<std::string> difference_headings(const Comparison& comparison);
 std::vector<std::string> difference_cells(const Difference& difference);
 
 }  // namespace thaw

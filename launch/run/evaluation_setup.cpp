@@ -42,7 +42,10 @@ std::unique_ptr<Retention> make_retention(const RunSetup& setup, Communicator& c
   std::unique_ptr<Retention> retention = agreed(communicator, [&] {
     return std::make_unique<Retention>(
         *setup.model,
-        SourceTask{.model = source.model, .dataset = source.dataset, .split = options.split},
+        SourceTask{.model = source.model,
+                   .dataset = source.dataset,
+                   .split = options.split,
+                   .task = source.task},
         *setup.dataset,
         Retention::Settings{.evaluation = evaluation_settings(setup.configuration()),
                             .samples = options.samples});

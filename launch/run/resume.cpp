@@ -18,6 +18,7 @@
 #include "core/record/metrics_cut.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/schedule/schedule_state.h"
+#include "core/tasks/task.h"
 #include "core/train/resume_rules.h"
 #include "launch/command/version.h"
 
@@ -111,7 +112,8 @@ class RunStarter {
 
   /// The schedule of another configuration for this run's model and data.
   Schedule schedule_of(const ConfigurationDocument& document) const {
-    return resolve_schedule(document, setup_.group_names(), setup_.dataset->split("train").size());
+    return resolve_schedule(document, setup_.group_names(), setup_.dataset->split("train").size(),
+                            /*has_validation=*/true, setup_.task->metric_names());
   }
 
   /// A run that ended before its first checkpoint is begun again, if it is this one.

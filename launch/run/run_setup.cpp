@@ -17,6 +17,8 @@
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/tasks/registry.h"
+#include "core/tasks/task.h"
 #include "core/train/reduction_rules.h"
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
@@ -96,7 +98,16 @@ void narrow_training_data(Dataset& dataset, const DataOptions& options,
   if (selection.everything() || std::find(splits.begin(), splits.end(), "train") == splits.end()) {
     return;
   }
-  dataset.narrow("train", select_samples(dataset.split("train").labels(), selection));
+  const Labels& labels = dataset.split("train").labels();
+  if (labels.type() == LabelType::kClass) {
+    dataset.narrow("train", select_samples(labels.classes(), selection));
+    return;
+  }
+  if (selection.per_class > 0) {
+    throw InputError("data.per-class: samples of this data have no class each, or several");
+  }
+  const std::vector<std::int64_t> alike(static_cast<std::size_t>(labels.size()), 0);
+  dataset.narrow("train", select_samples(alike, selection));
 }
 
 /// Opens the data on every rank, decodes what is to be decoded, and makes sure that all see the
@@ -121,7 +132,12 @@ void open_data(RunSetup& setup, const SetupRequest& request, Communicator& commu
       setup.dataset->split(split).prepare(cache);
     }
   });
-  narrow_training_data(*setup.dataset, options, splits);
+  agreed(communicator, [&] {
+    located_errors(setup.document, [&] {
+      narrow_training_data(*setup.dataset, options, splits);
+      setup.task = make_task(*setup.dataset, setup.configuration().task.kind);
+    });
+  });
   const std::vector<std::string> fingerprints =
       communicator.all_gather(setup.dataset->fingerprint().hex());
   agreed(communicator, [&] {
@@ -171,11 +187,10 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
     options.head = HeadSource::kLoaded;
   }
   const TrainOptions& train = setup.configuration().train;
-  const auto classes = static_cast<std::int64_t>(setup.dataset->classes().size());
   const InputFacts facts = input_facts(setup, wanted_splits(request, *setup.dataset), communicator);
   const auto made_model = [&] {
     std::shared_ptr<Model> model =
-        make_model(options, classes, facts, static_cast<std::uint64_t>(train.seed));
+        make_model(options, setup.task->outputs(), facts, static_cast<std::uint64_t>(train.seed));
     if (train.precision == Precision::kFloat64) {
       model->to(at::kDouble);
     } else if (train.precision == Precision::kBFloat16) {
@@ -244,6 +259,7 @@ RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator) {
   configuration.data.file = retention.data;
   configuration.data.fraction = 1;
   configuration.data.per_class = 0;
+  configuration.task = {};  // what its own data say
   SetupRequest request;
   request.weights = retention.weights;
   request.loaded_head = true;
@@ -269,8 +285,9 @@ Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {
   return agreed(communicator, [&] {
     Schedule schedule =
         resolve_schedule(setup.document, setup.group_names(), setup.dataset->split("train").size(),
-                         setup.dataset->has_split("validation"));
+                         setup.dataset->has_split("validation"), setup.task->metric_names());
     located_errors(setup.document, [&] {
+      check_smoothing(*setup.task, setup.configuration().train, schedule);
       check_reduction(setup.configuration().train, *setup.model, schedule, communicator.size());
     });
     return schedule;

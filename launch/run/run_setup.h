@@ -17,6 +17,7 @@ class Communicator;
 class Dataset;
 class Model;
 class StepMonitor;
+class Task;
 
 /// Everything that a configuration names, read and checked against each other.
 struct RunSetup {
@@ -24,6 +25,7 @@ struct RunSetup {
   HostTopology topology;
   std::optional<int> gpu;                           ///< this rank's; nothing: the CPU
   std::shared_ptr<Dataset> dataset;                 ///< its splits are prepared
+  std::shared_ptr<const Task> task;                 ///< that is learnt
   std::shared_ptr<Model> model;                     ///< loaded, on `gpu`, equal on all ranks
   std::map<std::string, std::string> weight_names;  ///< to save under: see WeightNames
 

@@ -15,6 +15,7 @@
 #include "core/parallel/stage_coordinator.h"
 #include "core/record/metrics_log.h"
 #include "core/schedule/toml/schedule_writer.h"
+#include "core/tasks/task.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/watched_communicator.h"
 #include "dist/coordination/job_watch.h"
@@ -124,7 +125,7 @@ class TrainingJob {
  private:
   void save(const std::filesystem::path& path) {
     save_weights(path.string(), *run_.setup.model, run_.setup.weight_names,
-                 run_.setup.dataset->classes());
+                 run_.setup.task->exclusive_classes());
   }
 
   /// The best weights are a copy for the user: a full disk must not end the training over them.
@@ -148,6 +149,7 @@ class TrainingJob {
                      .communicator = ranks_,
                      .coordinator = *coordinator_,
                      .observers = observers_.all(),
+                     .task = run_.setup.task,
                      .save_best = [&] { save_best(); },
                      .save_last = [&] { save(run_.folder.last_weights()); },
                      .log_every = configuration_.output.log_every,
@@ -158,7 +160,7 @@ class TrainingJob {
                                      .every_steps = configuration_.checkpoint.every_steps,
                                      .configuration = run_.resolved,
                                      .facts = run_.facts,
-                                     .classes = run_.setup.dataset->classes(),
+                                     .classes = run_.setup.task->exclusive_classes(),
                                      .weight_names = run_.setup.weight_names,
                                      .stop = &stops_,
                                      .resume = run_.start.checkpoint.get(),

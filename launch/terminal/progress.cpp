@@ -13,6 +13,7 @@
 #include <string>
 #include <system_error>
 
+#include "core/tasks/registry.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
@@ -92,6 +93,11 @@ std::string group_table(const std::vector<TransitionReport::Group>& groups) {
     first = last + 1;
   }
   return table.text();
+}
+
+/// "loss 0.5885, accuracy 81.92 %"
+std::string result_text(const EvaluationReport& report) {
+  return fmt::format("loss {:.4f}, {}", report.loss, figure_text(report.figures.at(0)));
 }
 
 /// In local time, for a log that people read beside a clock.
@@ -176,9 +182,8 @@ void Progress::evaluation(const EvaluationReport& report) {
     return;
   }
   clear_line();
-  fmt::print("  {} at step {} (epoch {:.2f}): loss {:.4f}, accuracy {:.2f} %{}\n", report.split,
-             report.step, report.epoch, report.loss, 100 * report.accuracy,
-             report.best ? ", best so far" : "");
+  fmt::print("  {} at step {} (epoch {:.2f}): {}{}\n", report.split, report.step, report.epoch,
+             result_text(report), report.best ? ", best so far" : "");
   std::fflush(stdout);
 }
 
@@ -187,8 +192,8 @@ void Progress::retention(const RetentionReport& report) {
     return;
   }
   clear_line();
-  fmt::print("  source task ({}) at step {}: loss {:.4f}, accuracy {:.2f} %\n", report.split,
-             report.step, report.loss, 100 * report.accuracy);
+  fmt::print("  source task ({}) at step {}: loss {:.4f}, {}\n", report.split, report.step,
+             report.loss, figure_text(report.figure));
   std::fflush(stdout);
 }
 
@@ -231,12 +236,8 @@ void Progress::end(const RunSummary& summary) {
              summary.epochs, clock_text(summary.seconds), summary.ranks,
              summary.ranks == 1 ? "" : "s", table.text());
   if (summary.evaluated) {
-    fmt::print(
-        "  validation: loss {:.4f}, accuracy {:.2f} % (best: loss {:.4f}, accuracy {:.2f} % "
-        "at step {})\n",
-        summary.last_evaluation.loss, 100 * summary.last_evaluation.accuracy,
-        summary.best_evaluation.loss, 100 * summary.best_evaluation.accuracy,
-        summary.best_evaluation.step);
+    fmt::print("  validation: {} (best: {} at step {})\n", result_text(summary.last_evaluation),
+               result_text(summary.best_evaluation), summary.best_evaluation.step);
   }
   std::fflush(stdout);
 }

@@ -99,8 +99,9 @@ class StepOperations {
     const Configuration& configuration = setup_.configuration();
     const auto [place, is_new] = measured_.try_emplace(stage.groups);
     if (is_new) {
-      place->second = measure_flops(*setup_.model, batch_norms_, *setup_.dataset, parameters_,
-                                    freezer_, stage, configuration.data, configuration.train);
+      place->second =
+          measure_flops(*setup_.model, batch_norms_, *setup_.dataset, *setup_.task, parameters_,
+                        freezer_, stage, configuration.data, configuration.train);
     }
     return place->second * static_cast<double>(configuration.data.batch);
   }

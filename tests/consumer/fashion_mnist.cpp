@@ -119,7 +119,7 @@ Net trainer(thaw::Communicator& world, const Samples& train, const Samples& test
   const thaw::RunSummary summary = trainer.run();
   if (world.rank() == 0) {
     std::printf("trainer: %zu stages, validation accuracy %.3f\n", summary.stages.size(),
-                summary.last_evaluation.accuracy);
+                summary.last_evaluation.figure("accuracy"));
   }
   return net;
 }

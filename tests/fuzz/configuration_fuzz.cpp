@@ -38,12 +38,20 @@ std::vector<thaw::Override> overrides_in(std::string_view text) {
   return thaw::take_overrides(arguments);
 }
 
+const thaw::MetricNames& metrics() {
+  using Mode = thaw::MetricRule::Mode;
+  static const thaw::MetricNames names =
+      thaw::metric_names({{"accuracy", Mode::kMax, 0, 1}, {"macro-f1", Mode::kMax, 0, 1}});
+  return names;
+}
+
 /// Everything that the text says, explicit, for data with a validation split or without.
 std::string explicit_text(std::string_view text, const std::vector<thaw::Override>& overrides,
                           bool has_validation) {
   const auto document = thaw::parse_configuration(text, "a.toml", overrides);
   return thaw::write_configuration_toml(
-      document.configuration, thaw::resolve_schedule(document, groups(), kSamples, has_validation));
+      document.configuration,
+      thaw::resolve_schedule(document, groups(), kSamples, has_validation, metrics()));
 }
 
 void check(std::string_view text, const std::vector<thaw::Override>& overrides,

@@ -37,7 +37,7 @@ void read_all(const thaw::Split& split) {
   std::vector<std::byte> memory;
   require(split.size() > 0);
   for (std::int64_t sample = 0; sample < split.size(); ++sample) {
-    require(split.labels()[sample] >= 0 && split.elements(sample) > 0);
+    require(split.elements(sample) > 0);
     require(split.elements(sample) <= split.longest());
     memory.resize(split.elements(sample) * split.format().element_bytes());
     split.read(std::vector<std::int64_t>{sample}, memory.data());
@@ -50,8 +50,11 @@ void read_dataset(const std::string& path, const char* cache) {
     thaw::Split& split = dataset.split(name);
     split.prepare({.mode = cache});
     require(split.prepared());
-    for (const std::int64_t label : split.labels()) {
-      require(label < static_cast<std::int64_t>(dataset.classes().size()));
+    require(split.labels().size() == split.size() && split.labels().objection().empty());
+    if (split.labels().type() == thaw::LabelType::kClass) {
+      for (const std::int64_t label : split.labels().classes()) {
+        require(label < static_cast<std::int64_t>(dataset.classes().size()));
+      }
     }
     read_all(split);
     if (split.format().kind == thaw::DataKind::kText) split.largest_token();

@@ -24,30 +24,35 @@ bool is_utf8(const std::string& text) {
   return true;
 }
 
-std::vector<std::string> read_classes(const Hdf5File& file) {
-  const auto classes = file.strings("classes");
-  if (!classes) return {};
-  const std::string where = file.path() + ": attribute \"classes\"";
-  if (classes->empty()) {
-    throw InputError(where + ": is an empty list; name the classes or leave it out");
+/// The names that `attribute` lists, each of one `thing`; empty where there is no such attribute.
+std::vector<std::string> read_names(const Hdf5File& file, const std::string& attribute,
+                                    const char* thing) {
+  const auto names = file.strings(attribute);
+  if (!names) return {};
+  const std::string where = fmt::format("{}: attribute \"{}\"", file.path(), attribute);
+  if (names->empty()) {
+    throw InputError(
+        fmt::format("{}: is an empty list; name the {} or leave it out", where, attribute));
   }
-  for (std::size_t i = 0; i < classes->size(); ++i) {
-    const std::string& name = (*classes)[i];
-    if (name.empty()) throw InputError(fmt::format("{}: class {} has no name", where, i));
+  for (std::size_t i = 0; i < names->size(); ++i) {
+    const std::string& name = (*names)[i];
+    if (name.empty()) throw InputError(fmt::format("{}: {} {} has no name", where, thing, i));
     if (!is_utf8(name)) throw InputError(fmt::format("{}: name {} is not UTF-8", where, i));
   }
-  return *classes;
+  return *names;
 }
 
 }  // namespace
 
 DatasetAttributes read_attributes(const Hdf5File& file) {
   DatasetAttributes result;
-  result.classes = read_classes(file);
+  result.classes = read_names(file, "classes", "class");
+  result.targets = read_names(file, "targets", "target");
+  result.task = file.text("task").value_or("");
   result.mean = file.numbers("mean").value_or(std::vector<double>());
   result.std_deviation = file.numbers("std").value_or(std::vector<double>());
   for (const std::string& name : file.attribute_names()) {
-    if (name == "classes" || name == "mean" || name == "std") continue;
+    if (name == "classes" || name == "targets" || name == "mean" || name == "std") continue;
     result.remarks.emplace_back(name, file.attribute_text(name));
   }
   return result;

@@ -12,6 +12,8 @@ struct SampleFormat;
 /// What a data file says about itself.
 struct DatasetAttributes {
   std::vector<std::string> classes;  ///< names; empty where the file has none
+  std::vector<std::string> targets;  ///< names of the numbers to be learnt, likewise
+  std::string task;                  ///< what is learnt, by its name; "" where the file has none
   std::vector<double> mean;          ///< a number a channel; empty where the file has none
   std::vector<double> std_deviation;
   std::vector<std::pair<std::string, std::string>> remarks;  ///< other attributes, for people

@@ -208,6 +208,16 @@ std::optional<std::vector<std::string>> Hdf5File::strings(const std::string& att
   return read_strings(opened, where(attribute));
 }
 
+std::optional<std::string> Hdf5File::text(const std::string& attribute) const {
+  const Hdf5Guard guard;
+  if (!has_attribute(attribute)) return std::nullopt;
+  const Attribute opened = open_attribute(handle_.get(), attribute, where(attribute), bytes_);
+  if (opened.kind != H5T_STRING || opened.elements != 1) {
+    throw InputError(where(attribute) + ": must be a string");
+  }
+  return read_strings(opened, where(attribute)).front();
+}
+
 std::optional<std::vector<double>> Hdf5File::numbers(const std::string& attribute) const {
   const Hdf5Guard guard;
   if (!has_attribute(attribute)) return std::nullopt;

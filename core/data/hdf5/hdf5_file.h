@@ -30,6 +30,8 @@ class Hdf5File {
   /// A list of strings, of fixed or variable length; nothing where there is no such attribute.
   /// Throws `InputError` where it is anything else.
   std::optional<std::vector<std::string>> strings(const std::string& attribute) const;
+  /// One string, likewise.
+  std::optional<std::string> text(const std::string& attribute) const;
   /// A number or a list of numbers of any dtype, likewise.
   std::optional<std::vector<double>> numbers(const std::string& attribute) const;
   /// The value in a few words, for people; "" where it is neither text nor numbers.

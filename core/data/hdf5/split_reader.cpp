@@ -37,15 +37,16 @@ void require_rank(const Hdf5Dataset& dataset, std::size_t rank, const char* want
       fmt::format("{}: shape is {}, must be {}", dataset.where(), shape_text(dataset), wanted));
 }
 
-/// All of a one-dimensional int64 dataset.
-std::vector<std::int64_t> read_numbers(const Hdf5Dataset& dataset) {
+/// All elements, row after row, of a dataset of that type.
+template <class Number = std::int64_t>
+std::vector<Number> read_numbers(const Hdf5Dataset& dataset) {
   dataset.require_credible();
   const std::int64_t available = available_memory();
   if (dataset.bytes() > available) {
     throw InputError(fmt::format("{}: takes {} of memory, {} are available", dataset.where(),
                                  memory_text(dataset.bytes()), memory_text(available)));
   }
-  std::vector<std::int64_t> numbers(dataset.elements());
+  std::vector<Number> numbers(dataset.elements());
   dataset.read_rows(0, dataset.rows(), reinterpret_cast<std::byte*>(numbers.data()));
   return numbers;
 }
@@ -113,7 +114,7 @@ FileSplit SplitReader::read(const std::string& name) {
   }
   FileSplit split;
   split.labels = read_labels(group);
-  split.part.samples = static_cast<std::int64_t>(split.labels.size());
+  split.part.samples = split.labels.size();
   if (text) {
     read_text(group, split);
   } else {
@@ -122,19 +123,31 @@ FileSplit SplitReader::read(const std::string& name) {
   return split;
 }
 
-std::vector<std::int64_t> SplitReader::read_labels(const std::string& group) const {
+Labels SplitReader::read_labels(const std::string& group) const {
   const Hdf5Dataset dataset = file_.dataset(group + "/labels");
-  require_type(dataset, {"int64"});
-  require_rank(dataset, 1, "[samples]");
+  // What was meant is taken from what cannot be mistaken: real numbers, a table of flags.
+  const bool table = dataset.shape().size() == 2;
+  const bool values = dataset.type().starts_with("float");
+  const bool flags = table && !values && dataset.type() != "int64";
+  require_type(dataset, {flags ? "uint8" : values ? "float32" : "int64"});
+  if (!table || dataset.type() == "int64") {
+    require_rank(dataset, 1, values ? "[samples] or [samples, targets]" : "[samples]");
+  }
   if (dataset.rows() == 0) {
     throw InputError(
         fmt::format("{}: {} holds no samples; leave the HDF5 group out", file_.path(), group));
   }
-  std::vector<std::int64_t> labels = read_numbers(dataset);
-  const auto negative = std::find_if(labels.begin(), labels.end(), [](auto l) { return l < 0; });
-  if (negative != labels.end()) {
-    throw InputError(fmt::format("{}: sample {} has label {}; labels must be >= 0", dataset.where(),
-                                 negative - labels.begin(), *negative));
+  if (dataset.elements() == 0) {
+    throw InputError(fmt::format("{}: shape is {}: samples without a label", dataset.where(),
+                                 shape_text(dataset)));
+  }
+  const std::int64_t width = dataset.elements() / dataset.rows();
+  Labels labels = flags    ? Labels(read_numbers<std::uint8_t>(dataset), width)
+                  : values ? Labels(read_numbers<float>(dataset), width)
+                           : Labels(read_numbers(dataset));
+  const std::string objection = labels.objection();
+  if (!objection.empty()) {
+    throw InputError(fmt::format("{}: {}", dataset.where(), objection));
   }
   return labels;
 }

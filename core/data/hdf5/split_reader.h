@@ -17,15 +17,16 @@ class ReadableFile;
 struct FileSplit {
   SampleFormat format;
   Split::Part part;
-  std::vector<std::int64_t> labels;
+  Labels labels;
   std::vector<std::int64_t> offsets;  ///< text: first token of each sample and the end
 };
 
 /// Reads and validates the splits of one HDF5 file.
 ///
 /// Checked: which arrays there are, dtypes, shapes, sizes against file and memory before any memory
-/// is taken, offsets, labels >= 0. Not checked: labels against the classes (they may be named by
-/// another file), and what is in the samples. Everything wrong is an `InputError`.
+/// is taken, offsets, labels as Labels::objection has it. Not checked: labels against the classes
+/// (they may be named by another file), and what is in the samples. Everything wrong is an
+/// `InputError`.
 class SplitReader {
  public:
   explicit SplitReader(const Hdf5File& file) : file_(file) {}
@@ -35,7 +36,7 @@ class SplitReader {
   FileSplit read(const std::string& name);
 
  private:
-  std::vector<std::int64_t> read_labels(const std::string& name) const;
+  Labels read_labels(const std::string& name) const;
   void read_text(const std::string& name, FileSplit& split);
   void read_images(const std::string& name, FileSplit& split);
   void set_values(Hdf5Dataset values, Split::Part& part);

@@ -47,6 +47,17 @@ bool widen(const std::byte* tokens, std::int64_t count, std::int64_t* result) {
   return all < 0;
 }
 
+/// Classes int64 [n]; flags uint8 [n, C]; numbers float32 [n, K].
+at::Tensor labels_of(const Labels& labels, const std::vector<std::int64_t>& samples) {
+  const auto count = static_cast<std::int64_t>(samples.size());
+  at::Tensor result = labels.type() == LabelType::kClass
+                          ? at::empty({count}, at::kLong)
+                          : at::empty({count, labels.width()},
+                                      labels.type() == LabelType::kFlags ? at::kByte : at::kFloat);
+  labels.copy(samples, static_cast<std::byte*>(result.mutable_data_ptr()));
+  return result;
+}
+
 }  // namespace
 
 BatchAssembler::BatchAssembler(const Dataset& dataset, const Split& split,
@@ -67,9 +78,7 @@ Batch BatchAssembler::assemble(std::int64_t epoch, std::vector<std::int64_t> sam
   Batch batch;
   batch.epoch = epoch;
   batch.samples = std::move(samples);
-  batch.labels = at::empty({batch.size()}, at::kLong);
-  auto* labels = batch.labels.mutable_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < batch.size(); ++i) labels[i] = split_.labels()[batch.samples[i]];
+  batch.labels = labels_of(split_.labels(), batch.samples);
   if (split_.format().kind == DataKind::kText) {
     read_texts(batch);
   } else {

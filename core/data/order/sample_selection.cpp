@@ -81,10 +81,10 @@ std::vector<std::int64_t> select_samples(std::span<const std::int64_t> labels,
 
 std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> whole,
                                     std::vector<std::int64_t> samples) {
-  std::vector<std::int64_t> labels, offsets;
+  Labels labels = whole->labels().of(samples);
+  std::vector<std::int64_t> offsets;
   if (!whole->offsets().empty()) offsets.push_back(0);
   for (const std::int64_t sample : samples) {
-    labels.push_back(whole->labels()[static_cast<std::size_t>(sample)]);
     if (!offsets.empty()) offsets.push_back(offsets.back() + whole->elements(sample));
   }
   const std::string name = whole->name();

@@ -155,9 +155,9 @@ TEST_F(DatasetErrors, WrongTypes) {
   EXPECT_THAT(refusal([](Hdf5Writer& file) {
                 file.write("/train/tokens", {1}, Int32s{0});
                 file.write("/train/offsets", {2}, Int64s{0, 1});
-                file.write("/train/labels", {1}, std::vector<float>{0});
+                file.write("/train/labels", {1}, std::vector<std::uint8_t>{0});
               }),
-              HasSubstr("/train/labels: dtype is float32, must be int64"));
+              HasSubstr("/train/labels: dtype is uint8, must be int64"));
   EXPECT_THAT(refusal([](Hdf5Writer& file) {
                 file.write("/train/inputs", {1, 1, 1, 1}, std::vector<double>{0});
                 file.write("/train/labels", {1}, Int64s{0});

@@ -53,7 +53,7 @@ TEST_F(DatasetTest, ReadsTexts) {
   const Split& train = dataset.split("train");
   EXPECT_EQ(train.size(), 20);
   EXPECT_TRUE(train.prepared());
-  EXPECT_EQ(train.labels()[5], 2);
+  EXPECT_EQ(train.labels().classes()[5], 2);
   EXPECT_EQ(train.longest(), 5);
   EXPECT_EQ(train.largest_token(), 19 * 10 + train.elements(19) - 1);
   for (std::int64_t i = 0; i < 20; ++i) EXPECT_EQ(read_tokens(train, {i}), test_tokens(i));
@@ -128,7 +128,9 @@ TEST_F(DatasetTest, JoinsFiles) {
   const Split& train = dataset.split("train");
   EXPECT_EQ(train.size(), 13);
   EXPECT_EQ(dataset.split("validation").size(), 4);
-  EXPECT_EQ(std::vector<std::int64_t>(train.labels().begin(), train.labels().end()), labels);
+  EXPECT_EQ(
+      std::vector<std::int64_t>(train.labels().classes().begin(), train.labels().classes().end()),
+      labels);
   EXPECT_EQ(read_tokens(train, iota(13)), tokens);
   EXPECT_EQ(read_tokens(train, {5}), test_tokens(0, 1));
   EXPECT_EQ(read_tokens(train, {12}), test_tokens(6, 2));

@@ -72,7 +72,7 @@ TEST(MemoryDataset, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refusal({images("train", 3), text("test")}),
               HasSubstr("split \"test\": holds text, but \"train\" holds images of 1 x 2 x 2"));
   EXPECT_THAT(refusal({images("train", 3)}, {.classes = {"a", "b"}}),
-              HasSubstr("holds label 2, but 2 classes are named"));
+              HasSubstr("sample 2 has label 2, but attribute \"classes\" names 2 classes"));
   EXPECT_THAT(refusal({images("train", 3)}, {.mean = {0.5, 0.5}, .std_deviation = {1, 1}}),
               HasSubstr("mean"));
 

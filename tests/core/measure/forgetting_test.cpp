@@ -14,6 +14,8 @@
 #include "core/measure/similarity.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/tasks/registry.h"
+#include "core/tasks/task.h"
 #include "core/train/trainer.h"
 #include "tests/core/models/resnet_fixture.h"
 #include "tests/core/train/tiny_model.h"
@@ -68,7 +70,8 @@ class RetentionTest : public testing::Test {
     auto model = std::make_shared<TinyModel>();
     const c10::AutoGradMode no_grad(false);
     model->layer(2).weight.mul_(-1);
-    return {.model = model, .dataset = dataset_, .split = "validation"};
+    return {
+        .model = model, .dataset = dataset_, .split = "validation", .task = make_task(*dataset_)};
   }
 
   void train(Retention& retention, const Schedule& schedule) {
@@ -134,9 +137,11 @@ TEST_F(RetentionTest, TheSourceTaskIsMeasuredUnderItsOwnHead) {
     expected.layer(2).weight.mul_(-1);
   }
   expected.eval();
-  const ClassCounts counts = evaluate(expected, *dataset_, "validation", {}, *communicator);
-  EXPECT_DOUBLE_EQ(report.loss, counts.mean_loss());
-  EXPECT_EQ(report.accuracy, counts.accuracy());
+  const auto task = make_task(*dataset_);
+  const Measurement sums = evaluate(expected, *dataset_, "validation", *task, {}, *communicator);
+  EXPECT_DOUBLE_EQ(report.loss, sums.mean_loss());
+  EXPECT_EQ(report.figure.name, "accuracy");
+  EXPECT_EQ(report.figure.value, task->figures(sums).front());
   EXPECT_EQ(report.groups[0].similarity, 0);  // not measured
 }
 

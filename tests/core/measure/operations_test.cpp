@@ -14,6 +14,7 @@
 #include "core/models/module_model.h"
 #include "core/step/freezer.h"
 #include "core/step/parameter_table.h"
+#include "core/tasks/registry.h"
 #include "tests/core/models/bert_fixture.h"
 
 namespace thaw {
@@ -57,13 +58,15 @@ void expect_as_torch(const json& expected, Model& model, const Dataset& dataset)
   Freezer freezer(model, parameters, {});
   const BatchNorms batch_norms(model);
   const auto samples = static_cast<double>(dataset.split("train").size());
+  const auto task = make_task(dataset);
   for (const json& each : expected.at("stages")) {
     Stage stage;
     stage.name = each.at("active").dump();
     stage.groups = each.at("active").get<std::vector<std::string>>();
     stage.learning_rates.assign(stage.groups.size(), 0.1);
     const Flops flops =
-        measure_flops(model, batch_norms, dataset, parameters, freezer, stage, {}, {}) * samples;
+        measure_flops(model, batch_norms, dataset, *task, parameters, freezer, stage, {}, {}) *
+        samples;
     const double forward = each.at("forward").get<double>();
     const double backward = each.at("backward").get<double>();
     EXPECT_NEAR(flops.forward, forward, 0.02 * forward) << stage.name;

@@ -141,7 +141,7 @@ TEST(EndConditions, WithoutAValidationSplit) {
   const auto read = [](const std::string& until) {
     return resolve_schedule(parse_partial_configuration("\n\n" + stage(until), "a.toml"), kBert,
                             100,
-                            /*has_validation=*/false);
+                            /*has_validation=*/false, kMetrics);
   };
   try {
     read("{ any = [{ epochs = 1 },\n{ plateau = { metric = \"validation/accuracy\" } }] }");

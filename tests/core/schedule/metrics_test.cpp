@@ -29,9 +29,7 @@ std::string numbers_message(const std::string& text) {
 }
 
 TEST(Metrics, BelongToATask) {
-  EXPECT_THAT(
-      classification_metrics().all(),
-      ElementsAre("train/loss", "validation/loss", "validation/accuracy", "validation/macro-f1"));
+  EXPECT_THAT(metric_names().all(), ElementsAre("train/loss", "validation/loss"));
   EXPECT_THAT(kNumbers.all(), ElementsAre("train/loss", "validation/loss", "validation/rmse",
                                           "validation/pearson"));
   EXPECT_THAT(kNumbers.of_validation(),
@@ -39,6 +37,13 @@ TEST(Metrics, BelongToATask) {
   ASSERT_TRUE(kNumbers.find("validation/rmse"));
   EXPECT_EQ(kNumbers.find("validation/rmse")->better, Mode::kMin);
   EXPECT_FALSE(kNumbers.find("rmse"));
+}
+
+TEST(Metrics, AreKeysOfJson) {
+  EXPECT_EQ(key_of_metric("macro-f1"), "macro_f1");
+  EXPECT_EQ(metric_of_key("macro_f1"), "macro-f1");
+  EXPECT_TRUE((Metric{"accuracy", Mode::kMax, 0, 1}.is_share()));
+  EXPECT_FALSE((Metric{"pearson", Mode::kMax, -1, 1}.is_share()));
 }
 
 const std::string kStage =

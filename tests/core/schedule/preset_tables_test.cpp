@@ -106,10 +106,11 @@ TEST(PresetTables, RefuseContradictions) {
       "a.toml:6: schedule.until: freeze-out has lengths of its own: total-epochs, total-steps");
   EXPECT_EQ(message("full", "until = 3"),
             "a.toml:6: schedule.until: expected a table, as a stage has it, got the integer 3");
-  EXPECT_EQ(message("full", "curve = { shape = \"liner\" }"),
-            "a.toml:6: schedule.stage[0].curve.shape: \"liner\" is not one of " +
-                fmt::format("{}", fmt::join(schedule_choices().at("schedule.curve"), ", ")) +
-                "; did you mean \"linear\"?");
+  EXPECT_EQ(
+      message("full", "curve = { shape = \"liner\" }"),
+      "a.toml:6: schedule.stage[0].curve.shape: \"liner\" is not one of " +
+          fmt::format("{}", fmt::join(schedule_choices(kMetrics).at("schedule.curve"), ", ")) +
+          "; did you mean \"linear\"?");
   EXPECT_EQ(message("head-then-all", "", {{"schedule.curve.power", "2"}}),
             "command line: --schedule.curve.power: does not belong to the shape constant");
   const std::string stage =

@@ -21,6 +21,10 @@ inline const std::vector<std::string> kBert = {"embeddings", "encoder.0", "encod
 inline const std::vector<std::string> kResNet = {"stem",   "layer1", "layer2",
                                                  "layer3", "layer4", "head"};
 
+/// Of a classification.
+inline const MetricNames kMetrics = metric_names(
+    {{"accuracy", MetricRule::Mode::kMax, 0, 1}, {"macro-f1", MetricRule::Mode::kMax, 0, 1}});
+
 /// A complete file whose part about the schedule, `text`, begins on line 3. Batches of 10.
 inline Schedule schedule_of(const std::string& text, const std::vector<std::string>& groups = kBert,
                             const std::vector<Override>& flags = {}, std::int64_t samples = 100) {
@@ -28,7 +32,7 @@ inline Schedule schedule_of(const std::string& text, const std::vector<std::stri
                                               "data = { file = \"a.h5\", batch = 10 }\n" +
                                                   text,
                                               "a.toml", flags),
-                          groups, samples);
+                          groups, samples, /*has_validation=*/true, kMetrics);
 }
 
 /// The condition `text`, "{ epochs = 1 }", of a stage with these groups and this curve.
@@ -37,9 +41,9 @@ inline EndCondition until_of(const std::string& text,
                              const Curve& curve = {}) {
   Problems problems;
   const Setting table = read_toml("until = " + text, "a.toml");
-  const auto until = read_end_condition(
-      *table.find("until"), "until",
-      {.groups = groups, .curve = curve, .metrics = classification_metrics()}, problems);
+  const auto until =
+      read_end_condition(*table.find("until"), "until",
+                         {.groups = groups, .curve = curve, .metrics = kMetrics}, problems);
   problems.throw_if_any();
   return *until;
 }

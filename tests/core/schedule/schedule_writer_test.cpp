@@ -16,7 +16,8 @@ namespace {
 const char kRequired[] = "model.architecture = \"bert\"\ndata.file = \"a.h5\"\n";
 
 Schedule read_back(const std::string& stages, const std::vector<std::string>& groups = kBert) {
-  return resolve_schedule(parse_configuration(kRequired + stages, "b.toml"), groups, 1000);
+  return resolve_schedule(parse_configuration(kRequired + stages, "b.toml"), groups, 1000,
+                          /*has_validation=*/true, kMetrics);
 }
 
 TEST(ScheduleWriter, WritesWhatAPersonWouldWrite) {

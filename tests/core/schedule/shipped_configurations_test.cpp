@@ -20,11 +20,11 @@ TEST(ShippedConfigurations, ResolveAndReadBack) {
     const auto document = read_configuration(entry.path().string());
     const bool bert = document.configuration.model.architecture == "bert";
     const auto& groups = bert ? kBert : kCifarResNet;
-    const Schedule schedule = resolve_schedule(document, groups, 10000);
+    const Schedule schedule = resolve_schedule(document, groups, 10000, true, kMetrics);
     const std::string text = write_configuration_toml(document.configuration, schedule);
     const auto again = parse_configuration(text, "config.resolved.toml");
     EXPECT_EQ(again.configuration, document.configuration);
-    EXPECT_EQ(resolve_schedule(again, groups, 10000), schedule);
+    EXPECT_EQ(resolve_schedule(again, groups, 10000, true, kMetrics), schedule);
   }
   EXPECT_GE(files, 5);
 }

@@ -27,6 +27,7 @@
 #include "core/step/gradient_pass.h"
 #include "core/step/parameter_table.h"
 #include "tests/core/models/bert_fixture.h"
+#include "tests/core/tasks/task_of.h"
 #include "tests/core/train/tiny_model.h"
 
 namespace thaw {
@@ -90,10 +91,12 @@ class Pass {
   Tensors run(std::int64_t micro_batch = 0, std::uint64_t seed = 3) {
     const auto reducer = make_local_reducer(active_, frozen_);
     const BatchNorms batch_norms(*network_.model);
-    GradientPass pass(*network_.model, batch_norms, {.micro_batch = micro_batch, .seed = seed});
+    GradientPass pass(*network_.model, batch_norms,
+                      {.task = task_.get(), .micro_batch = micro_batch, .seed = seed});
     const SampleShare share{network_.batch.size(), network_.batch.size()};
     reducer->begin(share);
-    Tensors found = {{"loss", pass.run(network_.batch, share, cut_, *reducer)}};
+    Tensors found = {{"loss", pass.run(network_.batch, share, static_cast<double>(share.total),
+                                       cut_, *reducer)}};
     reducer->finish();
     for (const NamedParameter& parameter : active_) {
       EXPECT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
@@ -110,6 +113,7 @@ class Pass {
   ParameterTable parameters_;
   std::size_t cut_ = 0;
   std::vector<NamedParameter> active_, frozen_;
+  std::shared_ptr<const Task> task_ = classification_of(kClasses);
 };
 
 void expect_same_bits(const Tensors& found, const Tensors& expected) {
@@ -264,7 +268,8 @@ TEST(GradientCheckpointing, CostsAForwardOfWhatBackwardReaches) {
     Stage stage;
     stage.learning_rates.assign(groups.size(), 0.1);
     stage.groups = std::move(groups);
-    return measure_flops(*network.model, batch_norms, dataset, parameters, freezer, stage, {}, {});
+    return measure_flops(*network.model, batch_norms, dataset, *make_task(dataset), parameters,
+                         freezer, stage, {}, {});
   };
   const Flops plain = measured(false, {"encoder.2", "encoder.3", "head"});
   const Flops again = measured(true, {"encoder.2", "encoder.3", "head"});

@@ -31,8 +31,8 @@ class Recorder : public TrainingObserver {
                                 report.learning_rate, report.samples));
   }
   void evaluation(const EvaluationReport& report) override {
-    lines.push_back(fmt::format("{} evaluation {} {} {}", report.step, report.loss, report.accuracy,
-                                report.best));
+    lines.push_back(fmt::format("{} evaluation {} {} {}", report.step, report.loss,
+                                report.figure("accuracy"), report.best));
   }
   void checkpoint(const CheckpointReport& report) override { saved.push_back(report); }
   void resume(const ResumeReport& report) override { resumes.push_back(report); }

@@ -12,6 +12,7 @@
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/tasks/registry.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
@@ -59,7 +60,7 @@ class JobRecorder : public TrainingObserver {
 /// of 12.
 inline Schedule tiny_schedule(const std::string& text) {
   return resolve_schedule(parse_partial_configuration("[data]\nbatch = 12\n" + text, "job.toml"),
-                          {"stem", "middle", "head"}, 37);
+                          {"stem", "middle", "head"}, 37, /*has_validation=*/true, all_metrics());
 }
 
 /// A job of several ranks, threads of this process, in float64.

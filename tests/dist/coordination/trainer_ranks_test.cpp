@@ -36,7 +36,7 @@ class Recorder : public TrainingObserver {
   }
   void evaluation(const EvaluationReport& report) override {
     outcome_.validation.push_back(report.loss);
-    outcome_.validation.push_back(report.accuracy);
+    outcome_.validation.push_back(report.figure("accuracy"));
   }
 
  private:

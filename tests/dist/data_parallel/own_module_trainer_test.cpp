@@ -1,4 +1,5 @@
 // The Trainer with a module, a loss and data of somebody's own: any number of ranks trains alike.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>
@@ -14,6 +15,7 @@
 #include "core/models/module_model.h"
 #include "core/parallel/replicas.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/tasks/task.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
@@ -51,10 +53,19 @@ struct Outcome {
   double validation_loss = 0;
 };
 
+at::Tensor classes() { return at::arange(37, at::kLong).remainder(3); }
+
+/// What is trained on.
+struct Goal {
+  LossFunction loss = {};
+  std::shared_ptr<const Task> task = {};
+  at::Tensor labels = classes();
+};
+
 /// 37 = 3 · 12 + 1 samples: an epoch's last batch holds one, which leaves ranks without any.
-Outcome train(Communicator& communicator, LossFunction loss) {
+Outcome train(Communicator& communicator, const Goal& goal) {
   const at::Tensor pixels = at::arange(37 * 4, at::kFloat).sin().view({37, 1, 2, 2});
-  const at::Tensor labels = at::arange(37, at::kLong).remainder(3);
+  const at::Tensor& labels = goal.labels;
   const Dataset dataset = make_memory_dataset(
       {{"train", pixels, labels}, {"validation", pixels.slice(0, 0, 10), labels.slice(0, 0, 10)}});
   const auto net = std::make_shared<OwnNet>(communicator.rank());
@@ -76,7 +87,8 @@ Outcome train(Communicator& communicator, LossFunction loss) {
                    .communicator = communicator,
                    .coordinator = *coordinator,
                    .observers = {},
-                   .loss = std::move(loss)});
+                   .task = goal.task,
+                   .loss = goal.loss});
   Outcome outcome;
   outcome.validation_loss = trainer.run().last_evaluation.loss;
   for (const at::Tensor& weight : {net->lower->weight, net->head->weight}) {
@@ -86,34 +98,79 @@ Outcome train(Communicator& communicator, LossFunction loss) {
   return outcome;
 }
 
-Outcome train(int ranks, const LossFunction& loss) {
+Outcome train(int ranks, const Goal& goal) {
   Outcome of_rank_0;
   run_ranks(ranks, [&](Communicator& communicator) {
-    Outcome outcome = train(communicator, loss);
+    Outcome outcome = train(communicator, goal);
     if (communicator.rank() == 0) of_rank_0 = std::move(outcome);
   });
   return of_rank_0;
 }
 
-TEST(OwnModule, TrainsAlikeAtEveryNumberOfRanks) {
-  for (const LossFunction& loss : {LossFunction(), LossFunction(own_loss)}) {
-    const Outcome one = train(1, loss);
-    for (const int ranks : {2, 4}) {
-      const Outcome several = train(ranks, loss);
-      EXPECT_NEAR(several.validation_loss, one.validation_loss, 1e-4 * one.validation_loss);
-      for (std::size_t i = 0; i < 2; ++i) {
-        EXPECT_LE(testing_network::relative_difference(several.weights[i], one.weights[i]), 1e-9);
-      }
+void expect_alike_at_every_number_of_ranks(const Goal& goal) {
+  const Outcome one = train(1, goal);
+  for (const int ranks : {2, 4}) {
+    const Outcome several = train(ranks, goal);
+    EXPECT_NEAR(several.validation_loss, one.validation_loss, 1e-4 * one.validation_loss);
+    for (std::size_t i = 0; i < 2; ++i) {
+      EXPECT_LE(testing_network::relative_difference(several.weights[i], one.weights[i]), 1e-9);
     }
   }
 }
 
+TEST(OwnModule, TrainsAlikeAtEveryNumberOfRanks) {
+  expect_alike_at_every_number_of_ranks({});
+  expect_alike_at_every_number_of_ranks({.loss = own_loss});
+}
+
+/// Cross entropy in which a sample counts as much as its label says, and one: a mean over what the
+/// ranks know together only.
+class Weighed final : public Task {
+ public:
+  TaskKind kind() const override { return TaskKind::kClassification; }
+  std::int64_t outputs() const override { return 3; }
+  const std::vector<Metric>& metrics() const override {
+    static const std::vector<Metric> none;
+    return none;
+  }
+  at::Tensor loss(const at::Tensor& outputs, const Batch& batch, double) const override {
+    return losses(outputs, batch).sum();
+  }
+  double weight(const Batch& batch) const override {
+    return (batch.labels + 1).sum().item().toDouble();
+  }
+  bool weighs_samples() const override { return false; }
+  Measurement nothing(std::int64_t) const override { return {}; }
+  std::vector<double> figures(const Measurement&) const override { return {}; }
+  std::string details(const Measurement&) const override { return ""; }
+  std::string predictions(const at::Tensor&, const Batch&) const override { return ""; }
+
+ private:
+  at::Tensor losses(const at::Tensor& outputs, const Batch& batch) const override {
+    return at::cross_entropy_loss(outputs, batch.labels, {}, at::Reduction::None)
+        .mul(batch.labels + 1)
+        .to(at::kDouble);
+  }
+  void count(const at::Tensor&, const Batch&, Measurement&) const override {}
+};
+
+TEST(OwnModule, TrainsOnATaskWhoseWeightIsNotItsSamples) {
+  const Goal goal{.task = std::make_shared<Weighed>()};
+  expect_alike_at_every_number_of_ranks(goal);
+  const Outcome one = train(1, goal);
+  const Outcome mean = train(1, {.loss = [](const at::Tensor& outputs, const Batch& batch) {
+                               const Weighed task;
+                               return task.loss(outputs, batch, 0) / task.weight(batch);
+                             }});
+  EXPECT_LE(testing_network::relative_difference(one.weights[0], mean.weights[0]), 1e-9);
+}
+
 TEST(OwnModule, TrainsOnItsOwnLoss) {
   const Outcome plain = train(1, {});
-  const Outcome same = train(1, [](const at::Tensor& outputs, const Batch& batch) {
-    return at::cross_entropy_loss(outputs, batch.labels);
-  });
-  const Outcome other = train(1, own_loss);
+  const Outcome same = train(1, {.loss = [](const at::Tensor& outputs, const Batch& batch) {
+                               return at::cross_entropy_loss(outputs, batch.labels);
+                             }});
+  const Outcome other = train(1, {.loss = own_loss});
   EXPECT_NEAR(same.validation_loss, plain.validation_loss, 1e-9);
   EXPECT_LE(testing_network::relative_difference(same.weights[0], plain.weights[0]), 1e-9);
   EXPECT_GT(testing_network::relative_difference(other.weights[0], plain.weights[0]), 1e-3);

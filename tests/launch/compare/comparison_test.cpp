@@ -28,7 +28,7 @@ RunRecord run(const std::string& schedule, std::int64_t seed, std::vector<double
   record.seconds = record.last().seconds;
   record.flops = record.last().flops;
   record.train_loss = 0.1;
-  record.train_accuracy = 0.95;
+  record.train_score = 0.95;
   return record;
 }
 
@@ -54,9 +54,9 @@ TEST(RunRecordTest, AreaIsTheMeanOverTheCourse) {
 
 TEST(RunRecordTest, TheTestSplitIsTheTarget) {
   RunRecord record = run("a", 0, {0.5, 0.7});
-  EXPECT_EQ(record.accuracy(), 0.7);
-  record.test_accuracy = 0.65;
-  EXPECT_EQ(record.accuracy(), 0.65);
+  EXPECT_EQ(record.score(), 0.7);
+  record.test_score = 0.65;
+  EXPECT_EQ(record.score(), 0.65);
   EXPECT_EQ(record.reached(0.7)->samples, 200);
   EXPECT_FALSE(record.reached(0.71));
 }
@@ -67,12 +67,12 @@ TEST(ComparisonTest, PairsBySeedAndSumsUp) {
   const FractionTable& table = comparison.fractions[0];
   ASSERT_EQ(table.rows.size(), 2U);
   EXPECT_EQ(table.rows[0].schedule, "full");
-  EXPECT_NEAR(table.rows[1].accuracy.mean, 0.83, 1e-12);
+  EXPECT_NEAR(table.rows[1].score.mean, 0.83, 1e-12);
   EXPECT_NEAR(table.target, 0.95 * 0.8, 1e-12);
   EXPECT_EQ(table.rows[0].reached, 3);
   EXPECT_NEAR(table.rows[0].samples_to_target.mean, 200, 1e-9);
   EXPECT_NEAR(table.rows[1].samples_to_target.mean, 300, 1e-9);
-  EXPECT_NEAR(table.rows[1].accuracy_gap.mean, 0.95 - 0.83, 1e-12);
+  EXPECT_NEAR(table.rows[1].score_gap.mean, 0.95 - 0.83, 1e-12);
   ASSERT_EQ(table.differences.size(), 1U);
   // By seeds: 0.04, 0.04, 0.01.
   EXPECT_NEAR(table.differences[0].test.difference.mean, 0.03, 1e-12);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 namespace at {
 class Tensor;
@@ -8,6 +9,7 @@ class Tensor;
 
 namespace thaw {
 
+class Task;
 struct Batch;
 
 /// A loss of somebody's own: the mean over a batch's samples (at least one), a scalar, from the
@@ -15,9 +17,8 @@ struct Batch;
 /// evaluation on the host.
 using LossFunction = std::function<at::Tensor(const at::Tensor& outputs, const Batch& batch)>;
 
-/// The sum over the samples of `batch`, which may be none, of `loss`, or where that is null or
-/// empty of the cross entropy; in float32 at least.
-at::Tensor summed_loss(const LossFunction* loss, const at::Tensor& outputs, const Batch& batch,
-                       double label_smoothing);
+/// `task` with `loss` in place of its own, which nobody smooths labels in; figures and predictions
+/// stay the task's.
+std::shared_ptr<const Task> with_loss(std::shared_ptr<const Task> task, LossFunction loss);
 
 }  // namespace thaw

@@ -1,0 +1,77 @@
+#include "core/data/label_names.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/base/error.h"
+#include "core/data/hdf5/dataset_attributes.h"
+
+namespace thaw {
+namespace {
+
+/// More classes than this without names are labels that are no class numbers.
+constexpr std::int64_t kMaxClasses = 1 << 22;
+
+/// Throws where a class number has no name, or is none. Returns the largest.
+std::int64_t check_classes(std::span<const std::int64_t> labels, std::int64_t named,
+                           const std::string& where) {
+  const auto largest = std::max_element(labels.begin(), labels.end());
+  const std::int64_t sample = largest - labels.begin();
+  if (named > 0 && *largest >= named) {
+    throw InputError(
+        fmt::format("{}: sample {} has label {}, but attribute \"classes\" names {} "
+                    "classes, so labels must be below {}",
+                    where, sample, *largest, named, named));
+  }
+  if (*largest >= kMaxClasses) {
+    throw InputError(
+        fmt::format("{}: sample {} has label {}; labels must be class numbers from 0 "
+                    "on, below {}",
+                    where, sample, *largest, kMaxClasses));
+  }
+  return *largest;
+}
+
+/// Throws where names are given, and not one a column.
+void check_columns(const Labels& labels, std::size_t names, const char* attribute,
+                   const std::string& where) {
+  if (names == 0 || static_cast<std::int64_t>(names) == labels.width()) return;
+  throw InputError(fmt::format("{}: labels are {}, but attribute \"{}\" names {}", where,
+                               labels.describe_type(), attribute, names));
+}
+
+}  // namespace
+
+void LabelNames::add(const Labels& labels, const DatasetAttributes& attributes,
+                     const std::string& where) {
+  if (!first_) {
+    first_ = labels.of({});
+  } else if (first_->type() != labels.type() || first_->width() != labels.width()) {
+    throw InputError(fmt::format("{}: labels are {}, but those before {}; all splits must be alike",
+                                 where, labels.describe_type(), first_->describe_type()));
+  }
+  switch (labels.type()) {
+    case LabelType::kClass: {
+      const auto named = static_cast<std::int64_t>(attributes.classes.size());
+      classes_ = std::max(classes_, check_classes(labels.classes(), named, where) + 1);
+      break;
+    }
+    case LabelType::kFlags:
+      check_columns(labels, attributes.classes.size(), "classes", where);
+      classes_ = labels.width();
+      break;
+    case LabelType::kValues:
+      check_columns(labels, attributes.targets.size(), "targets", where);
+      break;
+  }
+}
+
+void LabelNames::complete(DatasetAttributes& attributes) const {
+  if (first_->type() == LabelType::kValues) attributes.classes.clear();
+  for (auto i = static_cast<std::int64_t>(attributes.classes.size()); i < classes_; ++i) {
+    attributes.classes.push_back(std::to_string(i));
+  }
+}
+
+}  // namespace thaw

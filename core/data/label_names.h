@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/data/labels.h"
+
+namespace thaw {
+
+struct DatasetAttributes;
+
+/// What the labels of a dataset's splits must have in common, found split by split.
+class LabelNames {
+ public:
+  /// Throws InputError, beginning with `where`, for labels that are not like those before, or that
+  /// do not fit the names in `attributes`. Labels as such are good (Labels::objection).
+  void add(const Labels& labels, const DatasetAttributes& attributes, const std::string& where);
+  /// Names in `attributes` the classes that it leaves without a name, "0" to the last; where labels
+  /// are numbers there are none.
+  void complete(DatasetAttributes& attributes) const;
+
+ private:
+  std::optional<Labels> first_;  ///< none of them, but of their type and width
+  std::int64_t classes_ = 0;     ///< as many as labels tell apart
+};
+
+}  // namespace thaw

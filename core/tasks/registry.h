@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/config/tasks.h"
+#include "core/data/labels.h"
+#include "core/schedule/metrics.h"
+
+namespace thaw {
+
+class Dataset;
+class Task;
+struct Schedule;
+struct TrainOptions;
+
+/// One entry of the list of tasks; each comes from its own file: Note [Tasks].
+struct TaskEntry {
+  LabelType labels;      ///< that it learns from
+  const char* in_words;  ///< these labels: "int64 [N], a class"
+  std::vector<Metric> metrics;
+  /// Of a dataset whose labels are of that type.
+  std::shared_ptr<const Task> (*make)(const Dataset& dataset);
+};
+
+/// The task that is learnt from `dataset`: `kind`, or for kAuto what the data says, by name or else
+/// by the type of its labels. Throws InputError where they contradict each other.
+std::shared_ptr<const Task> make_task(const Dataset& dataset, TaskKind kind = TaskKind::kAuto);
+
+/// The metrics of all tasks: those of any run are among them.
+MetricNames all_metrics();
+/// "accuracy 91.20 %", "rmse 0.1234": for people, of a metric of any task.
+std::string figure_text(const Figure& figure);
+
+/// Throws InputError where training would smooth labels of a task that has no such thing.
+void check_smoothing(const Task& task, const TrainOptions& train, const Schedule& schedule);
+
+}  // namespace thaw

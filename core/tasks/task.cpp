@@ -1,0 +1,28 @@
+#include "core/tasks/task.h"
+
+#include <ATen/core/Tensor.h>
+
+#include "core/data/batch.h"
+
+namespace thaw {
+
+double Task::weight(const Batch& batch) const { return static_cast<double>(batch.size()); }
+
+void Task::measure(const at::Tensor& outputs, const Batch& batch, Measurement& sums) const {
+  const at::Tensor each = losses(outputs, batch);
+  const double* loss = each.const_data_ptr<double>();
+  // One by one: the sum over a split does not depend on how it is cut into batches.
+  for (std::int64_t i = 0; i < batch.size(); ++i) sums.loss += loss[i];
+  sums.weight += weight(batch);
+  sums.samples += batch.size();
+  count(outputs, batch, sums);
+}
+
+std::vector<Figure> Task::named_figures(const Measurement& sums) const {
+  const std::vector<double> values = figures(sums);
+  std::vector<Figure> named;
+  for (std::size_t i = 0; i < values.size(); ++i) named.push_back({metrics()[i].name, values[i]});
+  return named;
+}
+
+}  // namespace thaw

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config/tasks.h"
+#include "core/schedule/metrics.h"
+#include "core/tasks/measurement.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace thaw {
+
+struct Batch;
+
+// Note [Tasks]
+// A task is what is learnt: how wide the model's head is, what a batch's labels mean, the loss,
+// what an evaluation comes to, and how a prediction reads. Everything else (trainer, evaluator,
+// reports, commands) asks the interface below, and names neither a task nor a metric.
+//
+// The loss of a batch is a sum and a weight, so that the loss of a step is the mean over the global
+// batch, whatever part of it a rank or a micro-batch has: the trainer divides the sums of all by
+// the weight of all. A task whose weight is not its samples says so; the ranks then add their
+// weights up before they go backward.
+
+/// What is learnt. Immutable, the same on all ranks; any thread may call it.
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  virtual TaskKind kind() const = 0;
+  /// Outputs of the model for a sample: the width of its head.
+  virtual std::int64_t outputs() const = 0;
+  /// Names of the classes of which each sample has one: what stands beside the weights for who
+  /// exports them. Empty where that is not so.
+  virtual std::vector<std::string> exclusive_classes() const { return {}; }
+  /// What an evaluation comes to besides the loss, in the order of reports. By the first, of which
+  /// more is better, runs are compared; it is what is shown where there is room for one.
+  virtual const std::vector<Metric>& metrics() const = 0;
+
+  /// The sum over `batch`, which may be empty, of what is minimised: a scalar that autograd follows
+  /// to `outputs`, [n, outputs()]. In float32 at least, whatever the model computes in.
+  /// `label_smoothing` is 0 where `smooths_labels` is false.
+  virtual at::Tensor loss(const at::Tensor& outputs, const Batch& batch,
+                          double label_smoothing) const = 0;
+  virtual bool smooths_labels() const { return false; }
+
+  /// What the mean of the loss over `batch` divides by. A whole number.
+  virtual double weight(const Batch& batch) const;
+  /// Whether that is the number of samples, which every rank knows of all.
+  virtual bool weighs_samples() const { return true; }
+
+  /// A measurement of nothing, of a split of `samples` samples.
+  virtual Measurement nothing(std::int64_t samples) const = 0;
+  /// Adds an evaluated batch: outputs on the host, in float32 or float64, of at least one sample.
+  void measure(const at::Tensor& outputs, const Batch& batch, Measurement& sums) const;
+  /// A value for each of `metrics`, of all ranks' sums.
+  virtual std::vector<double> figures(const Measurement& sums) const = 0;
+  /// JSON, a line for each class or target: what `figures` sums up.
+  virtual std::string details(const Measurement& sums) const = 0;
+  /// JSON, a line for each sample of `batch`, which begins with its index in the split.
+  virtual std::string predictions(const at::Tensor& outputs, const Batch& batch) const = 0;
+
+  /// `figures` with their names.
+  std::vector<Figure> named_figures(const Measurement& sums) const;
+  /// What a schedule can watch.
+  MetricNames metric_names() const { return thaw::metric_names(metrics()); }
+
+ protected:
+  friend class OwnLossTask;
+
+  /// Of an evaluation: the loss of each sample, float64 [n].
+  virtual at::Tensor losses(const at::Tensor& outputs, const Batch& batch) const = 0;
+  /// Adds what `figures` needs besides loss, weight and samples.
+  virtual void count(const at::Tensor& outputs, const Batch& batch, Measurement& sums) const = 0;
+};
+
+}  // namespace thaw
