@@ -121,6 +121,7 @@ void expect_alike_at_every_number_of_ranks(const Goal& goal) {
 TEST(OwnModule, TrainsAlikeAtEveryNumberOfRanks) {
   expect_alike_at_every_number_of_ranks({});
   expect_alike_at_every_number_of_ranks({.loss = own_loss});
+  expect_alike_at_every_number_of_ranks({.labels = at::one_hot(classes(), 3).to(at::kByte)});
 }
 
 /// Cross entropy in which a sample counts as much as its label says, and one: a mean over what the
