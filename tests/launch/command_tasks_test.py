@@ -20,6 +20,15 @@ CANONICAL = ("--train.reduction", "canonical", "--train.shards", "5", "--train.t
 EVERY_STEP = ("--checkpoint.every-steps", "1", "--checkpoint.keep", "100")
 
 
+def ranks_of(values):
+    """1 for the least; equal values share the mean of theirs."""
+    return np.array([(values < v).sum() + ((values == v).sum() + 1) / 2 for v in values])
+
+
+def correlation(a, b):
+    return np.corrcoef(a, b)[0, 1]
+
+
 class TaskTest(CommandTest):
     """Texts of which the first token tells what is to be learnt."""
 
@@ -50,6 +59,11 @@ class TaskTest(CommandTest):
         return self.data(lambda n: np.stack([n % 2, n > 2, n == 5], 1).astype(np.uint8),
                          attributes={"classes": ["odd", "large", "five"], "task": "multi-label"},
                          **options)
+
+    def regression(self, **options):
+        """Centred: the number, and its negative square."""
+        return self.data(lambda n: np.stack([n - 2.5, 9 - n * n], 1).astype(np.float32) / 4,
+                         attributes={"targets": ["number", "square"]}, **options)
 
     def train(self, run, *flags, ranks=0):
         return self.thaw("train", self.config, "--run-dir", run, *flags, ranks=ranks)
@@ -149,27 +163,87 @@ class MultiLabel(TaskTest):
         self.assertIn("3 classes: odd, large, five", self.thaw("inspect", "texts.h5").stdout)
 
 
+class Regression(TaskTest):
+    def test_from_training_to_predictions(self):
+        labels = self.regression()
+        found = self.expect_whole_life(["pearson", "spearman", "rmse"])
+        values = np.array([list(line["values"].values()) for line in self.predict("run")])
+        columns = list(zip(values.T, labels.T))
+        self.assertAlmostEqual(found["loss"], ((values - labels) ** 2).mean(), places=5)
+        self.assertAlmostEqual(found["rmse"], ((values - labels) ** 2).mean() ** 0.5, places=5)
+        self.assertAlmostEqual(found["pearson"],
+                               np.mean([correlation(a, b) for a, b in columns]), places=5)
+        spearman = np.mean([correlation(ranks_of(a), ranks_of(b)) for a, b in columns])
+        self.assertAlmostEqual(found["spearman"], spearman, places=9)
+        for ranks in (2, 3):
+            again = self.evaluate("run", ranks=ranks)
+            self.assertAlmostEqual(again["spearman"], found["spearman"], places=9)
+
+    def test_one_number_in_images(self):
+        with h5py.File(self.folder / "images.h5", "w") as file:
+            generator = np.random.default_rng(0)
+            for split, count in (("train", 48), ("validation", 16)):
+                group = file.create_group(split)
+                means = np.linspace(-1, 1, count).astype(np.float32)
+                noise = generator.normal(0, 0.3, (count, 3, 16, 16))
+                group["inputs"] = (noise + means[:, None, None, None]).astype(np.float32)
+                group["labels"] = means
+        config = self.resnet_config(stages="""
+[[schedule.stage]]
+name = "all"
+groups = ["*"]
+learning-rate = 0.005
+until = { any = [{ epochs = 3 }, { plateau = { metric = "validation/rmse", patience = 9 } }] }
+restore-best = "validation/pearson"
+""")
+        self.thaw("train", config, "--run-dir", "run", ranks=2)
+        first, *_, last = self.metrics("run", "evaluation")
+        self.assertLess(last["rmse"], first["rmse"])
+        self.assertGreater(last["pearson"], 0.5)
+
+    def test_a_fraction_of_the_samples(self):
+        self.regression()
+        self.train("run", "--data.fraction", "0.5", "--schedule.stage-epochs", "1")
+        self.assertEqual(self.summary("run")["stages"][0]["samples"], 34)
+        self.assertIn("data.per-class", self.refused("check", self.config, "--data.per-class", "3"))
+
+    def test_forgetting_of_a_source_of_classes(self):
+        self.data(lambda n: n.astype(np.int64), name="source.h5")
+        self.regression()
+        self.train("source", "--data.file", "source.h5")
+        self.train("run", "--retention.data", "source.h5", "--retention.weights",
+                   "source/weights.safetensors")
+        retention = self.summary("run")["retention"]
+        self.assertIn("accuracy", retention["before"])
+        self.assertAlmostEqual(retention["forgetting"], retention["before"]["accuracy"]
+                               - retention["after"]["accuracy"])
+
+
 class Refused(TaskTest):
     def test_a_task_that_the_data_are_not_for(self):
         self.multi_label()
         told = self.refused("check", self.config, "--task.kind", "classification")
         self.assertIn("task.kind: is \"classification\", but texts.h5 is made for \"multi-label\"",
                       told)
+        self.regression()
+        told = self.refused("train", self.config, "--task.kind", "multi-label", ranks=2)
+        self.assertEqual(told.count("labels are float32 [N, 2], but multi-label learns from uint8"),
+                         1, told)
         self.assertIn("multi-label", self.refused("check", self.config, "--task.kind", "multilabel"))
 
     def test_a_task_that_nobody_knows(self):
-        self.data(lambda n: n.astype(np.int64), attributes={"task": "clasification"})
-        self.assertIn("did you mean \"classification\"?", self.refused("check", self.config))
+        self.data(lambda n: n.astype(np.int64), attributes={"task": "regresion"})
+        self.assertIn("did you mean \"regression\"?", self.refused("check", self.config))
 
     def test_metrics_of_another_task(self):
-        self.multi_label()
+        self.regression()
         told = self.refused("check", self.config, "--schedule.plateau", "validation/accuracy")
         self.assertIn("\"validation/accuracy\" is not one of train/loss, validation/loss, "
-                      "validation/micro-f1, validation/macro-f1", told)
+                      "validation/pearson, validation/spearman, validation/rmse", told)
 
-    def test_smoothed_labels(self):
-        self.multi_label()
-        self.assertIn("train.label-smoothing: is not for multi-label",
+    def test_smoothed_numbers(self):
+        self.regression()
+        self.assertIn("train.label-smoothing: is not for regression",
                       self.refused("check", self.config, "--train.label-smoothing", "0.1"))
 
 

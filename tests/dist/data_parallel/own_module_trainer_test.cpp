@@ -122,6 +122,7 @@ TEST(OwnModule, TrainsAlikeAtEveryNumberOfRanks) {
   expect_alike_at_every_number_of_ranks({});
   expect_alike_at_every_number_of_ranks({.loss = own_loss});
   expect_alike_at_every_number_of_ranks({.labels = at::one_hot(classes(), 3).to(at::kByte)});
+  expect_alike_at_every_number_of_ranks({.labels = at::one_hot(classes(), 3).to(at::kFloat)});
 }
 
 /// Cross entropy in which a sample counts as much as its label says, and one: a mean over what the
