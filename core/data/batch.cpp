@@ -24,6 +24,7 @@ Batch Batch::slice(std::int64_t first, std::int64_t last) const {
   const auto* bounds = offsets.const_data_ptr<std::int64_t>();
   const std::int64_t begin = bounds[first];
   part.inputs = inputs.narrow(0, begin, bounds[last] - begin);
+  if (types.defined()) part.types = types.narrow(0, begin, bounds[last] - begin);
   part.offsets = offsets.narrow(0, first, last - first + 1);
   if (begin != 0) part.offsets = part.offsets.sub(begin);
   return part;

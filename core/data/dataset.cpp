@@ -22,9 +22,11 @@ struct JoinedSplit {
   std::vector<Split::Part> parts;
   Labels labels;
   std::vector<std::int64_t> offsets;
+  std::vector<std::int8_t> types;
 
   void append(FileSplit&& split) {
     labels.append(split.labels);
+    types.insert(types.end(), split.types.begin(), split.types.end());
     if (!split.offsets.empty()) {
       if (offsets.empty()) offsets.push_back(0);
       const std::int64_t base = offsets.back();
@@ -136,7 +138,8 @@ Dataset::Dataset(std::vector<std::string> files) : files_(std::move(files)) {
   for (const std::string& name : in_order(joining.splits)) {
     JoinedSplit& split = joining.splits[name];
     splits_.push_back(std::make_unique<Split>(name, format_, std::move(split.parts),
-                                              std::move(split.labels), std::move(split.offsets)));
+                                              std::move(split.labels), std::move(split.offsets),
+                                              std::move(split.types)));
   }
 }
 
@@ -203,6 +206,10 @@ Fingerprint Dataset::fingerprint() const {
   for (const auto& split : splits_) {
     text += fmt::format("\n/{} {} {} {}", split->name(), split->size(),
                         labels_text(split->labels()), of(split->offsets()));
+  }
+  for (const auto& split : splits_) {
+    const std::span<const std::int8_t> types = split->types();
+    if (!types.empty()) text += "\n" + thaw::fingerprint(types.data(), types.size()).hex();
   }
   return thaw::fingerprint(text);
 }

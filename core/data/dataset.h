@@ -16,10 +16,11 @@ struct DatasetAttributes;
 /// Data for training and evaluation: one or several HDF5 files read as one dataset.
 ///
 /// The format: one HDF5 group a split. Text: `tokens` int32 [total], `offsets` int64 [N + 1],
-/// `labels`. Images: `inputs` uint8 or float32 [N, C, H, W], `labels`. Labels: int64 [N] (a class),
-/// uint8 [N, C] (0 or 1 for each class), or float32 [N] or [N, K] (numbers).
-/// Attributes of the file, all optional: `task` (its name), `classes` or `targets` (names), `mean`
-/// and `std` (a number a channel, of pixels scaled to [0, 1] where they are uint8).
+/// `labels`; pairs also `types` int8 [total]. Images: `inputs` uint8 or float32 [N, C, H, W],
+/// `labels`. Labels: int64 [N] (a class), uint8 [N, C] (0 or 1 for each class), or float32 [N] or
+/// [N, K] (numbers). Attributes of the file, all optional: `task` (its name), `classes` or
+/// `targets` (names), `mean` and `std` (a number a channel, of pixels scaled to [0, 1] where they
+/// are uint8).
 ///
 /// Opening validates everything but the values of samples, and takes no memory for a size before
 /// it is checked against the file. Throws `InputError` naming file, HDF5 dataset and remedy. A

@@ -50,6 +50,7 @@ SampleFormat format_of(const MemorySplit& split) {
   if (split.offsets.defined()) {
     require(inputs.defined() && inputs.scalar_type() == at::kInt && inputs.dim() == 1, split,
             "inputs", inputs, "int32 [tokens]");
+    format.pairs = split.types.defined();
     return format;
   }
   const bool known = inputs.defined() && inputs.dim() == 4 && inputs.numel() > 0 &&
@@ -107,6 +108,17 @@ Labels labels_of(const MemorySplit& split) {
   return labels;
 }
 
+std::vector<std::int8_t> types_of(const MemorySplit& split) {
+  const at::Tensor& types = split.types;
+  require(types.scalar_type() == at::kChar && types.sizes() == split.inputs.sizes(), split, "types",
+          types, "int8, as many as tokens");
+  std::vector<std::int8_t> values = elements_of<std::int8_t>(types);
+  if (std::any_of(values.begin(), values.end(), [](auto type) { return type < 0; })) {
+    refuse(split, "types must be >= 0");
+  }
+  return values;
+}
+
 std::unique_ptr<Split> make_split(const MemorySplit& split, const SampleFormat& format) {
   Labels labels = labels_of(split);
   const std::int64_t samples = labels.size();
@@ -125,7 +137,8 @@ std::unique_ptr<Split> make_split(const MemorySplit& split, const SampleFormat& 
   std::vector<Split::Part> parts;
   parts.push_back(std::move(part));
   return std::make_unique<Split>(split.name, format, std::move(parts), std::move(labels),
-                                 std::move(offsets));
+                                 std::move(offsets),
+                                 format.pairs ? types_of(split) : std::vector<std::int8_t>());
 }
 
 }  // namespace

@@ -12,13 +12,14 @@ namespace thaw {
 /// The samples of one split in memory: what a file's HDF5 group holds (see Dataset).
 ///
 /// Images: `inputs` uint8 or float32 [N, C, H, W], `offsets` undefined. Text: `inputs` int32
-/// [total], `offsets` int64 [N + 1]. On the host and contiguous; they are not copied, so leave them
-/// as they are for as long as the dataset lives.
+/// [total], `offsets` int64 [N + 1]; pairs also `types` int8 [total]. On the host and contiguous;
+/// they are not copied, so leave them as they are for as long as the dataset lives.
 struct MemorySplit {
   std::string name;   ///< train, validation, test, …
   at::Tensor inputs;  ///< of all samples
   at::Tensor labels;  ///< int64 [N], uint8 [N, C], or float32 [N] or [N, K]
   at::Tensor offsets = {};
+  at::Tensor types = {};
 };
 
 /// What a file's attributes say; all of it may be left out.

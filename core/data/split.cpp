@@ -17,19 +17,20 @@
 namespace thaw {
 
 std::string SampleFormat::describe() const {
-  if (kind == DataKind::kText) return "text";
+  if (kind == DataKind::kText) return pairs ? "text pairs" : "text";
   return fmt::format("images of {} x {} x {} {}", channels, height, width,
                      bytes ? "bytes" : "float32");
 }
 
 Split::Split(std::string name, SampleFormat format, std::vector<Part> parts, Labels labels,
-             std::vector<std::int64_t> offsets)
+             std::vector<std::int64_t> offsets, std::vector<std::int8_t> types)
     : name_(std::move(name)),
       format_(format),
       image_elements_(format.image_elements()),
       parts_(std::move(parts)),
       labels_(std::move(labels)),
-      offsets_(std::move(offsets)) {
+      offsets_(std::move(offsets)),
+      types_(std::move(types)) {
   part_first_.push_back(0);
   for (const Part& part : parts_) part_first_.push_back(part_first_.back() + part.samples);
 }

@@ -22,20 +22,21 @@ struct SampleFormat {
   std::int64_t height = 0;    ///< images
   std::int64_t width = 0;     ///< images
   bool bytes = false;         ///< images: uint8, else float32
+  bool pairs = false;         ///< text: of which each token has a type, as in pairs of texts
   friend bool operator==(const SampleFormat&, const SampleFormat&) = default;
 
   /// Bytes of an element in the file: 4 (tokens, float32) or 1.
   std::int64_t element_bytes() const { return kind == DataKind::kImages && bytes ? 1 : 4; }
   /// Elements of an image.
   std::int64_t image_elements() const { return channels * height * width; }
-  /// `text`, `images of 3 x 32 x 32 bytes`, …
+  /// `text`, `text pairs`, `images of 3 x 32 x 32 bytes`, …
   std::string describe() const;
 };
 
 /// One split (`train`, `validation`, `test`) of a dataset: the samples of all its files, in order.
 ///
-/// Labels and the lengths of samples are in memory; what is in the samples is read on demand, after
-/// `prepare`. Reading is thread-safe; `prepare` is not.
+/// Labels, the lengths of samples and token types are in memory; what is in the samples is read on
+/// demand, after `prepare`. Reading is thread-safe; `prepare` is not.
 class Split {
  public:
   /// The split's samples in one file. Exactly one of `store` and `chunked` is given.
@@ -47,10 +48,10 @@ class Split {
     std::shared_ptr<const Hdf5Dataset> chunked;  ///< what `prepare` has to make readable
   };
 
-  /// `labels` and `offsets` (text: first token of each sample and the end, N + 1; images: empty)
-  /// are those of all parts joined.
+  /// `labels`, `offsets` (text: first token of each sample and the end, N + 1; images: empty) and
+  /// `types` (pairs: of each token) are those of all parts joined.
   Split(std::string name, SampleFormat format, std::vector<Part> parts, Labels labels,
-        std::vector<std::int64_t> offsets);
+        std::vector<std::int64_t> offsets, std::vector<std::int8_t> types = {});
   ~Split();
   Split(const Split&) = delete;
   Split& operator=(const Split&) = delete;
@@ -63,6 +64,9 @@ class Split {
   const Labels& labels() const { return labels_; }
   /// Text: first token of each sample and the end, [N + 1]. Images: empty.
   std::span<const std::int64_t> offsets() const { return offsets_; }
+  /// Pairs: the type of each token of all samples: 0 in the first text, 1 in the second. Else
+  /// empty.
+  std::span<const std::int8_t> types() const { return types_; }
   /// Elements (tokens, or the values of an image) of sample `index`.
   std::int64_t elements(std::int64_t index) const {
     return first_element(index + 1) - first_element(index);
@@ -107,6 +111,7 @@ class Split {
   std::vector<std::int64_t> part_first_;  // first sample of each part, and size()
   Labels labels_;
   std::vector<std::int64_t> offsets_;
+  std::vector<std::int8_t> types_;
   std::vector<std::int64_t> blocks_;
 };
 

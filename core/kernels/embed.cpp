@@ -35,24 +35,28 @@ std::vector<std::int64_t> places(const SampleRows& rows) {
   return result;
 }
 
-at::Tensor forward_on_host(const at::Tensor& tokens, const at::Tensor& words,
-                           const at::Tensor& positions, const at::Tensor& types,
-                           const SampleRows& rows) {
+/// `token_types`: of no elements where all are 0.
+at::Tensor forward_on_host(const at::Tensor& tokens, const at::Tensor& token_types,
+                           const at::Tensor& words, const at::Tensor& positions,
+                           const at::Tensor& types, const SampleRows& rows) {
   const std::int64_t width = words.size(1);
   at::Tensor output = at::empty({tokens.size(0), width}, words.options());
   const std::vector<std::int64_t> place = places(rows);
   const auto* ids = tokens.const_data_ptr<std::int64_t>();
+  const bool typed = token_types.numel() > 0;
+  const auto* type_ids = token_types.const_data_ptr<std::int64_t>();
   with_element_types(words.scalar_type(), [&]<typename E, typename T>() {
     using Element = TorchElement<E>;
     const auto* word_table = words.const_data_ptr<Element>();
     const auto* position_table = positions.const_data_ptr<Element>();
-    const auto* type = types.const_data_ptr<Element>();
+    const auto* type_table = types.const_data_ptr<Element>();
     auto* out = output.mutable_data_ptr<Element>();
     at::parallel_for(
         0, tokens.size(0), row_grain(width), [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t t = begin; t < end; ++t) {
             const Element* word = word_table + ids[t] * width;
             const Element* position = position_table + place[static_cast<std::size_t>(t)] * width;
+            const Element* type = type_table + (typed ? type_ids[t] : 0) * width;
             for (std::int64_t i = 0; i < width; ++i) {
               out[t * width + i] = word[i] + position[i] + type[i];
             }
@@ -92,18 +96,18 @@ void add_rows(const at::Tensor& gradient, const std::int64_t* index, const at::T
 struct Embed : torch::autograd::Function<Embed> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& tokens,
                             const at::Tensor& words, const at::Tensor& positions,
-                            const at::Tensor& types, const RowsPointer& rows,
-                            std::int64_t padding) {
-    context->save_for_backward({tokens, words, positions, types});
+                            const at::Tensor& types, const at::Tensor& token_types,
+                            const RowsPointer& rows, std::int64_t padding) {
+    context->save_for_backward({tokens, words, positions, types, token_types});
     context->saved_data["rows"] = RowsHolder::pack(rows);
     context->saved_data["padding"] = padding;
-    return forward_on_host(tokens, words, positions, types, *rows);
+    return forward_on_host(tokens, token_types, words, positions, types, *rows);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor gradient = gradients[0].contiguous();
-    variable_list result(6);
+    variable_list result(7);
     if (context->needs_input_grad(1)) {
       result[1] = at::zeros_like(saved[1]);
       add_rows(gradient, saved[0].const_data_ptr<std::int64_t>(), result[1],
@@ -116,7 +120,11 @@ struct Embed : torch::autograd::Function<Embed> {
     }
     if (context->needs_input_grad(3)) {
       result[3] = at::zeros_like(saved[3]);
-      result[3][0].copy_(gradient.sum(0));
+      if (saved[4].numel() > 0) {
+        add_rows(gradient, saved[4].const_data_ptr<std::int64_t>(), result[3]);
+      } else {
+        result[3][0].copy_(gradient.sum(0));
+      }
     }
     return result;
   }
@@ -124,16 +132,22 @@ struct Embed : torch::autograd::Function<Embed> {
 
 }  // namespace
 
-at::Tensor embed(const at::Tensor& tokens, const at::Tensor& words, const at::Tensor& positions,
-                 const at::Tensor& types, RowsPointer rows, std::int64_t padding) {
+at::Tensor embed(const at::Tensor& tokens, const at::Tensor& token_types, const at::Tensor& words,
+                 const at::Tensor& positions, const at::Tensor& types, RowsPointer rows,
+                 std::int64_t padding) {
   TORCH_CHECK(tokens.dim() == 1 && tokens.scalar_type() == at::kLong && !rows->offsets.empty() &&
                   rows->offsets.back() == tokens.size(0),
               "embed: tokens must be int64 [T], as the offsets say");
+  TORCH_CHECK(!token_types.defined() || token_types.sizes() == tokens.sizes(),
+              "embed: token types must be int64 [T], as tokens are");
   if (!use_fused(words)) {
     const at::Tensor place = at::tensor(places(*rows), at::kLong).to(tokens.device());
-    return at::embedding(words, tokens, padding) + positions.index_select(0, place) + types[0];
+    return at::embedding(words, tokens, padding) + positions.index_select(0, place) +
+           (token_types.defined() ? types.index_select(0, token_types) : types[0]);
   }
-  return Embed::apply(tokens.contiguous(), words, positions, types, rows, padding);
+  return Embed::apply(tokens.contiguous(), words, positions, types,
+                      token_types.defined() ? token_types.contiguous() : at::empty({0}, at::kLong),
+                      rows, padding);
 }
 
 }  // namespace thaw

@@ -26,6 +26,7 @@ struct InputFacts {
   std::int64_t channels = 0, height = 0, width = 0;  ///< images
   std::int64_t largest_token = -1;                   ///< text: largest id in the data
   std::int64_t longest_sample = 0;                   ///< text: tokens
+  std::int64_t largest_type = 0;                     ///< text pairs: of their tokens
 };
 
 /// Makes a model, float32, on the host, with initial values drawn from `seed`

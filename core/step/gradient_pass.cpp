@@ -97,6 +97,7 @@ Batch to_model(Batch batch, const Model& model) {
   } else {
     batch.inputs = batch.inputs.to(wanted.device(), batch.inputs.scalar_type(), true);
   }
+  if (batch.types.defined()) batch.types = batch.types.to(wanted.device(), at::kLong, true);
   batch.labels = batch.labels.to(wanted.device(), batch.labels.scalar_type(), true);
   return batch;
 }

@@ -166,6 +166,9 @@ InputFacts input_facts(const RunSetup& setup, const std::vector<std::string>& sp
     for (const std::string& name : splits) {
       const Split& split = dataset.split(name);
       facts.longest_sample = std::max(facts.longest_sample, split.longest());
+      for (const std::int64_t type : split.types()) {
+        facts.largest_type = std::max(facts.largest_type, type);
+      }
       if (communicator.rank() == 0) {
         facts.largest_token = std::max(facts.largest_token, split.largest_token());
       }

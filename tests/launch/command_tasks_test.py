@@ -219,6 +219,41 @@ restore-best = "validation/pearson"
                                - retention["after"]["accuracy"])
 
 
+class Pairs(TaskTest):
+    def pairs(self, name="texts.h5", swapped=False):
+        """Whether the second text begins with the larger number."""
+        labels = self.data(lambda n: (n > 2).astype(np.int64), name=name)
+        with h5py.File(self.folder / name, "r+") as file:
+            for group in file.values():
+                offsets = group["offsets"][:]
+                middle = (offsets[:-1] + offsets[1:]) // 2
+                places = np.arange(offsets[-1])
+                sample = np.searchsorted(offsets, places, side="right") - 1
+                group["types"] = ((places >= middle[sample]) != swapped).astype(np.int8)
+        return labels
+
+    def test_from_training_to_predictions(self):
+        labels = self.pairs()
+        self.assertIn("text pairs, 2 classes", self.thaw("inspect", "texts.h5").stdout)
+        found = self.expect_whole_life(["accuracy", "macro_f1"])
+        said = np.array([int(line["class"]) for line in self.predict("run")])
+        self.assertAlmostEqual(found["accuracy"], (said == labels).mean())
+
+    def test_types_are_what_the_model_sees(self):
+        self.pairs()
+        self.pairs(name="swapped.h5", swapped=True)
+        self.train("run")
+        told = [self.evaluate("run", "--data.file", name) for name in ("texts.h5", "swapped.h5")]
+        self.assertNotEqual(told[0]["loss"], told[1]["loss"])
+
+    def test_a_model_that_has_one_type(self):
+        self.pairs()
+        path = self.folder / "config.json"
+        path.write_text(path.read_text().replace('"type_vocab_size": 2', '"type_vocab_size": 1'))
+        self.assertIn("the data has token type 1, but the model's types end at 0",
+                      self.refused("check", self.config))
+
+
 class Refused(TaskTest):
     def test_a_task_that_the_data_are_not_for(self):
         self.multi_label()

@@ -105,13 +105,6 @@ FileSplit SplitReader::read(const std::string& name) {
                                  text ? "text" : "an image split",
                                  text ? "tokens, offsets and labels" : "inputs and labels"));
   }
-  // Left out without a word, both texts of a pair would be taken for one.
-  if (text && contains(arrays, "types")) {
-    throw InputError(fmt::format(
-        "{}: {} holds types (of text pairs), which this version does not learn from; make the file "
-        "without --pair-column, or leave types out",
-        file_.path(), group));
-  }
   FileSplit split;
   split.labels = read_labels(group);
   split.part.samples = split.labels.size();
@@ -152,6 +145,24 @@ Labels SplitReader::read_labels(const std::string& group) const {
   return labels;
 }
 
+std::vector<std::int8_t> SplitReader::read_types(const std::string& group,
+                                                 std::int64_t tokens) const {
+  const Hdf5Dataset dataset = file_.dataset(group + "/types");
+  require_type(dataset, {"int8"});
+  require_rank(dataset, 1, "[tokens of all samples]");
+  if (dataset.rows() != tokens) {
+    throw InputError(fmt::format("{}: has {} entries, must have one a token, {}", dataset.where(),
+                                 dataset.rows(), tokens));
+  }
+  std::vector<std::int8_t> types = read_numbers<std::int8_t>(dataset);
+  const auto bad = std::find_if(types.begin(), types.end(), [](auto type) { return type < 0; });
+  if (bad != types.end()) {
+    throw InputError(fmt::format("{}: token {} has type {}; types must be >= 0", dataset.where(),
+                                 bad - types.begin(), static_cast<int>(*bad)));
+  }
+  return types;
+}
+
 void SplitReader::read_text(const std::string& group, FileSplit& split) {
   split.format.kind = DataKind::kText;
   const Hdf5Dataset offsets = file_.dataset(group + "/offsets");
@@ -166,6 +177,10 @@ void SplitReader::read_text(const std::string& group, FileSplit& split) {
   }
   split.offsets = read_numbers(offsets);
   require_offsets(offsets, split.offsets, tokens.rows());
+  if (contains(file_.names_in(group), "types")) {
+    split.format.pairs = true;
+    split.types = read_types(group, tokens.rows());
+  }
   set_values(std::move(tokens), split.part);
 }
 

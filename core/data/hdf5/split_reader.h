@@ -19,6 +19,7 @@ struct FileSplit {
   Split::Part part;
   Labels labels;
   std::vector<std::int64_t> offsets;  ///< text: first token of each sample and the end
+  std::vector<std::int8_t> types;     ///< text pairs: of each token
 };
 
 /// Reads and validates the splits of one HDF5 file.
@@ -37,6 +38,7 @@ class SplitReader {
 
  private:
   Labels read_labels(const std::string& name) const;
+  std::vector<std::int8_t> read_types(const std::string& name, std::int64_t tokens) const;
   void read_text(const std::string& name, FileSplit& split);
   void read_images(const std::string& name, FileSplit& split);
   void set_values(Hdf5Dataset values, Split::Part& part);

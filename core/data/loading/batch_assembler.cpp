@@ -58,6 +58,18 @@ at::Tensor labels_of(const Labels& labels, const std::vector<std::int64_t>& samp
   return result;
 }
 
+/// Of the tokens of the batch, whose offsets are there.
+at::Tensor types_of(const Split& split, const Batch& batch) {
+  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
+  at::Tensor result = at::empty({offsets[batch.size()]}, at::kLong);
+  auto* to = result.mutable_data_ptr<std::int64_t>();
+  for (const std::int64_t sample : batch.samples) {
+    const auto first = split.types().begin() + split.offsets()[sample];
+    to = std::copy_n(first, split.elements(sample), to);
+  }
+  return result;
+}
+
 }  // namespace
 
 BatchAssembler::BatchAssembler(const Dataset& dataset, const Split& split,
@@ -106,6 +118,7 @@ void BatchAssembler::read_texts(Batch& batch) {
   for (std::int64_t i = 0; i < batch.size(); ++i) {
     offsets[i + 1] = offsets[i] + split_.elements(batch.samples[i]);
   }
+  if (split_.format().pairs) batch.types = types_of(split_, batch);
   batch.inputs = at::empty({offsets[batch.size()]}, at::kLong);
   auto* tokens = batch.inputs.mutable_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < batch.size();) {

@@ -83,9 +83,16 @@ std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> whole,
                                     std::vector<std::int64_t> samples) {
   Labels labels = whole->labels().of(samples);
   std::vector<std::int64_t> offsets;
+  std::vector<std::int8_t> types;
   if (!whole->offsets().empty()) offsets.push_back(0);
   for (const std::int64_t sample : samples) {
     if (!offsets.empty()) offsets.push_back(offsets.back() + whole->elements(sample));
+    if (whole->format().pairs) {
+      const auto of_sample = whole->types().subspan(
+          static_cast<std::size_t>(whole->offsets()[static_cast<std::size_t>(sample)]),
+          static_cast<std::size_t>(whole->elements(sample)));
+      types.insert(types.end(), of_sample.begin(), of_sample.end());
+    }
   }
   const std::string name = whole->name();
   const SampleFormat format = whole->format();
@@ -97,7 +104,7 @@ std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> whole,
   std::vector<Split::Part> parts;
   parts.push_back(std::move(part));
   return std::make_unique<Split>(name, format, std::move(parts), std::move(labels),
-                                 std::move(offsets));
+                                 std::move(offsets), std::move(types));
 }
 
 }  // namespace thaw

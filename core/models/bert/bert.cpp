@@ -49,7 +49,7 @@ at::Tensor Bert::run(std::size_t first, std::size_t last, at::Tensor input, cons
   at::Tensor hidden = std::move(input);
   for (std::size_t group = first; group < last; ++group) {
     if (group == 0) {
-      hidden = embeddings_->forward(batch.inputs, rows);
+      hidden = embeddings_->forward(batch.inputs, batch.types, rows);
     } else if (group <= layers_.size()) {
       hidden = encode(layers_[group - 1], hidden, rows);
     } else {
@@ -110,10 +110,22 @@ std::shared_ptr<const SampleRows> Bert::rows_of(const Batch& batch) const {
       }
     }
   }
+  if (batch.types.defined() && batch.types.is_cpu() && batch.types.numel() > 0) {
+    TORCH_CHECK(batch.types.numel() == batch.inputs.numel(), "Bert: ", batch.types.numel(),
+                " types of ", batch.inputs.numel(), " tokens");
+    check_inputs(0, 0, batch.types.max().item().toLong());
+  }
   return rows;
 }
 
-void Bert::check_inputs(std::int64_t largest_token, std::int64_t longest_sample) const {
+void Bert::check_inputs(std::int64_t largest_token, std::int64_t longest_sample,
+                        std::int64_t largest_type) const {
+  if (largest_type >= config_.token_types) {
+    throw InputError(fmt::format(
+        "the data has token type {}, but the model's types end at {} (config.json's "
+        "type_vocab_size is {}): it cannot tell texts of a pair apart; make the file without types",
+        largest_type, config_.token_types - 1, config_.token_types));
+  }
   if (largest_token >= config_.vocabulary) {
     throw InputError(fmt::format(
         "the data has token {}, but the model's vocabulary ends at {} (config.json's vocab_size is "
@@ -203,7 +215,7 @@ std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t class
       dropout_option(options.attention_dropout, config.attention_dropout, "attention-dropout");
   config.head_dropout = dropout_option(options.head_dropout, config.head_dropout, "head-dropout");
   const auto model = std::make_shared<Bert>(config, options.pooling, classes);
-  model->check_inputs(input.largest_token, input.longest_sample);
+  model->check_inputs(input.largest_token, input.longest_sample, input.largest_type);
   model->initialize(seed, /*head_only=*/!options.weights.empty());
   return model;
 }

@@ -26,7 +26,7 @@ class Dense;
 ///
 /// It works on real tokens only: between groups, hidden states are [T, hidden] in float32 (or
 /// float64), T tokens of all samples of the batch. Mathematics are those of transformers'
-/// BertForSequenceClassification with token type 0 throughout.
+/// BertForSequenceClassification, with token type 0 throughout where the batch has no types.
 class Bert : public Model {
  public:
   /// Parameters are uninitialised until `initialize` or loading.
@@ -49,9 +49,10 @@ class Bert : public Model {
   /// `head_only`: pooler and classifier; all else becomes 0.
   void initialize(std::uint64_t seed, bool head_only);
 
-  /// Throws InputError unless tokens up to `largest_token` and samples up to `longest_sample`
-  /// tokens fit the model.
-  void check_inputs(std::int64_t largest_token, std::int64_t longest_sample) const;
+  /// Throws InputError unless tokens up to `largest_token`, samples up to `longest_sample` tokens
+  /// and token types up to `largest_type` fit the model.
+  void check_inputs(std::int64_t largest_token, std::int64_t longest_sample,
+                    std::int64_t largest_type = 0) const;
 
   const BertConfig& config() const { return config_; }
   Pooling pooling() const { return pooling_; }

@@ -48,10 +48,10 @@ BertEmbeddings::BertEmbeddings(const BertConfig& config)
                             std::make_shared<LayerNorm>(config.hidden, config.layer_norm_epsilon))),
       dropout_(register_module("dropout", std::make_shared<Dropout>(config.dropout))) {}
 
-at::Tensor BertEmbeddings::forward(const at::Tensor& tokens,
+at::Tensor BertEmbeddings::forward(const at::Tensor& tokens, const at::Tensor& types,
                                    const std::shared_ptr<const SampleRows>& rows) {
   const at::Tensor sum =
-      embed(tokens, words_->weight, positions_->weight, types_->weight, rows, padding_);
+      embed(tokens, types, words_->weight, positions_->weight, types_->weight, rows, padding_);
   return dropout_->forward(add_norm(sum, {}, {}, norm_->weight, norm_->bias, norm_->epsilon, {}));
 }
 

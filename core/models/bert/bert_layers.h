@@ -58,11 +58,13 @@ class AddNormOutput : public torch::nn::Module {
   std::shared_ptr<Dropout> dropout_;
 };
 
-/// Words, positions and the first token type, summed and normalised.
+/// Words, positions and token types, summed and normalised.
 class BertEmbeddings : public torch::nn::Module {
  public:
   explicit BertEmbeddings(const BertConfig& config);
-  at::Tensor forward(const at::Tensor& tokens, const std::shared_ptr<const SampleRows>& rows);
+  /// `types`: of the tokens; undefined: all 0.
+  at::Tensor forward(const at::Tensor& tokens, const at::Tensor& types,
+                     const std::shared_ptr<const SampleRows>& rows);
 
  private:
   std::int64_t padding_;

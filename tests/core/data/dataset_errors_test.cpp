@@ -63,13 +63,20 @@ TEST_F(DatasetErrors, NotHdf5) {
 }
 
 TEST_F(DatasetErrors, TypesOfTextPairs) {
-  {
-    Hdf5Writer file(path_);
-    write_text(file, "train", 4);
-    file.write("/train/types", {2}, std::vector<std::int32_t>{0, 1});
-  }
-  EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }),
-              AllOf(HasSubstr("train holds types"), HasSubstr("--pair-column")));
+  const auto with = [&](hid_t type, const std::vector<std::int8_t>& types) {
+    return refusal([&](Hdf5Writer& file) {
+      file.write("/train/tokens", {3}, Int32s{5, 6, 7});
+      file.write("/train/offsets", {2}, Int64s{0, 3});
+      file.write("/train/labels", {1}, Int64s{0});
+      file.write_as(type, "/train/types", {types.size()}, types.data());
+    });
+  };
+  EXPECT_THAT(with(H5T_STD_U8LE, {0, 0, 1}),
+              HasSubstr("/train/types: dtype is uint8, must be int8"));
+  EXPECT_THAT(with(H5T_STD_I8LE, {0, 1}),
+              HasSubstr("/train/types: has 2 entries, must have one a token, 3"));
+  EXPECT_THAT(with(H5T_STD_I8LE, {0, 1, -1}),
+              HasSubstr("/train/types: token 2 has type -1; types must be >= 0"));
 }
 
 TEST_F(DatasetErrors, CutShort) {

@@ -5,6 +5,7 @@
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/mm.h>
@@ -219,10 +220,21 @@ TEST_P(Fused, SegmentMean) {
 TEST_P(Fused, Embed) {
   const auto rows = rows_of({3, 1, 5});
   const at::Tensor tokens = at::randint(0, 6, {9}, at::kLong);
-  check([&](const Tensors& in) { return embed(tokens, in[0], in[1], in[2], rows, /*padding=*/2); },
+  const at::Tensor types = at::tensor({0, 0, 1, 0, 1, 0, 0, 1, 1}, at::kLong);
+  for (const at::Tensor& of_pairs : {at::Tensor(), types}) {
+    check(
+        [&](const Tensors& in) {
+          return embed(tokens, of_pairs, in[0], in[1], in[2], rows, /*padding=*/2);
+        },
         {at::randn({6, 70}, at::kDouble), at::randn({5, 70}, at::kDouble),
          at::randn({2, 70}, at::kDouble)},
         {true, true, true}, {true, true, true});
+  }
+  const Tensors table = {at::randn({6, 8}), at::randn({5, 8}), at::randn({2, 8})};
+  const at::Tensor sum = embed(tokens, types, table[0], table[1], table[2], rows, -1);
+  // Token 4 begins the last sample.
+  const at::Tensor expected = table[0][tokens[4].item<std::int64_t>()] + table[1][0] + table[2][1];
+  EXPECT_TRUE(at::allclose(sum[4], expected));
 }
 
 TEST_P(Fused, ProjectInAnyLayout) {

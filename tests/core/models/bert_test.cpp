@@ -1,9 +1,13 @@
 #include "core/models/bert/bert.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros_like.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -319,6 +323,30 @@ TEST(BertInputs, AForwardRefusesWhatDoesNotFit) {
   Batch wrong = packed_batch({{1, 2}, {3}}, 5);
   wrong.offsets = wrong.offsets.slice(0, 0, 2);
   EXPECT_THROW(model->forward(wrong), c10::Error);
+}
+
+/// With all types 1 a model says what one with the rows of its types exchanged says without.
+TEST(BertInputs, TypesOfPairsAreTheTablesRows) {
+  const auto model = bert_of(bert_case("odd-sizes"), at::kDouble);
+  const Batch plain = bert_batch(bert_case("odd-sizes"));
+  const at::Tensor without = model->forward(plain);
+  Batch batch = plain;
+  batch.types = at::zeros_like(batch.inputs);
+  EXPECT_TRUE(at::equal(model->forward(batch), without));
+  batch.types = at::ones_like(batch.inputs);
+  const at::Tensor ones = model->forward(batch);
+  EXPECT_FALSE(at::allclose(ones, without));
+  {
+    const at::NoGradGuard no_grad;
+    at::Tensor table = model->named_parameters()["embeddings.token_type_embeddings.weight"];
+    const at::Tensor first = table[0].clone();
+    table[0].copy_(table[1]);
+    table[1].copy_(first);
+  }
+  model->weights_changed();
+  EXPECT_TRUE(at::allclose(model->forward(plain), ones));
+  batch.types = at::full_like(batch.inputs, model->config().token_types);
+  EXPECT_THROW(model->forward(batch), InputError);
 }
 
 TEST(BertInputs, AnEmptyBatchGivesNoLogits) {
