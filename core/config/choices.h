@@ -8,7 +8,7 @@
 #include <type_traits>
 
 /// \file
-/// The options that are one of a few words, each with its words: Note [Names of enumerations].
+/// The options that are one of a few words, each with its words.
 
 namespace thaw {
 
@@ -63,6 +63,21 @@ enum class HeadSource {
 constexpr auto names_of(HeadSource) { return names("new", "loaded"); }
 
 // --- [train] ---
+
+/// The update rule: a line of core/config/optimizers.inc each. The list stands here, below the
+/// optimizers themselves, since --help, errors and defaults need no more of them.
+enum class OptimizerKind {
+#define THAW_OPTIMIZER(type, name, ...) k##type,
+#include "core/config/optimizers.inc"
+#undef THAW_OPTIMIZER
+};
+
+inline constexpr auto kOptimizerNames = std::to_array<std::string_view>({
+#define THAW_OPTIMIZER(type, name, ...) #name,
+#include "core/config/optimizers.inc"
+#undef THAW_OPTIMIZER
+});
+constexpr auto names_of(OptimizerKind) { return kOptimizerNames; }
 
 /// Where ranks compute.
 enum class DeviceChoice {

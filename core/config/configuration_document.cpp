@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/suggest.h"
 #include "core/config/group_reader.h"
+#include "core/config/optimizers.h"
 #include "core/config/option_table.h"
 #include "core/config/problems.h"
 #include "core/config/toml_reader.h"

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "core/config/configuration.h"
-#include "core/config/flags.h"
 #include "core/config/setting.h"
 
 namespace thaw {

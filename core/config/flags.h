@@ -4,15 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "core/config/setting.h"
+
 namespace thaw {
-
-/// One `--section.key VALUE` of a command line.
-struct Override {
-  std::string key;  ///< "train.batch", "schedule.stage.head.learning-rate"
-  std::string value;
-
-  friend bool operator==(const Override&, const Override&) = default;
-};
 
 /// Takes every `--section.key VALUE` and `--section.key=VALUE` out of a command line's arguments
 /// and leaves the others in order: options of the subcommand have no dot in their names.

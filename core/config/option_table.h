@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/config/configuration_document.h"
-#include "core/config/option_value.h"
 #include "core/config/problems.h"
+#include "core/config/setting.h"
 
 namespace thaw {
 

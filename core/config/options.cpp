@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "core/config/model_families.h"
+#include "core/config/optimizers.h"
 #include "core/config/option_table.h"
 
 namespace thaw {

@@ -62,4 +62,25 @@ std::optional<double> as_number(const Setting& setting);
 std::optional<std::string> as_string(const Setting& setting);
 std::optional<std::vector<std::string>> as_strings(const Setting& setting);
 
+/// One `--section.key VALUE` of a command line.
+struct Override {
+  std::string key;  ///< "train.batch", "schedule.stage.head.learning-rate"
+  std::string value;
+
+  friend bool operator==(const Override&, const Override&) = default;
+};
+
+/// A value of an option, enumerations by their names. A list of strings may be written as a single
+/// string.
+using OptionValue = std::variant<bool, std::int64_t, double, std::string, std::vector<std::string>>;
+
+/// "BOOLEAN", "INTEGER", "NUMBER", "TEXT", "TEXT[,TEXT...]": the type as help shows it.
+std::string_view type_name(const OptionValue& value);
+
+/// What a message asks for: "an integer".
+std::string_view wanted(const OptionValue& value);
+
+/// The value as TOML.
+std::string toml_text(const OptionValue& value);
+
 }  // namespace thaw

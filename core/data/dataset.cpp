@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/base/suggest.h"
 #include "core/data/hdf5/dataset_attributes.h"
 #include "core/data/hdf5/hdf5_file.h"

@@ -9,6 +9,7 @@
 
 #include "core/base/available_memory.h"
 #include "core/base/error.h"
+#include "core/data/cache/data_cache.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/chunked_byte_store.h"
 #include "core/data/hdf5/hdf5_dataset.h"

@@ -2,16 +2,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "core/data/cache/data_cache.h"
 #include "core/data/labels.h"
 
 namespace thaw {
+
+class ByteStore;
+class Hdf5Dataset;
 
 enum class DataKind { kText, kImages };
 
@@ -31,6 +34,22 @@ struct SampleFormat {
   std::int64_t image_elements() const { return channels * height * width; }
   /// `text`, `text pairs`, `images of 3 x 32 x 32 bytes`, …
   std::string describe() const;
+};
+
+/// Called now and then while chunked data is decoded: what (file and HDF5 dataset), bytes done,
+/// bytes in all; at the start and at the end too. On the thread that decodes, with HDF5's lock
+/// free.
+using DecodeProgress =
+    std::function<void(const std::string& what, std::int64_t done, std::int64_t total)>;
+
+/// Where chunked data goes when it has been decoded: see Note [Chunked data].
+struct DataCacheOptions {
+  /// `auto`: memory where that is cheap, else a file in a folder of this user's below $TMPDIR;
+  /// `memory`; `off`: decode whole chunks again and again; anything else: files in that folder.
+  std::string mode = "auto";
+  /// Processes of this host that open the same data.
+  int local_processes = 1;
+  DecodeProgress progress = nullptr;
 };
 
 /// One split (`train`, `validation`, `test`) of a dataset: the samples of all its files, in order.

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/models/groups.h"
+#include "core/models/weights/weight_naming.h"
 
 namespace thaw {
 
@@ -11,6 +12,8 @@ void Model::set_freezing_groups(std::vector<ParameterGroup> groups) {
   resolve_groups(*this, groups);
   freezing_groups_ = std::move(groups);
 }
+
+WeightNaming Model::weight_naming() const { return {}; }
 
 void Model::set_precision(at::ScalarType compute) {
   if (compute != at::kFloat) {

@@ -8,11 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "core/models/weights/weight_naming.h"
-
 namespace thaw {
 
 struct Batch;
+struct WeightNaming;
 
 /// A named set of parameters that freezes and thaws as one. Patterns are globs over the module's
 /// own parameter and buffer names (`*` matches dots too); "!" in front takes out what it matches.
@@ -45,8 +44,8 @@ class Model : public torch::nn::Module {
 
   at::Tensor forward(const Batch& batch) { return run(0, groups().size(), at::Tensor(), batch); }
 
-  /// How weight files by others name this model's tensors (core/models/weights/weights.h).
-  virtual WeightNaming weight_naming() const { return {}; }
+  /// How weight files by others name this model's tensors (core/models/weights/weight_naming.h).
+  virtual WeightNaming weight_naming() const;
 
   /// The type that matrix products and convolutions run in: `at::kFloat` over float32 weights, or
   /// `at::kBFloat16` over float32 weights (train.precision = "bfloat16"; norms, softmax and loss

@@ -8,6 +8,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "core/base/fact.h"
 #include "core/parallel/fact_agreement.h"
 
 namespace thaw {

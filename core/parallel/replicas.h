@@ -3,7 +3,6 @@
 #include <span>
 #include <vector>
 
-#include "core/base/fact.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"
 
@@ -13,10 +12,12 @@ class Module;
 
 namespace thaw {
 
+struct Fact;
+
 /// What must be equal on all ranks for their tensors to be replicas of each other: names, order,
 /// shapes, types, kinds of device, and which names are one tensor.
-Facts replica_facts(std::span<const NamedParameter> parameters,
-                    std::span<const NamedParameter> buffers);
+std::vector<Fact> replica_facts(std::span<const NamedParameter> parameters,
+                                std::span<const NamedParameter> buffers);
 
 /// A collective: overwrites each tensor with rank 0's, through host memory; any type, device and
 /// memory layout (which may differ between the ranks). Outside of autograd.

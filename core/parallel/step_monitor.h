@@ -46,6 +46,12 @@ struct RankPlace {
   std::string stage;         ///< "" before the first
 };
 
+/// For how long a rank may hold up others, in seconds; 0: for ever.
+struct Deadlines {
+  double hang = 0;        ///< in steps; and for a sign of life at any time
+  double transition = 0;  ///< in transitions and at start-up
+};
+
 /// A rank's notice-board: its training thread says where it is, and whoever watches the rank reads
 /// it (dist/coordination/watchdog.h). Costs a few atomic writes a call, and a lock at transitions
 /// only; a job of one rank writes to one that nobody reads.

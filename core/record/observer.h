@@ -197,6 +197,22 @@ struct RunSummary {
   bool go_back = false;     ///< to be begun again from the last good checkpoint
 };
 
+/// What a run's results may depend on besides its configuration: where it was computed, by what,
+/// and with which data.
+struct RunFacts {
+  int ranks = 1;
+  int threads = 1;              ///< of a rank
+  std::string device = {};      ///< "cpu", or the kind of GPU
+  std::string cpu = {};         ///< the instructions that kernels use: "AVX512"
+  std::string processor = {};   ///< the kind of CPU; "" where it was not recorded
+  std::string torch = {};       ///< version of LibTorch
+  std::string version = {};     ///< of Thaw
+  std::string data = {};        ///< fingerprint of the dataset
+  std::string model_file = {};  ///< fingerprint of model.config's content; "" without one
+
+  friend bool operator==(const RunFacts&, const RunFacts&) = default;
+};
+
 /// Hears what happens in training. Called on rank 0 alone, on the training thread: be quick.
 class TrainingObserver {
  public:

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/config/choices.h"
-#include "core/config/option_value.h"
+#include "core/config/setting.h"
 #include "core/schedule/metrics.h"
 
 namespace thaw {

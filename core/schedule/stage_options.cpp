@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "core/config/optimizers.h"
 
 namespace thaw {
 namespace {

@@ -12,6 +12,7 @@
 
 #include "core/base/background.h"
 #include "core/config/configuration.h"
+#include "core/config/optimizers.h"
 
 namespace thaw {
 namespace {

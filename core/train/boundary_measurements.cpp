@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/stopwatch.h"
+#include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
 #include "core/measure/forgetting.h"
@@ -14,7 +15,7 @@
 #include "core/step/freezer.h"
 #include "core/tasks/task.h"
 #include "core/train/reduction_rules.h"
-#include "core/train/trainer_parts.h"
+#include "core/train/trainer.h"
 
 namespace thaw {
 namespace {

@@ -20,7 +20,7 @@
 #include "core/step/step_meter.h"
 #include "core/tasks/task.h"
 #include "core/train/stage_run.h"
-#include "core/train/trainer_parts.h"
+#include "core/train/trainer.h"
 
 namespace thaw {
 namespace {

@@ -23,6 +23,7 @@
 #include "core/tasks/task.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
+#include "core/train/trainer_run.h"
 
 namespace thaw {
 namespace {
@@ -99,7 +100,11 @@ TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
 
 }  // namespace
 
-Trainer::Trainer(TrainerParts parts)
+Trainer::Trainer(TrainerParts parts) : run_(std::make_unique<Run>(std::move(parts))) {}
+Trainer::~Trainer() = default;
+RunSummary Trainer::run() { return run_->to_end(); }
+
+Trainer::Run::Run(TrainerParts parts)
     : parts_(checked(std::move(parts))),
       monitor_(parts_.monitor != nullptr ? *parts_.monitor : unread_),
       parameters_(parts_.model, parts_.train.decay_norms_and_biases),
@@ -125,13 +130,13 @@ Trainer::Trainer(TrainerParts parts)
   parts_.model.set_gradient_checkpointing(parts_.train.gradient_checkpointing);
 }
 
-Trainer::~Trainer() { batch_norms_.set_communicator(nullptr); }
+Trainer::Run::~Run() { batch_norms_.set_communicator(nullptr); }
 
-double Trainer::epoch() const {
+double Trainer::Run::epoch() const {
   return static_cast<double>(state_.cursor) / static_cast<double>(train_samples_);
 }
 
-RunSummary Trainer::run() {
+RunSummary Trainer::Run::to_end() {
   restore();
   while (schedule_.begin_stage(state_.cursor)) {
     if (!run_stage()) {
@@ -154,7 +159,7 @@ RunSummary Trainer::run() {
   return done;
 }
 
-RunSummary Trainer::summary() const {
+RunSummary Trainer::Run::summary() const {
   RunSummary summary;
   summary.steps = state_.step;
   summary.epochs = epoch();
@@ -174,7 +179,7 @@ RunSummary Trainer::summary() const {
   return summary;
 }
 
-StageRun Trainer::enter_stage() {
+StageRun Trainer::Run::enter_stage() {
   monitor_.stage(schedule_.stage().name);
   return StageRun({.model = parts_.model,
                    .batch_norms = batch_norms_,
@@ -193,7 +198,7 @@ StageRun Trainer::enter_stage() {
                    .schedule = schedule_});
 }
 
-void Trainer::report_transition(const StageRun& run) {
+void Trainer::Run::report_transition(const StageRun& run) {
   TransitionReport report = run.transition_report();
   report.step = state_.step;
   report.epoch = epoch();
@@ -204,7 +209,7 @@ void Trainer::report_transition(const StageRun& run) {
 }
 
 /// False where the run is to stop early.
-bool Trainer::run_stage() {
+bool Trainer::Run::run_stage() {
   stage_watch_ = {};
   measurements_.audit(boundary());
   const StageState before = std::exchange(state_.stage, {});
@@ -246,7 +251,7 @@ bool Trainer::run_stage() {
 }
 
 /// False where the run is to stop early.
-bool Trainer::after_step(const StageRun& run) {
+bool Trainer::Run::after_step(const StageRun& run) {
   if (go_back_) {
     return false;
   }
@@ -266,7 +271,7 @@ bool Trainer::after_step(const StageRun& run) {
   return true;
 }
 
-void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader) {
+void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader) {
   const Stopwatch watch;
   monitor_.step(state_.step + 1);
   const TrainingBatch batch = loader.next();
@@ -301,7 +306,7 @@ void Trainer::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& load
   }
 }
 
-void Trainer::report_step(StageRun& stage, const StepFigures& figures) {
+void Trainer::Run::report_step(StageRun& stage, const StepFigures& figures) {
   const ReductionCounters counters = stage.reducer().counters();
   auto report = report_at<StepReport>(place(stage.stage().name));
   report.stage_step = stage.progress().steps;
@@ -321,7 +326,7 @@ void Trainer::report_step(StageRun& stage, const StepFigures& figures) {
   tell(&TrainingObserver::step, report);
 }
 
-void Trainer::report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome) {
+void Trainer::Run::report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome) {
   auto report = report_at<SkippedReport>(place(stage.stage().name));
   report.loss = outcome.loss;
   report.gradient_norm = outcome.gradient_norm;
@@ -329,14 +334,14 @@ void Trainer::report_skipped(const StageRun& stage, const GuardedStep::Outcome& 
   tell(&TrainingObserver::skipped, report);
 }
 
-bool Trainer::evaluation_due() const {
+bool Trainer::Run::evaluation_due() const {
   const std::int64_t every = parts_.train.evaluate_every;
   const bool epoch_ended = state_.cursor % train_samples_ == 0;
   return schedule_.whole_stage_ended() ||
          (every > 0 ? schedule_.state().progress.steps % every == 0 : epoch_ended);
 }
 
-void Trainer::evaluate_now(const StageRun& run) {
+void Trainer::Run::evaluate_now(const StageRun& run) {
   std::vector<StageSummary> stages = state_.stages;
   stages.push_back(run.summary());
   const MetricValues metrics = measurements_.evaluate(place(run.stage().name), stages);

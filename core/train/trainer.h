@@ -1,30 +1,73 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "core/base/stopwatch.h"
-#include "core/models/layers/batch_norm.h"
-#include "core/parallel/step_monitor.h"
 #include "core/record/observer.h"
-#include "core/schedule/schedule_run.h"
-#include "core/step/freezer.h"
-#include "core/step/optimizer.h"
-#include "core/step/parameter_table.h"
-#include "core/step/stop_request.h"
-#include "core/train/boundary_measurements.h"
-#include "core/train/guarded_step.h"
-#include "core/train/stage_best.h"
-#include "core/train/trainer_parts.h"
+#include "core/tasks/own_loss.h"
 
 namespace thaw {
 
+class CheckpointReader;
+class CheckpointSaver;
 class Communicator;
-class StageRun;
-class StepMeter;
-class TrainingLoader;
+class Dataset;
+class Model;
+class Optimizer;
+class Retention;
+class StageCoordinator;
+class StepMonitor;
+class StopRequest;
+class Task;
+struct DataOptions;
+struct Schedule;
+struct TrainingState;
+struct TrainOptions;
+
+/// What a trainer saves with, stops for, and goes on from. Pointers are borrowed.
+struct CheckpointParts {
+  CheckpointSaver* saver = nullptr;  ///< null: nothing is saved
+  std::int64_t every_steps = 0;      ///< 0: at transitions and at the end only; -1: nor there
+  std::string configuration = {};    ///< of the run, as TOML
+  RunFacts facts = {};
+  std::vector<std::string> classes = {};                 ///< for who exports from a checkpoint
+  std::map<std::string, std::string> weight_names = {};  ///< likewise
+  StopRequest* stop = nullptr;                           ///< null: nothing stops it
+
+  const CheckpointReader* resume = nullptr;   ///< to go on from; null: from the start
+  const TrainingState* state = nullptr;       ///< its state
+  std::vector<std::string> passed_over = {};  ///< newer checkpoints, and why; for the report
+};
+
+/// What a run consists of. Everything is borrowed and must outlive the trainer.
+struct TrainerParts {
+  Model& model;              ///< weights loaded and equal on all ranks, on its device
+  const Dataset& dataset;    ///< splits prepared
+  const Schedule& schedule;  ///< resolved against the model
+  const DataOptions& data;
+  const TrainOptions& train;
+  Communicator& communicator;
+  StageCoordinator& coordinator;
+  std::vector<TrainingObserver*> observers = {};  ///< called on rank 0 alone
+  std::shared_ptr<const Task> task = {};          ///< null: the one that the dataset says
+  LossFunction loss = {};                         ///< in place of the task's; empty: that
+  /// Makes an optimizer of one's own: Note [Own optimizers]. Empty: the one that `train` names.
+  std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> optimizer = {};
+  /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
+  std::function<void()> save_best = {};
+  /// Called on rank 0 when all stages are done, and checkpoints complete. May be empty. What it
+  /// throws, all ranks throw.
+  std::function<void()> save_last = {};
+  std::int64_t log_every = 1;        ///< steps between two `step` reports
+  StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
+  std::int64_t audit_every = 0;      ///< steps; 0: ranks compare weights at transitions only
+  Retention* retention = nullptr;    ///< measured at transitions and at the end; null: not
+  CheckpointParts checkpoints = {};  ///< how the run is saved, stopped and gone on with
+};
 
 /// Trains a model stage by stage, together with the trainers of the other ranks.
 ///
@@ -34,82 +77,16 @@ class Trainer {
  public:
   explicit Trainer(TrainerParts parts);
   ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   /// Runs all stages, or what is left of them where the run goes on from a checkpoint; or stops
   /// early, on request. A collective. Throws `RunError` where training cannot go on.
   RunSummary run();
 
  private:
-  bool run_stage();
-  /// A collective: the transition into the schedule's stage.
-  StageRun enter_stage();
-  /// A new stage has been entered.
-  void report_transition(const StageRun& run);
-  /// What is due between two steps.
-  bool after_step(const StageRun& run);
-  RunSummary summary() const;
-  void train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader);
-  /// What a step leaves behind for its report.
-  struct StepFigures {
-    std::int64_t samples;
-    std::vector<double> rates;  ///< of the stage's groups
-    double gradient_norm;
-    double data_seconds, seconds;
-  };
-  void report_step(StageRun& stage, const StepFigures& figures);
-  void report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome);
-  bool evaluation_due() const;
-  /// Evaluates where there is a validation split, and tells the schedule.
-  void evaluate_now(const StageRun& run);
-  double epoch() const;
-  /// Of the stage until now, with evaluations and saving.
-  double stage_seconds() const { return stage_seconds_before_ + stage_watch_.seconds(); }
-  ReportPlace place(const std::string& stage) const { return {state_.step, epoch(), stage}; }
-  /// Between two stages: the one that ended.
-  ReportPlace boundary() const { return place(last_stage()); }
-  /// That ended; "" before the first has.
-  std::string last_stage() const { return state_.stages.empty() ? "" : state_.stages.back().name; }
-
-  // In trainer_checkpoint.cpp.
-  bool buffers_are_replicas() const;
-  void restore();
-  /// What stands in a checkpoint made now. `run`: null between two stages.
-  TrainingState state(const StageRun* run) const;
-  bool checkpoint_due(bool transition) const;
-  void save_checkpoint(const StageRun* run, bool transition);
-  void finish_checkpoint();
-  void report_checkpoints();
-  void save_last_weights();
-  StepVerdict agree(const at::Tensor* loss_sum);
-  void stop_here(const StageRun& run);
-
-  template <typename Report>
-  void tell(void (TrainingObserver::*event)(const Report&), const Report& report) {
-    thaw::tell(parts_.observers, event, report);
-  }
-
-  TrainerParts parts_;
-  StepMonitor unread_;  ///< where nobody gave one
-  StepMonitor& monitor_;
-  ParameterTable parameters_;
-  Freezer freezer_;
-  BatchNorms batch_norms_;
-  std::unique_ptr<Communicator> batch_norm_communicator_;  ///< null where BatchNorm is local
-  std::unique_ptr<Optimizer> optimizer_;
-  BoundaryMeasurements measurements_;
-  GuardedStep guarded_step_;
-  std::int64_t train_samples_;
-  StageBest stage_best_;
-  ScheduleRun schedule_;
-  /// Of what a part of the trainer holds while it runs (the schedule, the stage that is under way,
-  /// evaluations, times) this has what they began with: see `state`.
-  TrainingState state_;
-  Stopwatch watch_, stage_watch_;
-  double stage_seconds_before_ = 0;  ///< of the stage, before the run was resumed
-  StopReason stop_ = StopReason::kNone;
-  std::string last_save_problem_;
-  std::int64_t saved_step_ = -1;  ///< of the newest complete checkpoint of this process
-  bool go_back_ = false;
+  class Run;  // core/train/trainer_run.h
+  std::unique_ptr<Run> run_;
 };
 
 }  // namespace thaw

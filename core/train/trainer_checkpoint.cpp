@@ -13,7 +13,7 @@
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 #include "core/train/state_tensors.h"
-#include "core/train/trainer.h"
+#include "core/train/trainer_run.h"
 
 namespace thaw {
 namespace {
@@ -38,11 +38,11 @@ std::optional<double> loss_at(const std::optional<EvaluationReport>& report, std
 
 }  // namespace
 
-bool Trainer::buffers_are_replicas() const {
+bool Trainer::Run::buffers_are_replicas() const {
   return parts_.train.batch_norm == BatchNormStatistics::kSynchronized;
 }
 
-void Trainer::restore() {
+void Trainer::Run::restore() {
   const CheckpointParts& parts = parts_.checkpoints;
   if (parts.resume == nullptr) return;
   state_ = *parts.state;
@@ -61,7 +61,7 @@ void Trainer::restore() {
   tell(&TrainingObserver::resume, report);
 }
 
-TrainingState Trainer::state(const StageRun* run) const {
+TrainingState Trainer::Run::state(const StageRun* run) const {
   TrainingState state = state_;
   state.seconds += watch_.seconds();
   state.schedule = schedule_.state();
@@ -81,14 +81,14 @@ TrainingState Trainer::state(const StageRun* run) const {
 }
 
 /// `transition`: a stage has ended, and not only a segment of one that a policy made.
-bool Trainer::checkpoint_due(bool transition) const {
+bool Trainer::Run::checkpoint_due(bool transition) const {
   const std::int64_t every = parts_.checkpoints.every_steps;
   const bool done = schedule_.state().stage >= parts_.schedule.stages.size();
   const bool good = done || guarded_step_.skipped() == 0;  // see Note [Good checkpoints]
   return good && every >= 0 && (transition || (every > 0 && state_.step % every == 0));
 }
 
-void Trainer::save_checkpoint(const StageRun* run, bool transition) {
+void Trainer::Run::save_checkpoint(const StageRun* run, bool transition) {
   CheckpointSaver* saver = parts_.checkpoints.saver;
   if (saver == nullptr) return;
   monitor_.phase(RankPhase::kSaving);
@@ -110,14 +110,14 @@ void Trainer::save_checkpoint(const StageRun* run, bool transition) {
   report_checkpoints();
 }
 
-void Trainer::finish_checkpoint() {
+void Trainer::Run::finish_checkpoint() {
   if (parts_.checkpoints.saver == nullptr) return;
   monitor_.phase(RankPhase::kSaving);
   parts_.checkpoints.saver->finish();
   report_checkpoints();
 }
 
-void Trainer::report_checkpoints() {
+void Trainer::Run::report_checkpoints() {
   for (const SaveReport& saved : parts_.checkpoints.saver->take_reports()) {
     auto report = report_at<CheckpointReport>({saved.place.step, saved.epoch, saved.stage});
     report.transition = saved.place.transition;
@@ -133,7 +133,7 @@ void Trainer::report_checkpoints() {
 }
 
 /// The run's result. Where rank 0 cannot write it, all ranks know and end alike.
-void Trainer::save_last_weights() {
+void Trainer::Run::save_last_weights() {
   agreed(parts_.communicator, [&] {
     if (!parts_.save_last || parts_.communicator.rank() != 0) return;
     try {
@@ -152,7 +152,7 @@ void Trainer::save_last_weights() {
   });
 }
 
-StepVerdict Trainer::agree(const at::Tensor* loss_sum) {
+StepVerdict Trainer::Run::agree(const at::Tensor* loss_sum) {
   const CheckpointParts& parts = parts_.checkpoints;
   const bool under_way = parts.saver != nullptr && parts.saver->under_way();
   if (loss_sum == nullptr && !under_way && parts.stop == nullptr) return {};
@@ -172,7 +172,7 @@ StepVerdict Trainer::agree(const at::Tensor* loss_sum) {
   return verdict;
 }
 
-void Trainer::stop_here(const StageRun& run) {
+void Trainer::Run::stop_here(const StageRun& run) {
   if (parts_.checkpoints.saver == nullptr) return;
   save_checkpoint(&run, /*transition=*/false);
   finish_checkpoint();

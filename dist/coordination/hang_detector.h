@@ -4,15 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "core/parallel/step_monitor.h"
 #include "dist/coordination/rank_table.h"
 
 namespace thaw {
-
-/// For how long a rank may hold up others, in seconds; 0: for ever.
-struct Deadlines {
-  double hang = 0;        ///< in steps; and for a sign of life at any time
-  double transition = 0;  ///< in transitions and at start-up
-};
 
 /// What is wrong with the job, as one rank sees it.
 struct Verdict {

@@ -1,15 +1,14 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include "core/parallel/communicator.h"
 #include "core/parallel/step_monitor.h"
-#include "dist/coordination/hang_detector.h"
-#include "dist/coordination/job_end.h"
-#include "dist/coordination/watchdog.h"
 
 namespace thaw {
+
+class TerminationSignal;
+class Watchdog;
 
 /// Watches the ranks of an MPI job for one that hangs, stops answering or skips a collective, and
 /// then ends the job with status 4, saying which rank, on which host and where it is. mpirun alone
@@ -28,6 +27,9 @@ class JobWatch {
  public:
   /// `world`: all ranks of the job, which outlive it.
   explicit JobWatch(Communicator& world);
+  ~JobWatch();
+  JobWatch(const JobWatch&) = delete;
+  JobWatch& operator=(const JobWatch&) = delete;
 
   /// To be used in the place of `world`: what waits in it is told apart from what hangs.
   Communicator& communicator() { return *communicator_; }
@@ -45,8 +47,8 @@ class JobWatch {
   Communicator& world_;
   StepMonitor monitor_;
   std::unique_ptr<Communicator> communicator_;
-  std::optional<TerminationSignal> termination_;
-  std::optional<Watchdog> watchdog_;
+  std::unique_ptr<TerminationSignal> termination_;
+  std::unique_ptr<Watchdog> watchdog_;
 };
 
 }  // namespace thaw

@@ -10,5 +10,4 @@
 #include "core/parallel/communicator.h"
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
-#include "dist/communicator/mpi/mpi_communicator.h"
 #include "dist/communicator/mpi/mpi_session.h"

@@ -4,5 +4,4 @@
 /// Datasets from HDF5 files (`thaw::Dataset`) or in memory (`thaw::make_memory_dataset`).
 
 #include "core/data/dataset.h"
-#include "core/data/hdf5/expand_files.h"
 #include "core/data/memory_dataset.h"

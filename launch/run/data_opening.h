@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "core/data/cache/data_cache.h"
+#include "core/data/split.h"
 
 namespace thaw {
 

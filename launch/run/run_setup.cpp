@@ -6,9 +6,9 @@
 #include <chrono>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/base/suggest.h"
 #include "core/data/dataset.h"
-#include "core/data/hdf5/expand_files.h"
 #include "core/data/order/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"

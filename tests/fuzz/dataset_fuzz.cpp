@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/data/dataset.h"
 #include "core/data/hdf5/trial_reading.h"
 #include "tests/fuzz/odd_hdf5_file.h"

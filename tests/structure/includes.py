@@ -43,6 +43,9 @@ FORBIDDEN = {
 }
 TOO_DEAR = "torch/torch.h"  # 11 to 17 s of compile time a file
 
+# Of the project's own, what a program that includes <thaw/thaw.h> reads besides include/thaw itself.
+PUBLIC_HEADERS = 52
+
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
@@ -109,6 +112,33 @@ def cycle_problems(files: dict):
     for path in files:
         if path not in state:
             yield from visit(path, [path])
+
+
+def reached(files: dict) -> set:
+    """The headers that those of include/thaw include, directly or through others."""
+    found = set()
+
+    def visit(path: str):
+        for _, kind, target in includes(files[path]):
+            target = f"include/{target}" if target.startswith("thaw/") else target
+            if kind == '"' and target in files and target not in found:
+                found.add(target)
+                visit(target)
+
+    for path in files:
+        if path.startswith("include/thaw/"):
+            visit(path)
+    return {path for path in found if not path.startswith("include/")}
+
+
+def problems_of_public_headers(files: dict) -> list:
+    public = sorted(reached(files))
+    if len(public) <= PUBLIC_HEADERS:
+        return []
+    return [
+        f"include/thaw reaches {len(public)} headers, at most {PUBLIC_HEADERS}: let a public header "
+        f"name types before it includes what defines them\n  " + "\n  ".join(public)
+    ]
 
 
 def problems(files: dict, allowed: dict) -> list:

@@ -12,17 +12,35 @@ def project_layout() -> dict:
     )
 
 
-def sources() -> dict:
-    paths = [path for path in tracked(*CPP) if path.split("/")[0] in ("core", "dist", "launch")]
+def sources(*parts: str) -> dict:
+    paths = [path for path in tracked(*CPP) if path.split("/")[0] in parts]
     return {path: read(path) for path in paths}
 
 
 class Includes(unittest.TestCase):
     def test_of_this_project(self):
-        files = sources()
+        files = sources("core", "dist", "launch")
         self.assertGreater(len(files), 10)
         found = includes.problems(files, project_layout())
         self.assertFalse(found, "\n" + "\n".join(found))
+
+    def test_of_the_public_headers(self):
+        files = sources("core", "dist", "include")
+        self.assertIn("core/train/trainer.h", includes.reached(files))
+        self.assertNotIn("core/train/trainer_run.h", includes.reached(files))
+        found = includes.problems_of_public_headers(files)
+        self.assertFalse(found, "\n".join(found))
+
+    def test_finds_too_many_public_headers(self):
+        count = includes.PUBLIC_HEADERS
+        files = {f"core/base/h{i}.h": f'#include "core/base/h{i + 1}.h"\n' for i in range(count)}
+        files["include/thaw/base.h"] = '#include "core/base/h0.h"\n'
+        files["include/thaw/thaw.h"] = '#include "thaw/base.h"\n'
+        files["core/base/unreached.h"] = ""
+        self.assertEqual(includes.problems_of_public_headers(files), [])
+        files[f"core/base/h{count}.h"] = ""
+        (problem,) = includes.problems_of_public_headers(files)
+        self.assertIn(f"reaches {count + 1} headers", problem)
 
     def test_of_the_layout(self):
         allowed = project_layout()

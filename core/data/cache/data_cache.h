@@ -1,15 +1,13 @@
 #pragma once
 
-#include <cstdint>
-#include <functional>
+#include <cstddef>
 #include <memory>
-#include <string>
+
+#include "core/data/split.h"
 
 namespace thaw {
 
 class BlockCache;
-class ByteStore;
-class Hdf5Dataset;
 
 // Note [Chunked data]
 // A chunk is read and decompressed as a whole. h5py's default chunks spread one image over dozens
@@ -18,22 +16,6 @@ class Hdf5Dataset;
 // file's order, into memory or into a contiguous file, and then is as fast as contiguous data. Only
 // where the user can spare neither (`off`) are chunks decoded again and again; then the epoch order
 // stays within a window of them (sample_order.h).
-
-/// Called now and then while chunked data is decoded: what (file and HDF5 dataset), bytes done,
-/// bytes in all; at the start and at the end too. On the thread that decodes, with HDF5's lock
-/// free.
-using DecodeProgress =
-    std::function<void(const std::string& what, std::int64_t done, std::int64_t total)>;
-
-/// Where chunked data goes when it has been decoded.
-struct DataCacheOptions {
-  /// `auto`: memory where that is cheap, else a file in a folder of this user's below $TMPDIR;
-  /// `memory`; `off`: decode whole chunks again and again; anything else: files in that folder.
-  std::string mode = "auto";
-  /// Processes of this host that open the same data.
-  int local_processes = 1;
-  DecodeProgress progress = nullptr;
-};
 
 /// Makes data that cannot be read where it lies readable as `options` say. `blocks` serves `off`.
 /// Throws `InputError` where memory or disk do not suffice, saying what would.

@@ -17,6 +17,7 @@
 #include "core/models/family.h"
 #include "core/models/layers/initialization.h"
 #include "core/models/layers/recomputation.h"
+#include "core/models/weights/weight_naming.h"
 
 namespace thaw {
 

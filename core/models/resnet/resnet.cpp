@@ -17,6 +17,7 @@
 #include "core/models/layers/recomputation.h"
 #include "core/models/model.h"
 #include "core/models/resnet/resnet_blocks.h"
+#include "core/models/weights/weight_naming.h"
 
 namespace thaw {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <string>
 
-#include "core/config/flags.h"
 #include "core/config/setting.h"
 
 namespace thaw {

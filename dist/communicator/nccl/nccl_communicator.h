@@ -4,10 +4,11 @@
 #include <memory>
 
 #include "core/parallel/communicator.h"
-#include "dist/communicator/gpu_stream.h"
 #include "dist/communicator/host_topology.h"
 
 namespace thaw {
+
+struct GpuParts;
 
 /// How long ranks wait for each other over NCCL, which keeps no deadlines itself.
 struct NcclOptions {

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "core/config/optimizers.h"
 
 namespace thaw {
 namespace {

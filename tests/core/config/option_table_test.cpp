@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/config/optimizers.h"
 #include "core/config/options_writer.h"
 #include "core/config/toml_text.h"
 

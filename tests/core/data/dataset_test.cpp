@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "tests/core/data/hdf5_writer.h"
 
 namespace thaw {

@@ -1,5 +1,3 @@
-#include "core/data/hdf5/expand_files.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/data/dataset.h"
 #include "tests/core/data/hdf5_writer.h"
 #include "tests/support/ordinary_user.h"
 

@@ -14,6 +14,7 @@
 #include "core/measure/similarity.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/schedule/schedule.h"
 #include "core/tasks/registry.h"
 #include "core/tasks/task.h"
 #include "core/train/trainer.h"

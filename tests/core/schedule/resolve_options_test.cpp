@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/config/optimizers.h"
 #include "core/schedule/stage_options.h"
 #include "core/schedule/stage_plan.h"
 

@@ -8,9 +8,11 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/schedule/schedule.h"
 #include "core/train/trainer.h"
 #include "tests/core/train/tiny_model.h"
 

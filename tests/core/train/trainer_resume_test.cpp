@@ -14,7 +14,10 @@
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/step/optimizer.h"
+#include "core/step/stop_request.h"
 #include "core/train/trainer.h"
+#include "core/train/training_state.h"
 #include "tests/core/train/tiny_model.h"
 
 namespace thaw {

@@ -7,9 +7,11 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/schedule/schedule.h"
 #include "tests/core/train/tiny_model.h"
 
 namespace thaw {

@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
+#include "core/step/optimizer.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"

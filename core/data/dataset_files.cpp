@@ -1,5 +1,4 @@
-#include "core/data/hdf5/expand_files.h"
-
+// Which files make up a dataset.
 #include <fmt/format.h>
 #include <glob.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/data/dataset.h"
 
 namespace thaw {
 namespace {
