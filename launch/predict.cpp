@@ -1,11 +1,11 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include <cstdio>
-#include <fstream>
 #include <iostream>
+#include <optional>
 
 #include "core/base/error.h"
+#include "core/base/whole_file.h"
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
 #include "core/models/model.h"
@@ -38,30 +38,22 @@ ArgumentParser predict_parser() {
 /// Takes text piece by piece; a file appears whole at `finish` or not at all.
 class LineSink {
  public:
-  explicit LineSink(std::string path) : path_(std::move(path)) {
-    if (path_ != "-") {
-      file_.open(path_ + ".partial", std::ios::trunc);
-    }
+  explicit LineSink(const std::string& path) {
+    if (path != "-") file_.emplace(path);
   }
   void write(const std::string& text) {
-    (path_ == "-" ? std::cout : file_) << text;
-    if (path_ != "-" && !file_) {
-      throw RunError(fmt::format("{}: cannot be written", path_));
+    if (file_) {
+      file_->write(text);
+    } else {
+      std::cout << text;
     }
   }
   void finish() {
-    if (path_ == "-") {
-      return;
-    }
-    file_.close();
-    if (!file_ || std::rename((path_ + ".partial").c_str(), path_.c_str()) != 0) {
-      throw RunError(fmt::format("{}: cannot be written", path_));
-    }
+    if (file_) file_->commit();
   }
 
  private:
-  std::string path_;
-  std::ofstream file_;
+  std::optional<WholeFile> file_;
 };
 
 ExitStatus predict(const std::vector<std::string>& command_line) {

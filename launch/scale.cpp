@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/whole_file.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
-#include "core/record/run_folder.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/command/version.h"
@@ -232,9 +232,9 @@ ExitStatus scale(const std::vector<std::string>& command_line) {
                            .warm_up = kWarmUp,
                            .version = version_line()};
   const std::string markdown = scaling_markdown(facts, tables);
-  write_file_atomically(request.folder / "scaling.md", markdown);
-  write_file_atomically(request.folder / "scaling.json", scaling_json(facts, tables));
-  write_file_atomically(request.folder / "scaling.html", scaling_page(facts, tables));
+  write_whole_file(request.folder / "scaling.md", markdown);
+  write_whole_file(request.folder / "scaling.json", scaling_json(facts, tables));
+  write_whole_file(request.folder / "scaling.html", scaling_page(facts, tables));
   fmt::print("\n{}\nkept in {}: scaling.md, scaling.json, scaling.html\n", markdown,
              request.folder.string());
   return ExitStatus::kDone;

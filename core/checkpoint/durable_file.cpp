@@ -89,55 +89,32 @@ class Input {
 
 }  // namespace
 
-DurableFile::DurableFile(std::filesystem::path path, std::atomic<std::uint64_t>* bytes_written)
-    : path_(std::move(path)),
-      bytes_written_(bytes_written),
-      file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
-  if (file_ < 0) fail("create it");
-}
-
-DurableFile::~DurableFile() {
-  if (file_ >= 0) ::close(file_);
-}
-
-void DurableFile::fail(const char* action) const {
-  const int error = errno;
-  throw RunError(fmt::format("{}: cannot {}: {}{}", path_.string(), action, std::strerror(error),
-                             remedy(error)));
-}
+DurableFile::DurableFile(const std::filesystem::path& path,
+                         std::atomic<std::uint64_t>* bytes_written)
+    : file_(path, /*flags=*/0, remedy), bytes_written_(bytes_written) {}
 
 void DurableFile::write(const void* bytes, std::size_t size) {
   const char* at = static_cast<const char*>(bytes);
   while (size > 0) {
-    const ssize_t count = ::write(file_, at, std::min(size, kPiece));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("write it");
-    const auto written = static_cast<std::size_t>(count);
-    hash_.add(at, written);
-    at += written;
-    size -= written;
-    size_ += written;
-    if (bytes_written_ != nullptr) *bytes_written_ += written;
+    const std::size_t piece = std::min(size, kPiece);
+    file_.write(at, piece);
+    hash_.add(at, piece);
+    at += piece;
+    size -= piece;
+    size_ += piece;
+    if (bytes_written_ != nullptr) *bytes_written_ += piece;
   }
 }
 
 FileRecord DurableFile::finish() {
-  if (::fsync(file_) != 0) fail("flush it");
-  if (::close(std::exchange(file_, -1)) != 0) fail("close it");
-  return {path_.filename().string(), size_, hash_.value().hex()};
+  file_.finish();
+  return {file_.path().filename().string(), size_, hash_.value().hex()};
 }
 
 FileRecord write_durable_text(const std::filesystem::path& path, const std::string& text) {
   DurableFile file(path);
   file.write(text.data(), text.size());
   return file.finish();
-}
-
-void flush_folder(const std::filesystem::path& folder) {
-  const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (opened < 0) return;
-  ::fsync(opened);
-  ::close(opened);
 }
 
 void verify_file(const std::filesystem::path& folder, const FileRecord& record) {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/base/running_hash.h"
+#include "core/base/whole_file.h"
 #include "core/checkpoint/manifest.h"
 
 namespace thaw {
@@ -17,32 +18,22 @@ namespace thaw {
 class DurableFile {
  public:
   /// `bytes_written`, if not null, counts up as bytes go out.
-  explicit DurableFile(std::filesystem::path path,
+  explicit DurableFile(const std::filesystem::path& path,
                        std::atomic<std::uint64_t>* bytes_written = nullptr);
-  ~DurableFile();
-  DurableFile(const DurableFile&) = delete;
-  DurableFile& operator=(const DurableFile&) = delete;
 
   void write(const void* bytes, std::size_t size);
   /// Flushes to the disk and closes.
   FileRecord finish();
 
  private:
-  [[noreturn]] void fail(const char* action) const;
-
-  std::filesystem::path path_;
+  OutputFile file_;
   std::atomic<std::uint64_t>* bytes_written_;
-  int file_ = -1;
   std::uint64_t size_ = 0;
   RunningHash hash_;
 };
 
 /// Writes a whole text as a DurableFile.
 FileRecord write_durable_text(const std::filesystem::path& path, const std::string& text);
-
-/// Makes what was created, renamed or removed in `folder` survive a power cut. A file system that
-/// cannot is no error.
-void flush_folder(const std::filesystem::path& folder);
 
 /// Throws InputError, naming the file and what is wrong with it, unless it has just the bytes that
 /// `record` says.

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/record/run_folder.h"
+#include "core/base/whole_file.h"
 
 namespace thaw {
 
@@ -32,7 +32,7 @@ void cut_metrics(const std::filesystem::path& path, const MetricsCut& cut) {
     if (stays_in_log(line, cut)) kept += line + '\n';
   }
   if (file.bad()) throw RunError(fmt::format("{}: cannot be read", path.string()));
-  write_file_atomically(path, kept);
+  write_whole_file(path, kept);
 }
 
 }  // namespace thaw

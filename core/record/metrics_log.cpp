@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_fields.h"
+#include "core/base/whole_file.h"
 #include "core/record/report_json.h"
 
 namespace thaw {
@@ -175,7 +176,7 @@ void MetricsLog::end(const RunSummary& summary) {
                          {"forgetting", number(before.figure.value - after.figure.value)}};
   }
   json["stages"] = summary.stages;
-  write_file_atomically(folder_.summary(), json.dump(2) + "\n");
+  write_whole_file(folder_.summary(), json.dump(2) + "\n");
 }
 
 }  // namespace thaw

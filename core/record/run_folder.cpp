@@ -1,6 +1,5 @@
 #include "core/record/run_folder.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -22,10 +21,6 @@ fs::path existing_ancestor(const fs::path& path) {
     folder = folder.parent_path();
   }
   return folder;
-}
-
-[[noreturn]] void fail(const fs::path& path, const char* doing) {
-  throw RunError(fmt::format("{}: cannot {}: {}", path.string(), doing, std::strerror(errno)));
 }
 
 }  // namespace
@@ -66,32 +61,6 @@ void RunFolder::create() const {
   if (error) {
     throw RunError(
         fmt::format("{}: cannot create the run folder: {}", path_.string(), error.message()));
-  }
-}
-
-void write_file_atomically(const fs::path& path, const std::string& text) {
-  const fs::path temporary = path.string() + ".partial";
-  const int file = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file < 0) {
-    fail(temporary, "create it");
-  }
-  std::size_t written = 0;
-  while (written < text.size()) {
-    const ssize_t count = write(file, text.data() + written, text.size() - written);
-    if (count < 0 && errno == EINTR) {
-      continue;
-    }
-    if (count < 0) {
-      close(file);
-      fail(temporary, "write to it");
-    }
-    written += static_cast<std::size_t>(count);
-  }
-  if (fsync(file) != 0 || close(file) != 0) {
-    fail(temporary, "finish writing it");
-  }
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) {
-    fail(path, "put it in place");
   }
 }
 

@@ -34,8 +34,4 @@ class RunFolder {
   std::filesystem::path path_;
 };
 
-/// Writes `text` so that `path` holds either its old content or all of the new one.
-/// Throws `RunError`, naming the file and the system's reason.
-void write_file_atomically(const std::filesystem::path& path, const std::string& text);
-
 }  // namespace thaw

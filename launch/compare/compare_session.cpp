@@ -9,9 +9,9 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/whole_file.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
-#include "core/record/run_folder.h"
 #include "dist/communicator/host_topology.h"
 #include "launch/command/version.h"
 #include "launch/compare/comparison_text.h"
@@ -134,7 +134,7 @@ void CompareSession::claim_folder() const {
   if (error) {
     throw InputError(fmt::format("{} cannot be created: {}", folder_.string(), error.message()));
   }
-  write_file_atomically(path, wanted.dump(1) + "\n");
+  write_whole_file(path, wanted.dump(1) + "\n");
 }
 
 // ---------------------------------------------------------------------- lengths and rates
@@ -211,7 +211,7 @@ void CompareSession::train(const std::vector<PlannedRun>& runs) {
     fmt::print("  {} of {} runs are there already\n", runs.size() - jobs.size(), runs.size());
   }
   if (request_.parallel > 1 && !jobs.empty()) {
-    write_file_atomically(shared_cores(), "Runs here shared cores, so times are left out.\n");
+    write_whole_file(shared_cores(), "Runs here shared cores, so times are left out.\n");
   }
   run_all(jobs);
 }
@@ -305,9 +305,9 @@ void CompareSession::report(const std::vector<PlannedRun>& runs) const {
   }
   const Comparison comparison = compare_runs(facts, records);
   const std::string markdown = comparison_markdown(comparison);
-  write_file_atomically(folder_ / "comparison.md", markdown);
-  write_file_atomically(folder_ / "comparison.json", comparison_json(comparison));
-  write_file_atomically(folder_ / "comparison.html", comparison_page(comparison));
+  write_whole_file(folder_ / "comparison.md", markdown);
+  write_whole_file(folder_ / "comparison.json", comparison_json(comparison));
+  write_whole_file(folder_ / "comparison.html", comparison_page(comparison));
   fmt::print("\n{}\nkept in {}: comparison.md, comparison.json, comparison.html\n", markdown,
              folder_.string());
 }

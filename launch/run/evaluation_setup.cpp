@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "core/base/whole_file.h"
 #include "core/data/dataset.h"
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
-#include "core/record/run_folder.h"
 #include "core/train/reduction_rules.h"
 #include "launch/run/run_setup.h"
 
@@ -28,7 +28,7 @@ void write_text(const std::string& path, const std::string& text) {
   if (path == "-") {
     fmt::print("{}", text);
   } else {
-    write_file_atomically(path, text);
+    write_whole_file(path, text);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/whole_file.h"
 #include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
 #include "core/models/model.h"
@@ -84,7 +85,7 @@ void create_folder(const PreparedRun& run, Communicator& communicator) {
   agreed(communicator, [&] {
     if (communicator.rank() == 0) {
       run.folder.create();
-      write_file_atomically(run.folder.resolved_configuration(), run.resolved);
+      write_whole_file(run.folder.resolved_configuration(), run.resolved);
     }
   });
 }

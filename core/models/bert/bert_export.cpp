@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/whole_file.h"
 #include "core/config/configuration.h"
 #include "core/models/bert/bert.h"
 #include "core/models/weights/weights.h"
@@ -50,15 +51,6 @@ JsonFile read_json(const fs::path& path) {
     throw InputError(fmt::format("{}: is not a JSON object", path.string()));
   }
   return result;
-}
-
-void write_text(const fs::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) {
-    throw RunError(fmt::format("{}: cannot write", path.string()));
-  }
 }
 
 /// The source's configuration with what fine-tuning changed.
@@ -160,10 +152,10 @@ void export_bert(const std::string& folder, const Model& model, const ModelOptio
   const fs::path target(folder);
   save_weights((target / kWeights).string(), *bert, huggingface_names(*bert), classes);
   if (!options.tokenizer.empty()) {
-    write_text(target / kTokenizer, tokenizer.text);
-    write_text(target / kTokenizerConfig, tokenizer_settings.text);
+    write_whole_file(target / kTokenizer, tokenizer.text);
+    write_whole_file(target / kTokenizerConfig, tokenizer_settings.text);
   }
-  write_text(target / kConfig, exported_config(config.value, *bert, classes).dump(2) + "\n");
+  write_whole_file(target / kConfig, exported_config(config.value, *bert, classes).dump(2) + "\n");
 }
 
 }  // namespace thaw

@@ -67,24 +67,5 @@ TEST_F(RunFolderTest, AFolderWithoutWritePermissionIsNamed) {
               testing::HasSubstr("Permission denied in " + (root_ / "closed").string()));
 }
 
-TEST_F(RunFolderTest, AtomicWriteReplacesAndLeavesNoTemporary) {
-  const fs::path path = root_ / "file.json";
-  write_file_atomically(path, "old");
-  write_file_atomically(path, "new");
-  std::string text;
-  std::ifstream(path) >> text;
-  EXPECT_EQ(text, "new");
-  EXPECT_EQ(std::distance(fs::directory_iterator(root_), fs::directory_iterator()), 1);
-}
-
-TEST_F(RunFolderTest, AtomicWriteSaysWhatFailed) {
-  try {
-    write_file_atomically(root_ / "missing" / "file.json", "text");
-    FAIL() << "no error";
-  } catch (const RunError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("file.json.partial: cannot create it: No such"));
-  }
-}
-
 }  // namespace
 }  // namespace thaw

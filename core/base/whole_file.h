@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace thaw {
+
+/// A file open for writing, on the disk once `finish` has returned. Throws RunError, naming the
+/// file, what could not be done, the system's reason, and what to do where that is known.
+class OutputFile {
+ public:
+  /// What to do about a number of errno, as the end of a message; "" where nobody knows.
+  using Remedy = const char* (*)(int error);
+
+  /// `flags`: of open(2), besides those of a new file that is written from its start.
+  explicit OutputFile(std::filesystem::path path, int flags = 0, Remedy remedy = nullptr);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+  void write(const void* bytes, std::size_t size);
+  /// Flushes to the disk and closes.
+  void finish();
+
+  [[noreturn]] void fail(const char* action) const;
+
+ private:
+  std::filesystem::path path_;
+  Remedy remedy_;
+  int file_ = -1;
+};
+
+/// A file that is there whole or not at all, whatever stops the process: it is written under
+/// another name beside its place, and renamed at the end, when all of it is on the disk. What stood
+/// there before is replaced then. Without `commit` it leaves nothing behind.
+///
+/// Throws RunError as OutputFile does.
+class WholeFile {
+ public:
+  explicit WholeFile(std::filesystem::path path);
+  ~WholeFile();
+  WholeFile(const WholeFile&) = delete;
+  WholeFile& operator=(const WholeFile&) = delete;
+
+  void write(const void* bytes, std::size_t size) { file_.write(bytes, size); }
+  void write(const std::string& text) { write(text.data(), text.size()); }
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  OutputFile file_;
+  bool committed_ = false;
+};
+
+/// The whole content of a WholeFile.
+void write_whole_file(const std::filesystem::path& path, const std::string& text);
+
+/// Makes what was created, renamed or removed in `folder` survive a power cut. A file system that
+/// cannot is no error.
+void flush_folder(const std::filesystem::path& folder);
+
+}  // namespace thaw
