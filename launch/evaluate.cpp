@@ -11,6 +11,7 @@
 #include "core/parallel/communicator.h"
 #include "core/record/report_json.h"
 #include "core/tasks/task.h"
+#include "core/train/boundary_measurements.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
@@ -61,8 +62,9 @@ ExitStatus evaluate_split(const std::vector<std::string>& command_line,
   const Stopwatch watch;
   const Configuration& configuration = setup.configuration();
   const Task& task = *setup.task;
-  const Measurement sums = evaluate(*setup.model, *setup.dataset, split, task,
-                                    evaluation_settings(configuration), communicator);
+  const Measurement sums =
+      evaluate(*setup.model, *setup.dataset, split, task,
+               evaluation_settings(configuration.data, configuration.train), communicator);
   if (!first) {
     return ExitStatus::kDone;
   }

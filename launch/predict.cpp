@@ -11,6 +11,7 @@
 #include "core/models/model.h"
 #include "core/parallel/one_rank.h"
 #include "core/tasks/task.h"
+#include "core/train/boundary_measurements.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
@@ -67,9 +68,10 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
   const RunSetup setup = set_up(evaluation_request(arguments, split), *alone);
   setup.model->eval();
   LineSink sink(arguments["output"]);
+  const Configuration& configuration = setup.configuration();
   for_each_prediction(*setup.model, *setup.dataset, split,
-                      evaluation_settings(setup.configuration()), /*rank=*/0, /*ranks=*/1,
-                      [&](const Batch& batch, const at::Tensor& outputs) {
+                      evaluation_settings(configuration.data, configuration.train), /*rank=*/0,
+                      /*ranks=*/1, [&](const Batch& batch, const at::Tensor& outputs) {
                         sink.write(setup.task->predictions(outputs, batch));
                       });
   sink.finish();

@@ -5,7 +5,6 @@
 #include "core/base/stopwatch.h"
 #include "core/config/configuration.h"
 #include "core/data/dataset.h"
-#include "core/measure/evaluator.h"
 #include "core/measure/forgetting.h"
 #include "core/models/layers/batch_norm.h"
 #include "core/models/model.h"
@@ -32,6 +31,12 @@ void add_training_cost(EvaluationReport& report, std::span<const StageSummary> s
 }
 
 }  // namespace
+
+EvaluationSettings evaluation_settings(const DataOptions& data, const TrainOptions& train) {
+  return {.batch = data.evaluation_batch > 0 ? data.evaluation_batch : data.batch,
+          .read_ahead = data.read_ahead,
+          .shards = canonical_shards(train)};
+}
 
 BoundaryMeasurements::BoundaryMeasurements(const Context& context) : context_(context) {
   const TrainOptions& train = context_.parts.train;
@@ -102,13 +107,9 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
   context_.monitor.phase(RankPhase::kEvaluation);
   settle_buffers();
   const Freezer::EvaluationMode evaluation_mode(context_.freezer);
-  const std::int64_t batch =
-      parts.data.evaluation_batch > 0 ? parts.data.evaluation_batch : parts.data.batch;
-  const Measurement sums = thaw::evaluate(parts.model, parts.dataset, kValidation, *parts.task,
-                                          {.batch = batch,
-                                           .read_ahead = parts.data.read_ahead,
-                                           .shards = canonical_shards(parts.train)},
-                                          parts.communicator);
+  const Measurement sums =
+      thaw::evaluate(parts.model, parts.dataset, kValidation, *parts.task,
+                     evaluation_settings(parts.data, parts.train), parts.communicator);
   auto report = report_at<EvaluationReport>(place);
   report.split = kValidation;
   report.loss = sums.mean_loss();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/measure/audit.h"
+#include "core/measure/evaluator.h"
 #include "core/record/observer.h"
 #include "core/schedule/step_values.h"
 
@@ -19,7 +20,12 @@ class Freezer;
 class Optimizer;
 class ParameterTable;
 class StepMonitor;
+struct DataOptions;
 struct TrainerParts;
+struct TrainOptions;
+
+/// How a run with these options evaluates: on the validation split while it trains, and afterwards.
+EvaluationSettings evaluation_settings(const DataOptions& data, const TrainOptions& train);
 
 /// What a run measures between two steps: how well the network does on the validation split,
 /// whether the ranks still hold the same values (audit), and how much is left of what the network

@@ -6,7 +6,7 @@
 #include "core/data/dataset.h"
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
-#include "core/train/reduction_rules.h"
+#include "core/train/boundary_measurements.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -15,13 +15,6 @@ SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const s
   SetupRequest request{arguments["CONFIG"], arguments.overrides, arguments["weights"], {split}};
   request.loaded_head = true;
   return request;
-}
-
-EvaluationSettings evaluation_settings(const Configuration& configuration) {
-  const DataOptions& data = configuration.data;
-  return {.batch = data.evaluation_batch > 0 ? data.evaluation_batch : data.batch,
-          .read_ahead = data.read_ahead,
-          .shards = canonical_shards(configuration.train)};
 }
 
 void write_text(const std::string& path, const std::string& text) {
@@ -33,7 +26,8 @@ void write_text(const std::string& path, const std::string& text) {
 }
 
 std::unique_ptr<Retention> make_retention(const RunSetup& setup, Communicator& communicator) {
-  const RetentionOptions& options = setup.configuration().retention;
+  const Configuration& configuration = setup.configuration();
+  const RetentionOptions& options = configuration.retention;
   if (options.data.empty()) {
     return nullptr;
   }
@@ -47,8 +41,9 @@ std::unique_ptr<Retention> make_retention(const RunSetup& setup, Communicator& c
                    .split = options.split,
                    .task = source.task},
         *setup.dataset,
-        Retention::Settings{.evaluation = evaluation_settings(setup.configuration()),
-                            .samples = options.samples});
+        Retention::Settings{
+            .evaluation = evaluation_settings(configuration.data, configuration.train),
+            .samples = options.samples});
   });
   retention->start(communicator);
   return retention;

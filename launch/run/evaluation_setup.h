@@ -14,9 +14,6 @@ namespace thaw {
 /// configuration's `model.weights`), and one split.
 SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split);
 
-/// Batch and read-ahead of an evaluation.
-EvaluationSettings evaluation_settings(const Configuration& configuration);
-
 /// Writes `text` to a file, all or nothing, or to standard output for "-".
 void write_text(const std::string& path, const std::string& text);
 
