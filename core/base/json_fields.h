@@ -56,6 +56,11 @@ class JsonWriter {
   void added(const char* key, const Value& value) {
     (*this)(key, value);
   }
+  /// Only where there is one.
+  template <class Value>
+  void if_any(const char* key, const std::optional<Value>& value) {
+    if (value) (*this)(key, *value);
+  }
   /// A number of which all bits matter, infinities included.
   void exact(const char* key, const std::optional<double>& value) {
     json_[key] = exact_json(value);
@@ -98,12 +103,17 @@ class JsonReader {
   void added(const char* key, Value& value) {
     if (json_.contains(key)) (*this)(key, value);
   }
+  template <class Value>
+  void if_any(const char* key, std::optional<Value>& value) {
+    value.reset();
+    if (json_.contains(key)) (*this)(key, value.emplace());
+  }
   void exact(const char* key, std::optional<double>& value) {
     value = exact_number_of(json_.at(key));
   }
   void exact(const char* key, double& value) {
     const std::optional<double> number = exact_number_of(json_.at(key));
-    if (!number) throw InputError(std::string("\"") + key + "\" is no number");
+    if (!number) throw InputError(std::string(key) + " is no number");
     value = *number;
   }
   /// Not read: it follows.
@@ -124,7 +134,7 @@ class JsonReader {
       const auto number = json.get<std::int64_t>();
       if (std::in_range<Value>(number)) return static_cast<Value>(number);
     }
-    throw InputError(std::string("\"") + key + "\" is no whole number that could stand there");
+    throw InputError(std::string(key) + " is no whole number that could stand there");
   }
 
   template <class Value>

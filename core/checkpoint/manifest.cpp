@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/json_fields.h"
 
 namespace thaw {
 namespace {
@@ -16,52 +17,40 @@ constexpr const char* kFormat = "thaw checkpoint";
 constexpr int kVersion = 1;
 constexpr int kMostRanks = 1 << 20;
 
-Json body(const Manifest& manifest) {
-  Json files = Json::array();
-  for (const FileRecord& file : manifest.files) {
-    files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"checksum", file.checksum}});
-  }
-  Json json{{"format", kFormat},           {"version", kVersion},
-            {"step", manifest.place.step}, {"transition", manifest.place.transition},
-            {"epoch", manifest.epoch},     {"stage", manifest.stage}};
-  if (manifest.evaluation_loss) json["evaluation_loss"] = *manifest.evaluation_loss;
-  json["ranks"] = manifest.ranks;
-  json["written"] = manifest.written;
-  json["thaw"] = manifest.version;
-  json["files"] = std::move(files);
-  return json;
+void describe(auto fields, Described<FileRecord> auto& file) {
+  fields("name", file.name);
+  fields("bytes", file.bytes);
+  fields("checksum", file.checksum);
+}
+
+void describe(auto fields, Described<Manifest> auto& manifest) {
+  fields("step", manifest.place.step);
+  fields("transition", manifest.place.transition);
+  fields("epoch", manifest.epoch);
+  fields("stage", manifest.stage);
+  fields.if_any("evaluation_loss", manifest.evaluation_loss);
+  fields("ranks", manifest.ranks);
+  fields("written", manifest.written);
+  fields("thaw", manifest.version);
+  fields("files", manifest.files);
 }
 
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
   throw InputError(fmt::format("{}: {}", path, what));
 }
 
-/// Of a number with a fraction or an exponent, nlohmann's conversion would be undefined behaviour.
-template <class Integer>
-Integer integer(const Json& json, const char* key, const std::string& path) {
-  const Json& value = json.at(key);
-  if (!value.is_number_integer()) fail(path, fmt::format("damaged: {} is no whole number", key));
-  return value.get<Integer>();
-}
-
-Manifest read_body(const Json& json, const std::string& path) {
-  Manifest manifest;
-  manifest.place.step = integer<std::int64_t>(json, "step", path);
-  manifest.place.transition = json.at("transition").get<bool>();
-  manifest.epoch = json.at("epoch").get<double>();
-  manifest.stage = json.at("stage").get<std::string>();
-  if (json.contains("evaluation_loss")) {
-    manifest.evaluation_loss = json.at("evaluation_loss").get<double>();
+Manifest read(const Json& json, const std::string& path) {
+  try {
+    std::int64_t version = 0;
+    JsonReader(json)("version", version);
+    if (version != kVersion) {
+      throw InputError(fmt::format("written in format {}; this version of thaw reads format {}",
+                                   version, kVersion));
+    }
+    return json.get<Manifest>();
+  } catch (const InputError& error) {
+    fail(path, error.what());
   }
-  manifest.ranks = integer<int>(json, "ranks", path);
-  manifest.written = json.at("written").get<std::string>();
-  manifest.version = json.at("thaw").get<std::string>();
-  for (const Json& file : json.at("files")) {
-    manifest.files.push_back({file.at("name").get<std::string>(),
-                              integer<std::uint64_t>(file, "bytes", path),
-                              file.at("checksum").get<std::string>()});
-  }
-  return manifest;
 }
 
 void check_files(const Manifest& manifest, const std::string& path) {
@@ -82,6 +71,9 @@ void check_files(const Manifest& manifest, const std::string& path) {
 
 }  // namespace
 
+THAW_JSON_BY_DESCRIPTION(FileRecord)
+THAW_JSON_BY_DESCRIPTION(Manifest)
+
 std::vector<std::string> expected_files(int ranks) {
   std::vector<std::string> names = {kStateFile, kConfigurationFile};
   for (int rank = 0; rank < ranks; ++rank) names.push_back(shard_file(rank, ranks));
@@ -89,7 +81,8 @@ std::vector<std::string> expected_files(int ranks) {
 }
 
 std::string manifest_text(const Manifest& manifest) {
-  Json json = body(manifest);
+  Json json{{"format", kFormat}, {"version", kVersion}};
+  json.update(Json(manifest));
   json["checksum"] = fingerprint(json.dump()).hex();
   return json.dump(1) + "\n";
 }
@@ -101,11 +94,7 @@ Manifest parse_manifest(const std::string& text, const std::string& path) {
     if (!json.is_object() || json.value("format", "") != kFormat) {
       fail(path, "not a checkpoint's manifest");
     }
-    if (const auto version = integer<std::int64_t>(json, "version", path); version != kVersion) {
-      fail(path, fmt::format("written in format {}; this version of thaw reads format {}", version,
-                             kVersion));
-    }
-    manifest = read_body(json, path);
+    manifest = read(json, path);
   } catch (const nlohmann::json::exception&) {
     fail(path, "damaged: not a manifest's JSON");
   }

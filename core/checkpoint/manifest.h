@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,6 +19,9 @@ struct FileRecord {
   friend bool operator==(const FileRecord&, const FileRecord&) = default;
 };
 
+void to_json(nlohmann::ordered_json& json, const FileRecord& file);
+void from_json(const nlohmann::ordered_json& json, FileRecord& file);
+
 /// What a checkpoint is and which files make it up: all that choosing, listing and keeping
 /// checkpoints need. Written last, it makes a checkpoint complete.
 struct Manifest {
@@ -33,6 +37,9 @@ struct Manifest {
 
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
+
+void to_json(nlohmann::ordered_json& json, const Manifest& manifest);
+void from_json(const nlohmann::ordered_json& json, Manifest& manifest);
 
 /// Longest manifest that is read: a list of files, so small.
 inline constexpr std::uint64_t kLongestManifest = 16 << 20;

@@ -29,21 +29,14 @@ namespace {
 // A rank that dies in between leaves a partial folder, which nobody reads.
 
 std::string encode(const std::vector<FileRecord>& files, const std::string& problem) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const FileRecord& file : files) list.push_back({file.name, file.bytes, file.checksum});
   // A path may be no UTF-8.
-  return nlohmann::json{{"files", list}, {"problem", problem}}.dump(
-      -1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::ordered_json{{"files", files}, {"problem", problem}}.dump(
+      -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 std::pair<std::vector<FileRecord>, std::string> decode(const std::string& text) {
-  const nlohmann::json json = nlohmann::json::parse(text);
-  std::vector<FileRecord> files;
-  for (const nlohmann::json& file : json.at("files")) {
-    files.push_back({file.at(0).get<std::string>(), file.at(1).get<std::uint64_t>(),
-                     file.at(2).get<std::string>()});
-  }
-  return {std::move(files), json.at("problem").get<std::string>()};
+  const auto json = nlohmann::ordered_json::parse(text);
+  return {json.at("files").get<std::vector<FileRecord>>(), json.at("problem").get<std::string>()};
 }
 
 std::string now_text() {

@@ -99,10 +99,10 @@ TEST(TrainingState, OfAnotherKindIsRefused) {
   const auto refused = [](const std::string& what) {
     return testing::AllOf(testing::StartsWith("state.json: "), testing::HasSubstr(what));
   };
-  EXPECT_THAT(complaint("/step", 7.5), refused("\"step\""));
-  EXPECT_THAT(complaint("/facts/ranks", 3000000000), refused("\"ranks\""));
-  EXPECT_THAT(complaint("/schedule/stage", -1), refused("\"stage\""));
-  EXPECT_THAT(complaint("/schedule/seconds", nullptr), refused("\"seconds\""));
+  EXPECT_THAT(complaint("/step", 7.5), refused("step is no whole number"));
+  EXPECT_THAT(complaint("/facts/ranks", 3000000000), refused("ranks is no whole number"));
+  EXPECT_THAT(complaint("/schedule/stage", -1), refused("stage is no whole number"));
+  EXPECT_THAT(complaint("/schedule/seconds", nullptr), refused("seconds is no number"));
   EXPECT_THAT(complaint("/step", 0), refused("56 samples"));
   EXPECT_THAT(complaint("/classes", "yes"), refused("not the state of a training run"));
   EXPECT_THROW(training_state_from_json("[]", "state.json"), InputError);
