@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/process_memory.h"
 #include "core/base/suggest.h"
+#include "core/base/system.h"
 #include "launch/command/subcommand.h"
 #include "launch/command/version.h"
 #include "launch/job/job.h"

@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "cluster/benchmarks/absent_peer.h"
-#include "core/base/median.h"
-#include "core/base/process_memory.h"
+#include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
+#include "core/base/system.h"
 #include "dist/communicator/mpi/mpi_session.h"
 #include "dist/data_parallel/data_parallel.h"
 

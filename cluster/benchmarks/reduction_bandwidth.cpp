@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "core/base/median.h"
-#include "core/base/process_memory.h"
+#include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
+#include "core/base/system.h"
 #include "dist/communicator/mpi/mpi_session.h"
 #include "dist/reduction/bucket_reducer.h"
 

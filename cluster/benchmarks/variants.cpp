@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "cluster/benchmarks/absent_peer.h"
-#include "core/base/process_memory.h"
 #include "core/base/stopwatch.h"
+#include "core/base/system.h"
 #include "core/parallel/active_set.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -20,5 +21,22 @@ Fingerprint fingerprint(const void* bytes, std::size_t size);
 inline Fingerprint fingerprint(std::string_view text) {
   return fingerprint(text.data(), text.size());
 }
+
+/// The fingerprint of bytes that come piece by piece: equal to `fingerprint` of all together.
+class RunningHash {
+ public:
+  RunningHash();
+  ~RunningHash();
+  RunningHash(const RunningHash&) = delete;
+  RunningHash& operator=(const RunningHash&) = delete;
+
+  void add(const void* bytes, std::size_t size);
+  /// Of everything added so far.
+  Fingerprint value() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace thaw

@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "core/base/running_hash.h"
+#include "core/base/hash.h"
 #include "core/base/whole_file.h"
 #include "core/checkpoint/manifest.h"
 

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/host_name.h"
+#include "core/base/system.h"
 #include "core/checkpoint/durable_file.h"
 #include "core/checkpoint/sharding.h"
 

@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "core/base/available_memory.h"
 #include "core/base/error.h"
+#include "core/base/system.h"
 #include "core/data/cache/data_cache.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/chunked_byte_store.h"

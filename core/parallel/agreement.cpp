@@ -8,7 +8,7 @@
 #include <new>
 #include <vector>
 
-#include "core/base/host_name.h"
+#include "core/base/system.h"
 
 namespace thaw {
 

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "core/base/balanced_split.h"
+#include "core/base/numbers.h"
 
 namespace thaw {
 

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <utility>
 
-#include "core/base/background.h"
+#include "core/base/system.h"
 #include "core/config/configuration.h"
 #include "core/config/optimizers.h"
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <set>
 
-#include "core/base/median.h"
-#include "core/base/process_memory.h"
+#include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
+#include "core/base/system.h"
 #include "core/models/model.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/stage_options.h"

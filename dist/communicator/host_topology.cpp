@@ -10,7 +10,7 @@
 #include <set>
 #include <sstream>
 
-#include "core/base/host_name.h"
+#include "core/base/system.h"
 
 namespace thaw {
 

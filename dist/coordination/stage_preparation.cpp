@@ -3,7 +3,7 @@
 #include <exception>
 #include <utility>
 
-#include "core/base/background.h"
+#include "core/base/system.h"
 #include "core/parallel/active_set.h"
 #include "core/schedule/stage_plan.h"
 #include "dist/reduction/bucket_slabs.h"

@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/host_name.h"
 #include "core/base/stopwatch.h"
+#include "core/base/system.h"
 #include "dist/coordination/job_end.h"
 #include "dist/coordination/rank_table.h"
 

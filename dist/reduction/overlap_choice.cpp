@@ -1,6 +1,6 @@
 #include "dist/reduction/overlap_choice.h"
 
-#include "core/base/median.h"
+#include "core/base/numbers.h"
 
 namespace thaw {
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
-#include "core/base/median.h"
+#include "core/base/numbers.h"
 
 namespace thaw {
 namespace {

@@ -13,7 +13,7 @@
 #include <fstream>
 #include <thread>
 
-#include "core/base/median.h"
+#include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
 #include "core/parallel/communicator.h"
 #include "dist/communicator/gpu_choice.h"

@@ -15,8 +15,8 @@
 #include <filesystem>
 #include <new>
 
-#include "core/base/available_memory.h"
 #include "core/base/error.h"
+#include "core/base/system.h"
 #include "core/data/hdf5/trial_reading.h"
 
 namespace thaw {

@@ -10,7 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
-#include "core/base/processor.h"
+#include "core/base/system.h"
 #include "core/checkpoint/durable_file.h"
 #include "core/data/dataset.h"
 #include "core/parallel/agreement.h"

@@ -10,7 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
-#include "core/base/process_memory.h"
+#include "core/base/system.h"
 #include "core/data/dataset.h"
 
 namespace {

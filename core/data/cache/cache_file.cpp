@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -20,9 +19,9 @@
 #include <thread>
 #include <utility>
 
-#include "core/base/available_memory.h"
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/system.h"
 #include "core/data/hdf5/hdf5_dataset.h"
 
 namespace thaw {
@@ -35,12 +34,6 @@ constexpr char kPartial[] = ".partial";
 [[noreturn]] void fail(const std::string& path, const std::string& what, int error) {
   throw InputError(
       fmt::format("{}: {}: {} (data.cache names the folder)", path, what, std::strerror(error)));
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  return name.data();
 }
 
 /// A file descriptor that closes itself.

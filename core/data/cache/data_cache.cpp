@@ -6,7 +6,7 @@
 #include <new>
 #include <utility>
 
-#include "core/base/available_memory.h"
+#include "core/base/system.h"
 #include "core/data/cache/cache_file.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/chunked_byte_store.h"

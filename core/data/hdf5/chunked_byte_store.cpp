@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "core/base/available_memory.h"
+#include "core/base/system.h"
 #include "core/data/hdf5/hdf5_dataset.h"
 
 namespace thaw {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/base/available_memory.h"
+#include "core/base/system.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/readable_file.h"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "core/base/balanced_split.h"
+#include "core/base/numbers.h"
 
 namespace thaw {
 namespace {

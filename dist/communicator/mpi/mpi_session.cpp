@@ -10,7 +10,7 @@
 #include <iostream>
 #include <optional>
 
-#include "core/base/host_name.h"
+#include "core/base/system.h"
 #include "core/parallel/agreement.h"
 #include "dist/communicator/mpi/mpi_check.h"
 #include "dist/communicator/mpi/mpi_communicator.h"

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/host_name.h"
+#include "core/base/system.h"
 #include "core/parallel/agreement.h"
 
 namespace thaw {

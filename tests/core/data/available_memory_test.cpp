@@ -1,10 +1,9 @@
-#include "core/base/available_memory.h"
-
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "core/base/system.h"
 #include "tests/core/data/hdf5_writer.h"
 
 namespace thaw {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/base/host_name.h"
+#include "core/base/system.h"
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "core/base/error.h"
-#include "core/base/host_name.h"
 #include "core/base/stopwatch.h"
+#include "core/base/system.h"
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/communicator/nccl/nccl_communicator.h"
