@@ -97,7 +97,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   }
   RunSetup setup = set_up_training(*arguments, launcher, watch);
   const Schedule schedule = agreed_schedule(setup, communicator);
-  std::unique_ptr<Retention> retention = make_retention(setup, communicator);
+  std::unique_ptr<Forgetting> forgetting = make_forgetting(setup, communicator);
   say_what_is_off(setup, first);
   const RunFolder folder = run_folder(*arguments, setup.configuration());
   const RunFacts facts = run_facts(setup, communicator);
@@ -112,7 +112,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
     }
     return ExitStatus::kDone;
   }
-  PreparedRun run{std::move(setup), schedule, std::move(retention),
+  PreparedRun run{std::move(setup), schedule, std::move(forgetting),
                   folder,           facts,    std::move(start)};
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();

@@ -124,14 +124,14 @@ struct OutputOptions {
 };
 
 /// `[retention]`: what the network knew before, and how much of it is left.
-struct RetentionOptions {
+struct ForgettingOptions {
   std::vector<std::string> data;     ///< files of the source task; none: nothing is measured
   std::string weights;               ///< of a run on it, with its head
   std::string split = "validation";  ///< of the source task
   std::int64_t samples =
       256;  ///< of the target's training data, to compare representations; 0: none
 
-  friend bool operator==(const RetentionOptions&, const RetentionOptions&) = default;
+  friend bool operator==(const ForgettingOptions&, const ForgettingOptions&) = default;
 };
 
 /// What a configuration file says, but for its schedule (core/schedule/schedule.h).
@@ -143,7 +143,7 @@ struct Configuration {
   TrainOptions train;
   CheckpointOptions checkpoint;
   DistributedOptions distributed;
-  RetentionOptions retention;
+  ForgettingOptions forgetting;
   OutputOptions output;
 
   friend bool operator==(const Configuration&, const Configuration&) = default;

@@ -20,7 +20,7 @@ auto& section_of(Document& document) {
   if constexpr (std::is_same_v<Section, TrainOptions>) return configuration.train;
   if constexpr (std::is_same_v<Section, CheckpointOptions>) return configuration.checkpoint;
   if constexpr (std::is_same_v<Section, DistributedOptions>) return configuration.distributed;
-  if constexpr (std::is_same_v<Section, RetentionOptions>) return configuration.retention;
+  if constexpr (std::is_same_v<Section, ForgettingOptions>) return configuration.forgetting;
   if constexpr (std::is_same_v<Section, OutputOptions>) return configuration.output;
   if constexpr (std::is_same_v<Section, ScheduleOptions>) return document.schedule;
 }
@@ -313,8 +313,8 @@ void add_distributed(TableBuilder& table) {
             kNotNegative);
 }
 
-void add_retention(TableBuilder& table) {
-  using R = RetentionOptions;
+void add_forgetting(TableBuilder& table) {
+  using R = ForgettingOptions;
   table.section("retention");
   table.add(&R::data, "data", "",
             "HDF5 files of the source task: what the network could do before; empty: not measured");
@@ -345,7 +345,7 @@ const std::vector<Option>& option_table() {
     add_schedule(builder);
     add_checkpoint(builder);
     add_distributed(builder);
-    add_retention(builder);
+    add_forgetting(builder);
     add_output(builder);
     return builder.take();
   }();

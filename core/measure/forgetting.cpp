@@ -45,8 +45,8 @@ double relative_distance(const std::vector<NamedTensor>& now,
 
 }  // namespace
 
-Retention::Retention(Model& model, SourceTask source, const Dataset& target,
-                     const Settings& settings)
+Forgetting::Forgetting(Model& model, SourceTask source, const Dataset& target,
+                       const Settings& settings)
     : model_(model),
       source_(std::move(source)),
       settings_(settings),
@@ -57,7 +57,7 @@ Retention::Retention(Model& model, SourceTask source, const Dataset& target,
   start_representations_ = group_representations(model_, batches_);
 }
 
-void Retention::match_tensors() {
+void Forgetting::match_tensors() {
   std::set<std::string> head;
   for (const auto* tensors : {&groups_.back().parameters, &groups_.back().buffers}) {
     for (const NamedTensor& each : *tensors) head.insert(each.name);
@@ -76,7 +76,7 @@ void Retention::match_tensors() {
   }
 }
 
-void Retention::keep_start() {
+void Forgetting::keep_start() {
   const c10::AutoGradMode no_grad(false);
   for (const GroupTensors& group : groups_) {
     std::vector<at::Tensor>& kept = start_.emplace_back();
@@ -87,7 +87,7 @@ void Retention::keep_start() {
 }
 
 /// The first batches of an order of its own, without augmentation: the same on all ranks.
-void Retention::choose_samples(const Dataset& target) {
+void Forgetting::choose_samples(const Dataset& target) {
   const std::int64_t wanted = std::min(settings_.samples, target.split("train").size());
   if (wanted == 0) return;
   const std::int64_t batch = std::min<std::int64_t>(wanted, settings_.evaluation.batch);
@@ -100,7 +100,7 @@ void Retention::choose_samples(const Dataset& target) {
   }
 }
 
-RetentionReport Retention::measure(Communicator& communicator) {
+ForgettingReport Forgetting::measure(Communicator& communicator) {
   const Stopwatch watch;
   {
     const c10::AutoGradMode no_grad(false);
@@ -110,7 +110,7 @@ RetentionReport Retention::measure(Communicator& communicator) {
   source_.model->eval();
   const Measurement sums = evaluate(*source_.model, *source_.dataset, source_.split, *source_.task,
                                     settings_.evaluation, communicator);
-  RetentionReport report;
+  ForgettingReport report;
   report.split = source_.split;
   report.loss = sums.mean_loss();
   report.figure = source_.task->named_figures(sums).front();
@@ -118,7 +118,7 @@ RetentionReport Retention::measure(Communicator& communicator) {
   std::vector<at::Tensor> now;
   if (communicator.rank() == 0) now = group_representations(model_, batches_);
   for (std::size_t g = 0; g < groups_.size(); ++g) {
-    RetentionReport::Group group;
+    ForgettingReport::Group group;
     group.name = groups_[g].name;
     if (communicator.rank() == 0) {
       group.distance = relative_distance(groups_[g].parameters, start_[g]);

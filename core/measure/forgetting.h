@@ -32,7 +32,7 @@ struct SourceTask {
 /// moved from where it started.
 ///
 /// Built from the pre-trained network before anything is trained or restored.
-class Retention {
+class Forgetting {
  public:
   struct Settings {
     EvaluationSettings evaluation = {};
@@ -43,16 +43,16 @@ class Retention {
   /// `model`, the one that will be trained, is on its device, in evaluation mode, and outlives
   /// this; the split `train` of `target` is prepared. Throws InputError where the source task's
   /// network differs from `model` in more than its last group.
-  Retention(Model& model, SourceTask source, const Dataset& target, const Settings& settings);
+  Forgetting(Model& model, SourceTask source, const Dataset& target, const Settings& settings);
 
   /// A collective: measures what holds now, as `before`.
   void start(Communicator& communicator) { before_ = measure(communicator); }
 
   /// A collective: what holds now. `model` is in evaluation mode. Of the report's place, the caller
   /// fills in step, epoch and stage.
-  RetentionReport measure(Communicator& communicator);
+  ForgettingReport measure(Communicator& communicator);
   /// What held at `start`.
-  const RetentionReport& before() const { return before_; }
+  const ForgettingReport& before() const { return before_; }
 
  private:
   struct Pair {
@@ -71,7 +71,7 @@ class Retention {
   std::vector<std::vector<at::Tensor>> start_;  ///< of each group's parameters
   std::vector<Batch> batches_;
   std::vector<at::Tensor> start_representations_;
-  RetentionReport before_;
+  ForgettingReport before_;
 };
 
 }  // namespace thaw

@@ -25,9 +25,9 @@ Json line_of(const char* event, const Report& report) {
           {"stage", report.stage}};
 }
 
-Json retention_json(const RetentionReport& report) {
+Json forgetting_json(const ForgettingReport& report) {
   Json groups = Json::object();
-  for (const RetentionReport::Group& group : report.groups) {
+  for (const ForgettingReport::Group& group : report.groups) {
     groups[group.name] = {{"distance", number(group.distance)},
                           {"similarity", number(group.similarity)}};
   }
@@ -116,9 +116,9 @@ void MetricsLog::audit(const AuditReport& report) {
   write_line(line.dump());
 }
 
-void MetricsLog::retention(const RetentionReport& report) {
+void MetricsLog::forgetting(const ForgettingReport& report) {
   Json line = line_of("retention", report);
-  line.update(retention_json(report));
+  line.update(forgetting_json(report));
   line["seconds"] = report.seconds;
   write_line(line.dump());
 }
@@ -168,11 +168,11 @@ void MetricsLog::end(const RunSummary& summary) {
     json["validation"] = summary.last_evaluation;
     json["best"] = summary.best_evaluation;
   }
-  if (!summary.retention.empty()) {
-    const RetentionReport& before = summary.retention.front();
-    const RetentionReport& after = summary.retention.back();
-    json["retention"] = {{"before", retention_json(before)},
-                         {"after", retention_json(after)},
+  if (!summary.forgetting.empty()) {
+    const ForgettingReport& before = summary.forgetting.front();
+    const ForgettingReport& after = summary.forgetting.back();
+    json["retention"] = {{"before", forgetting_json(before)},
+                         {"after", forgetting_json(after)},
                          {"forgetting", number(before.figure.value - after.figure.value)}};
   }
   json["stages"] = summary.stages;

@@ -20,7 +20,7 @@ class MetricsLog final : public TrainingObserver {
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
   void audit(const AuditReport& report) override;
-  void retention(const RetentionReport& report) override;
+  void forgetting(const ForgettingReport& report) override;
   void skipped(const SkippedReport& report) override;
   void checkpoint(const CheckpointReport& report) override;
   void resume(const ResumeReport& report) override;

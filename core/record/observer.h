@@ -128,8 +128,8 @@ struct AuditReport {
   double seconds = 0;  ///< on rank 0, waiting for the others included
 };
 
-/// How much is left of what the network knew before; see Retention. Groups' figures: rank 0's.
-struct RetentionReport {
+/// How much is left of what the network knew before; see Forgetting. Groups' figures: rank 0's.
+struct ForgettingReport {
   struct Group {
     std::string name;
     double distance = 0;    ///< of its parameters from where they started, over their norm then
@@ -190,7 +190,7 @@ struct RunSummary {
   bool evaluated = false;
   EvaluationReport last_evaluation, best_evaluation;
   std::vector<StageSummary> stages;
-  std::vector<RetentionReport> retention;  ///< before and after training; empty: not measured
+  std::vector<ForgettingReport> forgetting;  ///< before and after training; empty: not measured
   int ranks = 1;
   bool stopped = false;     ///< early, on request, with everything saved
   std::string stop_reason;  ///< as the end of a sentence
@@ -221,7 +221,7 @@ class TrainingObserver {
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
   virtual void audit(const AuditReport&) {}
-  virtual void retention(const RetentionReport&) {}
+  virtual void forgetting(const ForgettingReport&) {}
   virtual void skipped(const SkippedReport&) {}
   virtual void checkpoint(const CheckpointReport&) {}
   virtual void resume(const ResumeReport&) {}

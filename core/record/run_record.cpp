@@ -84,9 +84,9 @@ RunRecord read_run(const std::filesystem::path& folder) {
       record.flops += figure(stage, "flops");
     }
     if (json.contains("retention")) {
-      const nlohmann::ordered_json& retention = json.at("retention");
-      record.forgetting = figure(retention, "forgetting");
-      record.forgetting_metric = figures_of(retention.at("before")).at(0).name;
+      const nlohmann::ordered_json& forgetting = json.at("retention");
+      record.forgetting = figure(forgetting, "forgetting");
+      record.forgetting_metric = figures_of(forgetting.at("before")).at(0).name;
     }
   } catch (const nlohmann::ordered_json::exception& error) {
     throw InputError(fmt::format("{}: not what a run writes: {}", folder.string(), error.what()));

@@ -79,21 +79,21 @@ void BoundaryMeasurements::audit(const ReportPlace& place) {
   tell(context_.parts.observers, &TrainingObserver::audit, report);
 }
 
-void BoundaryMeasurements::measure_retention(const ReportPlace& place) {
-  Retention* retention = context_.parts.retention;
-  if (retention == nullptr) {
+void BoundaryMeasurements::measure_forgetting(const ReportPlace& place) {
+  Forgetting* forgetting = context_.parts.forgetting;
+  if (forgetting == nullptr) {
     return;
   }
   context_.monitor.phase(RankPhase::kEvaluation);
-  RetentionReport report = retention->before();
+  ForgettingReport report = forgetting->before();
   if (place.step > 0) {
     settle_buffers();
     const Freezer::EvaluationMode evaluation_mode(context_.freezer);
-    report = retention->measure(context_.parts.communicator);
+    report = forgetting->measure(context_.parts.communicator);
   }
   set_place(report, place);
-  retention_ = {retention->before(), report};
-  tell(context_.parts.observers, &TrainingObserver::retention, report);
+  forgetting_ = {forgetting->before(), report};
+  tell(context_.parts.observers, &TrainingObserver::forgetting, report);
 }
 
 MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,

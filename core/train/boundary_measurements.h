@@ -29,7 +29,7 @@ EvaluationSettings evaluation_settings(const DataOptions& data, const TrainOptio
 
 /// What a run measures between two steps: how well the network does on the validation split,
 /// whether the ranks still hold the same values (audit), and how much is left of what the network
-/// knew before (retention).
+/// knew before (forgetting).
 ///
 /// Each measurement is a collective, and is told to the observers. One instance, one run; belongs
 /// to the training thread.
@@ -58,8 +58,8 @@ class BoundaryMeasurements {
   MetricValues evaluate(const ReportPlace& place, std::span<const StageSummary> stages);
   /// Compares the ranks' values, once a step at most; nothing at one rank.
   void audit(const ReportPlace& place);
-  /// Of the place, the stage is the one that ended. Nothing where the run has no retention.
-  void measure_retention(const ReportPlace& place);
+  /// Of the place, the stage is the one that ended. Nothing where the run has no forgetting.
+  void measure_forgetting(const ReportPlace& place);
 
   /// Local BatchNorms have moved apart on the ranks; what is evaluated and saved is rank 0's.
   void settle_buffers();
@@ -72,7 +72,7 @@ class BoundaryMeasurements {
   /// Whether `evaluate` was called after this step.
   bool evaluated_at(std::int64_t step) const { return evaluated_step_ == step; }
   /// The first and the last.
-  const std::vector<RetentionReport>& retention() const { return retention_; }
+  const std::vector<ForgettingReport>& forgetting() const { return forgetting_; }
 
  private:
   Context context_;
@@ -80,7 +80,7 @@ class BoundaryMeasurements {
   std::int64_t audited_step_ = -1;
   std::int64_t evaluated_step_ = -1;
   std::optional<EvaluationReport> last_evaluation_, best_evaluation_;
-  std::vector<RetentionReport> retention_;
+  std::vector<ForgettingReport> forgetting_;
 };
 
 }  // namespace thaw

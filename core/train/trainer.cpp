@@ -149,7 +149,7 @@ RunSummary Trainer::Run::to_end() {
     }
   }
   measurements_.audit(boundary());
-  measurements_.measure_retention(boundary());
+  measurements_.measure_forgetting(boundary());
   monitor_.phase(RankPhase::kSaving);
   measurements_.settle_buffers();
   finish_checkpoint();
@@ -167,7 +167,7 @@ RunSummary Trainer::Run::summary() const {
   summary.train_loss = state_.train_loss;
   summary.ranks = parts_.communicator.size();
   summary.stages = state_.stages;
-  summary.retention = measurements_.retention();
+  summary.forgetting = measurements_.forgetting();
   summary.evaluated = measurements_.last_evaluation().has_value();
   if (summary.evaluated) {
     summary.last_evaluation = *measurements_.last_evaluation();
@@ -214,7 +214,7 @@ bool Trainer::Run::run_stage() {
   measurements_.audit(boundary());
   const StageState before = std::exchange(state_.stage, {});
   if (!before.under_way) {
-    measurements_.measure_retention(boundary());
+    measurements_.measure_forgetting(boundary());
   }
   StageRun run = enter_stage();
   StepMeter meter(schedule_.needs(), run.plan(), parameters_, schedule_.state().seconds,

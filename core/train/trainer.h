@@ -18,7 +18,7 @@ class Communicator;
 class Dataset;
 class Model;
 class Optimizer;
-class Retention;
+class Forgetting;
 class StageCoordinator;
 class StepMonitor;
 class StopRequest;
@@ -65,7 +65,7 @@ struct TrainerParts {
   std::int64_t log_every = 1;        ///< steps between two `step` reports
   StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
   std::int64_t audit_every = 0;      ///< steps; 0: ranks compare weights at transitions only
-  Retention* retention = nullptr;    ///< measured at transitions and at the end; null: not
+  Forgetting* forgetting = nullptr;  ///< measured at transitions and at the end; null: not
   CheckpointParts checkpoints = {};  ///< how the run is saved, stopped and gone on with
 };
 

@@ -25,28 +25,28 @@ void write_text(const std::string& path, const std::string& text) {
   }
 }
 
-std::unique_ptr<Retention> make_retention(const RunSetup& setup, Communicator& communicator) {
+std::unique_ptr<Forgetting> make_forgetting(const RunSetup& setup, Communicator& communicator) {
   const Configuration& configuration = setup.configuration();
-  const RetentionOptions& options = configuration.retention;
+  const ForgettingOptions& options = configuration.forgetting;
   if (options.data.empty()) {
     return nullptr;
   }
   const RunSetup source = set_up_source_task(setup, communicator);
   setup.model->eval();
-  std::unique_ptr<Retention> retention = agreed(communicator, [&] {
-    return std::make_unique<Retention>(
+  std::unique_ptr<Forgetting> forgetting = agreed(communicator, [&] {
+    return std::make_unique<Forgetting>(
         *setup.model,
         SourceTask{.model = source.model,
                    .dataset = source.dataset,
                    .split = options.split,
                    .task = source.task},
         *setup.dataset,
-        Retention::Settings{
+        Forgetting::Settings{
             .evaluation = evaluation_settings(configuration.data, configuration.train),
             .samples = options.samples});
   });
-  retention->start(communicator);
-  return retention;
+  forgetting->start(communicator);
+  return forgetting;
 }
 
 }  // namespace thaw

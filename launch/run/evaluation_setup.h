@@ -17,9 +17,9 @@ SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const s
 /// Writes `text` to a file, all or nothing, or to standard output for "-".
 void write_text(const std::string& path, const std::string& text);
 
-/// What measures retention in a run as its `[retention]` says; null where that names no data. A
+/// What measures forgetting in a run as its `[retention]` says; null where that names no data. A
 /// collective, before anything is trained or restored; `setup` outlives the result. Throws as
 /// `set_up` does.
-std::unique_ptr<Retention> make_retention(const RunSetup& setup, Communicator& communicator);
+std::unique_ptr<Forgetting> make_forgetting(const RunSetup& setup, Communicator& communicator);
 
 }  // namespace thaw

@@ -253,20 +253,20 @@ RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
 RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator) {
   RunSetup source = setup;
   Configuration& configuration = source.document.configuration;
-  const RetentionOptions& retention = configuration.retention;
+  const ForgettingOptions& forgetting = configuration.forgetting;
   agreed(communicator, [&] {
-    if (retention.weights.empty()) {
+    if (forgetting.weights.empty()) {
       throw InputError("[retention] names data but no weights: name those of a run on that task");
     }
   });
-  configuration.data.file = retention.data;
+  configuration.data.file = forgetting.data;
   configuration.data.fraction = 1;
   configuration.data.per_class = 0;
   configuration.task = {};  // what its own data say
   SetupRequest request;
-  request.weights = retention.weights;
+  request.weights = forgetting.weights;
   request.loaded_head = true;
-  request.splits = {retention.split};
+  request.splits = {forgetting.split};
   open_data(source, request, communicator);
   build_model(source, request, communicator);
   return source;

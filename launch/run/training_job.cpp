@@ -156,7 +156,7 @@ class TrainingJob {
                      .log_every = configuration_.output.log_every,
                      .monitor = &monitor_,
                      .audit_every = configuration_.distributed.audit_every,
-                     .retention = run_.retention.get(),
+                     .forgetting = run_.forgetting.get(),
                      .checkpoints = {.saver = &saver_,
                                      .every_steps = configuration_.checkpoint.every_steps,
                                      .configuration = run_.resolved,

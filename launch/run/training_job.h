@@ -27,7 +27,7 @@ using CoordinatorMaker = std::function<std::unique_ptr<StageCoordinator>(
 struct PreparedRun {
   RunSetup setup;
   Schedule schedule;
-  std::unique_ptr<Retention> retention;  ///< null where nothing is measured of it
+  std::unique_ptr<Forgetting> forgetting;  ///< null where nothing is measured of it
   RunFolder folder;
   RunFacts facts;
   RunStart start;

@@ -187,7 +187,7 @@ void Progress::evaluation(const EvaluationReport& report) {
   std::fflush(stdout);
 }
 
-void Progress::retention(const RetentionReport& report) {
+void Progress::forgetting(const ForgettingReport& report) {
   if (style_ == ProgressStyle::kOff) {
     return;
   }

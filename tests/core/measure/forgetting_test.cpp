@@ -51,15 +51,15 @@ Stage stage(const std::string& name, std::vector<std::string> groups) {
 
 class Recorder : public TrainingObserver {
  public:
-  void retention(const RetentionReport& report) override { reports.push_back(report); }
+  void forgetting(const ForgettingReport& report) override { reports.push_back(report); }
   void end(const RunSummary& run) override { summary = run; }
-  std::vector<RetentionReport> reports;
+  std::vector<ForgettingReport> reports;
   RunSummary summary;
 };
 
-class RetentionTest : public testing::Test {
+class ForgettingTest : public testing::Test {
  protected:
-  RetentionTest()
+  ForgettingTest()
       : dataset_(std::make_shared<Dataset>(
             std::vector<std::string>{write_tiny_dataset(folder_, 40, 20)})) {
     for (const char* split : {"train", "validation"}) dataset_->split(split).prepare({});
@@ -75,7 +75,7 @@ class RetentionTest : public testing::Test {
         .model = model, .dataset = dataset_, .split = "validation", .task = make_task(*dataset_)};
   }
 
-  void train(Retention& retention, const Schedule& schedule) {
+  void train(Forgetting& forgetting, const Schedule& schedule) {
     const auto communicator = make_self_communicator();
     const auto coordinator = make_local_coordinator();
     DataOptions data;
@@ -89,7 +89,7 @@ class RetentionTest : public testing::Test {
                      .communicator = *communicator,
                      .coordinator = *coordinator,
                      .observers = {&recorder_},
-                     .retention = &retention});
+                     .forgetting = &forgetting});
     trainer.run();
   }
 
@@ -99,39 +99,39 @@ class RetentionTest : public testing::Test {
   Recorder recorder_;
 };
 
-TEST_F(RetentionTest, MeasuresAtEachBoundaryWhatMoved) {
+TEST_F(ForgettingTest, MeasuresAtEachBoundaryWhatMoved) {
   const auto communicator = make_self_communicator();
-  Retention retention(model_, source(), *dataset_, {.evaluation = {}, .samples = 30});
-  retention.start(*communicator);
-  train(retention, {{stage("head", {"head"}), stage("middle", {"middle"})}});
+  Forgetting forgetting(model_, source(), *dataset_, {.evaluation = {}, .samples = 30});
+  forgetting.start(*communicator);
+  train(forgetting, {{stage("head", {"head"}), stage("middle", {"middle"})}});
   ASSERT_EQ(recorder_.reports.size(), 3U);
-  const RetentionReport& first = recorder_.reports[0];
+  const ForgettingReport& first = recorder_.reports[0];
   EXPECT_EQ(first.samples, 20);
-  for (const RetentionReport::Group& group : first.groups) {
+  for (const ForgettingReport::Group& group : first.groups) {
     EXPECT_EQ(group.distance, 0) << group.name;
     EXPECT_NEAR(group.similarity, 1, 1e-9) << group.name;
   }
   // A new head is not the source task's.
-  const RetentionReport& after_head = recorder_.reports[1];
+  const ForgettingReport& after_head = recorder_.reports[1];
   EXPECT_EQ(after_head.stage, "head");
   EXPECT_DOUBLE_EQ(after_head.loss, first.loss);
   EXPECT_EQ(after_head.groups[1].distance, 0);
   EXPECT_GT(after_head.groups[2].distance, 1e-3);
-  const RetentionReport& last = recorder_.reports[2];
+  const ForgettingReport& last = recorder_.reports[2];
   EXPECT_EQ(last.groups[0].distance, 0);
   EXPECT_NEAR(last.groups[0].similarity, 1, 1e-9);
   EXPECT_GT(last.groups[1].distance, 1e-3);
   EXPECT_LT(last.groups[1].similarity, 1 - 1e-6);
   EXPECT_NE(last.loss, first.loss);
-  ASSERT_EQ(recorder_.summary.retention.size(), 2U);
-  EXPECT_EQ(recorder_.summary.retention[1].loss, last.loss);
+  ASSERT_EQ(recorder_.summary.forgetting.size(), 2U);
+  EXPECT_EQ(recorder_.summary.forgetting[1].loss, last.loss);
 }
 
-TEST_F(RetentionTest, TheSourceTaskIsMeasuredUnderItsOwnHead) {
+TEST_F(ForgettingTest, TheSourceTaskIsMeasuredUnderItsOwnHead) {
   const auto communicator = make_self_communicator();
-  Retention retention(model_, source(), *dataset_, {.evaluation = {}, .samples = 0});
-  retention.start(*communicator);
-  const RetentionReport& report = retention.before();
+  Forgetting forgetting(model_, source(), *dataset_, {.evaluation = {}, .samples = 0});
+  forgetting.start(*communicator);
+  const ForgettingReport& report = forgetting.before();
   TinyModel expected;
   {
     const c10::AutoGradMode no_grad(false);
@@ -151,9 +151,10 @@ class OtherModel : public TinyModel {
   OtherModel() { layer(1).register_parameter("extra", at::ones({2})); }
 };
 
-TEST_F(RetentionTest, RefusesAnotherNetwork) {
+TEST_F(ForgettingTest, RefusesAnotherNetwork) {
   OtherModel other;
-  EXPECT_THROW(Retention(other, source(), *dataset_, {.evaluation = {}, .samples = 0}), InputError);
+  EXPECT_THROW(Forgetting(other, source(), *dataset_, {.evaluation = {}, .samples = 0}),
+               InputError);
 }
 
 }  // namespace
