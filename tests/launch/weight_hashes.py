@@ -28,8 +28,8 @@ PRESETS = {
     "chain-thaw": "stage-epochs = 1",
     "head-then-all": "stage-epochs = 1",
     "freeze-out": "total-epochs = 4",
-    "random": "total-epochs = 3\nevery-steps = 3",
-    "auto-freeze": "total-epochs = 3\nevery-steps = 2",
+    "random": "total-epochs = 3\npolicy-every-steps = 3",
+    "auto-freeze": "total-epochs = 3\npolicy-every-steps = 2",
 }
 MODELS = {
     "resnet": ('architecture = "resnet-cifar"\ndepth = 8\nweights = ""', "images.h5", "sgd", 0.01),

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "core/base/error.h"
@@ -84,6 +85,7 @@ TEST(Registry, FamiliesBeginWithTheirInputGroup) {
     const std::shared_ptr<Model> model = make_model(options, 2, facts, 0);
     EXPECT_EQ(model->groups().front().name, family.input_group) << family.name;
     EXPECT_FALSE(is_input_group(model->groups().back().name)) << family.name;
+    std::filesystem::remove(config);
   }
 }
 
