@@ -12,13 +12,14 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/checkpoint/durable_file.h"
 #include "core/checkpoint/reader.h"
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
-#include "tests/core/data/hdf5_writer.h"
+#include "tests/support/temporary_folder.h"
 
 namespace thaw {
 namespace {
@@ -226,6 +227,31 @@ TEST_F(SaverTest, WhereARankCannotWriteAllHearOfItAndTheNextOneIsTried) {
   });
   EXPECT_EQ(store_.places(), (std::vector<CheckpointPlace>{{1, false}, {3, false}}));
   EXPECT_FALSE(fs::exists(store_.partial_path_of({2, false})));
+}
+
+TEST_F(SaverTest, AShardThatWentOrWasCutBeforeTheCommitMakesNoCheckpoint) {
+  for (const bool whole : {true, false}) {
+    run_ranks(2, [&](Communicator& communicator) {
+      CheckpointSaver saver(store_, communicator, {});
+      saver.save(content(1, communicator.rank()));
+      saver.finish();
+      saver.save(content(2, communicator.rank()));
+      while (!saver.ready()) std::this_thread::yield();
+      communicator.barrier();  // both are written, and not complete
+      const fs::path shard = store_.partial_path_of({2, false}) / shard_file(1, 2);
+      if (communicator.rank() == 0 && whole) fs::remove(shard);
+      if (communicator.rank() == 0 && !whole) fs::resize_file(shard, fs::file_size(shard) - 1);
+      communicator.barrier();
+      saver.finish();
+      const std::vector<SaveReport> reports = saver.take_reports();
+      ASSERT_EQ(reports.size(), 2U);
+      EXPECT_EQ(reports[0].problem, "");
+      EXPECT_NE(reports[1].problem.find(shard_file(1, 2)), std::string::npos) << reports[1].problem;
+    });
+    EXPECT_EQ(store_.places(), (std::vector<CheckpointPlace>{{1, false}}));
+    EXPECT_FALSE(fs::exists(store_.partial_path_of({2, false})));
+    expect_newest(1, 0, 2);
+  }
 }
 
 }  // namespace
