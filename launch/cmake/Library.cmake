@@ -15,7 +15,8 @@ function(thaw_library name)
   foreach(library IN LISTS _thaw_build_only)
     list(TRANSFORM ARG_DEPENDS REPLACE "^${library}$" "$<BUILD_INTERFACE:${library}>")
   endforeach()
-  set(folder "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FOLDER}")
+  get_filename_component(folder "${ARG_FOLDER}" ABSOLUTE)
+  set_property(GLOBAL APPEND PROPERTY THAW_LIBRARY_FOLDERS "${folder}")  # which tests must mirror
   file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.cu" "${folder}/*/*.cpp"
                                       "${folder}/*/*.cu")
   foreach(excluded IN LISTS ARG_EXCLUDE)

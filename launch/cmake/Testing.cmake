@@ -71,6 +71,7 @@ function(thaw_test_folder folder libraries)
     message(FATAL_ERROR "tests/${folder} is registered and holds no *_test.cpp")
   endif()
   set_property(GLOBAL APPEND PROPERTY THAW_TEST_SOURCES ${sources})
+  set_property(GLOBAL APPEND PROPERTY THAW_TESTED_FOLDERS "${PROJECT_SOURCE_DIR}/${folder}")
   string(REPLACE "/" "_" name "test_${folder}")
   thaw_unity(compiled test ${sources})
   add_executable(${name} ${compiled})
@@ -94,8 +95,16 @@ set_tests_properties(\"${folder}/<NAME>\" PROPERTIES
   endif()
 endfunction()
 
-# thaw_every_test_is_registered(): a *_test.cpp in a folder that nobody registered is an error.
+# thaw_every_test_is_registered(): a *_test.cpp in a folder that nobody registered is an error, and
+# so is a library whose folder has no tests.
 function(thaw_every_test_is_registered)
+  get_property(untested GLOBAL PROPERTY THAW_LIBRARY_FOLDERS)
+  get_property(tested GLOBAL PROPERTY THAW_TESTED_FOLDERS)
+  list(REMOVE_ITEM untested ${tested})
+  if(untested)
+    list(JOIN untested "\n  " lines)
+    message(FATAL_ERROR "Libraries without tests in tests/CMakeLists.txt:\n  ${lines}")
+  endif()
   file(GLOB_RECURSE present CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*_test.cpp")
   get_property(registered GLOBAL PROPERTY THAW_TEST_SOURCES)
   list(REMOVE_ITEM present ${registered})
@@ -148,6 +157,9 @@ endfunction()
 # where it cannot run.
 function(thaw_python_tests folder)
   file(GLOB scripts CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*_test.py")
+  if(NOT scripts)
+    message(FATAL_ERROR "tests/${folder} is registered and holds no *_test.py")
+  endif()
   foreach(script IN LISTS scripts)
     get_filename_component(name "${script}" NAME_WE)
     add_test(NAME "${folder}/${name}" COMMAND "${THAW_TEST_PYTHON}" "${script}"

@@ -4,7 +4,7 @@
 #include <fstream>
 
 #include "core/base/system.h"
-#include "tests/core/data/hdf5_writer.h"
+#include "tests/support/temporary_folder.h"
 
 namespace thaw {
 namespace {
