@@ -9,7 +9,6 @@
 #include <cmath>
 
 #include "core/base/error.h"
-#include "core/data/dataset.h"
 #include "core/data/loading/training_loader.h"
 #include "core/measure/similarity.h"
 #include "core/parallel/one_rank.h"
@@ -17,9 +16,9 @@
 #include "core/schedule/schedule.h"
 #include "core/tasks/registry.h"
 #include "core/tasks/task.h"
-#include "core/train/trainer.h"
 #include "tests/core/models/resnet_fixture.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
@@ -40,29 +39,10 @@ TEST(LinearCka, IsOneForARotatedAndScaledCopy) {
   EXPECT_TRUE(std::isnan(linear_cka(a, at::ones({40, 2}, at::kDouble))));
 }
 
-Stage stage(const std::string& name, std::vector<std::string> groups) {
-  Stage result;
-  result.name = name;
-  result.learning_rates.assign(groups.size(), 0.05);
-  result.groups = std::move(groups);
-  result.until = after_epochs(1);
-  return result;
-}
-
-class Recorder : public TrainingObserver {
- public:
-  void forgetting(const ForgettingReport& report) override { reports.push_back(report); }
-  void end(const RunSummary& run) override { summary = run; }
-  std::vector<ForgettingReport> reports;
-  RunSummary summary;
-};
-
 class ForgettingTest : public testing::Test {
  protected:
   ForgettingTest()
-      : dataset_(std::make_shared<Dataset>(
-            std::vector<std::string>{write_tiny_dataset(folder_, 40, 20)})) {
-    for (const char* split : {"train", "validation"}) dataset_->split(split).prepare({});
+      : dataset_(std::make_shared<Dataset>(prepared_dataset(write_tiny_dataset(folder_, 40, 20)))) {
     model_.eval();
   }
 
@@ -76,21 +56,9 @@ class ForgettingTest : public testing::Test {
   }
 
   void train(Forgetting& forgetting, const Schedule& schedule) {
-    const auto communicator = make_self_communicator();
-    const auto coordinator = make_local_coordinator();
-    DataOptions data;
-    data.batch = 8;
-    const TrainOptions options;
-    Trainer trainer({.model = model_,
-                     .dataset = *dataset_,
-                     .schedule = schedule,
-                     .data = data,
-                     .train = options,
-                     .communicator = *communicator,
-                     .coordinator = *coordinator,
-                     .observers = {&recorder_},
-                     .forgetting = &forgetting});
-    trainer.run();
+    Training training{.schedule = schedule, .forgetting = &forgetting};
+    training.data.batch = 8;
+    training.run(model_, *dataset_, recorder_);
   }
 
   TemporaryFolder folder_;
@@ -103,28 +71,29 @@ TEST_F(ForgettingTest, MeasuresAtEachBoundaryWhatMoved) {
   const auto communicator = make_self_communicator();
   Forgetting forgetting(model_, source(), *dataset_, {.evaluation = {}, .samples = 30});
   forgetting.start(*communicator);
-  train(forgetting, {{stage("head", {"head"}), stage("middle", {"middle"})}});
-  ASSERT_EQ(recorder_.reports.size(), 3U);
-  const ForgettingReport& first = recorder_.reports[0];
+  train(forgetting, {{make_stage("head", {"head"}, after_epochs(1)),
+                     make_stage("middle", {"middle"}, after_epochs(1))}});
+  ASSERT_EQ(recorder_.forgettings.size(), 3U);
+  const ForgettingReport& first = recorder_.forgettings[0];
   EXPECT_EQ(first.samples, 20);
   for (const ForgettingReport::Group& group : first.groups) {
     EXPECT_EQ(group.distance, 0) << group.name;
     EXPECT_NEAR(group.similarity, 1, 1e-9) << group.name;
   }
   // A new head is not the source task's.
-  const ForgettingReport& after_head = recorder_.reports[1];
+  const ForgettingReport& after_head = recorder_.forgettings[1];
   EXPECT_EQ(after_head.stage, "head");
   EXPECT_DOUBLE_EQ(after_head.loss, first.loss);
   EXPECT_EQ(after_head.groups[1].distance, 0);
   EXPECT_GT(after_head.groups[2].distance, 1e-3);
-  const ForgettingReport& last = recorder_.reports[2];
+  const ForgettingReport& last = recorder_.forgettings[2];
   EXPECT_EQ(last.groups[0].distance, 0);
   EXPECT_NEAR(last.groups[0].similarity, 1, 1e-9);
   EXPECT_GT(last.groups[1].distance, 1e-3);
   EXPECT_LT(last.groups[1].similarity, 1 - 1e-6);
   EXPECT_NE(last.loss, first.loss);
-  ASSERT_EQ(recorder_.summary.forgetting.size(), 2U);
-  EXPECT_EQ(recorder_.summary.forgetting[1].loss, last.loss);
+  ASSERT_EQ(recorder_.summaries.at(0).forgetting.size(), 2U);
+  EXPECT_EQ(recorder_.summaries[0].forgetting[1].loss, last.loss);
 }
 
 TEST_F(ForgettingTest, TheSourceTaskIsMeasuredUnderItsOwnHead) {

@@ -4,6 +4,7 @@
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 #include <set>
 
@@ -15,6 +16,7 @@
 #include "core/schedule/schedule.h"
 #include "core/train/trainer.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
@@ -44,58 +46,31 @@ TEST(FiniteGuardTest, JudgesByLossAndGradients) {
   EXPECT_EQ(back.judge(kNan, 1), StepVerdictKind::kGoBack);
 }
 
-class Recorder : public TrainingObserver {
- public:
-  void step(const StepReport& report) override { steps.push_back(report.step); }
-  void skipped(const SkippedReport& report) override {
-    skips.push_back(report.step);
-    EXPECT_TRUE(std::isnan(report.loss));
-  }
-  std::vector<std::int64_t> steps, skips;
-};
-
 class SkippingTest : public testing::Test {
  protected:
-  SkippingTest() : dataset_({write_tiny_dataset(folder_, 40, 0)}) {
-    dataset_.split("train").prepare({});
-    data_.batch = 8;
+  SkippingTest() : dataset_(prepared_dataset(write_tiny_dataset(folder_, 40, 0))) {
+    training_.data.batch = 8;
     train_.optimizer = OptimizerKind::kSgd;
     train_.weight_decay = 0;
     train_.skip_limit = 2;
-    Stage stage;
-    stage.name = "all";
-    stage.groups = {"stem", "middle", "head"};
-    stage.learning_rates = {0.05, 0.05, 0.05};
-    stage.until = after_epochs(2);  // 10 steps
-    schedule_.stages = {stage};
+    training_.schedule.stages = {
+        make_stage("all", {"stem", "middle", "head"}, after_epochs(2))};  // 10 steps
   }
 
   /// Trains with a loss that is no number in the steps of these numbers.
   RunSummary run(TinyModel& model, std::set<int> bad) {
-    const auto alone = make_self_communicator();
-    const auto coordinator = make_local_coordinator();
     int step = 0;
-    const auto loss = [&](const at::Tensor& outputs, const Batch& batch) {
+    training_.loss = [&](const at::Tensor& outputs, const Batch& batch) {
       const at::Tensor mean = at::cross_entropy_loss(outputs, batch.labels);
       return bad.contains(++step) ? mean * kNan : mean;
     };
-    Trainer trainer({.model = model,
-                     .dataset = dataset_,
-                     .schedule = schedule_,
-                     .data = data_,
-                     .train = train_,
-                     .communicator = *alone,
-                     .coordinator = *coordinator,
-                     .observers = {&recorder_},
-                     .loss = loss});
-    return trainer.run();
+    return training_.run(model, dataset_, recorder_);
   }
 
   TemporaryFolder folder_;
   Dataset dataset_;
-  DataOptions data_;
-  TrainOptions train_;
-  Schedule schedule_;
+  Training training_;
+  TrainOptions& train_ = training_.train;
   Recorder recorder_;
 };
 
@@ -103,8 +78,11 @@ TEST_F(SkippingTest, ASkippedStepChangesNoWeightAndConsumesItsSamples) {
   train_.not_finite = NotFinite::kSkip;
   TinyModel model;
   EXPECT_EQ(run(model, {3, 4, 7}).steps, 10);
-  EXPECT_EQ(recorder_.skips, (std::vector<std::int64_t>{3, 4, 7}));
-  EXPECT_EQ(recorder_.steps, (std::vector<std::int64_t>{1, 2, 5, 6, 8, 9, 10}));
+  for (const SkippedReport& skip : recorder_.skips) EXPECT_TRUE(std::isnan(skip.loss));
+  EXPECT_EQ(Recorder::each(recorder_.skips, &SkippedReport::step),
+            (std::vector<std::int64_t>{3, 4, 7}));
+  EXPECT_EQ(Recorder::each(recorder_.steps, &StepReport::step),
+            (std::vector<std::int64_t>{1, 2, 5, 6, 8, 9, 10}));
   for (const at::Tensor& parameter : model.parameters()) {
     EXPECT_TRUE(at::equal(parameter, parameter)) << "a NaN equals nothing";
   }

@@ -26,9 +26,9 @@
 #include "core/step/freezer.h"
 #include "core/step/gradient_pass.h"
 #include "core/step/parameter_table.h"
-#include "tests/core/models/bert_fixture.h"
 #include "tests/core/tasks/task_of.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/small_networks.h"
 
 namespace thaw {
 namespace {
@@ -43,21 +43,13 @@ struct Network {
 };
 
 Network bert(std::int64_t layers = 4, std::int64_t samples = 12) {
-  const BertConfig config{.vocabulary = 50,
-                          .hidden = 32,
-                          .layers = layers,
-                          .heads = 4,
-                          .intermediate = 64,
-                          .longest = 40};
-  const auto model = std::make_shared<Bert>(config, Pooling::kMean, kClasses);
-  fill_bert_by_formula(*model);
   std::vector<std::vector<std::int64_t>> tokens;
   for (std::int64_t n = 0; n < samples; ++n) {
     tokens.emplace_back();
     for (std::int64_t t = 0; t < 5 + 7 * n % 30; ++t)
       tokens.back().push_back(1 + (11 * t + n) % 49);
   }
-  return {model, packed_batch(tokens, kClasses)};
+  return {small_network(/*text=*/true, layers, kClasses), packed_batch(tokens, kClasses)};
 }
 
 Network resnet(const std::string& architecture, std::int64_t depth, std::int64_t samples = 6) {

@@ -3,45 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 
 #include "core/base/error.h"
-#include "core/data/dataset.h"
-#include "core/parallel/one_rank.h"
-#include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
-#include "core/train/trainer.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
-
-using Weights = std::map<std::string, at::Tensor>;
-
-Weights weights_of(const TinyModel& model) {
-  Weights copies;
-  for (const auto& parameter : model.named_parameters()) {
-    copies[parameter.key()] = parameter.value().detach().clone();
-  }
-  return copies;
-}
-
-class Recorder : public TrainingObserver {
- public:
-  explicit Recorder(const TinyModel& model) : model_(model) {}
-  void transition(const TransitionReport& report) override { transitions.push_back(report); }
-  void step(const StepReport& report) override { steps.push_back(report); }
-  void evaluation(const EvaluationReport& report) override {
-    evaluations.push_back(report);
-    at_evaluations.push_back(weights_of(model_));
-  }
-  std::vector<TransitionReport> transitions;
-  std::vector<StepReport> steps;
-  std::vector<EvaluationReport> evaluations;
-  std::vector<Weights> at_evaluations;
-
- private:
-  const TinyModel& model_;
-};
 
 std::string stage(const std::string& name, const std::string& groups, const std::string& more) {
   return "[[schedule.stage]]\nname = \"" + name + "\"\ngroups = " + groups +
@@ -50,30 +20,18 @@ std::string stage(const std::string& name, const std::string& groups, const std:
 
 class StageOptions : public testing::Test {
  protected:
-  StageOptions() : dataset_({write_tiny_dataset(folder_, 37, 10)}) {
-    dataset_.split("train").prepare({});
-    dataset_.split("validation").prepare({});
-    data_.batch = 8;
+  StageOptions() : dataset_(prepared_dataset(write_tiny_dataset(folder_, 37, 10))) {
+    training_.data.batch = 8;
   }
 
   Weights run(TinyModel& model, const std::string& stages) {
     std::vector<std::string> groups;
     for (const ParameterGroup& group : model.freezing_groups()) groups.push_back(group.name);
-    const Schedule schedule = resolve_schedule(
+    training_.schedule = resolve_schedule(
         parse_partial_configuration("[data]\nbatch = 8\n" + stages, "a.toml"), groups, 37);
     model.to(at::kDouble);
-    const auto communicator = make_self_communicator();
-    const auto coordinator = make_local_coordinator();
-    recorder_.emplace(model);
-    Trainer trainer({.model = model,
-                     .dataset = dataset_,
-                     .schedule = schedule,
-                     .data = data_,
-                     .train = train_,
-                     .communicator = *communicator,
-                     .coordinator = *coordinator,
-                     .observers = {&*recorder_}});
-    trainer.run();
+    recorder_.emplace(&model);
+    training_.run(model, dataset_, *recorder_);
     return weights_of(model);
   }
 
@@ -84,8 +42,8 @@ class StageOptions : public testing::Test {
 
   TemporaryFolder folder_;
   Dataset dataset_;
-  DataOptions data_;
-  TrainOptions train_;
+  Training training_;
+  TrainOptions& train_ = training_.train;
   std::optional<Recorder> recorder_;
 };
 

@@ -5,12 +5,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include "core/base/error.h"
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
-#include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
@@ -19,38 +17,10 @@
 #include "core/train/trainer.h"
 #include "core/train/training_state.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
-
-/// Everything that metrics.jsonl would say, but for times.
-class Recorder : public TrainingObserver {
- public:
-  void transition(const TransitionReport& report) override {
-    lines.push_back(fmt::format("{} transition {}", report.step, report.stage));
-  }
-  void step(const StepReport& report) override {
-    lines.push_back(fmt::format("{} step {} {} {} {}", report.step, report.stage, report.loss,
-                                report.learning_rate, report.samples));
-  }
-  void evaluation(const EvaluationReport& report) override {
-    lines.push_back(fmt::format("{} evaluation {} {} {}", report.step, report.loss,
-                                report.figure("accuracy"), report.best));
-  }
-  void checkpoint(const CheckpointReport& report) override { saved.push_back(report); }
-  void resume(const ResumeReport& report) override { resumes.push_back(report); }
-  void end(const RunSummary& summary) override {
-    std::string stages;
-    for (const StageSummary& stage : summary.stages) {
-      stages += fmt::format("{}{}:{}", stage.goes_on ? "+" : " ", stage.name, stage.steps);
-    }
-    lines.push_back(
-        fmt::format("{} end{} best at {}", summary.steps, stages, summary.best_evaluation.step));
-  }
-  std::vector<std::string> lines;
-  std::vector<CheckpointReport> saved;
-  std::vector<ResumeReport> resumes;
-};
 
 /// Wants a stop in the step after so many.
 class StopAfter : public StopRequest {
@@ -65,23 +35,15 @@ class StopAfter : public StopRequest {
 };
 
 Stage stage(const std::string& name, std::vector<std::string> groups, double epochs) {
-  Stage result;
-  result.name = name;
-  result.learning_rates.assign(groups.size(), 0.05);
-  result.groups = std::move(groups);
-  result.until = after_epochs(epochs);
+  Stage result = make_stage(name, std::move(groups), after_epochs(epochs));
   result.curve.shape = "linear";
   return result;
 }
 
-using Weights = std::map<std::string, at::Tensor>;
-
 class ResumeTest : public testing::Test {
  protected:
-  ResumeTest() : dataset_({write_tiny_dataset(folder_, 37, 10)}) {
-    dataset_.split("train").prepare({});
-    dataset_.split("validation").prepare({});
-    data_.batch = 8;
+  ResumeTest() : dataset_(prepared_dataset(write_tiny_dataset(folder_, 37, 10))) {
+    training_.data.batch = 8;
     train_.clip_norm = 1;
     schedule_.stages = {stage("top", {"head"}, 1), stage("all", {"stem", "middle", "head"}, 1.2)};
   }
@@ -99,41 +61,21 @@ class ResumeTest : public testing::Test {
     TrainingState state;
     if (newest) state = training_state_from_json(newest->state(), "state");
     StopAfter stop(steps);
-    Trainer trainer({.model = model,
-                     .dataset = dataset_,
-                     .schedule = schedule_,
-                     .data = data_,
-                     .train = train_,
-                     .communicator = *alone,
-                     .coordinator = *coordinator,
-                     .observers = {&recorder},
-                     .optimizer = own_optimizer_,
-                     .checkpoints = {.saver = &saver,
-                                     .every_steps = every_steps,
-                                     .facts = {.version = "test"},
-                                     .stop = steps > 0 ? &stop : nullptr,
-                                     .resume = newest.get(),
-                                     .state = &state}});
-    EXPECT_EQ(trainer.run().stopped, steps > 0);
-    Weights weights;
-    for (const auto& parameter : model.named_parameters()) {
-      weights[parameter.key()] = parameter.value().detach().clone();
-    }
-    return weights;
-  }
-
-  void expect_equal(const Weights& a, const Weights& b, const std::string& when) {
-    for (const auto& [name, tensor] : a) {
-      EXPECT_TRUE(at::equal(tensor, b.at(name))) << name << " " << when;
-    }
+    training_.checkpoints = {.saver = &saver,
+                             .every_steps = every_steps,
+                             .facts = {.version = "test"},
+                             .stop = steps > 0 ? &stop : nullptr,
+                             .resume = newest.get(),
+                             .state = &state};
+    EXPECT_EQ(training_.run(model, dataset_, recorder, *alone, *coordinator).stopped, steps > 0);
+    return weights_of(model);
   }
 
   TemporaryFolder folder_;
   Dataset dataset_;
-  DataOptions data_;
-  std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> own_optimizer_;
-  TrainOptions train_;
-  Schedule schedule_;
+  Training training_;
+  TrainOptions& train_ = training_.train;
+  Schedule& schedule_ = training_.schedule;
 };
 
 TEST_F(ResumeTest, StoppedAfterAnyStepItComesToTheSameBits) {
@@ -144,8 +86,8 @@ TEST_F(ResumeTest, StoppedAfterAnyStepItComesToTheSameBits) {
     Recorder parts;
     const std::string run = fmt::format("stopped-{}", k);
     live(run, k, parts);
-    ASSERT_EQ(parts.saved.back().step, k);
-    expect_equal(live(run, 0, parts), weights, fmt::format("stopped after step {}", k));
+    ASSERT_EQ(parts.checkpoints.back().step, k);
+    expect_same_bits(live(run, 0, parts), weights, fmt::format("stopped after step {}", k));
     EXPECT_EQ(parts.lines, whole.lines) << k;
     ASSERT_EQ(parts.resumes.size(), 1U);
     EXPECT_EQ(parts.resumes[0].step, k);
@@ -196,7 +138,7 @@ thawed-rate-cap = 0.02
     Recorder parts;
     const std::string run = fmt::format("stopped-{}", k);
     live(run, k, parts);
-    expect_equal(live(run, 0, parts), weights, fmt::format("stopped after step {}", k));
+    expect_same_bits(live(run, 0, parts), weights, fmt::format("stopped after step {}", k));
     EXPECT_EQ(parts.lines, whole.lines) << k;
   }
 }
@@ -208,7 +150,7 @@ TEST_F(ResumeTest, StoppedAgainAndAgain) {
   const Weights weights = live("whole", 0, whole);
   Recorder parts;
   for (int i = 0; i < 5; ++i) live("parts", 2, parts);
-  expect_equal(live("parts", 0, parts), weights, "");
+  expect_same_bits(live("parts", 0, parts), weights, "");
   EXPECT_EQ(parts.lines, whole.lines);
 }
 
@@ -219,7 +161,7 @@ TEST_F(ResumeTest, WithEachOptimizer) {
     Recorder whole, parts;
     const Weights weights = live(name, 0, whole);
     for (int i = 0; i < 3; ++i) live(name + "-parts", 3, parts);
-    expect_equal(live(name + "-parts", 0, parts), weights, name);
+    expect_same_bits(live(name + "-parts", 0, parts), weights, name);
     EXPECT_EQ(parts.lines, whole.lines) << name;
   }
 }
@@ -246,19 +188,21 @@ class SlowSigns final : public Optimizer {
 TEST_F(ResumeTest, WithAnOptimizerOfOnesOwn) {
   Recorder ours;
   const Weights by_adamw = live("ours", 0, ours);
-  own_optimizer_ = [](const TrainOptions& options) { return std::make_unique<SlowSigns>(options); };
+  training_.optimizer = [](const TrainOptions& options) {
+    return std::make_unique<SlowSigns>(options);
+  };
   Recorder whole, parts;
   const Weights weights = live("own", 0, whole);
   EXPECT_FALSE(at::equal(weights.at("head.weight"), by_adamw.at("head.weight")));
   for (int i = 0; i < 3; ++i) live("own-parts", 3, parts);
-  expect_equal(live("own-parts", 0, parts), weights, "");
+  expect_same_bits(live("own-parts", 0, parts), weights, "");
   EXPECT_EQ(parts.lines, whole.lines);
   const auto alone = make_self_communicator();
   std::vector<RejectedCheckpoint> rejected;
   const auto newest = open_newest(CheckpointStore(folder_ / "own"), *alone, rejected);
   EXPECT_TRUE(newest->entries().contains("optimizer/seen/head.weight"));
   // Its state is not what the named optimizer needs.
-  own_optimizer_ = {};
+  training_.optimizer = {};
   EXPECT_THROW(live("own", 0, parts), InputError);
 }
 
@@ -271,7 +215,7 @@ TEST_F(ResumeTest, FromEachCheckpointThatNobodyAskedFor) {
   EXPECT_EQ(places[4], (CheckpointPlace{5, true}));
   for (auto place = places.rbegin(); place != places.rend(); ++place) {
     Recorder rest;
-    expect_equal(live("whole", 0, rest), weights, folder_name(*place));
+    expect_same_bits(live("whole", 0, rest), weights, folder_name(*place));
     // What the log held until then, and this, is the whole log.
     ASSERT_LE(rest.lines.size(), whole.lines.size());
     EXPECT_TRUE(std::equal(rest.lines.rbegin(), rest.lines.rend(), whole.lines.rbegin()));
@@ -288,7 +232,7 @@ TEST_F(ResumeTest, AFinishedRunGoesOnWithAStageThatWasAdded) {
   live("parts", 0, parts);
   parts.lines.pop_back();  // the first end
   schedule_.stages.push_back(stage("more", {"middle"}, 0.5));
-  expect_equal(live("parts", 0, parts), weights, "");
+  expect_same_bits(live("parts", 0, parts), weights, "");
   EXPECT_EQ(parts.lines, whole.lines);
 }
 
@@ -296,7 +240,7 @@ TEST_F(ResumeTest, CheckpointsAreReportedWithTheirCost) {
   Recorder recorder;
   live("run", 0, recorder, /*every_steps=*/4);
   std::vector<std::string> saved;
-  for (const CheckpointReport& report : recorder.saved) {
+  for (const CheckpointReport& report : recorder.checkpoints) {
     EXPECT_EQ(report.problem, "");
     EXPECT_GT(report.bytes, 1000);
     EXPECT_GT(report.seconds, 0);

@@ -4,8 +4,6 @@
 #include <ATen/ops/max.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
 #include "core/base/error.h"
 #include "core/config/configuration.h"
 #include "core/data/dataset.h"
@@ -13,69 +11,36 @@
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/schedule.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
 
-class Recorder : public TrainingObserver {
- public:
-  void transition(const TransitionReport& report) override { transitions.push_back(report); }
-  void step(const StepReport& report) override { steps.push_back(report); }
-  void evaluation(const EvaluationReport& report) override { evaluations.push_back(report); }
-  void end(const RunSummary& summary) override { summaries.push_back(summary); }
-  std::vector<TransitionReport> transitions;
-  std::vector<StepReport> steps;
-  std::vector<EvaluationReport> evaluations;
-  std::vector<RunSummary> summaries;
-};
+constexpr double kRate = 0.05;
 
 Stage stage(const std::string& name, std::vector<std::string> groups, double epochs) {
-  Stage result;
-  result.name = name;
-  result.learning_rates.assign(groups.size(), 0.05);
-  result.groups = std::move(groups);
-  result.until = after_epochs(epochs);
-  return result;
+  return make_stage(name, std::move(groups), after_epochs(epochs), kRate);
 }
 
 class TrainerTest : public testing::Test {
  protected:
-  TrainerTest() : dataset_({write_tiny_dataset(folder_, 37, 10)}) {
-    dataset_.split("train").prepare({});
-    dataset_.split("validation").prepare({});
-    data_.batch = 8;
-    train_.precision = Precision::kFloat64;
+  TrainerTest() : dataset_(prepared_dataset(write_tiny_dataset(folder_, 37, 10))) {
+    training_.data.batch = 8;
+    training_.train.precision = Precision::kFloat64;
+    training_.save_best = [this] { ++saved_best_; };
+    training_.save_last = [this] { ++saved_last_; };
   }
 
   void run(TinyModel& model, const Schedule& schedule) {
     model.to(at::kDouble);
-    const auto communicator = make_self_communicator();
-    const auto coordinator = make_local_coordinator();
-    Trainer trainer({.model = model,
-                     .dataset = dataset_,
-                     .schedule = schedule,
-                     .data = data_,
-                     .train = train_,
-                     .communicator = *communicator,
-                     .coordinator = *coordinator,
-                     .observers = {&recorder_},
-                     .save_best = [this] { ++saved_best_; },
-                     .save_last = [this] { ++saved_last_; }});
-    trainer.run();
-  }
-
-  static std::map<std::string, at::Tensor> weights(const TinyModel& model) {
-    std::map<std::string, at::Tensor> copies;
-    for (const auto& parameter : model.named_parameters()) {
-      copies[parameter.key()] = parameter.value().detach().clone();
-    }
-    return copies;
+    training_.schedule = schedule;
+    training_.run(model, dataset_, recorder_);
   }
 
   TemporaryFolder folder_;
   Dataset dataset_;
-  DataOptions data_;
-  TrainOptions train_;
+  Training training_;
+  TrainOptions& train_ = training_.train;
   Recorder recorder_;
   int saved_best_ = 0;
   int saved_last_ = 0;
@@ -101,15 +66,15 @@ TEST_F(TrainerTest, RunsTheStagesInOrderToTheirEnds) {
 TEST_F(TrainerTest, FrozenParametersStayBitIdenticalAndReturn) {
   TinyModel model;
   model.to(at::kDouble);
-  const auto before = weights(model);
+  const auto before = weights_of(model);
   run(model, {{stage("top", {"head"}, 2)}});
-  for (const auto& [name, tensor] : weights(model)) {
+  for (const auto& [name, tensor] : weights_of(model)) {
     EXPECT_EQ(at::equal(tensor, before.at(name)), !name.starts_with("head")) << name;
   }
   // Re-freezing: what was active before has state, and still must not move.
-  const auto then = weights(model);
+  const auto then = weights_of(model);
   run(model, {{stage("top", {"head"}, 1), stage("lowest", {"stem"}, 1)}});
-  const auto after = weights(model);
+  const auto after = weights_of(model);
   EXPECT_TRUE(at::equal(after.at("middle.weight"), then.at("middle.weight")));
   EXPECT_FALSE(at::equal(after.at("stem.weight"), then.at("stem.weight")));
 }
@@ -130,8 +95,8 @@ TEST_F(TrainerTest, MicroBatchesGiveTheSameTraining) {
   TinyModel pieces(0.2);
   train_.micro_batch = 3;
   run(pieces, {{stage("all", {"stem", "middle", "head"}, 2)}});
-  const auto a = weights(whole);
-  for (const auto& [name, tensor] : weights(pieces)) {
+  const auto a = weights_of(whole);
+  for (const auto& [name, tensor] : weights_of(pieces)) {
     const at::Tensor difference = (tensor - a.at(name)).abs().max() / a.at(name).abs().max();
     EXPECT_LT(difference.item().toDouble(), 1e-9) << name;
   }
@@ -165,14 +130,14 @@ TEST_F(TrainerTest, AStageOverridesOptimizerSettings) {
   train_.weight_decay = 0.5;
   TinyModel model;
   model.to(at::kDouble);
-  const auto before = weights(model);
+  const auto before = weights_of(model);
   Schedule schedule{{stage("all", {"stem", "middle", "head"}, 1)}};
   schedule.stages[0].learning_rates.assign(3, 0.0);  // decay rides on the rate: nothing moves
   schedule.stages[0].overrides["weight-decay"] = 0.0;
   schedule.stages[0].overrides["label-smoothing"] = 0.5;
   run(model, schedule);
   const double smoothed = recorder_.steps[0].loss;
-  for (const auto& [name, tensor] : weights(model)) {
+  for (const auto& [name, tensor] : weights_of(model)) {
     EXPECT_TRUE(at::equal(tensor, before.at(name))) << name;
   }
   schedule.stages[0].overrides["label-smoothing"] = 0.0;
@@ -186,9 +151,10 @@ TEST_F(TrainerTest, AStageOverridesOptimizerSettings) {
   schedule.stages[0].overrides["weight-decay"] = 0.25;
   run(model, schedule);
   const at::Tensor expected = before.at("stem.weight") * (1 - 0.1 * 0.25);
-  EXPECT_LT((weights(model).at("stem.weight") - expected).abs().max().item().toDouble(), 1e-9);
-  EXPECT_LT((weights(model).at("stem.bias") - before.at("stem.bias")).abs().max().item().toDouble(),
-            1e-9)
+  EXPECT_LT((weights_of(model).at("stem.weight") - expected).abs().max().item().toDouble(), 1e-9);
+  EXPECT_LT(
+      (weights_of(model).at("stem.bias") - before.at("stem.bias")).abs().max().item().toDouble(),
+      1e-9)
       << "biases do not decay";
 }
 
@@ -210,15 +176,15 @@ TEST_F(TrainerTest, ClippingLimitsTheUpdate) {
   train_.clip_norm = 1e-3;
   TinyModel model;
   model.to(at::kDouble);
-  const auto before = weights(model);
+  const auto before = weights_of(model);
   Schedule schedule{{stage("all", {"stem", "middle", "head"}, 1)}};
   schedule.stages[0].until = after_steps(1);
   run(model, schedule);
   double squares = 0;
-  for (const auto& [name, tensor] : weights(model)) {
+  for (const auto& [name, tensor] : weights_of(model)) {
     squares += (tensor - before.at(name)).pow(2).sum().item().toDouble();
   }
-  EXPECT_NEAR(std::sqrt(squares), 0.05 * 1e-3, 1e-7);
+  EXPECT_NEAR(std::sqrt(squares), kRate * 1e-3, 1e-7);
   EXPECT_GT(recorder_.steps[0].gradient_norm, 1e-3);
 }
 

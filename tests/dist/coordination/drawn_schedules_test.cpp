@@ -85,26 +85,23 @@ class Drawer {
 /// Stage, step and groups of each transition.
 std::vector<std::string> decisions(const JobOutcome& outcome) {
   std::vector<std::string> lines;
-  for (const TransitionReport& transition : outcome.transitions) {
+  for (const TransitionReport& transition : outcome.heard.transitions) {
     lines.push_back(fmt::format("{} at {}:", transition.stage, transition.step));
     for (const auto& group : transition.groups)
       lines.back() += group.active ? " " + group.name : "";
   }
-  lines.push_back(fmt::format("end at {}", outcome.steps.size()));
+  lines.push_back(fmt::format("end at {}", outcome.heard.steps.size()));
   return lines;
-}
-
-void expect_equal(const Weights& a, const Weights& b) {
-  for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
 }
 
 /// Between two transitions, only what was active has changed.
 void expect_frozen_stay(const JobOutcome& outcome) {
-  for (std::size_t i = 0; i < outcome.transitions.size(); ++i) {
-    const Weights& before = outcome.at_transitions[i];
-    const Weights& after =
-        i + 1 < outcome.at_transitions.size() ? outcome.at_transitions[i + 1] : outcome.weights;
-    for (const auto& group : outcome.transitions[i].groups) {
+  for (std::size_t i = 0; i < outcome.heard.transitions.size(); ++i) {
+    const Weights& before = outcome.heard.at_transitions[i];
+    const Weights& after = i + 1 < outcome.heard.at_transitions.size()
+                               ? outcome.heard.at_transitions[i + 1]
+                               : outcome.weights;
+    for (const auto& group : outcome.heard.transitions[i].groups) {
       if (group.active) continue;
       for (const auto& [name, tensor] : before) {
         if (name.starts_with(group.name + ".")) {
@@ -119,12 +116,12 @@ void expect_frozen_stay(const JobOutcome& outcome) {
 void expect_bytes_and_samples(const JobOutcome& outcome) {
   std::size_t stage = 0;
   std::int64_t samples = 0;
-  for (const StepReport& step : outcome.steps) {
-    while (stage + 1 < outcome.transitions.size() &&
-           outcome.transitions[stage + 1].step < step.step) {
+  for (const StepReport& step : outcome.heard.steps) {
+    while (stage + 1 < outcome.heard.transitions.size() &&
+           outcome.heard.transitions[stage + 1].step < step.step) {
       ++stage;
     }
-    EXPECT_EQ(step.bytes_reduced, 8 * outcome.transitions[stage].active_parameters);
+    EXPECT_EQ(step.bytes_reduced, 8 * outcome.heard.transitions[stage].active_parameters);
     const std::int64_t left = 37 - samples % 37;
     EXPECT_EQ(step.samples, std::min<std::int64_t>(left, 12));
     samples += step.samples;
@@ -134,7 +131,7 @@ void expect_bytes_and_samples(const JobOutcome& outcome) {
 
 Schedule replayed(const Schedule& planned, const JobOutcome& outcome) {
   std::vector<HappenedStage> happened;
-  for (const TransitionReport& transition : outcome.transitions) {
+  for (const TransitionReport& transition : outcome.heard.transitions) {
     HappenedStage stage{
         transition.stage, transition.index, {}, transition.step, transition.curve_steps};
     for (const auto& group : transition.groups) {
@@ -142,7 +139,7 @@ Schedule replayed(const Schedule& planned, const JobOutcome& outcome) {
     }
     happened.push_back(stage);
   }
-  return replay_of(planned, happened, static_cast<std::int64_t>(outcome.steps.size()));
+  return replay_of(planned, happened, static_cast<std::int64_t>(outcome.heard.steps.size()));
 }
 
 class DrawnSchedules : public testing::TestWithParam<unsigned> {
@@ -160,7 +157,7 @@ TEST_P(DrawnSchedules, KeepWhatIsPromised) {
   const JobOutcome one = job_.run(1)[0];
   const std::vector<JobOutcome> three = job_.run(3);  // audited after every step
   EXPECT_EQ(decisions(three[0]), decisions(one));
-  for (const JobOutcome& rank : three) expect_equal(rank.weights, three[0].weights);
+  for (const JobOutcome& rank : three) expect_same_bits(rank.weights, three[0].weights);
   expect_frozen_stay(one);
   expect_frozen_stay(three[0]);
   expect_bytes_and_samples(three[0]);
@@ -171,8 +168,8 @@ TEST_P(DrawnSchedules, KeepWhatIsPromised) {
   job_.schedule = tiny_schedule(write_schedule_toml(replayed(planned, three[0])));
   const JobOutcome again = job_.run(3)[0];
   EXPECT_EQ(decisions(again), decisions(three[0]));
-  expect_equal(again.weights, three[0].weights);
-  EXPECT_TRUE(puts_back || again.steps.back().loss == three[0].steps.back().loss);
+  expect_same_bits(again.weights, three[0].weights);
+  EXPECT_TRUE(puts_back || again.heard.steps.back().loss == three[0].heard.steps.back().loss);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, DrawnSchedules, testing::Range(0U, 24U));

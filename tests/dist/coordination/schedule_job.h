@@ -1,59 +1,22 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-#include <gtest/gtest.h>
-
-#include <map>
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "core/data/dataset.h"
-#include "core/parallel/one_rank.h"
-#include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/tasks/registry.h"
-#include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
-#include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/coordinators.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 
-using Weights = std::map<std::string, at::Tensor>;
-
-inline Weights weights_of(const Model& model) {
-  Weights copies;
-  for (const auto& parameter : model.named_parameters()) {
-    copies[parameter.key()] = parameter.value().detach().clone();
-  }
-  return copies;
-}
-
 /// What one rank saw and came to.
 struct JobOutcome {
-  std::vector<TransitionReport> transitions;
-  std::vector<StepReport> steps;
-  std::vector<EvaluationReport> evaluations;
-  std::vector<Weights> at_transitions;
+  Recorder heard;  ///< nothing but on rank 0
   Weights weights;
-};
-
-class JobRecorder : public TrainingObserver {
- public:
-  JobRecorder(const Model& model, JobOutcome& outcome) : model_(model), outcome_(outcome) {}
-  void transition(const TransitionReport& report) override {
-    outcome_.transitions.push_back(report);
-    outcome_.at_transitions.push_back(weights_of(model_));
-  }
-  void step(const StepReport& report) override { outcome_.steps.push_back(report); }
-  void evaluation(const EvaluationReport& report) override {
-    outcome_.evaluations.push_back(report);
-  }
-
- private:
-  const Model& model_;
-  JobOutcome& outcome_;
 };
 
 /// A schedule from its TOML, for the tiny model (stem, middle, head) and 37 samples in batches
@@ -81,28 +44,16 @@ struct ScheduleJob {
   }
 
   void train_on(Communicator& communicator, JobOutcome& outcome) const {
-    Dataset dataset({data});
-    dataset.split("train").prepare({});
-    dataset.split("validation").prepare({});
+    const Dataset dataset = prepared_dataset(data);
     TinyModel model(0.2);
     model.to(at::kDouble);
     if (!groups.empty()) model.set_freezing_groups(groups);
-    const std::unique_ptr<StageCoordinator> coordinator =
-        communicator.size() == 1 ? make_local_coordinator()
-                                 : make_unfreezing_coordinator(communicator, {});
-    JobRecorder recorder(model, outcome);
-    DataOptions options;
-    options.batch = 12;
-    Trainer trainer({.model = model,
-                     .dataset = dataset,
-                     .schedule = schedule,
-                     .data = options,
-                     .train = train,
-                     .communicator = communicator,
-                     .coordinator = *coordinator,
-                     .observers = {&recorder},
-                     .audit_every = audit_every});
-    trainer.run();
+    const auto coordinator = coordinator_for(communicator);
+    Training training{.schedule = schedule, .train = train, .audit_every = audit_every};
+    training.data.batch = 12;
+    Recorder recorder(&model);
+    training.run(model, dataset, recorder, communicator, *coordinator);
+    outcome.heard = std::move(recorder);
     outcome.weights = weights_of(model);
   }
 };

@@ -9,8 +9,9 @@
 #include "core/step/optimizer.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
-#include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/coordinators.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
@@ -19,15 +20,9 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class Recorder final : public TrainingObserver {
- public:
-  void audit(const AuditReport& report) override {
-    steps.push_back(report.step);
-    EXPECT_GT(report.tensors, 0);
-    EXPECT_GT(report.bytes, 0);
-  }
-  std::vector<std::int64_t> steps;
-};
+std::vector<std::int64_t> steps(const std::vector<AuditReport>& audits) {
+  return Recorder::each(audits, &AuditReport::step);
+}
 
 /// Flips a bit of a frozen weight in its `damaged_run`-th run of the first group.
 class DamagedModel final : public TinyModel {
@@ -45,42 +40,22 @@ class DamagedModel final : public TinyModel {
   int runs_ = 0;
 };
 
-Stage stage(const std::string& name, std::vector<std::string> groups) {
-  Stage result;
-  result.name = name;
-  result.learning_rates.assign(groups.size(), 0.02);
-  result.groups = std::move(groups);
-  result.until = after_steps(5);
-  return result;
-}
-
 /// Two stages of 5 steps, an audit every 2.
 class TrainerAudit : public testing::Test {
  protected:
   void train(Communicator& communicator, int damaged_run, Recorder& recorder,
-             const decltype(TrainerParts::optimizer)& optimizer = {}) {
-    Dataset dataset({path_});
-    dataset.split("train").prepare({});
+             const decltype(Training::optimizer)& optimizer = {}) {
+    const Dataset dataset = prepared_dataset(path_);
     DamagedModel model;
     model.damaged_run = damaged_run;
-    const Schedule schedule{{stage("top", {"head"}), stage("upper", {"middle", "head"})}};
-    const auto coordinator = communicator.size() == 1
-                                 ? make_local_coordinator()
-                                 : make_unfreezing_coordinator(communicator, {});
-    DataOptions data;
-    data.batch = 12;
-    const TrainOptions options;
-    Trainer trainer({.model = model,
-                     .dataset = dataset,
-                     .schedule = schedule,
-                     .data = data,
-                     .train = options,
-                     .communicator = communicator,
-                     .coordinator = *coordinator,
-                     .observers = {&recorder},
-                     .optimizer = optimizer,
-                     .audit_every = 2});
-    trainer.run();
+    Training training;
+    training.schedule.stages = {make_stage("top", {"head"}, after_steps(5), 0.02),
+                                make_stage("upper", {"middle", "head"}, after_steps(5), 0.02)};
+    training.optimizer = optimizer;
+    training.audit_every = 2;
+    training.data.batch = 12;
+    const auto coordinator = coordinator_for(communicator);
+    training.run(model, dataset, recorder, communicator, *coordinator);
   }
 
   TemporaryFolder folder_;
@@ -91,7 +66,11 @@ TEST_F(TrainerAudit, ComesAtTheStartAtTransitionsAtTheEndAndInBetween) {
   run_ranks(2, [&](Communicator& communicator) {
     Recorder recorder;
     train(communicator, 0, recorder);
-    EXPECT_THAT(recorder.steps, ElementsAre(0, 2, 4, 5, 6, 8, 10));
+    EXPECT_THAT(steps(recorder.audits), ElementsAre(0, 2, 4, 5, 6, 8, 10));
+    for (const AuditReport& audit : recorder.audits) {
+      EXPECT_GT(audit.tensors, 0);
+      EXPECT_GT(audit.bytes, 0);
+    }
   });
 }
 
@@ -99,7 +78,7 @@ TEST_F(TrainerAudit, IsOffAtOneRank) {
   run_ranks(1, [&](Communicator& communicator) {
     Recorder recorder;
     train(communicator, 3, recorder);
-    EXPECT_TRUE(recorder.steps.empty());
+    EXPECT_TRUE(recorder.audits.empty());
   });
 }
 
@@ -147,7 +126,7 @@ TEST_F(TrainerAudit, EndsTheRunWhereABitFlips) {
       EXPECT_THAT(error.what(), AllOf(HasSubstr("audit after step 4 of stage \"top\""),
                                       HasSubstr("weight middle.weight: changed on rank 1")));
     }
-    EXPECT_THAT(recorder.steps, ElementsAre(0, 2));
+    EXPECT_THAT(steps(recorder.audits), ElementsAre(0, 2));
   });
 }
 

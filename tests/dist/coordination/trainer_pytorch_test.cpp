@@ -10,13 +10,11 @@
 
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
-#include "core/parallel/one_rank.h"
 #include "core/parallel/replicas.h"
-#include "core/parallel/stage_coordinator.h"
-#include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
-#include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/models/bert_fixture.h"
+#include "tests/support/coordinators.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
@@ -71,12 +69,6 @@ Schedule schedule_of(const json& expected, const Model& model) {
   return schedule;
 }
 
-class Losses : public TrainingObserver {
- public:
-  void step(const StepReport& report) override { of_steps.push_back(report.loss); }
-  std::vector<double> of_steps;
-};
-
 struct Outcome {
   std::vector<double> losses;
   std::map<std::string, std::vector<double>> weights;  ///< condensed
@@ -90,26 +82,16 @@ Outcome train(const json& expected, int ranks) {
     at::set_num_threads(1);
     const std::shared_ptr<Model> model = model_of(expected);
     const Dataset dataset = dataset_of(expected);
-    const Schedule schedule = schedule_of(expected, *model);
-    DataOptions data;
-    data.batch = dataset.split("train").size();
-    TrainOptions options;
-    options.optimizer = named<OptimizerKind>(expected.at("optimizer").get<std::string>()).value();
-    options.weight_decay = expected.at("weight_decay").get<double>();
-    const auto coordinator =
-        ranks == 1 ? make_local_coordinator() : make_unfreezing_coordinator(communicator, {});
-    Losses losses;
-    Trainer trainer({.model = *model,
-                     .dataset = dataset,
-                     .schedule = schedule,
-                     .data = data,
-                     .train = options,
-                     .communicator = communicator,
-                     .coordinator = *coordinator,
-                     .observers = {&losses}});
-    trainer.run();
+    Training training{.schedule = schedule_of(expected, *model)};
+    training.data.batch = dataset.split("train").size();
+    training.train.optimizer =
+        named<OptimizerKind>(expected.at("optimizer").get<std::string>()).value();
+    training.train.weight_decay = expected.at("weight_decay").get<double>();
+    const auto coordinator = coordinator_for(communicator);
+    Recorder heard;
+    training.run(*model, dataset, heard, communicator, *coordinator);
     if (communicator.rank() != 0) return;
-    outcome.losses = losses.of_steps;
+    outcome.losses = heard.losses();
     for (const auto& [name, tensor] : named_parameters(*model)) {
       outcome.weights[name] = condensed(name, tensor, condensed_size);
     }

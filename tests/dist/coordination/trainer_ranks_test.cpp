@@ -1,55 +1,28 @@
 // The whole trainer on several ranks (threads of this process) against one rank, in float64.
-#include <ATen/ops/equal.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
-#include <map>
-#include <mutex>
+#include <cmath>
+#include <memory>
 
-#include "core/data/dataset.h"
-#include "core/parallel/one_rank.h"
-#include "core/parallel/stage_coordinator.h"
 #include "core/schedule/resolve_schedule.h"
-#include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
-#include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/coordinators.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
 
-using Weights = std::map<std::string, at::Tensor>;
-
 struct Outcome {
   Weights weights;
   std::vector<double> losses;
-  std::vector<double> norms;  ///< of the gradients, before clipping
-  std::vector<double> validation;
-};
-
-class Recorder : public TrainingObserver {
- public:
-  explicit Recorder(Outcome& outcome) : outcome_(outcome) {}
-  void step(const StepReport& report) override {
-    outcome_.losses.push_back(report.loss);
-    outcome_.norms.push_back(report.gradient_norm);
-  }
-  void evaluation(const EvaluationReport& report) override {
-    outcome_.validation.push_back(report.loss);
-    outcome_.validation.push_back(report.figure("accuracy"));
-  }
-
- private:
-  Outcome& outcome_;
+  std::vector<double> norms;       ///< of the gradients, before clipping
+  std::vector<double> validation;  ///< losses and figures
 };
 
 Stage stage(const std::string& name, std::vector<std::string> groups, double epochs) {
-  Stage result;
-  result.name = name;
-  result.learning_rates.assign(groups.size(), 0.02);
-  result.groups = std::move(groups);
-  result.until = after_epochs(epochs);
-  return result;
+  return make_stage(name, std::move(groups), after_epochs(epochs), 0.02);
 }
 
 /// What a preset comes to for the tiny model, 30 steps and more.
@@ -141,33 +114,17 @@ class TrainerRanks : public testing::Test {
     std::vector<Outcome> outcomes(static_cast<std::size_t>(ranks));
     run_ranks(ranks, [&](Communicator& communicator) {
       Outcome& outcome = outcomes[static_cast<std::size_t>(communicator.rank())];
-      Dataset dataset({path_});
-      dataset.split("train").prepare({});
-      dataset.split("validation").prepare({});
+      const Dataset dataset = prepared_dataset(path_);
       TinyModel model(0.2);
       model.to(at::kDouble);
-      const std::unique_ptr<StageCoordinator> coordinator = coordinator_for(communicator);
-      Recorder recorder(outcome);
-      Trainer trainer({.model = model,
-                       .dataset = dataset,
-                       .schedule = schedule_,
-                       .data = data_,
-                       .train = train_,
-                       .communicator = communicator,
-                       .coordinator = *coordinator,
-                       .observers = {&recorder}});
-      trainer.run();
-      for (const auto& parameter : model.named_parameters()) {
-        outcome.weights[parameter.key()] = parameter.value().detach().clone();
-      }
+      const auto coordinator = weighs_wrongly_
+                                   ? std::make_unique<WronglyWeighingCoordinator>(communicator)
+                                   : coordinator_for(communicator);
+      Recorder heard;
+      training_.run(model, dataset, heard, communicator, *coordinator);
+      outcome = {weights_of(model), heard.losses(), heard.norms(), heard.evaluated()};
     });
     return outcomes;
-  }
-
-  std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator) const {
-    if (communicator.size() == 1) return make_local_coordinator();
-    if (weighs_wrongly_) return std::make_unique<WronglyWeighingCoordinator>(communicator);
-    return make_unfreezing_coordinator(communicator, {});
   }
 
   void expect_the_same_at_any_rank_count() {
@@ -185,19 +142,18 @@ class TrainerRanks : public testing::Test {
         EXPECT_NEAR(outcomes[0].validation[i], one.validation[i], 1e-9);
       }
       for (const Outcome& other : outcomes) {
-        for (const auto& [name, tensor] : other.weights) {
-          EXPECT_TRUE(at::equal(tensor, outcomes[0].weights.at(name))) << name << " differs";
-        }
+        expect_same_bits(other.weights, outcomes[0].weights, "differs");
       }
     }
   }
 
   TemporaryFolder folder_;
   std::string path_;
-  Schedule schedule_ = schedule();
   bool weighs_wrongly_ = false;
-  DataOptions data_;
-  TrainOptions train_;
+  Training training_{.schedule = schedule()};
+  Schedule& schedule_ = training_.schedule;
+  DataOptions& data_ = training_.data;
+  TrainOptions& train_ = training_.train;
 };
 
 TEST_F(TrainerRanks, EveryRankCountGivesTheSameTraining) { expect_the_same_at_any_rank_count(); }

@@ -9,8 +9,9 @@ namespace {
 /// Steps at which stages began, and the last step.
 std::vector<std::int64_t> boundaries(const JobOutcome& outcome) {
   std::vector<std::int64_t> steps;
-  for (const TransitionReport& transition : outcome.transitions) steps.push_back(transition.step);
-  steps.push_back(static_cast<std::int64_t>(outcome.steps.size()));
+  for (const TransitionReport& transition : outcome.heard.transitions)
+    steps.push_back(transition.step);
+  steps.push_back(static_cast<std::int64_t>(outcome.heard.steps.size()));
   return steps;
 }
 
@@ -69,8 +70,8 @@ until = { seconds = 0.2 }
 )");
   // Ranks that stopped at different steps would wait for each other, which run_ranks breaks off.
   const std::vector<JobOutcome> outcomes = job_.run(3);
-  EXPECT_GT(outcomes[0].steps.size(), 1U);
-  EXPECT_GE(outcomes[0].steps.size(), 1U);
+  EXPECT_GT(outcomes[0].heard.steps.size(), 1U);
+  EXPECT_GE(outcomes[0].heard.steps.size(), 1U);
 }
 
 /// Forwards, and counts what a trigger would cost.

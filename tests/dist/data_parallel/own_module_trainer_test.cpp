@@ -16,11 +16,11 @@
 #include "core/parallel/replicas.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/tasks/task.h"
-#include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
@@ -77,20 +77,16 @@ Outcome train(Communicator& communicator, const Goal& goal) {
       "[data]\nbatch = 12\n"
       "[schedule]\npreset = \"top-down\"\nstage-epochs = 2\nlearning-rate = 0.02\n",
       "own");
-  const Schedule schedule = resolve_schedule(document, {"lower", "head"}, 37);
+  Training training{.schedule = resolve_schedule(document, {"lower", "head"}, 37),
+                    .data = document.configuration.data,
+                    .train = document.configuration.train,
+                    .task = goal.task,
+                    .loss = goal.loss};
   const auto coordinator = make_unfreezing_coordinator(communicator, {});
-  Trainer trainer({.model = model,
-                   .dataset = dataset,
-                   .schedule = schedule,
-                   .data = document.configuration.data,
-                   .train = document.configuration.train,
-                   .communicator = communicator,
-                   .coordinator = *coordinator,
-                   .observers = {},
-                   .task = goal.task,
-                   .loss = goal.loss});
+  Recorder heard;
   Outcome outcome;
-  outcome.validation_loss = trainer.run().last_evaluation.loss;
+  outcome.validation_loss =
+      training.run(model, dataset, heard, communicator, *coordinator).last_evaluation.loss;
   for (const at::Tensor& weight : {net->lower->weight, net->head->weight}) {
     contract::expect_same_bits(communicator, weight.detach());
     outcome.weights.push_back(weight.detach().clone());
