@@ -65,8 +65,15 @@ TEST(ReadAheadTest, KeepsNoMoreThanItsDepth) {
 
 TEST(ReadAheadTest, IsDestroyedAtAnyTime) {
   for (int i = 0; i < 200; ++i) {
-    ReadAhead<int> items(1 + i % 3, counter(i % 7 == 0 ? 1 : 1 << 30, i % 5 == 0 ? 2 : -1));
-    if (i % 2 == 0) items.next();
+    const auto held = std::make_shared<int>(i);
+    {
+      ReadAhead<int> items(1 + i % 3,
+                           [count = counter(i % 7 == 0 ? 1 : 1 << 30, i % 5 == 0 ? 2 : -1), held] {
+                             return count();
+                           });
+      for (int k = 0; k < i % 2; ++k) EXPECT_EQ(items.next(), 0);
+    }
+    EXPECT_EQ(held.use_count(), 1) << "its thread lives on";
   }
 }
 

@@ -272,7 +272,7 @@ TEST_F(TrainingLoaderTest, IsDestroyedAtAnyTime) {
   const Dataset dataset = texts(50);
   for (int i = 0; i < 100; ++i) {
     TrainingLoader loader(dataset, {.batch = 7, .read_ahead = 1 + i % 4});
-    for (int k = 0; k < i % 3; ++k) loader.next();
+    for (int k = 0; k < i % 3; ++k) EXPECT_EQ(loader.next().batch.size(), 7);
   }
 }
 

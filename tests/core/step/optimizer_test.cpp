@@ -97,8 +97,11 @@ TEST(AdamW, StatePreparedBesideTrainingChangesNothing) {
 }
 
 TEST(Optimizer, MayBeDestroyedWhileItPrepares) {
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kSgd});
-  optimizer->prepare({"w"}, {parameter(1)});
+  const at::Tensor weight = parameter(1);
+  std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kSgd});
+  optimizer->prepare({"w"}, {weight});
+  optimizer.reset();
+  EXPECT_EQ(weight.use_count(), 1U) << "its thread lives on";
 }
 
 TEST(AdamW, StateAndStepCountSurviveAStageOfBeingFrozen) {
