@@ -15,16 +15,6 @@ Schedule preset(const std::string& name, const std::string& options = "",
                      groups);
 }
 
-/// Name and active groups of each stage, "head: encoder.5 head".
-std::vector<std::string> outline(const Schedule& schedule) {
-  std::vector<std::string> lines;
-  for (const Stage& stage : schedule.stages) {
-    lines.push_back(stage.name + ":");
-    for (const std::string& group : stage.groups) lines.back() += " " + group;
-  }
-  return lines;
-}
-
 TEST(FreezingPresets, ChainThaw) {
   EXPECT_THAT(
       outline(preset("chain-thaw")),

@@ -13,16 +13,6 @@ std::string preset(const std::string& name, const std::string& options = "") {
   return "[schedule]\npreset = \"" + name + "\"\nlearning-rate = 0.5\n" + options;
 }
 
-/// Name and active groups of each stage, "head: encoder.5 head".
-std::vector<std::string> outline(const Schedule& schedule) {
-  std::vector<std::string> lines;
-  for (const Stage& stage : schedule.stages) {
-    lines.push_back(stage.name + ":");
-    for (const std::string& group : stage.groups) lines.back() += " " + group;
-  }
-  return lines;
-}
-
 std::vector<double> lengths(const Schedule& schedule, const std::string& unit) {
   std::vector<double> result;
   for (const Stage& stage : schedule.stages) {

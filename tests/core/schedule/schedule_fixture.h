@@ -69,6 +69,16 @@ inline Shared<Policy> policy_of(const std::string& text,
 /// How long a stage is that a length alone ends: epochs or steps.
 inline double length_of(const Stage& stage) { return stage.until.trigger->length().value(); }
 
+/// Name and active groups of each stage, "head: encoder.5 head".
+inline std::vector<std::string> outline(const Schedule& schedule) {
+  std::vector<std::string> lines;
+  for (const Stage& stage : schedule.stages) {
+    lines.push_back(stage.name + ":");
+    for (const std::string& group : stage.groups) lines.back() += " " + group;
+  }
+  return lines;
+}
+
 /// The message of the InputError that `schedule_of` throws.
 inline std::string message_of_schedule(const std::string& text,
                                        const std::vector<Override>& flags = {},
