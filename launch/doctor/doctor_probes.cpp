@@ -149,15 +149,19 @@ std::vector<BandwidthFacts> probe_sums(Communicator& communicator) {
   if (communicator.size() == 1) return sums;
   for (const std::int64_t mebibytes : {1, 8, 32}) {
     constexpr int kRounds = 7;
+    constexpr double kEnough = 2;  // seconds of one size, over a slow network
     BandwidthFacts facts{mebibytes << 20, 0};
     at::Tensor values = at::ones({facts.bytes / 4});
-    std::vector<double> seconds;
-    for (int round = 0; round < kRounds; ++round) {
+    std::vector<double> seconds, spent = {0};
+    const Stopwatch all;
+    for (int round = 0; round < kRounds && (round < 2 || spent[0] < kEnough); ++round) {
       communicator.barrier();
       const Stopwatch watch;
       communicator.all_reduce(values);
       seconds.push_back(watch.seconds());
       values.fill_(1);
+      spent[0] = all.seconds();
+      broadcast_numbers(communicator, spent);  // rank 0 decides for all
     }
     facts.seconds = median(seconds);
     sums.push_back(facts);

@@ -92,7 +92,7 @@ class Hosts(CommandTest):
         self.assertLess(time.monotonic() - pulled, DEADLINE + 20)
 
     def test_a_limited_rate_is_seen(self):
-        self.hosts("rate", "100")
+        self.hosts("rate", "400")  # half of what is not remarked on
         done = self.hosts("run", "-n", "3", THAW, "doctor", "--folder", "kept")
         self.assertIn("note: ranks sum", done.stdout)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

@@ -132,7 +132,8 @@ inline std::vector<double> condensed(const std::string& name, const at::Tensor& 
     const FixtureHashes hashes(fmt::format("{}/{}", name, k), kSeed);
     double sum = 0;
     for (std::int64_t i = 0; i < flat.numel(); ++i) {
-      sum += (hashes(i) & 1) != 0 ? values[i] : -values[i];
+      // Not by a branch: half of them would be mispredicted.
+      sum += values[i] * (2 * static_cast<double>(static_cast<int>(hashes(i) & 1)) - 1);
     }
     result.push_back(sum);
   }

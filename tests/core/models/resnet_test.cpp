@@ -35,7 +35,7 @@ std::string case_name(const json& expected) {
 /// The case's model with its weights; null where the trained ones are absent.
 std::shared_ptr<Model> model_of(const json& expected, at::ScalarType dtype) {
   auto model =
-      untrained_resnet(expected.at("architecture"), expected.at("depth"), expected.at("classes"));
+      empty_resnet(expected.at("architecture"), expected.at("depth"), expected.at("classes"));
   model->to(dtype);
   if (const std::string trained = expected.at("trained"); !trained.empty()) {
     const std::string path = test_data(trained);
