@@ -14,22 +14,9 @@ import unittest
 from datetime import datetime
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "launch"))
-from command_fixture import ROOT, THAW, CommandTest, require  # noqa: E402
+from command_fixture import ROOT, THAW, CommandTest, require, two_stages  # noqa: E402
 
 SLURM = ROOT / "cluster/virtual/slurm.sh"
-STAGES = """
-[[schedule.stage]]
-name = "head"
-groups = ["head"]
-learning-rate = 0.05
-until = {{ steps = {0} }}
-
-[[schedule.stage]]
-name = "upper"
-groups = ["layer3", "head"]
-learning-rate = 0.01
-until = {{ steps = {0} }}
-"""
 GRACE_SECONDS = 60  # that slurm.sh gives a job that is preempted
 
 
@@ -100,7 +87,8 @@ class Slurm(CommandTest):
     def start_training(self, steps):
         """An undisturbed run, and the same as a job that has made some steps."""
         self.images()
-        config = self.resnet_config(stages=STAGES.format(steps), extra="threads = 1\n")
+        config = self.resnet_config(stages=two_stages(f"steps = {steps}", f"steps = {steps}"),
+                                    extra="threads = 1\n")
         done = self.srun("train", config, "--run-dir", "undisturbed")
         self.assertEqual(done.returncode, 0, done.stderr)
         job = self.submit("train.sbatch", config, "--run-dir", "run")

@@ -14,23 +14,11 @@ import sys
 import time
 import unittest
 
-from command_fixture import MPIEXEC, THAW, CommandTest, require
+from command_fixture import MPIEXEC, THAW, CommandTest, require, two_stages
 
 TRIALS = int(os.environ.get("THAW_FAULT_TRIALS", "8"))
 SEED = int(os.environ.get("THAW_FAULT_SEED", "1"))
-STAGES = """
-[[schedule.stage]]
-name = "head"
-groups = ["head"]
-learning-rate = 0.05
-until = { steps = 8 }
-
-[[schedule.stage]]
-name = "upper"
-groups = ["layer3", "head"]
-learning-rate = 0.01
-until = { steps = 9 }
-
+STAGES = two_stages("steps = 8", "steps = 9") + """
 [[schedule.stage]]
 name = "all"
 groups = ["*"]

@@ -35,6 +35,23 @@ def require():
         sys.exit(77)
 
 
+def two_stages(first, second):
+    """The head of a small ResNet, then its last layer too; when each ends, as in `steps = 15`."""
+    return f"""
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 0.05
+until = {{ {first} }}
+
+[[schedule.stage]]
+name = "upper"
+groups = ["layer3", "head"]
+learning-rate = 0.01
+until = {{ {second} }}
+"""
+
+
 def is_running(process):
     """Whether a process is there and goes on. One that has ended, whose new parent has yet to remove
     it, does not; nor does one that was killed: on a machine under load the kernel may take seconds
@@ -118,19 +135,7 @@ class CommandTest(unittest.TestCase):
 
     def resnet_config(self, name="resnet.toml", data="images.h5", extra="", stages=None):
         """A small ResNet from scratch, two stages of one epoch."""
-        stages = stages or """
-[[schedule.stage]]
-name = "head"
-groups = ["head"]
-learning-rate = 0.05
-until = { epochs = 1 }
-
-[[schedule.stage]]
-name = "upper"
-groups = ["layer3", "head"]
-learning-rate = 0.01
-until = { epochs = 1 }
-"""
+        stages = stages or two_stages("epochs = 1", "epochs = 1")
         self.write(name, f"""
 [model]
 architecture = "resnet-cifar"

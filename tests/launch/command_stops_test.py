@@ -10,21 +10,8 @@ import time
 import unittest
 from unittest import mock
 
-from command_fixture import MPIEXEC, THAW, CommandTest, is_running, require
+from command_fixture import MPIEXEC, THAW, CommandTest, is_running, require, two_stages
 
-STAGES = """
-[[schedule.stage]]
-name = "head"
-groups = ["head"]
-learning-rate = 0.05
-until = {{ steps = {0} }}
-
-[[schedule.stage]]
-name = "upper"
-groups = ["layer3", "head"]
-learning-rate = 0.01
-until = {{ steps = {1} }}
-"""
 OPTIONS = ("--run-dir", "run", "--checkpoint.every-steps", "0", "--train.evaluate-every", "15")
 
 
@@ -32,8 +19,9 @@ class StopTest(CommandTest):
     def setUp(self):
         super().setUp()
         self.images(train=200)
-        self.config = self.resnet_config(stages=STAGES.format(15, 25))
-        self.long = self.resnet_config(name="long.toml", stages=STAGES.format(600, 600))
+        self.config = self.resnet_config(stages=two_stages("steps = 15", "steps = 25"))
+        self.long = self.resnet_config(name="long.toml",
+                                       stages=two_stages("steps = 600", "steps = 600"))
 
     def start(self, prefix, *arguments, steps=5):
         """A training, caught after some steps."""
