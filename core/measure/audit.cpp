@@ -49,7 +49,7 @@ std::set<std::string> frozen_layers(const ParameterTable& parameters,
 std::set<const void*> statistics_of(const BatchNorms* batch_norms) {
   std::set<const void*> tensors;
   if (batch_norms != nullptr) {
-    for (const nn::BatchNorm2d* layer : batch_norms->layers()) {
+    for (const nn::BatchNorm* layer : batch_norms->layers()) {
       tensors.insert({layer->running_mean.unsafeGetTensorImpl(),
                       layer->running_var.unsafeGetTensorImpl(),
                       layer->num_batches_tracked.unsafeGetTensorImpl()});

@@ -36,7 +36,7 @@ std::string unshared_batch_norm(const torch::nn::Module& module) {
   for (const auto& item : module.named_modules(std::string(), /*include_self=*/false)) {
     const torch::nn::Module& layer = *item.value();
     if (layer.named_buffers(/*recurse=*/false).contains("running_mean") &&
-        dynamic_cast<const nn::BatchNorm2d*>(&layer) == nullptr) {
+        dynamic_cast<const nn::BatchNorm*>(&layer) == nullptr) {
       return item.key();
     }
   }

@@ -13,15 +13,18 @@ namespace thaw {
 ElementType element_type(const NamedParameter& parameter) {
   switch (parameter.tensor.scalar_type()) {
     case at::kFloat:
+    case at::kHalf:
+    case at::kComplexFloat:
       return ElementType::kFloat32;
     case at::kDouble:
+    case at::kComplexDouble:
       return ElementType::kFloat64;
     case at::kBFloat16:
       return ElementType::kBFloat16;
     default:
       throw InputError(
-          fmt::format("parameter \"{}\" is {}; gradients are reduced in float32, float64 or "
-                      "bfloat16: convert it, or keep it frozen",
+          fmt::format("parameter \"{}\" is {}; gradients are of float32, float64, bfloat16, "
+                      "float16, complex64 or complex128: convert it, or keep it frozen",
                       parameter.name, describe(parameter.tensor)));
   }
 }

@@ -20,8 +20,9 @@ struct ParameterSplit {
 /// another model.
 ParameterSplit split_by_plan(const StagePlan& plan, std::span<const NamedParameter> parameters);
 
-/// The element type of `tensor`; throws InputError, naming the parameter, where gradients of its
-/// type cannot be reduced.
+/// The element type in which gradients of `parameter` travel and are added up: its own, but of
+/// float16 and complex64 float32, of complex128 float64. Throws InputError, naming the parameter,
+/// where gradients of its type cannot be reduced.
 ElementType element_type(const NamedParameter& parameter);
 
 /// What is wrong with the set of parameters that get gradients, naming the first culprit: an

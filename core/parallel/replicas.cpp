@@ -59,13 +59,14 @@ Facts replica_facts(std::span<const NamedParameter> parameters,
   return writer.take();
 }
 
-void broadcast_tensors(Communicator& communicator, std::span<const NamedParameter> tensors) {
+void broadcast_tensors(Communicator& communicator, std::span<const NamedParameter> tensors,
+                       int root) {
   if (communicator.size() == 1) return;
   const c10::AutoGradMode no_grad(false);
   for (const NamedParameter& named : tensors) {
     at::Tensor tensor = named.tensor;
     at::Tensor sent = tensor.detach().cpu().contiguous();
-    communicator.broadcast(sent, 0);
+    communicator.broadcast(sent, root);
     if (sent.data_ptr() != tensor.data_ptr()) tensor.copy_(sent);
   }
 }

@@ -19,9 +19,10 @@ struct Fact;
 std::vector<Fact> replica_facts(std::span<const NamedParameter> parameters,
                                 std::span<const NamedParameter> buffers);
 
-/// A collective: overwrites each tensor with rank 0's, through host memory; any type, device and
+/// A collective: overwrites each tensor with rank `root`'s, through host memory; any type, device and
 /// memory layout (which may differ between the ranks). Outside of autograd.
-void broadcast_tensors(Communicator& communicator, std::span<const NamedParameter> tensors);
+void broadcast_tensors(Communicator& communicator, std::span<const NamedParameter> tensors,
+                       int root = 0);
 
 /// A collective: makes these tensors equal on all ranks. Throws DisagreementError on all ranks,
 /// saying what differs and on which, where `replica_facts` are not equal; else every rank holds

@@ -7,17 +7,23 @@
 #include <set>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/suggest.h"
+#include "core/models/layers/batch_norm.h"
 #include "core/parallel/active_set.h"
 #include "core/parallel/agreement.h"
+#include "core/parallel/fact_agreement.h"
 #include "core/parallel/replicas.h"
 #include "core/parallel/tensor_checks.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/trainable.h"
 #include "dist/coordination/unfreezing_coordinator.h"
+#include "dist/data_parallel/deadline_watch.h"
+#include "dist/data_parallel/forward_link.h"
 #include "dist/data_parallel/parameter_selection.h"
+#include "dist/data_parallel/parameter_watch.h"
 #include "dist/data_parallel/weighted_steps.h"
 
 namespace thaw {
@@ -56,20 +62,57 @@ std::set<std::string> names_of_trainable(std::span<const NamedParameter> paramet
   return names;
 }
 
+/// What the reducers are told: `options`, where to look for what this one says of a step, and whom
+/// to tell where they are.
+ReducerOptions completed(ReducerOptions options, const StepRules* rules, DeadlineWatch* watch) {
+  options.rules = rules;
+  if (watch != nullptr) options.monitor = &watch->monitor();
+  return options;
+}
+
 }  // namespace
 
 class DataParallel::Implementation {
  public:
   Implementation(Communicator& communicator, std::vector<NamedParameter> parameters,
                  std::vector<NamedParameter> buffers, const ReducerOptions& options)
-      : communicator_(communicator.split(0)),
-        totals_(communicator.split(0)),
-        coordinator_(make_unfreezing_coordinator(*communicator_, options)),
-        places_(options.monitor),
+      : watch_(DeadlineWatch::make(communicator, options)),
+        communicator_((watch_ ? watch_->communicator() : communicator).split(0)),
+        totals_(communicator_->split(0)),
+        options_(completed(options, &rules_, watch_.get())),
+        coordinator_(make_unfreezing_coordinator(*communicator_, options_)),
+        places_(options_.monitor),
         parameters_(std::move(parameters)),
-        buffers_(std::move(buffers)) {
+        buffers_(std::move(buffers)),
+        parts_{*totals_, places_, rules_, loss_share_, options.loop, options.unused, {}} {
+    if (options.loop.broadcast_buffers && !buffers_.empty()) {
+      parts_.share_buffers = [this](int from) {
+        broadcast_tensors(*communicator_, buffers_, from);
+      };
+    }
+    agreed(*communicator_, [&] {
+      if (options.shards > 0) {
+        throw InputError(
+            "DataParallel: canonical sums over shards are the Trainer's: set no shards");
+      }
+      claim_.emplace(parameters_);
+    });
+    agree_on_facts(*communicator_, "options", facts_of(options));
     make_replicas(*communicator_, parameters_, buffers_);
     enter(names_of_trainable(parameters_));
+  }
+  ~Implementation() {
+    link_.enter(nullptr);
+    for (nn::BatchNorm* layer : batch_norms_) {
+      if (layer->loss_share() == &loss_share_) layer->set_loss_share(nullptr);
+    }
+  }
+
+  /// Layers whose backward adds up over the ranks are told what losses are means over.
+  void tell_layers(const torch::nn::Module& module) {
+    kept_ = module.modules(/*include_self=*/false);
+    batch_norms_ = BatchNorms(module).layers();
+    for (nn::BatchNorm* layer : batch_norms_) layer->set_loss_share(&loss_share_);
   }
 
   void activate(const std::vector<std::string>& patterns) {
@@ -99,6 +142,27 @@ class DataParallel::Implementation {
 
   void broadcast_buffers() { broadcast_tensors(*communicator_, buffers_); }
 
+  ForwardLink& link() { return link_; }
+
+  std::int64_t skip() {
+    refuse_synchronized_layers("skip");
+    return steps().skip();
+  }
+
+  void join(const std::function<void()>& after_step) {
+    refuse_synchronized_layers("join");
+    steps().require_ready("join");
+    steps().require_between_steps("join");
+    while (steps().shadow_step()) {
+      if (after_step) after_step();
+    }
+    std::vector<double> follow = {after_step ? 1.0 : 0.0};
+    communicator_->all_reduce(follow);
+    if (static_cast<int>(follow[0]) == communicator_->size() || !steps().some_had_joined()) return;
+    broadcast_tensors(*communicator_, parameters_, steps().last_active_rank());
+    broadcast_tensors(*communicator_, buffers_, steps().last_active_rank());
+  }
+
   /// Of the active set. Throws where the last activation failed, so that there is none.
   WeightedSteps& steps() const {
     if (steps_) return *steps_;
@@ -110,14 +174,18 @@ class DataParallel::Implementation {
   TransitionCosts costs() const { return coordinator_->costs(); }
 
  private:
+  void refuse_synchronized_layers(const char* what) const {
+    for (const nn::BatchNorm* layer : batch_norms_) {
+      if (!layer->synchronizes()) continue;
+      throw RunError(fmt::format(
+          "{}: the module has synchronised batch normalisations, in whose forward and backward all "
+          "ranks take part: run those with a batch of no samples instead",
+          what));
+    }
+  }
+
   void require_between_steps(const char* what) const {
-    if (!steps_) return;
-    if (steps_->accumulating()) {
-      throw RunError(fmt::format("{}: within an accumulation; end it and finish the step", what));
-    }
-    if (steps_->announced()) {
-      throw RunError(fmt::format("{}: between begin and finish; finish the step first", what));
-    }
+    if (steps_) steps_->require_between_steps(what);
   }
 
   /// A collective: makes exactly these active.
@@ -127,6 +195,7 @@ class DataParallel::Implementation {
     std::optional<StagePlan> plan;
     std::unique_ptr<WeightedSteps> steps;
     agreed(*communicator_, [&] {
+      link_.enter(nullptr);
       steps_.reset();  // its hooks, and those of its reducer, before the next ones
       plan = plan_activation(parameters_, selected, name);
       std::vector<NamedParameter> active;
@@ -138,18 +207,25 @@ class DataParallel::Implementation {
         active_.push_back(parameter.name);
       }
       active_once_ = without_ties(active, {});
-      steps = std::make_unique<WeightedSteps>(*totals_, active_once_, places_);
+      steps = std::make_unique<WeightedSteps>(parts_, active_once_);
     });
     steps->attach(coordinator_->enter(*plan, parameters_));
     steps_ = std::move(steps);
+    link_.enter(steps_.get());
     places_.activated();
   }
 
   /// Throws InputError where the state's tensors are not this module's.
   void check_loadable(const DataParallelState& state) const;
 
+  std::unique_ptr<DeadlineWatch> watch_;  ///< null: another one's, or none
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Communicator> totals_;  ///< of the steps, whose sums go on while others are made
+  std::vector<std::shared_ptr<torch::nn::Module>> kept_;  ///< the layers below
+  std::vector<nn::BatchNorm*> batch_norms_;
+  StepRules rules_;
+  const ReducerOptions options_;
+  LossShare loss_share_;
   std::unique_ptr<StageCoordinator> coordinator_;
   StepPlaces places_;
   std::vector<NamedParameter> parameters_;
@@ -157,6 +233,9 @@ class DataParallel::Implementation {
   std::vector<std::string> active_;
   std::vector<NamedParameter> active_once_;  ///< a tied one under its first name
   std::int64_t activations_ = 0;
+  StepParts parts_;
+  std::optional<ParameterClaim> claim_;
+  ForwardLink link_;
   std::unique_ptr<WeightedSteps> steps_;
 };
 
@@ -201,7 +280,9 @@ void DataParallel::Implementation::load(const DataParallelState& state) {
 
 DataParallel::DataParallel(Communicator& communicator, const torch::nn::Module& module,
                            const ReducerOptions& options)
-    : DataParallel(communicator, named_parameters(module), named_buffers(module), options) {}
+    : DataParallel(communicator, named_parameters(module), named_buffers(module), options) {
+  implementation_->tell_layers(module);
+}
 
 DataParallel::DataParallel(Communicator& communicator, std::vector<NamedParameter> parameters,
                            std::vector<NamedParameter> buffers, const ReducerOptions& options)
@@ -220,6 +301,29 @@ const std::vector<std::string>& DataParallel::active() const { return implementa
 
 std::vector<at::Tensor> DataParallel::active_parameters() const {
   return implementation_->active_parameters();
+}
+
+void DataParallel::set_forward(AnyForward forward) {
+  implementation_->link().set(std::move(forward));
+}
+
+std::any DataParallel::run_forward(AnyForward::Arguments& arguments) {
+  static_cast<void>(implementation_->steps());  // throws where there is no active set
+  return implementation_->link().run(arguments);
+}
+
+void DataParallel::refuse_result() {
+  throw InputError(
+      "forward: the module returns another type than a tensor: name it, as in "
+      "forward<std::tuple<at::Tensor, at::Tensor>>(x)");
+}
+
+void DataParallel::announce(std::int64_t samples) { implementation_->steps().announce(samples); }
+
+std::int64_t DataParallel::skip() { return implementation_->skip(); }
+
+void DataParallel::join(const std::function<void()>& after_step) {
+  implementation_->join(after_step);
 }
 
 void DataParallel::begin(std::int64_t samples) { implementation_->steps().begin(samples); }

@@ -2,16 +2,23 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <any>
+#include <concepts>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/parallel/communicator.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
-#include "dist/reduction/bucket_reducer.h"
+#include "dist/data_parallel/any_forward.h"
+#include "dist/reduction/gradient_hook.h"
+#include "dist/reduction/reducer_options.h"
 
 namespace torch::nn {
 class Module;
@@ -30,31 +37,38 @@ struct DataParallelState {
 /// Data-parallel training of any `torch::nn` module in a loop of your own, with layers that freeze
 /// and thaw on the way: the DistributedDataParallel that LibTorch lacks.
 ///
-/// Every rank holds a replica of the module and computes its own samples; `finish` makes every
+/// Every rank holds a replica of the module and computes its own samples; each step makes every
 /// active parameter's `.grad` the mean over the samples of all ranks, so that each rank's optimizer
 /// takes the same step.
 ///
-///     thaw::DataParallel parallel(world, *net);
-///     parallel.activate({"head"});
-///     for (auto& batch : batches) {
-///       auto loss = torch::nll_loss(net->forward(batch.data), batch.target);  // mean of its own
-///       loss.backward();
-///       parallel.finish(batch.data.size(0));
+///     thaw::DataParallel parallel(world, net);
+///     for (auto& [x, y] : loader) {
+///       optimizer.zero_grad();
+///       auto loss = torch::cross_entropy_loss(parallel.forward(x), y);  // the share: x.size(0)
+///       loss.backward();    // when this returns, .grad is the mean over all ranks' samples
 ///       optimizer.step();
 ///     }
 ///
-/// The gradient contract: what backward leaves in `.grad` is the gradient of the mean loss over
-/// this rank's own samples of the step. Ranks count by their samples, so a share that is smaller
-/// than the others', or empty (`finish(0)`, without a backward), is weighted as it should be.
+/// The gradient contract: the loss is the mean over this rank's own samples (see LossMean). Ranks
+/// count by their samples, so a share that is smaller than the others', or empty (`skip`), is
+/// weighted as it should be.
 ///
-/// A step begins with the first backward after `finish` (or with `begin`) and starts from no
-/// gradient: `zero_grad` of an optimizer may be called, in either way and at any place after its
-/// `step`, or be left out. After `finish` a parameter that backward reached on no rank has an
-/// undefined `.grad`, so that LibTorch's optimizers skip it, weight decay included; frozen ones
-/// have none either. One optimizer over all parameters therefore serves every active set.
+/// A backward that goes through `forward` ends a step, outside of `accumulate`: gradients travel
+/// while it runs, its end waits for the others, and `.grad` is added to as without ranks. Or a loop
+/// calls the module itself, and `finish(samples)` after backward: then whatever stands in `.grad`
+/// there is averaged, and a step starts from no gradient (`zero_grad` may be left out). After a
+/// step a parameter that backward reached on no rank has an undefined `.grad`, so that LibTorch's
+/// optimizers skip it, weight decay included; frozen ones have none either. One optimizer over all
+/// parameters therefore serves every active set.
 ///
-/// Only `activate` may write `requires_grad`: a parameter that is frozen or thawed behind its back
-/// is a ReductionMismatch on all ranks. `train()` and `eval()` stay the caller's: a frozen
+/// What would let the ranks part without a word is an error, on all ranks where the others would
+/// wait: a parameter that gets no gradient on some rank in a step that `forward` announced (see
+/// ReducerOptions::unused), a step whose gradients were not averaged before the parameters changed,
+/// a `finish` too many, `activate` in mid-step, a module that was converted or moved after it was
+/// wrapped, a parameter that two DataParallels wrap, options that are not the same everywhere. Only
+/// `activate` may write `requires_grad`: a parameter that is frozen or thawed behind its back is a
+/// ReductionMismatch on all ranks. A step that ends in an error leaves no gradients; training may
+/// go on where all ranks caught theirs. `train()` and `eval()` stay the caller's: a frozen
 /// BatchNorm in training mode goes on moving its running statistics.
 ///
 /// With `ReducerOptions::monitor` it says where this rank is, for a watch over the ranks: see
@@ -71,6 +85,27 @@ class DataParallel {
   /// Throws DisagreementError on all ranks, saying what differs and on which.
   DataParallel(Communicator& communicator, const torch::nn::Module& module,
                const ReducerOptions& options = {});
+
+  /// The same, of a module that outlives it, with its `forward`.
+  template <std::derived_from<torch::nn::Module> Module>
+  requires(!std::is_const_v<Module>)
+      DataParallel(Communicator& communicator, Module& module, const ReducerOptions& options = {})
+      : DataParallel(communicator, static_cast<const torch::nn::Module&>(module), options) {
+    set_forward(AnyForward::of(module));
+  }
+
+  /// The same, of a holder (TORCH_MODULE) or a shared pointer, which it shares.
+  template <class Holder>
+  requires std::derived_from<std::remove_reference_t<decltype(*std::declval<Holder&>().get())>,
+                             torch::nn::Module>
+  DataParallel(Communicator& communicator, const Holder& holder, const ReducerOptions& options = {})
+      : DataParallel(communicator, static_cast<const torch::nn::Module&>(*holder.get()), options) {
+    if constexpr (requires { holder.ptr(); }) {
+      set_forward(AnyForward::of(*holder.ptr(), holder.ptr()));
+    } else {
+      set_forward(AnyForward::of(*holder, holder));
+    }
+  }
 
   /// The same for tensors by name; one tensor may stand under several names (tied weights).
   DataParallel(Communicator& communicator, std::vector<NamedParameter> parameters,
@@ -96,32 +131,64 @@ class DataParallel {
   /// Their tensors, each once.
   std::vector<at::Tensor> active_parameters() const;
 
-  /// Announces a step of `samples` (>= 0) samples of this rank. Optional: where the number is known
-  /// before backward, gradients are scaled and sent while backward still runs. Then the step's last
-  /// backward is the first one outside an accumulation; a further one is a RunError.
+  /// The module's forward. Where gradients are recorded, the backward that comes through what it
+  /// returns ends a step (see the class) of as many samples as the first tensor has rows; no
+  /// collective itself, so its result may be dropped. The end of that backward is one: `backward()`
+  /// throws what `finish` would. Arguments are of the types that the module's forward declares;
+  /// another result than a tensor is named: `forward<std::tuple<at::Tensor, at::Tensor>>(x)`.
+  template <class Return = at::Tensor, class... Arguments>
+  Return forward(Arguments&&... arguments) {
+    AnyForward::Arguments packed;
+    (packed.emplace_back(std::decay_t<Arguments>(std::forward<Arguments>(arguments))), ...);
+    std::any result = run_forward(packed);
+    auto* value = std::any_cast<Return>(&result);
+    if (value == nullptr) refuse_result();
+    return std::move(*value);
+  }
+
+  /// Says that the next backward ends a step, of `samples` (>= 0) samples of this rank, as
+  /// `forward` does: for what calls the module itself, or where a sample is no row of the first
+  /// tensor (then before `forward`).
+  void announce(std::int64_t samples);
+
+  /// A collective: a step in which this rank has no samples, in the place of forward and backward.
+  /// Returns the samples of all ranks.
+  std::int64_t skip();
+
+  /// A collective, after this rank's last step: takes part, without samples, in the steps that
+  /// others still make, until all ranks are here. So loops may be of unequal length. `after_step`
+  /// is called after each such step, to let the optimizer take it too: then all ranks stay equal,
+  /// its state included. Without it they all get parameters and buffers of the first rank that made
+  /// the last step. The others must not call `activate` meanwhile.
+  void join(const std::function<void()>& after_step = {});
+
+  /// Begins a step of `samples` (>= 0) samples of this rank that `finish` ends. Optional: for a
+  /// step that starts from no gradient whatever a backward before has left.
   void begin(std::int64_t samples);
 
-  /// A collective that ends the step: returns when every active parameter's `.grad` is the mean
-  /// over the samples of all ranks (see the class). `samples`: this rank's (>= 0; the same as in
-  /// `begin` if that was called). Returns the samples of all ranks.
-  /// Throws ReductionMismatch on all ranks where the set of gradients is not the active set;
-  /// RunError on all ranks where none of them had samples, and within an accumulation.
+  /// A collective that ends a step which no forward announced: returns when every active
+  /// parameter's `.grad` is the mean over the samples of all ranks of what stood there (see the
+  /// class). `samples`: this rank's (>= 0; the same as in `begin` if that was called). Returns the
+  /// samples of all ranks.
+  /// Throws ReductionMismatch on all ranks where the set of gradients is not the active set, or
+  /// there is none on a rank; RunError on all ranks where none of them had samples, and within an
+  /// accumulation.
   std::int64_t finish(std::int64_t samples);
 
-  /// The same after `begin`.
+  /// The same after `begin`, or of the samples of all forwards in accumulations.
   std::int64_t finish();
 
   /// For as long as an instance lives, backward only adds up: nothing is sent.
   class Accumulation;
 
   /// Begins an accumulation: `{ auto scope = parallel.accumulate(); loss.backward(); }`.
-  /// For the gradient contract, the losses of the micro-batches of a step add up to the mean over
-  /// this rank's samples: divide each one's sum by the samples given to `finish`.
-  /// Throws RunError after the step's last backward (see `begin`).
+  /// The step's last backward stands outside. For the gradient contract, the losses of the
+  /// micro-batches of a step add up to the mean over this rank's samples (divide each one by their
+  /// number), or are means of their own with LossMean::kForward.
   Accumulation accumulate();
 
   /// A collective: gives every rank rank 0's buffers. Running statistics of a BatchNorm are each
-  /// rank's own: call it before evaluating or saving.
+  /// rank's own: call it before evaluating or saving, or set LoopOptions::broadcast_buffers.
   void broadcast_buffers();
 
   /// Parameters, buffers and the active set by name.
@@ -140,6 +207,9 @@ class DataParallel {
 
  private:
   class Implementation;
+  void set_forward(AnyForward forward);
+  std::any run_forward(AnyForward::Arguments& arguments);
+  [[noreturn]] static void refuse_result();
   std::unique_ptr<Implementation> implementation_;
 };
 

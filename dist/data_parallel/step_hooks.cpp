@@ -15,22 +15,23 @@ namespace {
 // `torch::autograd::grad`, which accumulates nothing.
 class BeforeHook final : public torch::autograd::FunctionPreHook {
  public:
-  BeforeHook(std::size_t index, StepHooks::Callback callback)
+  BeforeHook(std::size_t index, StepHooks::Before callback)
       : index_(index), callback_(std::move(callback)) {}
 
   torch::autograd::variable_list operator()(const torch::autograd::variable_list& grads) override {
-    callback_(index_);
-    return grads;
+    torch::autograd::variable_list changed = grads;
+    callback_(index_, changed.front());
+    return changed;
   }
 
  private:
   std::size_t index_;
-  StepHooks::Callback callback_;
+  StepHooks::Before callback_;
 };
 
 }  // namespace
 
-StepHooks::StepHooks(std::span<const NamedParameter> parameters, const Callback& before,
+StepHooks::StepHooks(std::span<const NamedParameter> parameters, const Before& before,
                      const Callback& after)
     : after_(parameters, after) {
   before_.reserve(parameters.size());

@@ -20,14 +20,17 @@ namespace thaw {
 /// its `.grad`.
 ///
 /// Hooks run in the order in which they were added: those of an instance made before the reducer's
-/// see `.grad` first. Both callbacks get the parameter's index and run on autograd's thread for its
-/// device (CPU: the thread that called backward). Hooks end with the instance; not while a backward
-/// runs. See Note [Where hooks live] in dist/reduction/gradient_hooks.cpp.
+/// see `.grad` first. Both callbacks get the parameter's index (the first one also the gradient
+/// that is to be added to `.grad`) and run on autograd's thread for its device (CPU: the thread
+/// that called backward). Hooks end with the instance; not while a backward runs. See Note [Where
+/// hooks live] in dist/reduction/gradient_hooks.cpp.
 class StepHooks {
  public:
   using Callback = std::function<void(std::size_t)>;
+  /// May replace the gradient, which is undefined where none of the parameter's uses counts.
+  using Before = std::function<void(std::size_t, at::Tensor&)>;
 
-  StepHooks(std::span<const NamedParameter> parameters, const Callback& before,
+  StepHooks(std::span<const NamedParameter> parameters, const Before& before,
             const Callback& after);
   ~StepHooks();
   StepHooks(const StepHooks&) = delete;

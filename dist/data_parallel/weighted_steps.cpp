@@ -1,34 +1,43 @@
 #include "dist/data_parallel/weighted_steps.h"
 
-#include <ATen/ops/_foreach_mul.h>
-#include <ATen/ops/_foreach_zero.h>
-#include <ATen/ops/full.h>
-#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <exception>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/parallel/active_set.h"
+#include "dist/data_parallel/backward_pass.h"
 
 namespace thaw {
 
 namespace {
 
-// Note [Weights after the fact]
+// Note [Steps of an own loop]
 // The reducer sums gradients of losses that were weighted before backward (samples of the rank over
-// samples of all). People's own losses are means over their own samples, and they say how many
-// those were after backward. A sum of unweighted gradients cannot be weighted later, so a gradient
-// is multiplied by its weight when backward has left it in `.grad`, and before it is sent:
-// - Where the samples are known only in `finish`, all gradients are weighted there in one pass, and
-//   all of them are sent there: that is what `finish` can do without `begin`.
-// - After `begin(samples)` the ranks' sum of samples travels while forward runs, and each gradient
-//   is weighted in a hook that runs before the reducer's, while it is in the cache. So buckets
-//   leave during backward.
-// The weight applies to the whole of `.grad`, so accumulated micro-batches need no weight of their
-// own; and to each `.grad` once a step, which `weighted_` sees to.
+// samples of all). People's own losses are means over their own samples, so each gradient is
+// multiplied by its weight when backward has left it in `.grad`, and before it is sent. There are
+// two kinds of steps.
 //
-// The step's start is told by a hook too: the one before the first gradient of a backward lets the
-// reducer begin, which drops old gradients. `zero_grad` is therefore free to come at any time.
+// Automatic: `forward` (or `announce`) says how many samples the next backward is for. That is all
+// it does: nothing is under way between forward and backward, so a loop may leave there, skip the
+// batch, or evaluate. The backward begins the step, where it comes to the forward's output or to
+// the first gradient, whichever is first, and starts the header, the small message of all ranks'
+// samples; a hook that runs before the reducer's weights each gradient while it is in the cache, so
+// that buckets leave during backward; and the engine's callback at its end completes the step (Note
+// [The end of a backward]). Nobody can touch `.grad` while something is under way. What stood in
+// `.grad` before is put by and added again, as without ranks. A rank whose backward is left by an
+// exception completes the step too, with a fault that all others throw: so nothing that was started
+// is ever left behind.
+//
+// Explicit: a backward that nobody announced, or `begin`, opens the step, and `finish` completes
+// it. Nothing is sent before: what stands in `.grad` in `finish` is this rank's gradient, whatever
+// the program did to it since backward. It starts from no gradient: `zero_grad` may be left out.
+//
+// Every step has the same collectives on every rank, whichever kind it is there, also for a rank
+// that has no samples (`skip`) or has joined. Misuse that `finish` notices travels as a fault with
+// the step's own messages, so that all ranks are told.
 
 void check_samples(std::int64_t samples) {
   if (samples < 0) throw RunError(fmt::format("a share of {} samples", samples));
@@ -36,124 +45,257 @@ void check_samples(std::int64_t samples) {
 
 }  // namespace
 
-WeightedSteps::WeightedSteps(Communicator& communicator, std::vector<NamedParameter> active,
-                             StepPlaces& places)
-    : communicator_(communicator),
-      places_(places),
+WeightedSteps::WeightedSteps(StepParts& parts, std::vector<NamedParameter> active)
+    : parts_(parts),
       active_(std::move(active)),
+      watch_(active_),
       weighted_(active_.size(), false),
+      header_(parts.totals),
       hooks_(
-          active_, [this](std::size_t) { before_gradient(); },
-          [this](std::size_t parameter) { after_gradient(parameter); }) {}
+          active_, [this](std::size_t, at::Tensor& gradient) { before_gradient(gradient); },
+          [this](std::size_t parameter) { after_gradient(parameter); }) {
+  parts_.rules.settled = [this] { weigh_the_rest(); };
+}
+
+WeightedSteps::~WeightedSteps() {
+  if (step_ != Step::kNone && !watch_.changed().empty()) {
+    std::fputs(
+        "thaw: a DataParallel ends in mid-step, after its parameters were updated: the gradients "
+        "of that update were not averaged over the ranks\n",
+        stderr);
+  }
+  parts_.loss_share.samples = -1;
+  parts_.rules = {};
+}
 
 void WeightedSteps::begin(std::int64_t samples) {
   const std::lock_guard lock(mutex_);
   check_samples(samples);
-  if (samples_) throw RunError("begin: the step before was not finished");
-  begun_ = false;  // what a backward outside of steps has left is dropped
-  begin_if_not_begun(samples > 0);
-  start(samples);
-}
-
-void WeightedSteps::start(std::int64_t samples) {
+  if (samples_ || step_ == Step::kAutomatic) {
+    throw RunError("begin: the step before was not finished");
+  }
+  require_ready("begin");
+  refuse_forgotten_end();
+  open(Step::kExplicit, samples > 0);  // what a backward outside of steps has left is dropped
   samples_ = samples;
-  total_ = at::full({1}, samples, at::kLong);
-  pending_ = communicator_.start_all_reduce(total_);
+  parts_.loss_share.samples = samples;
+  header_.start(samples, /*automatic=*/false);
 }
 
-void WeightedSteps::begin_if_not_begun(bool has_samples) {
-  if (begun_) return;
-  begun_ = true;
-  places_.step_begun();
-  sending_ = false;
-  weighted_.assign(active_.size(), false);
-  reducer_->begin({has_samples ? 1 : 0, 1});  // weights are ours: it need not know more
-}
-
-void WeightedSteps::before_gradient() {
+void WeightedSteps::announce(std::int64_t samples) {
   const std::lock_guard lock(mutex_);
-  begin_if_not_begun(true);
-  if (!samples_ || accumulating() || sending_) return;
-  sending_ = true;
-  reducer_->last_backward();
+  check_samples(samples);
+  require_ready("announce");
+  announced_ = samples;
 }
 
-void WeightedSteps::after_gradient(std::size_t parameter) {
+std::optional<std::int64_t> WeightedSteps::take_announced() {
   const std::lock_guard lock(mutex_);
-  if (!sending_) return;
-  if (weighted_[parameter]) {
-    throw RunError(fmt::format(
-        "parameter \"{}\" got a gradient after it was weighted and may have been sent: after "
-        "begin(samples), put all backwards of a step but the last into accumulate(); or leave "
-        "begin away",
-        active_[parameter].name));
-  }
-  weighted_[parameter] = true;
-  at::Tensor& grad = active_[parameter].tensor.mutable_grad();
-  if (grad.defined()) apply_weight({grad});
-}
-
-double WeightedSteps::weight() {
-  if (pending_) {
-    pending_->wait();
-    pending_.reset();
-  }
-  // No samples on any rank: an error that `finish` throws on all of them together.
-  const auto total = static_cast<double>(total_.item<std::int64_t>());
-  return total > 0 ? static_cast<double>(*samples_) / total : 0;
+  return std::exchange(announced_, std::nullopt);
 }
 
 void WeightedSteps::begin_accumulation() {
   const std::lock_guard lock(mutex_);
-  if (sending_) {
-    throw RunError("accumulate: the step's last backward has run already; call finish first");
-  }
+  require_ready("accumulate");
   ++accumulations_;
 }
 
 std::int64_t WeightedSteps::finish(std::optional<std::int64_t> samples) {
   const std::lock_guard lock(mutex_);
   if (accumulating()) throw RunError("finish: an accumulation is not ended yet");
+  if (ending_) throw RunError("finish: within a backward whose end finishes the step");
+  if (step_ == Step::kAutomatic && !samples) samples = micro_samples_;
   if (!samples && !samples_) throw RunError("finish: say how many samples, here or in begin");
   if (samples && samples_ && *samples != *samples_) {
     throw RunError(fmt::format("finish: {} samples, but begin announced {}", *samples, *samples_));
   }
   if (samples) check_samples(*samples);
-  if (!samples_) start(*samples);
-  begin_if_not_begun(*samples_ > 0);
-  places_.reduction_begun();
-  std::vector<at::Tensor> gradients;
-  for (std::size_t i = 0; i < active_.size(); ++i) {
-    const at::Tensor& grad = active_[i].tensor.grad();
-    if (!weighted_[i] && grad.defined()) gradients.push_back(grad);
-  }
-  apply_weight(gradients);
-  const std::int64_t total = take_total();
-  reducer_->finish();
-  places_.step_finished();
-  return total;
+  if (!samples) samples = samples_;
+  parts_.rules.fault = misuse(*samples);
+  if (step_ == Step::kNone) open_with_gradients_that_are_there(*samples > 0);
+  samples_ = samples;
+  if (!header_.started()) header_.start(*samples, /*automatic=*/false);
+  return complete();
 }
 
-void WeightedSteps::apply_weight(const std::vector<at::Tensor>& gradients) {
-  const double factor = weight();
-  if (factor == 1 || gradients.empty()) return;
-  const c10::AutoGradMode no_grad(false);
-  if (factor == 0) {
-    at::_foreach_zero_(gradients);  // a mean over no samples is no number, and 0 times it neither
+std::int64_t WeightedSteps::skip() {
+  const std::lock_guard lock(mutex_);
+  if (accumulating()) throw RunError("skip: an accumulation is not ended yet");
+  require_ready("skip");
+  if (samples_) throw RunError("skip: between begin and finish; call finish");
+  if (step_ == Step::kNone) open(Step::kExplicit, /*has_samples=*/false);
+  samples_ = 0;
+  header_.start(0, /*automatic=*/false);
+  return complete();
+}
+
+bool WeightedSteps::shadow_step() {
+  const std::lock_guard lock(mutex_);
+  header_.start(StepHeader::kJoined, /*automatic=*/false);
+  if (header_.wait().joined == parts_.totals.size()) {
+    close();
+    return false;
+  }
+  open(Step::kExplicit, /*has_samples=*/false);
+  samples_ = 0;
+  complete();
+  return true;
+}
+
+void WeightedSteps::require_ready(const char* what) const {
+  if (ending_) {
+    throw RunError(fmt::format("{}: within a backward whose end finishes the step", what));
+  }
+  const std::string moved = watch_.moved();
+  if (moved.empty()) return;
+  throw RunError(fmt::format(
+      "{}: parameter \"{}\" was converted or moved (to(), set_data) after it was wrapped, which "
+      "takes away the hooks that average its gradients: wrap the module after that",
+      what, moved));
+}
+
+void WeightedSteps::require_between_steps(const char* what) const {
+  const std::lock_guard lock(mutex_);
+  if (accumulating()) {
+    throw RunError(fmt::format("{}: within an accumulation; end it and finish the step", what));
+  }
+  if (samples_) {
+    throw RunError(fmt::format("{}: between begin and finish; finish the step first", what));
+  }
+  if (step_ == Step::kNone || !watch_.any_gradient_holds_something()) return;
+  throw RunError(
+      fmt::format("{}: in mid-step: a backward has left gradients that were not averaged over the "
+                  "ranks; finish the step first, or drop them with zero_grad()",
+                  what));
+}
+
+void WeightedSteps::reach_output(std::int64_t samples) {
+  const std::lock_guard lock(mutex_);
+  const int backward = current_backward();
+  if (backward_is_whole()) {
+    enter_backward(backward, samples);
   } else {
-    at::_foreach_mul_(gradients, factor);
+    // Perhaps it is for inputs only (autograd::grad): the first gradient of a parameter will tell.
+    offered_ = {backward, samples};
   }
 }
 
-std::int64_t WeightedSteps::take_total() {
-  const auto total = total_.item<std::int64_t>();
-  samples_.reset();
-  begun_ = false;
-  sending_ = false;
-  if (total > 0) return total;
-  RunError error("finish: no rank had any samples in this step");
-  error.mark_agreed();
-  throw error;
+void WeightedSteps::before_gradient(at::Tensor& gradient) {
+  const std::lock_guard lock(mutex_);
+  if (!ending_) enter_backward(current_backward(), std::nullopt);
+  if (!gradient.defined()) return;
+  if (gradient.layout() != at::kStrided) gradient = gradient.to_dense();
+  if (parts_.options.loss_mean != LossMean::kForward) return;
+  if (step_ != Step::kAutomatic) {
+    throw RunError(
+        "a backward that neither forward nor announce has announced: the losses are said to be "
+        "means over the samples of each forward (LossMean::kForward), which are not known");
+  }
+  if (backward_samples_ != 1) gradient = gradient.mul(static_cast<double>(backward_samples_));
+}
+
+void WeightedSteps::enter_backward(int backward, std::optional<std::int64_t> samples) {
+  if (ending_ || backward == backward_) {
+    if (samples && step_ == Step::kAutomatic && *samples != backward_samples_) {
+      throw RunError(
+          fmt::format("one backward goes through forwards over {} and over {} samples: say "
+                      "announce(samples) before each, for how many the loss is the mean",
+                      backward_samples_, *samples));
+    }
+    return;
+  }
+  refuse_forgotten_end();
+  backward_ = backward;
+  accumulated_ = accumulating();
+  if (!samples && offered_ && offered_->first == backward) samples = offered_->second;
+  if (!samples) samples = announced_;
+  announced_.reset();
+  if (step_ == Step::kExplicit && samples_) return;  // begun by `begin`, so `finish` ends it
+  if (samples) {
+    enter_announced(*samples);
+  } else if (step_ == Step::kNone) {
+    for (std::size_t i = 0; i < active_.size(); ++i) {
+      if (!active_[i].tensor.grad().defined() || watch_.is_remembered(i)) continue;
+      throw RunError(fmt::format(
+          "`.grad` of parameter \"{}\" already holds a gradient of the program's own when a step "
+          "begins, which would be dropped: call zero_grad() before, or begin(samples)",
+          active_[i].name));
+    }
+    open(Step::kExplicit, /*has_samples=*/true);
+  }
+}
+
+void WeightedSteps::enter_announced(std::int64_t samples) {
+  if (step_ == Step::kExplicit) {
+    if (watch_.any_gradient_holds_something()) {
+      throw RunError(
+          "a backward that was not announced has left gradients in this step: let every backward "
+          "go through DataParallel's forward (or announce it), or put none through it");
+    }
+    close();  // they were zeroed
+  }
+  if (step_ == Step::kNone) {
+    put_by_gradients();
+    open(Step::kAutomatic, samples > 0);
+  }
+  backward_samples_ = samples;
+  micro_samples_ += samples;
+  const bool by_forward = parts_.options.loss_mean == LossMean::kForward;
+  if (by_forward) parts_.loss_share.samples = samples;
+  if (accumulating()) return;
+  samples_ = micro_samples_;
+  if (!by_forward) parts_.loss_share.samples = *samples_;
+  ending_ = true;
+  header_.start(*samples_, /*automatic=*/true);
+  reducer_->last_backward();
+  at_end_of_backward(
+      [this] {
+        const std::lock_guard lock(mutex_);
+        complete();
+      },
+      [this] { leave_backward(); });
+}
+
+// In a destructor while an exception unwinds, with nothing of ours locked.
+void WeightedSteps::leave_backward() {
+  const std::lock_guard lock(mutex_);
+  parts_.rules.fault = "its backward was left by an exception before its end";
+  try {
+    complete();
+  } catch (const std::exception&) {
+    // The other ranks are told by it; here the exception that is under way goes on.
+  }
+}
+
+void WeightedSteps::refuse_forgotten_end() {
+  if (step_ == Step::kNone) return;
+  const std::string changed = watch_.changed();
+  if (changed.empty()) return;
+  if (accumulated_ && !watch_.any_gradient_holds_something()) {
+    watch_.remember();  // a look by an accumulation whose gradients were dropped
+    return;
+  }
+  close();
+  drop_gradients(active_);
+  throw RunError(fmt::format(
+      "parameter \"{}\" was updated with gradients that were not averaged over the ranks, so they "
+      "hold different weights now: call finish(samples) between backward and the optimizer's step, "
+      "or compute the loss through DataParallel's forward",
+      changed));
+}
+
+void WeightedSteps::after_gradient(std::size_t parameter) {
+  const std::lock_guard lock(mutex_);
+  if (!ending_) return;
+  if (weighted_[parameter]) {
+    throw RunError(fmt::format(
+        "parameter \"{}\" got two gradients in one backward, the second one after the first may "
+        "have been sent (reentrant checkpoints do so); call begin(samples) and finish() instead",
+        active_[parameter].name));
+  }
+  weighted_[parameter] = true;
+  at::Tensor& grad = active_[parameter].tensor.mutable_grad();
+  if (grad.defined()) apply_weight({grad});
 }
 
 }  // namespace thaw

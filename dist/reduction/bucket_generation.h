@@ -22,8 +22,8 @@ class BucketProgress {
   /// A new step.
   void begin();
 
-  /// `parameter` got a gradient in some backward of this rank.
-  void mark_used(std::size_t parameter) { used_[parameter] = true; }
+  /// Whether `parameter` has a gradient of this rank.
+  void mark_used(std::size_t parameter, bool used) { used_[parameter] = used; }
   /// The last backward has passed `parameter`: its bucket waits for it no longer.
   void mark_ready(std::size_t parameter);
 

@@ -19,7 +19,9 @@
 #include "dist/reduction/bucket_generation.h"
 #include "dist/reduction/bucket_sender.h"
 #include "dist/reduction/gradient_hooks.h"
+#include "dist/reduction/gradient_slot.h"
 #include "dist/reduction/observed_backward.h"
+#include "dist/reduction/overlap_choice.h"
 #include "dist/reduction/reduction_fault.h"
 
 namespace thaw {
@@ -52,6 +54,12 @@ namespace {
 // gives a step up.) No later step changes the map: the bits of a sum may depend on where a gradient
 // lies.
 
+/// What a hook sums, it sums as it is.
+ReducerOptions effective(ReducerOptions options) {
+  options.buckets.by_rows = options.buckets.by_rows && options.hook == nullptr;
+  return options;
+}
+
 class BucketReducer final : public GradientReducer {
  public:
   BucketReducer(Communicator& communicator, std::vector<NamedParameter> active,
@@ -61,11 +69,11 @@ class BucketReducer final : public GradientReducer {
         active_(std::move(active)),
         frozen_(std::move(frozen)),
         entries_(std::move(entries)),
-        options_(options),
+        options_(effective(options)),
         memory_(std::move(memory)),
         on_gpu_(!active_.empty() && active_.front().tensor.is_cuda()),
         sender_(on_gpu_ ? make_stream_sender(communicator, active_.front().tensor.device())
-                        : make_blocking_sender(communicator)),
+                        : make_blocking_sender(communicator, options_.hook)),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
     observed_.touched_rows.assign(active_.size(), 0.0);
     enter(std::move(map));
@@ -82,6 +90,7 @@ class BucketReducer final : public GradientReducer {
   void enter(BucketMap map);
   void on_gradient(std::size_t parameter);
   void store(std::size_t parameter);
+  void settle(std::size_t bucket);
   void mark_ready(std::size_t parameter);
   void launch_next();
   void launch_rows(std::size_t bucket);
@@ -125,7 +134,9 @@ void BucketReducer::enter(BucketMap map) {
   now_ = std::make_unique<BucketGeneration>(std::move(map), active_, memory_);
   const bool always = on_gpu_ && options_.overlap == Overlap::kAuto;
   choice_ = OverlapChoice(always ? Overlap::kOn : options_.overlap, now_->map.buckets().size());
-  if (choice_.may_be_on() && !on_gpu_ && !helper_) helper_ = make_helper_sender(communicator_);
+  if (choice_.may_be_on() && !on_gpu_ && !helper_) {
+    helper_ = make_helper_sender(communicator_, options_.hook);
+  }
   counters_ = {};
   counters_.payload_bytes = now_->map.payload_bytes();
   counters_.padding_bytes = now_->map.padding_bytes();
@@ -184,20 +195,29 @@ void BucketReducer::on_gradient(std::size_t parameter) {
 void BucketReducer::store(std::size_t parameter) {
   at::Tensor& grad = active_[parameter].tensor.mutable_grad();
   if (!grad.defined()) return;  // all its uses turned out not to reach the loss
-  now_->progress.mark_used(parameter);
+  now_->progress.mark_used(parameter, true);
   if (grad.layout() != at::kStrided) {
     throw RunError(fmt::format(
         "parameter \"{}\" got a sparse gradient; give it a dense one (an Embedding: build it with "
         "sparse = false), of which only the rows that were touched travel",
         active_[parameter].name));
   }
-  const at::Tensor& slot = now_->slabs.gradient(parameter);
-  const c10::AutoGradMode no_grad(false);
-  if (!slot.defined()) {
-    if (!grad.is_contiguous()) grad = grad.contiguous();
-  } else if (!grad.is_same(slot)) {
-    slot.copy_(grad);
-    grad = slot;
+  put_into_slot(grad, now_->slabs.gradient(parameter));
+}
+
+/// What stands in `.grad` when a bucket leaves is what counts, whoever put it there or took it away
+/// since backward did.
+void BucketReducer::settle(std::size_t bucket) {
+  for (const BucketSlot& slot : now_->map.buckets()[bucket].slots) {
+    at::Tensor& grad = active_[slot.parameter].tensor.mutable_grad();
+    const at::Tensor& place = now_->slabs.gradient(slot.parameter);
+    now_->progress.mark_used(slot.parameter, grad.defined());
+    if (grad.defined()) {
+      put_into_slot(grad, place);
+    } else if (place.defined()) {
+      const c10::AutoGradMode no_grad(false);
+      place.zero_();
+    }
   }
 }
 
@@ -215,18 +235,14 @@ void BucketReducer::mark_ready(std::size_t parameter) {
 void BucketReducer::launch_next() {
   const std::size_t bucket = now_->progress.launch_next();
   if (options_.monitor != nullptr) options_.monitor->bucket(static_cast<std::int64_t>(bucket));
+  settle(bucket);
   if (now_->rows[bucket]) {
     launch_rows(bucket);
     return;
   }
-  for (const BucketSlot& slot : now_->map.buckets()[bucket].slots) {
-    if (now_->progress.used()[slot.parameter]) continue;
-    const c10::AutoGradMode no_grad(false);
-    now_->slabs.gradient(slot.parameter).zero_();
-  }
   const bool is_last = bucket + 1 == now_->map.buckets().size();
   BucketSender& sender = helper_ && choice_.on() && !is_last ? *helper_ : *sender_;
-  sender.send(now_->slabs.slab(bucket));
+  sender.send({now_->slabs.slab(bucket), bucket, is_last ? now_->map.flags_length() : 0});
 }
 
 void BucketReducer::launch_rows(std::size_t bucket) {
@@ -239,6 +255,7 @@ void BucketReducer::launch_rows(std::size_t bucket) {
 }
 
 std::string BucketReducer::fault() const {
+  if (options_.rules != nullptr && !options_.rules->fault.empty()) return options_.rules->fault;
   std::string wrong_set = gradient_set_fault(active_, frozen_);
   if (!wrong_set.empty()) return wrong_set;
   // Asked when all but the last bucket are launched, since the last carries the answer.
@@ -258,7 +275,8 @@ void BucketReducer::finish() {
   } else {
     const std::vector<double> flags = reduce_what_is_left();
     hand_out(flags);
-    if (options_.unused == Unused::kError) refuse_unused(flags, active_, "ranks");
+    const bool refuses = options_.rules != nullptr && options_.rules->refuse_unused;
+    if (refuses || options_.unused == Unused::kError) refuse_unused(flags, active_, "ranks");
     if (now_->map.generation() == 0) {
       planned_ = plan_observed(communicator_, entries_, options_.buckets, observed_);
     }
@@ -268,6 +286,9 @@ void BucketReducer::finish() {
 }
 
 std::vector<double> BucketReducer::reduce_what_is_left() {
+  const std::size_t buckets = now_->map.buckets().size();
+  for (std::size_t i = now_->progress.launched().size(); i < buckets; ++i) settle(i);
+  if (options_.rules != nullptr) options_.rules->settled();
   while (!now_->progress.only_the_last_is_left()) launch_next();
   counters_.hidden_seconds = 0;
   if (helper_ && choice_.on()) {
@@ -310,11 +331,10 @@ std::vector<double> BucketReducer::sum_flags_with_last_bucket(bool fault) {
 void BucketReducer::hand_out(const std::vector<double>& flags) {
   for (std::size_t i = 0; i < active_.size(); ++i) {
     at::Tensor& grad = active_[i].tensor.mutable_grad();
-    const at::Tensor& slot = now_->slabs.gradient(i);
     if (flags[i] == 0) {
       grad.reset();
-    } else if (slot.defined() && !grad.is_same(slot)) {
-      grad = slot;
+    } else {
+      take_from_slot(grad, now_->slabs.gradient(i), active_[i].tensor);
     }
   }
 }
@@ -341,11 +361,15 @@ std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
                                                      const ReducerOptions& options,
                                                      SlabMemory memory) {
   if (communicator.size() == 1) return make_local_reducer(active, frozen);
+  agree_on_facts(communicator, "options of the reduction", facts_of(options));
   std::vector<NamedParameter> parameters;
   std::vector<BucketEntry> entries;
   BucketMap map = agreed(communicator, [&] {
     parameters = without_ties(active, frozen);
     for (const NamedParameter& parameter : parameters) entries.push_back(bucket_entry(parameter));
+    if (options.hook && !parameters.empty() && parameters.front().tensor.is_cuda()) {
+      throw InputError("a gradient hook sums in host memory: it serves no parameters on a GPU");
+    }
     return plan_buckets(entries, options.buckets);
   });
   agree_on_facts(communicator, "bucket maps", map.facts());

@@ -3,26 +3,13 @@
 #include <memory>
 #include <span>
 
-#include "core/config/choices.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
-#include "dist/reduction/bucket_planner.h"
 #include "dist/reduction/bucket_slabs.h"
-#include "dist/reduction/overlap_choice.h"
+#include "dist/reduction/reducer_options.h"
 
 namespace thaw {
-
-class StepMonitor;
-
-/// What a reducer goes by; equal on all ranks but for `monitor`.
-struct ReducerOptions {
-  BucketOptions buckets = {};
-  Overlap overlap = Overlap::kAuto;
-  Unused unused = Unused::kAllow;
-  std::int64_t shards = 0;         ///< > 0: no buckets, but the canonical sum over so many shards
-  StepMonitor* monitor = nullptr;  ///< is told each bucket that leaves; may be null
-};
 
 /// A collective: the reducer that sums the gradients of `active` over the ranks of `communicator`
 /// in buckets, as gradient_reducer.h says. `communicator` is its own (from `split`) and outlives
@@ -31,7 +18,8 @@ struct ReducerOptions {
 ///
 /// Throws InputError where an active parameter is of another element type than the buckets hold or
 /// no dense leaf that requires a gradient; DisagreementError on all ranks where their bucket maps
-/// differ (a parameter's memory layout, the bucket options). `memory` is used as far as it fits.
+/// or their options differ (a parameter's memory layout, bucket sizes, overlap). `memory` is used
+/// as far as it fits.
 std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
                                                      std::span<const NamedParameter> active,
                                                      std::span<const NamedParameter> frozen,

@@ -1,5 +1,7 @@
 #include "dist/reduction/bucket_sender.h"
 
+#include <utility>
+
 #include "core/base/stopwatch.h"
 
 namespace thaw {
@@ -8,12 +10,12 @@ namespace {
 
 class BlockingSender final : public BucketSender {
  public:
-  explicit BlockingSender(Communicator& communicator) : communicator_(communicator) {}
+  BlockingSender(Communicator& communicator, std::shared_ptr<GradientHook> hook)
+      : communicator_(communicator), hook_(std::move(hook)) {}
 
-  void send(const at::Tensor& slab) override {
+  void send(BucketLoad load) override {
     const Stopwatch watch;
-    at::Tensor tensor = slab;
-    communicator_.all_reduce(tensor);
+    sum_load(load, hook_.get(), communicator_);
     busy_seconds_ += watch.seconds();
   }
   void send_rows(RowReduction& rows, const at::Tensor& gradient) override {
@@ -28,14 +30,32 @@ class BlockingSender final : public BucketSender {
 
  private:
   Communicator& communicator_;
+  std::shared_ptr<GradientHook> hook_;
   double busy_seconds_ = 0;
   std::int64_t row_bytes_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<BucketSender> make_blocking_sender(Communicator& communicator) {
-  return std::make_unique<BlockingSender>(communicator);
+void sum_load(BucketLoad& load, GradientHook* hook, Communicator& communicator) {
+  if (hook == nullptr) {
+    communicator.all_reduce(load.slab);
+    return;
+  }
+  const std::int64_t gradients = load.slab.numel() - load.flags;
+  if (gradients > 0) {
+    at::Tensor part = load.slab.narrow(0, 0, gradients);
+    hook->reduce(load.bucket, part, communicator);
+  }
+  if (load.flags > 0) {
+    at::Tensor flags = load.slab.narrow(0, gradients, load.flags);
+    communicator.all_reduce(flags);
+  }
+}
+
+std::unique_ptr<BucketSender> make_blocking_sender(Communicator& communicator,
+                                                   std::shared_ptr<GradientHook> hook) {
+  return std::make_unique<BlockingSender>(communicator, std::move(hook));
 }
 
 }  // namespace thaw

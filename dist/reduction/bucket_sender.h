@@ -2,13 +2,25 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
 #include "core/parallel/communicator.h"
+#include "dist/reduction/gradient_hook.h"
 #include "dist/reduction/row_reduction.h"
 
 namespace thaw {
+
+/// A slab that is to be summed.
+struct BucketLoad {
+  at::Tensor slab;
+  std::size_t bucket = 0;
+  std::int64_t flags = 0;  ///< elements at its end that are no gradients
+};
+
+/// Sums a slab over the ranks: by `hook`, where there is one, but for its flags. A collective.
+void sum_load(BucketLoad& load, GradientHook* hook, Communicator& communicator);
 
 /// Sums slabs over the ranks, one after another in the order in which they are handed over, which
 /// is the same on all ranks. The communicator is its own for as long as something is under way.
@@ -21,7 +33,7 @@ class BucketSender {
 
   /// Hands over a slab that nobody touches until `drain` has returned. Throws what an earlier one
   /// failed with.
-  virtual void send(const at::Tensor& slab) = 0;
+  virtual void send(BucketLoad load) = 0;
   /// Hands over a gradient that travels by rows, likewise; `rows` outlives the sending.
   virtual void send_rows(RowReduction& rows, const at::Tensor& gradient) = 0;
   /// Returns when all that was handed over is summed; throws what failed.
@@ -34,11 +46,13 @@ class BucketSender {
 };
 
 /// Sums within `send`, on the calling thread.
-std::unique_ptr<BucketSender> make_blocking_sender(Communicator& communicator);
+std::unique_ptr<BucketSender> make_blocking_sender(Communicator& communicator,
+                                                   std::shared_ptr<GradientHook> hook = nullptr);
 
 /// Sums on a thread of its own, while the caller computes on. Gives the same bits as the blocking
 /// one. See Note [A helper that never spins] in helper_sender.cpp.
-std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator);
+std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator,
+                                                 std::shared_ptr<GradientHook> hook = nullptr);
 
 /// Sums slabs on a GPU beside the work that computes, without blocking the host: `send` queues the
 /// sum behind what the calling thread has queued on its current stream, `drain` makes the current

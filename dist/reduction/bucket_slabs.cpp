@@ -61,6 +61,18 @@ std::vector<std::int64_t> gradient_strides(const at::Tensor& parameter) {
   return strides;
 }
 
+/// `parameter`'s place in a slab: see Note [Types that travel] in gradient_slot.h.
+at::Tensor slot_in(const at::Tensor& slab, std::int64_t offset, const at::Tensor& parameter) {
+  offset += slab.storage_offset();
+  at::TensorOptions options = slab.options();
+  if (parameter.is_complex()) {
+    options = options.dtype(parameter.scalar_type());
+    offset /= 2;  // even: slots begin at multiples of 64 bytes
+  }
+  return at::empty({0}, options)
+      .set_(slab.storage(), offset, parameter.sizes(), gradient_strides(parameter));
+}
+
 }  // namespace
 
 BucketEntry bucket_entry(const NamedParameter& parameter) {
@@ -84,6 +96,10 @@ BucketEntry describe_entry(const NamedParameter& parameter) {
   for (std::size_t i = 0; i < entry.shape.size(); ++i) {
     if (entry.shape[i] <= 1) entry.strides[i] = 1;
   }
+  if (tensor.is_complex()) {
+    entry.shape.push_back(2);
+    entry.strides.push_back(1);
+  }
   entry.type = element_type(parameter);
   entry.device = c10::DeviceTypeName(tensor.device().type(), /*lower_case=*/true);
   return entry;
@@ -103,10 +119,7 @@ BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedParameter> a
     for (const BucketSlot& slot : map.buckets()[i].slots) {
       slab.narrow(0, end, slot.offset - end).zero_();
       end = slot.offset + slot.length;
-      const at::Tensor& parameter = active[slot.parameter].tensor;
-      gradients_[slot.parameter] = at::empty({0}, slab.options())
-                                       .set_(slab.storage(), slab.storage_offset() + slot.offset,
-                                             parameter.sizes(), gradient_strides(parameter));
+      gradients_[slot.parameter] = slot_in(slab, slot.offset, active[slot.parameter].tensor);
     }
     slab.narrow(0, end, slab.numel() - end).zero_();
   }

@@ -42,8 +42,8 @@ void abandon(std::unique_ptr<Work> sum) {
 
 class HelperSender final : public BucketSender {
  public:
-  explicit HelperSender(Communicator& communicator)
-      : communicator_(communicator), thread_([this] { work(); }) {}
+  HelperSender(Communicator& communicator, std::shared_ptr<GradientHook> hook)
+      : communicator_(communicator), hook_(std::move(hook)), thread_([this] { work(); }) {}
 
   // An error may have left slabs that other ranks will never send: they are dropped, not waited
   // for.
@@ -59,9 +59,9 @@ class HelperSender final : public BucketSender {
   HelperSender(const HelperSender&) = delete;
   HelperSender& operator=(const HelperSender&) = delete;
 
-  void send(const at::Tensor& slab) override { hand_over({slab, nullptr}); }
+  void send(BucketLoad load) override { hand_over({std::move(load), nullptr}); }
   void send_rows(RowReduction& rows, const at::Tensor& gradient) override {
-    hand_over({gradient, &rows});
+    hand_over({{gradient}, &rows});
   }
 
   void drain() override {
@@ -83,7 +83,7 @@ class HelperSender final : public BucketSender {
 
  private:
   struct Load {
-    at::Tensor tensor;
+    BucketLoad bucket;
     RowReduction* rows;  ///< null: all of it travels
   };
 
@@ -153,8 +153,8 @@ class HelperSender final : public BucketSender {
 
   /// Returns the bytes that travelled by rows.
   std::int64_t sum(Load& load) {
-    if (load.rows != nullptr) return load.rows->sum(load.tensor, communicator_);
-    communicator_.all_reduce(load.tensor);
+    if (load.rows != nullptr) return load.rows->sum(load.bucket.slab, communicator_);
+    sum_load(load.bucket, hook_.get(), communicator_);
     return 0;
   }
 
@@ -162,6 +162,7 @@ class HelperSender final : public BucketSender {
   static constexpr std::chrono::microseconds kLongestPause{320};
 
   Communicator& communicator_;
+  std::shared_ptr<GradientHook> hook_;
   std::int64_t sequence_ = 0;  ///< of the helper alone
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> draining_ = false;
@@ -178,8 +179,9 @@ class HelperSender final : public BucketSender {
 
 }  // namespace
 
-std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator) {
-  return std::make_unique<HelperSender>(communicator);
+std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator,
+                                                 std::shared_ptr<GradientHook> hook) {
+  return std::make_unique<HelperSender>(communicator, std::move(hook));
 }
 
 }  // namespace thaw

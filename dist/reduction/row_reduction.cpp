@@ -47,7 +47,9 @@ void for_touched_rows(const at::Tensor& gradient, const Visit& visit) {
 }  // namespace
 
 bool may_travel_by_rows(const at::Tensor& parameter) {
-  return parameter.dim() == 2 && parameter.is_cpu() && parameter.is_contiguous() &&
+  const at::ScalarType type = parameter.scalar_type();
+  return (type == at::kFloat || type == at::kDouble || type == at::kBFloat16) &&
+         parameter.dim() == 2 && parameter.is_cpu() && parameter.is_contiguous() &&
          parameter.size(0) >= kWorthwhileRows &&
          static_cast<std::int64_t>(parameter.nbytes()) >= kWorthwhileBytes;
 }

@@ -25,9 +25,9 @@ class StreamSender final : public BucketSender {
     communicator_.all_reduce(one);
   }
 
-  void send(const at::Tensor& slab) override {
+  void send(BucketLoad load) override {
     collect();
-    started_.push_back(communicator_.start_all_reduce(slab));
+    started_.push_back(communicator_.start_all_reduce(std::move(load.slab)));
   }
 
   void drain() override {

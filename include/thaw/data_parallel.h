@@ -1,8 +1,11 @@
 #pragma once
 
 /// \file
-/// Data-parallel training in loops of your own: `thaw::DataParallel`.
+/// Data-parallel training in loops of your own: `thaw::DataParallel`, and batch normalisation over
+/// the samples of all ranks: `thaw::SynchronizedBatchNorms`.
 
+#include "core/models/layers/batch_norm.h"
+#include "core/models/layers/batch_norm_conversion.h"
 #include "core/parallel/replicas.h"
 #include "dist/data_parallel/data_parallel.h"
 #include "thaw/communicator.h"

@@ -4,9 +4,12 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
+#include "core/base/error.h"
 #include "core/models/layers/recomputation.h"
 #include "core/models/layers/synchronized_batch_norm.h"
 #include "core/parallel/communicator.h"
@@ -14,68 +17,125 @@
 namespace thaw {
 namespace nn {
 
-BatchNorm2d::BatchNorm2d(std::int64_t channels, double epsilon, double momentum)
-    : weight(register_parameter("weight", at::ones({channels}))),
-      bias(register_parameter("bias", at::zeros({channels}))),
-      running_mean(register_buffer("running_mean", at::zeros({channels}))),
-      running_var(register_buffer("running_var", at::ones({channels}))),
-      num_batches_tracked(register_buffer("num_batches_tracked", at::zeros({}, at::kLong))),
-      epsilon_(epsilon),
-      momentum_(momentum) {}
+BatchNorm::BatchNorm(const BatchNormTensors& tensors, const BatchNormSettings& settings,
+                     std::pair<int, int> dimensions)
+    : weight(register_parameter("weight", tensors.weight, tensors.weight.defined())),
+      bias(register_parameter("bias", tensors.bias, tensors.bias.defined())),
+      running_mean(register_buffer("running_mean", tensors.running_mean)),
+      running_var(register_buffer("running_var", tensors.running_var)),
+      num_batches_tracked(register_buffer("num_batches_tracked", tensors.num_batches_tracked)),
+      settings_(settings),
+      dimensions_(dimensions) {}
 
-bool BatchNorm2d::synchronizes() const {
-  return is_training() && communicator_ != nullptr && communicator_->size() > 1;
+BatchNormTensors BatchNorm::new_tensors(std::int64_t channels, const BatchNormSettings& settings) {
+  BatchNormTensors tensors;
+  if (settings.affine) {
+    tensors.weight = at::ones({channels});
+    tensors.bias = at::zeros({channels});
+  }
+  if (settings.track_running_stats) {
+    tensors.running_mean = at::zeros({channels});
+    tensors.running_var = at::ones({channels});
+    tensors.num_batches_tracked = at::zeros({}, at::kLong);
+  }
+  return tensors;
 }
 
-at::Tensor BatchNorm2d::forward(const at::Tensor& input) {
+bool BatchNorm::takes_batch_statistics() const {
+  return is_training() || !settings_.track_running_stats;
+}
+
+bool BatchNorm::synchronizes() const {
+  return takes_batch_statistics() && communicator_ != nullptr && communicator_->size() > 1;
+}
+
+double BatchNorm::momentum_now() const {
+  if (settings_.momentum) return *settings_.momentum;
+  if (!num_batches_tracked.defined()) return 0;
+  return 1 / std::max(1.0, num_batches_tracked.item<double>());
+}
+
+at::Tensor BatchNorm::forward(const at::Tensor& input) {
+  if (input.dim() < dimensions_.first || input.dim() > dimensions_.second) {
+    throw RunError(
+        fmt::format("a batch normalisation over [n, C, ...] of {} to {} dimensions got "
+                    "[{}]",
+                    dimensions_.first, dimensions_.second, fmt::join(input.sizes(), ", ")));
+  }
   const SegmentRun* const segment = SegmentRun::current();
   const bool counts = is_training() && (segment == nullptr || !segment->again());
-  if (counts) {
+  if (counts && num_batches_tracked.defined()) {
     const at::NoGradGuard no_grad;
     num_batches_tracked.add_(1);
   }
   // The native kernel divides by the count of values less one for the running variance.
-  const bool single_value = input.numel() == weight.numel();
-  if (synchronizes() || (is_training() && single_value)) {
+  const bool single_value = input.numel() == input.size(1);
+  if (synchronizes() || (takes_batch_statistics() && single_value)) {
     SynchronizedBatchNorm settings;
     settings.communicator = synchronizes() ? communicator_ : nullptr;
     settings.running_mean = running_mean;
     settings.running_var = running_var;
-    settings.epsilon = epsilon_;
-    settings.momentum = momentum_;
+    settings.epsilon = settings_.epsilon;
+    settings.momentum = momentum_now();
     settings.traffic = &traffic_;
-    return synchronized_batch_norm(input, weight, bias, settings);
+    settings.loss_share = loss_share_;
+    if (weight.defined()) return synchronized_batch_norm(input, weight, bias, settings);
+    const bool is_half = input.scalar_type() == at::kHalf || input.scalar_type() == at::kBFloat16;
+    const auto options = input.options().dtype(is_half ? at::kFloat : input.scalar_type());
+    return synchronized_batch_norm(input, at::ones({input.size(1)}, options),
+                                   at::zeros({input.size(1)}, options), settings);
   }
-  const bool moves_or_reads = counts || !is_training();
+  const bool moves_or_reads = counts || !takes_batch_statistics();
   return at::batch_norm(input, weight, bias, moves_or_reads ? running_mean : at::Tensor(),
-                        moves_or_reads ? running_var : at::Tensor(), is_training(), momentum_,
-                        epsilon_, /*cudnn_enabled=*/true);
+                        moves_or_reads ? running_var : at::Tensor(), takes_batch_statistics(),
+                        momentum_now(), settings_.epsilon, /*cudnn_enabled=*/true);
 }
+
+BatchNorm1d::BatchNorm1d(std::int64_t channels, const BatchNormSettings& settings)
+    : BatchNorm1d(new_tensors(channels, settings), settings) {}
+BatchNorm1d::BatchNorm1d(const BatchNormTensors& tensors, const BatchNormSettings& settings)
+    : BatchNorm(tensors, settings, {2, 3}) {}
+
+BatchNorm2d::BatchNorm2d(std::int64_t channels, double epsilon, double momentum)
+    : BatchNorm2d(channels, BatchNormSettings{epsilon, momentum}) {}
+BatchNorm2d::BatchNorm2d(std::int64_t channels, const BatchNormSettings& settings)
+    : BatchNorm2d(new_tensors(channels, settings), settings) {}
+BatchNorm2d::BatchNorm2d(const BatchNormTensors& tensors, const BatchNormSettings& settings)
+    : BatchNorm(tensors, settings, {4, 4}) {}
+
+BatchNorm3d::BatchNorm3d(std::int64_t channels, const BatchNormSettings& settings)
+    : BatchNorm3d(new_tensors(channels, settings), settings) {}
+BatchNorm3d::BatchNorm3d(const BatchNormTensors& tensors, const BatchNormSettings& settings)
+    : BatchNorm(tensors, settings, {5, 5}) {}
 
 }  // namespace nn
 
-BatchNorms::BatchNorms(torch::nn::Module& module) {
+BatchNorms::BatchNorms(const torch::nn::Module& module) {
   for (const auto& child : module.modules(/*include_self=*/false)) {
-    if (auto* layer = dynamic_cast<nn::BatchNorm2d*>(child.get())) {
+    if (auto* layer = dynamic_cast<nn::BatchNorm*>(child.get())) {
       layers_.push_back(layer);
     }
   }
 }
 
 void BatchNorms::set_communicator(Communicator* communicator) {
-  for (nn::BatchNorm2d* layer : layers_) {
+  for (nn::BatchNorm* layer : layers_) {
     layer->set_communicator(communicator);
   }
 }
 
+void BatchNorms::set_loss_share(const LossShare* share) {
+  for (nn::BatchNorm* layer : layers_) layer->set_loss_share(share);
+}
+
 bool BatchNorms::synchronize() const {
   return std::any_of(layers_.begin(), layers_.end(),
-                     [](const nn::BatchNorm2d* layer) { return layer->synchronizes(); });
+                     [](const nn::BatchNorm* layer) { return layer->synchronizes(); });
 }
 
 BatchNormTraffic BatchNorms::traffic() const {
   BatchNormTraffic total;
-  for (const nn::BatchNorm2d* layer : layers_) {
+  for (const nn::BatchNorm* layer : layers_) {
     total.payload_bytes += layer->traffic().payload_bytes;
     total.collectives += layer->traffic().collectives;
   }
@@ -84,7 +144,8 @@ BatchNormTraffic BatchNorms::traffic() const {
 
 void BatchNorms::broadcast_buffers(Communicator& communicator, int root) {
   const at::NoGradGuard no_grad;
-  for (nn::BatchNorm2d* layer : layers_) {
+  for (nn::BatchNorm* layer : layers_) {
+    if (!layer->running_mean.defined()) continue;
     communicator.broadcast(layer->running_mean, root);
     communicator.broadcast(layer->running_var, root);
     communicator.broadcast(layer->num_batches_tracked, root);

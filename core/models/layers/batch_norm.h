@@ -4,6 +4,8 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +13,7 @@
 namespace thaw {
 
 class Communicator;
+struct LossShare;
 
 /// What synchronised BatchNorms told each other, apart from the gradients.
 struct BatchNormTraffic {
@@ -20,23 +23,39 @@ struct BatchNormTraffic {
 
 namespace nn {
 
-/// Batch normalisation over [n, C, H, W] with torch's parameter and buffer names, synchronised
-/// over ranks where it has a communicator.
+/// As torch::nn::BatchNormOptions.
+struct BatchNormSettings {
+  double epsilon = 1e-5;
+  std::optional<double> momentum = 0.1;  ///< nothing: the mean over all batches so far
+  bool affine = true;
+  bool track_running_stats = true;
+};
+
+/// What a batch normalisation holds; undefined what its settings leave out.
+struct BatchNormTensors {
+  at::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
+};
+
+/// Batch normalisation over [n, C, ...] with torch's parameter and buffer names, synchronised over
+/// ranks where it has a communicator.
 ///
 /// In evaluation mode: the running statistics; autograd goes through. In training mode: statistics
 /// over one forward, of this rank's samples, or of all ranks' (Note [Synchronised BatchNorm]).
 /// Statistics are of one forward: with micro-batches, of the ranks' micro-batches of that number,
 /// not of the global batch.
-class BatchNorm2d : public torch::nn::Module {
+class BatchNorm : public torch::nn::Module {
  public:
-  explicit BatchNorm2d(std::int64_t channels, double epsilon = 1e-5, double momentum = 0.1);
-
   at::Tensor forward(const at::Tensor& input);
 
   /// Null: local. The communicator must outlive its use, belong to the thread that runs forward
   /// and backward, and be used for nothing else meanwhile. On all ranks or on none; the running
   /// statistics must be equal on all ranks then, and stay so bit for bit.
   void set_communicator(Communicator* communicator) { communicator_ = communicator; }
+
+  /// Null: losses are weighted before backward, so that they add up over the ranks (the Trainer's).
+  /// Else they are means over each rank's own samples (DataParallel sets it). Outlives its use.
+  void set_loss_share(const LossShare* share) { loss_share_ = share; }
+  const LossShare* loss_share() const { return loss_share_; }
 
   /// True if forward is a collective now.
   bool synchronizes() const;
@@ -45,11 +64,46 @@ class BatchNorm2d : public torch::nn::Module {
 
   at::Tensor weight, bias, running_mean, running_var, num_batches_tracked;
 
+ protected:
+  /// `dimensions`: how many an input may have, at least and at most.
+  BatchNorm(const BatchNormTensors& tensors, const BatchNormSettings& settings,
+            std::pair<int, int> dimensions);
+  static BatchNormTensors new_tensors(std::int64_t channels, const BatchNormSettings& settings);
+
  private:
-  double epsilon_;
-  double momentum_;
+  bool takes_batch_statistics() const;
+  double momentum_now() const;
+
+  BatchNormSettings settings_;
+  std::pair<int, int> dimensions_;
   Communicator* communicator_ = nullptr;
+  const LossShare* loss_share_ = nullptr;
   BatchNormTraffic traffic_;
+};
+
+/// Over [n, C] or [n, C, L].
+class BatchNorm1d final : public BatchNorm {
+ public:
+  explicit BatchNorm1d(std::int64_t channels, const BatchNormSettings& settings = {});
+  /// Shares these tensors.
+  BatchNorm1d(const BatchNormTensors& tensors, const BatchNormSettings& settings);
+};
+
+/// Over [n, C, H, W].
+class BatchNorm2d final : public BatchNorm {
+ public:
+  explicit BatchNorm2d(std::int64_t channels, double epsilon = 1e-5, double momentum = 0.1);
+  BatchNorm2d(std::int64_t channels, const BatchNormSettings& settings);
+  /// Shares these tensors.
+  BatchNorm2d(const BatchNormTensors& tensors, const BatchNormSettings& settings);
+};
+
+/// Over [n, C, D, H, W].
+class BatchNorm3d final : public BatchNorm {
+ public:
+  explicit BatchNorm3d(std::int64_t channels, const BatchNormSettings& settings = {});
+  /// Shares these tensors.
+  BatchNorm3d(const BatchNormTensors& tensors, const BatchNormSettings& settings);
 };
 
 }  // namespace nn
@@ -58,9 +112,11 @@ class BatchNorm2d : public torch::nn::Module {
 /// it and keep its structure.
 class BatchNorms {
  public:
-  explicit BatchNorms(torch::nn::Module& module);
+  explicit BatchNorms(const torch::nn::Module& module);
 
   void set_communicator(Communicator* communicator);
+  /// See nn::BatchNorm.
+  void set_loss_share(const LossShare* share);
 
   /// True if a forward of the module is a collective now: every rank must then run the same number
   /// of forwards and backwards in a step, ranks without samples with an empty batch.
@@ -74,10 +130,10 @@ class BatchNorms {
   void broadcast_buffers(Communicator& communicator, int root = 0);
 
   bool empty() const { return layers_.empty(); }
-  const std::vector<nn::BatchNorm2d*>& layers() const { return layers_; }
+  const std::vector<nn::BatchNorm*>& layers() const { return layers_; }
 
  private:
-  std::vector<nn::BatchNorm2d*> layers_;
+  std::vector<nn::BatchNorm*> layers_;
 };
 
 }  // namespace thaw

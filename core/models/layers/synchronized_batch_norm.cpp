@@ -10,14 +10,17 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <tuple>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/models/layers/batch_norm.h"
 #include "core/models/layers/recomputation.h"
 #include "core/parallel/communicator.h"
+#include "core/parallel/loss_share.h"
 
 namespace thaw {
 namespace {
@@ -37,18 +40,27 @@ namespace {
 // loss: it adds zeros to both sums, and gets the same statistics as the others. The collectives of
 // backward come in the same order on every rank, since autograd runs the nodes of equal graphs,
 // built in the same order, in the same order: the one created last first.
+//
+// What a value of one rank does to the loss of another comes back in backward's sums. They are sums
+// over the loss of all: where each rank's loss is the mean over its own samples, the ranks' parts
+// are weighted by their samples before they are added, and the sum is brought to the scale of this
+// rank's own loss, since its gradients are weighted as a whole later.
 
 /// Payload layout of forward's all-reduce: [0, C) first moments, [C, 2 C) second moments, then
 /// these.
 enum Tail : std::int64_t { kCount, kChecksum, kChecksumSquared, kTailSize };
 
 std::int64_t values_per_channel(const at::Tensor& input) {
-  return input.size(0) * input.size(2) * input.size(3);
+  std::int64_t values = input.size(0);
+  for (std::int64_t i = 2; i < input.dim(); ++i) values *= input.size(i);
+  return values;
 }
 
 at::Tensor in_layout_of(const at::Tensor& tensor, const at::Tensor& reference) {
-  return tensor.contiguous(reference.is_contiguous() ? at::MemoryFormat::Contiguous
-                                                     : at::MemoryFormat::ChannelsLast);
+  auto format = at::MemoryFormat::Contiguous;
+  if (!reference.is_contiguous() && reference.dim() == 4) format = at::MemoryFormat::ChannelsLast;
+  if (!reference.is_contiguous() && reference.dim() == 5) format = at::MemoryFormat::ChannelsLast3d;
+  return tensor.contiguous(format);
 }
 
 void all_reduce(const SynchronizedBatchNorm& settings, at::Tensor& payload) {
@@ -85,7 +97,10 @@ struct Moments {
 
 Moments global_moments(const at::Tensor& input, const SynchronizedBatchNorm& settings) {
   const std::int64_t channels = input.size(1);
-  const at::Tensor shift = at::nan_to_num(settings.running_mean.to(at::kDouble), 0, 0, 0);
+  const bool has_running = settings.running_mean.defined();
+  const at::Tensor shift = has_running
+                               ? at::nan_to_num(settings.running_mean.to(at::kDouble), 0, 0, 0)
+                               : at::zeros({channels}, input.options().dtype(at::kDouble));
   at::Tensor payload = at::zeros({2 * channels + kTailSize}, shift.options());
   at::Tensor first = payload.narrow(0, 0, channels);
   at::Tensor second = payload.narrow(0, channels, channels);
@@ -97,7 +112,7 @@ Moments global_moments(const at::Tensor& input, const SynchronizedBatchNorm& set
     payload.mul_(static_cast<double>(count));
     tail[kCount].fill_(static_cast<double>(count));
   }
-  if (settings.communicator != nullptr) {
+  if (settings.communicator != nullptr && has_running) {
     const double sum = checksum(settings.running_mean);
     tail[kChecksum].fill_(sum);
     tail[kChecksumSquared].fill_(sum * sum);
@@ -117,7 +132,7 @@ Moments global_moments(const at::Tensor& input, const SynchronizedBatchNorm& set
 }
 
 void update_running(const SynchronizedBatchNorm& settings, const Moments& moments) {
-  if (moments.count < 2) {
+  if (moments.count < 2 || !settings.running_mean.defined()) {
     return;  // one value has no variance
   }
   const auto move = [&](at::Tensor running, const at::Tensor& value, double factor) {
@@ -176,6 +191,7 @@ class SynchronizedBatchNormFunction
     context->saved_data["epsilon"] = settings.epsilon;
     context->saved_data["communicator"] = reinterpret_cast<std::int64_t>(settings.communicator);
     context->saved_data["traffic"] = reinterpret_cast<std::int64_t>(settings.traffic);
+    context->saved_data["loss_share"] = reinterpret_cast<std::int64_t>(settings.loss_share);
     return normalize(x, weight, bias, mean, variance, settings.epsilon);
   }
 
@@ -195,7 +211,16 @@ class SynchronizedBatchNormFunction
     at::Tensor input_gradient;
     if (context->needs_input_grad(0)) {
       at::Tensor means = at::cat({weight_gradient, bias_gradient}).to(at::kDouble);
-      all_reduce(settings_of(context), means);
+      const SynchronizedBatchNorm settings = settings_of(context);
+      if (settings.communicator == nullptr || settings.loss_share == nullptr) {
+        all_reduce(settings, means);
+      } else {
+        const std::int64_t told = settings.loss_share->samples;
+        const auto share = static_cast<double>(told >= 0 ? told : x.size(0));
+        means.mul_(share);
+        all_reduce(settings, means);
+        if (share > 0) means.div_(share);
+      }
       means.div_(context->saved_data["count"].toDouble());
       input_gradient = gradient_of_input(gradient, x, weight, mean, variance, epsilon, means);
     }
@@ -209,6 +234,8 @@ class SynchronizedBatchNormFunction
     settings.communicator =
         reinterpret_cast<Communicator*>(context->saved_data["communicator"].toInt());
     settings.traffic = reinterpret_cast<BatchNormTraffic*>(context->saved_data["traffic"].toInt());
+    settings.loss_share =
+        reinterpret_cast<const LossShare*>(context->saved_data["loss_share"].toInt());
     return settings;
   }
 
@@ -226,7 +253,9 @@ class SynchronizedBatchNormFunction
     at::Tensor result = normalize(x, in_dtype(minus_scale * means.narrow(0, 0, channels)),
                                   in_dtype(minus_scale * means.narrow(0, channels, channels)), mean,
                                   variance, epsilon);
-    const at::Tensor broadcast = in_dtype(minus_scale).view({1, channels, 1, 1});
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+    shape[1] = channels;
+    const at::Tensor broadcast = in_dtype(minus_scale).view(shape);
     if (x.scalar_type() != weight.scalar_type()) {  // bfloat16: the scale stays float32
       return result.sub_(gradient * broadcast);
     }

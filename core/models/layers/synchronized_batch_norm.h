@@ -6,14 +6,16 @@ namespace thaw {
 
 class Communicator;
 struct BatchNormTraffic;
+struct LossShare;
 
 /// What one synchronised normalisation works on beside its input. All must outlive backward.
 struct SynchronizedBatchNorm {
   Communicator* communicator = nullptr;  ///< null: this rank's samples alone
-  at::Tensor running_mean, running_var;  ///< updated in place
+  at::Tensor running_mean, running_var;  ///< updated in place; undefined: there are none
   double epsilon = 0;
   double momentum = 0;
-  BatchNormTraffic* traffic = nullptr;  ///< counts what is sent
+  BatchNormTraffic* traffic = nullptr;    ///< counts what is sent
+  const LossShare* loss_share = nullptr;  ///< null: losses add up over the ranks as they are
 };
 
 /// Normalises `input` by mean and variance over the samples and pixels of all ranks, and updates

@@ -38,4 +38,10 @@ bool mpi_is_running() noexcept {
   return initialised && !finalised;
 }
 
+int mpi_job_size() noexcept {
+  int size = 0;
+  if (!mpi_is_running() || MPI_Comm_size(MPI_COMM_WORLD, &size) != MPI_SUCCESS) return 0;
+  return size;
+}
+
 }  // namespace thaw

@@ -19,4 +19,7 @@ void report_mpi(int code, const char* what) noexcept;
 /// Whether MPI can be called now: initialised and not yet finalised.
 bool mpi_is_running() noexcept;
 
+/// Ranks of the whole MPI job; 0 where MPI cannot be called.
+int mpi_job_size() noexcept;
+
 }  // namespace thaw

@@ -42,8 +42,10 @@ class MpiCommunicator final : public Communicator {
   }
 
   // Not while an exception unwinds: freeing is a collective, and the other ranks may be elsewhere.
+  // Nor while a sum that was started is under way: MPI crashes when that goes on.
   ~MpiCommunicator() override {
     if (std::uncaught_exceptions() > unwinding_ || !mpi_is_running()) return;
+    if (under_way_.use_count() > 1) return;
     report_mpi(MPI_Comm_free(&comm_), "MPI_Comm_free");
   }
 

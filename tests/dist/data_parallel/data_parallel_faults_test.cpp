@@ -202,39 +202,24 @@ TEST(DdpPitfalls, ABucketMayBeLargerThanTheCap) {
   });
 }
 
-TEST(DataParallelUse, RefusesASecondBackwardThatWasNotSaidToCome) {
-  run_ranks(2, [](Communicator& communicator) {
-    const Samples samples(4, at::kDouble);
-    SmallNetwork network;
-    network.activate(0, 6);
-    DataParallel parallel(communicator, network.parameters);
-    parallel.begin(4);
-    own_loss(network, samples, 0, 4, 4).backward();
-    EXPECT_THROW(parallel.accumulate(), RunError);
-    try {
-      own_loss(network, samples, 0, 4, 4).backward();
-      ADD_FAILURE() << "no error";
-    } catch (const RunError& error) {
-      EXPECT_THAT(error.what(), HasSubstr("accumulate()"));
-    }
-  });
-}
-
-TEST(DataParallelUse, SeveralBackwardsAddUpWhereNothingWasAnnounced) {
-  run_ranks(2, [](Communicator& communicator) {
-    const Samples samples(4, at::kDouble);
-    SmallNetwork network, alone;
-    network.activate(0, 6);
-    alone.activate(0, 6);
-    DataParallel parallel(communicator, network.parameters);
-    own_loss(network, samples, 0, 1, 4).backward();
-    own_loss(network, samples, 1, 4, 4).backward();
-    parallel.finish(communicator.rank() + 1);  // both ranks hold the same gradients
-    lone_step(alone, samples);
-    EXPECT_LE(
-        relative_difference(network.parameters[0].tensor.grad(), alone.parameters[0].tensor.grad()),
-        1e-12);
-  });
+TEST(DataParallelUse, SeveralBackwardsAddUpUntilFinish) {
+  for (const bool begins : {false, true}) {
+    run_ranks(2, [&](Communicator& communicator) {
+      const Samples samples(4, at::kDouble);
+      SmallNetwork network, alone;
+      network.activate(0, 6);
+      alone.activate(0, 6);
+      DataParallel parallel(communicator, network.parameters, {}, small_buckets(Overlap::kOn));
+      if (begins) parallel.begin(communicator.rank() + 1);
+      own_loss(network, samples, 0, 1, 4).backward();
+      own_loss(network, samples, 1, 4, 4).backward();
+      parallel.finish(communicator.rank() + 1);  // both ranks hold the same gradients
+      lone_step(alone, samples);
+      EXPECT_LE(relative_difference(network.parameters[0].tensor.grad(),
+                                    alone.parameters[0].tensor.grad()),
+                1e-12);
+    });
+  }
 }
 
 TEST(DataParallelUse, RefusesNumbersThatMakeNoSense) {
@@ -247,7 +232,7 @@ TEST(DataParallelUse, RefusesNumbersThatMakeNoSense) {
     parallel.begin(3);
     EXPECT_THROW(parallel.begin(3), RunError);
     EXPECT_THROW(parallel.finish(4), RunError);
-    EXPECT_EQ(parallel.finish(3), 3);
+    EXPECT_EQ(parallel.finish(3), 3);  // nothing is active
   });
   const auto messages = agreed_errors<RunError>(2, [](Communicator& communicator) {
     SmallNetwork network;

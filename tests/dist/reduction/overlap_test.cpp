@@ -140,7 +140,7 @@ TEST(HelperSender, NoticesRanksAtDifferentBuckets) {
       return;
     }
     const auto sender = make_helper_sender(communicator);
-    sender->send(at::ones({4}));
+    sender->send({at::ones({4})});
     sender->drain();
   };
   try {
@@ -182,13 +182,13 @@ TEST(HelperSender, HandsFailuresToItsOwner) {
     run_ranks(2, [&](Communicator& communicator) {
       if (communicator.rank() == 1) throw RunError("planted");
       const auto sender = make_helper_sender(communicator);
-      sender->send(at::ones({4}));
+      sender->send({at::ones({4})});
       try {
         sender->drain();
       } catch (const RunError& error) {
         messages[0] = error.what();
       }
-      EXPECT_THROW(sender->send(at::ones({4})), RunError);
+      EXPECT_THROW(sender->send({at::ones({4})}), RunError);
     });
   } catch (const RunError& error) {
     messages[1] = error.what();

@@ -1,4 +1,5 @@
 #include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
@@ -117,8 +118,8 @@ std::vector<std::string> build_errors(const at::Tensor& tensor) {
 
 TEST(BucketReducerBuild, RefusesWhatCannotBeReduced) {
   EXPECT_THAT(
-      build_errors(at::ones({2}, at::kHalf).set_requires_grad(true)),
-      Each(HasSubstr("parameter \"p\" is Half [2] on cpu; gradients are reduced in float32")));
+      build_errors(at::empty({2}, at::kFloat8_e5m2).set_requires_grad(true)),
+      Each(HasSubstr("parameter \"p\" is Float8_e5m2 [2] on cpu; gradients are of float32")));
   EXPECT_THAT(build_errors(at::ones({2})),
               Each(HasSubstr("a dense leaf that requires a gradient")));
   EXPECT_THAT(build_errors(at::Tensor()), Each(HasSubstr("an undefined tensor")));

@@ -30,8 +30,8 @@ TEST(StreamSender, SumsOverTheRanks) {
     for (int step = 0; step < 5; ++step) {
       const at::Tensor first = at::full({7}, 1.0 + host.rank());
       const at::Tensor second = at::full({3}, 2.0 * host.rank(), at::kDouble);
-      sender->send(first);
-      sender->send(second);
+      sender->send({first});
+      sender->send({second});
       sender->drain();
       host.barrier();  // the fake GPUs are through when all ranks have queued their sums
       EXPECT_TRUE(first.equal(at::full({7}, 6.0)));
@@ -49,8 +49,8 @@ TEST(StreamSender, NeverBlocksTheHost) {
   const auto sender = make_stream_sender(*communicator, at::kCPU);
   const auto before = static_cast<std::ptrdiff_t>(world.log(0).size());
   world.change([&] { world.held = true; });
-  sender->send(at::ones({4}));
-  sender->send(at::ones({4}));
+  sender->send({at::ones({4})});
+  sender->send({at::ones({4})});
   sender->drain();
   std::vector<std::string> calls = world.log(0);
   calls.erase(calls.begin(), calls.begin() + before);
@@ -60,7 +60,7 @@ TEST(StreamSender, NeverBlocksTheHost) {
   EXPECT_EQ(sender->busy_seconds(), 0);
 
   world.change([&] { world.held = false; });
-  sender->send(at::ones({4}));
+  sender->send({at::ones({4})});
   EXPECT_EQ(sender->busy_seconds(), 0.5);  // of the two sums before
   sender->drain();
 }
@@ -71,11 +71,11 @@ TEST(StreamSender, ThrowsWhatAnEarlierSumFailedWith) {
   const auto communicator = make_nccl_communicator(*host, fake::parts(world, 0), kQuick);
   const auto sender = make_stream_sender(*communicator, at::kCPU);
   world.change([&] { world.held = true; });
-  sender->send(at::ones({4}));
+  sender->send({at::ones({4})});
   sender->drain();
   world.change([&] { world.script(0).error = NcclStatus::kRemoteError; });
   EXPECT_TRUE(fake::eventually([&] { return world.count(0, "abort") == 1; }));
-  EXPECT_THROW(sender->send(at::ones({4})), RunError);
+  EXPECT_THROW(sender->send({at::ones({4})}), RunError);
   EXPECT_THAT(world.complaints(), IsEmpty());
 }
 

@@ -1,0 +1,126 @@
+#include "dist/data_parallel/parameter_watch.h"
+
+#include <fmt/format.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <set>
+
+#include "core/base/error.h"
+
+namespace thaw {
+
+namespace {
+
+// An optimizer's step changes nearly all values of nearly all parameters.
+constexpr std::size_t kLookedAt = 32;
+
+struct Claims {
+  std::mutex mutex;
+  std::set<const void*> tensors;
+};
+
+Claims& claims() {
+  static auto* const all = new Claims();
+  return *all;
+}
+
+}  // namespace
+
+ParameterWatch::ParameterWatch(const std::vector<NamedParameter>& active) : active_(active) {
+  const std::size_t step = std::max<std::size_t>(1, active.size() / kLookedAt);
+  for (std::size_t i = 0; i < active.size(); ++i) {
+    const at::Tensor& tensor = active[i].tensor;
+    accumulators_.push_back(torch::autograd::impl::grad_accumulator(tensor));
+    gradients_.emplace_back(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>());
+    if (i % step == 0 && tensor.is_cpu() && tensor.numel() > 0) samples_.push_back(i);
+  }
+}
+
+ParameterWatch::Values ParameterWatch::values_of(const at::Tensor& tensor) {
+  Values values = {};
+  const auto* first = static_cast<const char*>(tensor.const_data_ptr());
+  const std::size_t bytes = std::min<std::size_t>(tensor.element_size(), sizeof values[0]);
+  const bool has_no_gaps = tensor.is_non_overlapping_and_dense();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    // The first, the middle and the last one.
+    const std::size_t place =
+        has_no_gaps ? static_cast<std::size_t>(tensor.numel() - 1) * i / (values.size() - 1) : 0;
+    std::memcpy(&values[i], first + place * tensor.element_size(), bytes);
+  }
+  return values;
+}
+
+void ParameterWatch::remember() {
+  values_.clear();
+  for (const std::size_t i : samples_) values_.push_back(values_of(active_[i].tensor));
+}
+
+std::string ParameterWatch::changed() const {
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    const NamedParameter& parameter = active_[samples_[i]];
+    if (parameter.tensor.is_cpu() && values_of(parameter.tensor) != values_[i]) {
+      return parameter.name;
+    }
+  }
+  return {};
+}
+
+std::string ParameterWatch::moved() const {
+  for (std::size_t i = 0; i < active_.size(); ++i) {
+    // A frozen one, whose accumulator cannot be asked for, is the reducer's to notice.
+    if (torch::autograd::impl::try_get_grad_accumulator(active_[i].tensor) != accumulators_[i]) {
+      return active_[i].name;
+    }
+  }
+  return {};
+}
+
+void ParameterWatch::remember_gradients() {
+  for (std::size_t i = 0; i < active_.size(); ++i) {
+    gradients_[i] = Weak(active_[i].tensor.grad().getIntrusivePtr());
+  }
+}
+
+bool ParameterWatch::is_remembered(std::size_t parameter) const {
+  const at::Tensor& grad = active_[parameter].tensor.grad();
+  return grad.defined() && gradients_[parameter]._unsafe_get_target() == grad.unsafeGetTensorImpl();
+}
+
+bool ParameterWatch::any_gradient_holds_something() const {
+  return std::any_of(active_.begin(), active_.end(), [](const NamedParameter& parameter) {
+    const at::Tensor& grad = parameter.tensor.grad();
+    if (!grad.defined()) return false;
+    return grad.layout() != at::kStrided || grad.count_nonzero().item<std::int64_t>() > 0;
+  });
+}
+
+ParameterClaim::ParameterClaim(std::span<const NamedParameter> parameters) {
+  Claims& all = claims();
+  const std::lock_guard lock(all.mutex);
+  std::set<const void*> own;
+  for (const NamedParameter& parameter : parameters) {
+    const void* const tensor = parameter.tensor.unsafeGetTensorImpl();
+    if (all.tensors.contains(tensor)) {
+      throw InputError(fmt::format(
+          "parameter \"{}\" is wrapped by another DataParallel that still lives: wrap a module "
+          "once, or let the other one go first",
+          parameter.name));
+    }
+    if (own.insert(tensor).second) claimed_.push_back(parameter);
+  }
+  all.tensors.merge(own);
+}
+
+ParameterClaim::~ParameterClaim() {
+  Claims& all = claims();
+  const std::lock_guard lock(all.mutex);
+  for (const NamedParameter& parameter : claimed_) {
+    all.tensors.erase(parameter.tensor.unsafeGetTensorImpl());
+  }
+}
+
+}  // namespace thaw

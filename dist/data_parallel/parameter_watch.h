@@ -1,0 +1,72 @@
+#pragma once
+
+#include <c10/core/TensorImpl.h>
+#include <c10/core/UndefinedTensorImpl.h>
+#include <c10/util/intrusive_ptr.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/parallel/stage_coordinator.h"
+
+namespace torch::autograd {
+struct Node;
+}
+
+namespace thaw {
+
+/// Notices what a loop does to its parameters behind a DataParallel's back.
+///
+/// Nothing here is a collective, and nothing reads more than a few values a parameter.
+class ParameterWatch {
+ public:
+  explicit ParameterWatch(const std::vector<NamedParameter>& active);
+
+  /// Keeps a few values of the parameters in host memory, to be compared with later ones. (Not
+  /// their versions: LibTorch's SGD writes through `data()`, which has none.)
+  void remember();
+  /// The name of a parameter whose values are no longer those remembered; "" where none is.
+  std::string changed() const;
+
+  /// The name of a parameter whose hooks are gone, since it was converted or moved to a device
+  /// after they were set; "" where none is.
+  std::string moved() const;
+
+  /// Keeps which tensors stand in `.grad`.
+  void remember_gradients();
+  /// Whether the gradient of a parameter is (still) the tensor that stood there.
+  bool is_remembered(std::size_t parameter) const;
+
+  /// Whether any parameter's `.grad` holds anything but zeros.
+  bool any_gradient_holds_something() const;
+
+ private:
+  using Values = std::array<std::uint64_t, 3>;
+  using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
+  static Values values_of(const at::Tensor& tensor);
+
+  const std::vector<NamedParameter>& active_;
+  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
+  std::vector<std::size_t> samples_;  ///< parameters that are looked at
+  std::vector<Values> values_;        ///< theirs
+  std::vector<Weak> gradients_;       ///< of all
+};
+
+/// Keeps others from wrapping the same parameters for as long as it lives: their hooks would both
+/// average. Throws InputError, naming one that is taken.
+class ParameterClaim {
+ public:
+  explicit ParameterClaim(std::span<const NamedParameter> parameters);
+  ~ParameterClaim();
+  ParameterClaim(const ParameterClaim&) = delete;
+  ParameterClaim& operator=(const ParameterClaim&) = delete;
+
+ private:
+  std::vector<NamedParameter> claimed_;
+};
+
+}  // namespace thaw

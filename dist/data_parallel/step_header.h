@@ -1,0 +1,48 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "core/parallel/communicator.h"
+
+namespace thaw {
+
+/// What all ranks say of a step.
+struct StepShares {
+  std::int64_t total = 0;  ///< samples of all ranks
+  int automatic = 0;       ///< ranks whose backward ends the step
+  int joined = 0;          ///< ranks that have no more samples (DataParallel::join)
+  int first_active = 0;    ///< the first rank that has not joined
+};
+
+/// The small message that begins each step: every rank's samples, on a communicator of its own, so
+/// that it travels beside the work.
+class StepHeader {
+ public:
+  static constexpr std::int64_t kJoined = -1;  ///< in the place of samples
+
+  /// `communicator` outlives it.
+  explicit StepHeader(Communicator& communicator) : communicator_(communicator) {}
+  ~StepHeader();
+  StepHeader(const StepHeader&) = delete;
+  StepHeader& operator=(const StepHeader&) = delete;
+
+  /// Starts to tell the others. Once a step, on all ranks.
+  void start(std::int64_t samples, bool automatic);
+  bool started() const { return started_; }
+  /// Waits for the others; after `start`. May be called again.
+  const StepShares& wait();
+  /// Gets ready for the next step.
+  void reset() { started_ = false; }
+
+ private:
+  Communicator& communicator_;
+  bool started_ = false;
+  at::Tensor values_;  ///< of each rank its samples, then how many are automatic
+  std::unique_ptr<Work> pending_;
+  StepShares shares_;
+};
+
+}  // namespace thaw

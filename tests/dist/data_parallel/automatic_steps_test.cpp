@@ -1,0 +1,269 @@
+// The loop that people know from DistributedDataParallel: forward announces, backward averages.
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/mse_loss.h>
+#include <ATen/ops/ones.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/sgd.h>
+
+#include "dist/communicator/in_process/in_process.h"
+#include "tests/core/parallel/agreed_errors.h"
+#include "tests/dist/communicator/communicator_contract.h"
+#include "tests/dist/data_parallel/loop_module.h"
+
+namespace thaw {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using namespace testing_network;  // NOLINT(google-build-using-namespace)
+
+struct Style {
+  Overlap overlap;
+  bool announces;  ///< calls the module itself
+};
+
+class AutomaticLoop : public ::testing::TestWithParam<Style> {};
+
+INSTANTIATE_TEST_SUITE_P(Styles, AutomaticLoop,
+                         ::testing::Values(Style{Overlap::kOff, false}, Style{Overlap::kOn, false},
+                                           Style{Overlap::kOn, true}, Style{Overlap::kAuto, false}),
+                         [](const auto& instance) {
+                           return std::string(instance.param.overlap == Overlap::kOn    ? "On"
+                                              : instance.param.overlap == Overlap::kOff ? "Off"
+                                                                                        : "Auto") +
+                                  (instance.param.announces ? "Announced" : "Forward");
+                         });
+
+TEST_P(AutomaticLoop, TrainsAsOneProcessWithTheWholeBatch) {
+  for (const int ranks : {1, 2, 3, 4}) {
+    SCOPED_TRACE(ranks);
+    run_ranks(ranks, [&](Communicator& communicator) {
+      LoopNet net, alone;
+      DataParallel parallel(communicator, net, small_buckets(GetParam().overlap));
+      torch::optim::SGD optimizer(net->parameters(), 0.1), lone(alone->parameters(), 0.1);
+      for (int step = 0; step < 20; ++step) {
+        const LoopData all(step % 3 == 2 ? 1 : 13);  // at 4 ranks some shares are empty
+        const LoopData own = all.share(communicator);
+        optimizer.zero_grad();
+        if (GetParam().announces) parallel.announce(own.x.size(0));
+        const at::Tensor output =
+            GetParam().announces ? net->forward(own.x) : parallel.forward(own.x);
+        at::mse_loss(output, own.y).backward();
+        lone.zero_grad();
+        at::mse_loss(alone->forward(all.x), all.y).backward();
+        EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
+                  1e-12);
+        optimizer.step();
+        lone.step();
+      }
+      EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kValues), 1e-12);
+      for (const at::Tensor& parameter : net->parameters()) {
+        contract::expect_same_bits(communicator, parameter.detach());
+      }
+    });
+  }
+}
+
+// The output is the loss: backward starts at the very node that the hook is on.
+TEST(AutomaticSteps, ForwardMayReturnTheLoss) {
+  run_ranks(2, [](Communicator& communicator) {
+    LossNet net;
+    DataParallel parallel(communicator, net);
+    const std::int64_t own = communicator.rank() + 1;
+    parallel.forward(at::full({own, 1}, 1.0 * own, at::kDouble)).backward();
+    EXPECT_NEAR(net->weight.grad().item<double>(), (1.0 * 1 + 2 * 2) / 3, 1e-12);
+  });
+}
+
+TEST(AutomaticSteps, TakesModulesOfAnyKindAndForward) {
+  run_ranks(2, [](Communicator& communicator) {
+    const at::Tensor x = at::arange(6, at::kFloat).view({2, 3});
+    torch::nn::Sequential chain(torch::nn::Linear(3, 4), torch::nn::Linear(4, 1));
+    DataParallel(communicator, chain).forward(x).sum().backward();
+    torch::nn::Linear linear(3, 1);
+    DataParallel(communicator, *linear).forward(x).sum().backward();
+    EXPECT_TRUE(linear->weight.grad().defined());
+
+    auto pair = std::make_shared<PairNet>();
+    DataParallel parallel(communicator, pair);
+    auto [first, second] =
+        parallel.forward<std::tuple<at::Tensor, at::Tensor>>(x.to(at::kDouble), 2, true);
+    (first.sum() + second.sum()).backward();
+    EXPECT_TRUE(pair->weight.grad().defined());
+    EXPECT_THROW(parallel.forward(x.to(at::kDouble), 2, true), InputError);  // no tensor
+    EXPECT_THROW(parallel.forward(x.to(at::kDouble)), InputError);           // too few
+    EXPECT_THROW(parallel.forward(1, 2, true), InputError);
+    torch::nn::Module empty;
+    empty.register_parameter("w", at::ones({1}));
+    EXPECT_THROW(DataParallel(communicator, empty).forward(x), InputError);
+  });
+}
+
+TEST(AutomaticSteps, MicroBatchesAreWeightedByTheirSamples) {
+  for (const LossMean mean : {LossMean::kStep, LossMean::kForward}) {
+    run_ranks(2, [&](Communicator& communicator) {
+      LoopNet net, alone;
+      ReducerOptions options = small_buckets(Overlap::kOn);
+      options.loop.loss_mean = mean;
+      DataParallel parallel(communicator, net, options);
+      const LoopData all(13);
+      const LoopData own = all.share(communicator);
+      const std::int64_t n = own.x.size(0), cut = 2;
+      const auto loss = [&](std::int64_t from, std::int64_t to) {
+        const at::Tensor value =
+            at::mse_loss(parallel.forward(own.x.slice(0, from, to)), own.y.slice(0, from, to));
+        const bool by_hand = mean == LossMean::kStep;
+        return by_hand ? value * (static_cast<double>(to - from) / static_cast<double>(n)) : value;
+      };
+      for (int step = 0; step < 3; ++step) {
+        net->zero_grad();
+        {
+          const auto scope = parallel.accumulate();
+          loss(0, cut).backward();
+        }
+        loss(cut, n).backward();
+        alone->zero_grad();
+        at::mse_loss(alone->forward(all.x), all.y).backward();
+        EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
+                  1e-12);
+      }
+    });
+  }
+}
+
+// Without zero_grad gradients add up over steps, as they do without ranks.
+TEST(AutomaticSteps, AddToGradientsThatAreThere) {
+  for (const int ranks : {1, 2}) {
+    run_ranks(ranks, [](Communicator& communicator) {
+      LoopNet net, alone;
+      DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
+      const LoopData all(13);
+      const LoopData own = all.share(communicator);
+      for (int i = 0; i < 3; ++i) {
+        at::mse_loss(parallel.forward(own.x), own.y).backward();
+        at::mse_loss(alone->forward(all.x), all.y).backward();
+      }
+      EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
+                1e-12);
+    });
+  }
+}
+
+TEST(AutomaticSteps, SeveralForwardsMayGoIntoOneBackward) {
+  run_ranks(2, [](Communicator& communicator) {
+    LoopNet net, alone;
+    DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
+    const LoopData all(13);
+    const LoopData own = all.share(communicator);
+    (at::mse_loss(parallel.forward(own.x), own.y) + parallel.forward(own.x * 2).square().mean())
+        .backward();
+    (at::mse_loss(alone->forward(all.x), all.y) + alone->forward(all.x * 2).square().mean())
+        .backward();
+    EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients), 1e-12);
+    const at::Tensor other = parallel.forward(own.x.slice(0, 0, 1)).sum();
+    net->zero_grad();
+    EXPECT_THROW((other + parallel.forward(own.x).sum()).backward(), RunError);
+    net->zero_grad();
+    at::mse_loss(parallel.forward(own.x), own.y).backward();  // and goes on
+  });
+}
+
+// Nothing is under way between forward and backward.
+TEST(AutomaticSteps, ForwardsWithoutABackwardCostNothing) {
+  run_ranks(2, [](Communicator& communicator) {
+    LoopNet net, alone;
+    DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
+    const LoopData all(13);
+    const LoopData own = all.share(communicator);
+    if (communicator.rank() == 0) parallel.forward(all.x);  // one rank evaluates with gradients
+    const at::Tensor input = own.x.clone().set_requires_grad(true);
+    const at::Tensor output = parallel.forward(input).square().sum();
+    const at::Tensor penalty =
+        torch::autograd::grad({output}, {input}, {}, true, true).front().square().mean();
+    (at::mse_loss(parallel.forward(own.x), own.y) + penalty * 0).backward();
+    at::mse_loss(alone->forward(all.x), all.y).backward();
+    EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients), 1e-12);
+    parallel.activate({"*"});
+  });
+}
+
+TEST(AutomaticSteps, AnUnusedParameterIsNamed) {
+  for (const int ranks : {1, 2}) {
+    for (const bool everywhere : {true, false}) {
+      const auto messages = agreed_errors<RunError>(ranks, [&](Communicator& communicator) {
+        BranchNet net;
+        DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
+        const bool uses = !everywhere && communicator.rank() != communicator.size() - 1;
+        parallel.forward(at::ones({2, 1}, at::kDouble), uses).sum().backward();
+      });
+      EXPECT_THAT(messages, Each(HasSubstr("\"second\" is active but got a gradient on")));
+    }
+  }
+  run_ranks(2, [](Communicator& communicator) {
+    BranchNet net;
+    ReducerOptions options;
+    options.unused = Unused::kAllow;
+    DataParallel parallel(communicator, net, options);
+    const bool uses = communicator.rank() == 0;
+    parallel.forward(at::ones({2, 1}, at::kDouble), uses).sum().backward();
+    EXPECT_NEAR(net->second.grad().item<double>(), 1, 1e-12);  // half of 2
+  });
+}
+
+// A rank whose backward throws says so to the others; all go on with the next step.
+TEST(AutomaticSteps, AnExceptionInABackwardEndsTheStepOnAllRanks) {
+  for (const bool on_all : {true, false}) {
+    run_ranks(2, [&](Communicator& communicator) {
+      LoopNet net, alone;
+      DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
+      const LoopData all(13);
+      const LoopData own = all.share(communicator);
+      for (int step = 0; step < 4; ++step) {
+        net->zero_grad();
+        const bool throws = step == 2 && (on_all || communicator.rank() == 1);
+        std::string error;
+        const at::Tensor planted = net->planted(throws);  // made first, so reached last
+        try {
+          at::mse_loss(parallel.forward(own.x), own.y + planted).backward();
+        } catch (const std::exception& caught) {
+          error = caught.what();
+        }
+        if (step != 2) {
+          alone->zero_grad();
+          at::mse_loss(alone->forward(all.x), all.y).backward();
+          EXPECT_EQ(error, "");
+          EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
+                    1e-12);
+        } else if (throws) {
+          EXPECT_EQ(error, "planted");
+          EXPECT_FALSE(net->parameters().front().grad().defined());
+        } else {
+          EXPECT_THAT(error, AllOf(HasSubstr("rank 1"), HasSubstr("left by an exception")));
+        }
+      }
+    });
+  }
+}
+
+TEST(AutomaticSteps, DestructorsEndWhatAnExceptionLeft) {
+  run_ranks(2, [](Communicator& communicator) {
+    for (int round = 0; round < 5; ++round) {
+      LoopNet net;
+      EXPECT_THROW(
+          {
+            DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
+            (parallel.forward(LoopData(4).x).sum() + net->planted(true)).backward();
+          },
+          std::runtime_error);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace thaw
