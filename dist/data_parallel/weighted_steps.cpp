@@ -123,6 +123,9 @@ std::int64_t WeightedSteps::skip() {
   if (accumulating()) throw RunError("skip: an accumulation is not ended yet");
   require_ready("skip");
   if (samples_) throw RunError("skip: between begin and finish; call finish");
+  if (step_ == Step::kAutomatic) {
+    throw RunError("skip: micro-batches of this step would be lost; call finish()");
+  }
   if (step_ == Step::kNone) open(Step::kExplicit, /*has_samples=*/false);
   samples_ = 0;
   header_.start(0, /*automatic=*/false);

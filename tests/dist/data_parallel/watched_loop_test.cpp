@@ -45,5 +45,23 @@ TEST_F(WatchedLoop, ARankThatLeavesItsLoopEarlyIsNamed) {
   EXPECT_THAT(ending.output, AllOf(HasSubstr("rank 1 (host "), HasSubstr("step 5")));
 }
 
+TEST_F(WatchedLoop, HasAWatchWithoutBeingAskedFor) {
+  for (const char* way : {"default-loop", "default-skip"}) {
+    const Ending ending = loop(2, way, "1");
+    EXPECT_EQ(ending.status, 4) << ending.output;
+    EXPECT_THAT(ending.output, AllOf(HasSubstr("rank 1 (host "), HasSubstr("step 5")));
+  }
+  const Ending fine = loop(2, "default-fine", "5");
+  EXPECT_EQ(fine.status, 0) << fine.output;
+  EXPECT_THAT(fine.output, Not(HasSubstr("thaw:")));
+}
+
+TEST_F(WatchedLoop, GoesOnAfterStepsThatExceptionsLeft) {
+  for (const int ranks : {2, 3}) {
+    const Ending ending = loop(ranks, "left", "10");
+    EXPECT_EQ(ending.status, 0) << ending.output;
+  }
+}
+
 }  // namespace
 }  // namespace thaw
