@@ -26,7 +26,7 @@ ExitStatus leave_steps(Communicator& world) {
   for (int round = 0; round < 40; ++round) {
     DataParallel parallel(world, {{"low", low}, {"high", high}}, {}, options);
     for (int step = 0; step < 4; ++step) {
-      const at::Tensor middle = low * 2;
+      const at::Tensor middle = low.mul(2);
       if (step == 2 && (round % 2 == 0 || world.rank() == 1)) {
         middle.register_hook(
             [](const at::Tensor&) -> at::Tensor { throw std::runtime_error("planted"); });
@@ -34,7 +34,7 @@ ExitStatus leave_steps(Communicator& world) {
       const at::Tensor first = middle.sum();  // made first: backward comes to it last
       parallel.announce(1);
       try {
-        (first + high.sum()).backward();
+        at::add(first, high.sum()).backward();
       } catch (const std::exception&) {
         ++left;
       }
