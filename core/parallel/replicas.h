@@ -19,8 +19,8 @@ struct Fact;
 std::vector<Fact> replica_facts(std::span<const NamedParameter> parameters,
                                 std::span<const NamedParameter> buffers);
 
-/// A collective: overwrites each tensor with rank `root`'s, through host memory; any type, device and
-/// memory layout (which may differ between the ranks). Outside of autograd.
+/// A collective: overwrites each tensor with rank `root`'s, through host memory; any type, device
+/// and memory layout (which may differ between the ranks). Outside of autograd.
 void broadcast_tensors(Communicator& communicator, std::span<const NamedParameter> tensors,
                        int root = 0);
 

@@ -17,8 +17,8 @@
 #include "core/parallel/gradient_reducer.h"
 #include "core/parallel/stage_coordinator.h"
 #include "dist/data_parallel/any_forward.h"
-#include "dist/reduction/gradient_hook.h"
 #include "dist/reduction/reducer_options.h"
+#include "dist/reduction/sending/gradient_hook.h"
 
 namespace torch::nn {
 class Module;

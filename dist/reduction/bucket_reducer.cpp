@@ -17,12 +17,12 @@
 #include "core/parallel/one_rank.h"
 #include "core/parallel/step_monitor.h"
 #include "dist/reduction/bucket_generation.h"
-#include "dist/reduction/bucket_sender.h"
 #include "dist/reduction/gradient_hooks.h"
 #include "dist/reduction/gradient_slot.h"
 #include "dist/reduction/observed_backward.h"
 #include "dist/reduction/overlap_choice.h"
 #include "dist/reduction/reduction_fault.h"
+#include "dist/reduction/sending/bucket_sender.h"
 
 namespace thaw {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "dist/reduction/gradient_hook.h"
+#include "dist/reduction/sending/gradient_hook.h"
 
 namespace thaw {
 

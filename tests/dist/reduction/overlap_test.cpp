@@ -10,8 +10,8 @@
 #include "core/base/error.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
-#include "dist/reduction/bucket_sender.h"
 #include "dist/reduction/overlap_choice.h"
+#include "dist/reduction/sending/bucket_sender.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
 

@@ -9,7 +9,7 @@
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/communicator/nccl/nccl_communicator.h"
-#include "dist/reduction/bucket_sender.h"
+#include "dist/reduction/sending/bucket_sender.h"
 #include "tests/dist/communicator/fake_gpu.h"
 
 namespace thaw {

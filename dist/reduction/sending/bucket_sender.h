@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "core/parallel/communicator.h"
-#include "dist/reduction/gradient_hook.h"
 #include "dist/reduction/row_reduction.h"
+#include "dist/reduction/sending/gradient_hook.h"
 
 namespace thaw {
 

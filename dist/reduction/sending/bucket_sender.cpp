@@ -1,4 +1,4 @@
-#include "dist/reduction/bucket_sender.h"
+#include "dist/reduction/sending/bucket_sender.h"
 
 #include <utility>
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "dist/reduction/bucket_sender.h"
+#include "dist/reduction/sending/bucket_sender.h"
 
 namespace thaw {
 

@@ -1,4 +1,4 @@
-#include "dist/reduction/gradient_hook.h"
+#include "dist/reduction/sending/gradient_hook.h"
 
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>

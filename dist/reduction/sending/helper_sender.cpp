@@ -15,7 +15,7 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
-#include "dist/reduction/bucket_sender.h"
+#include "dist/reduction/sending/bucket_sender.h"
 
 namespace thaw {
 
