@@ -88,7 +88,6 @@ TEST(Buffers, AreGivenToAllAfterEachStepIfWanted) {
 template <class Norm>
 struct NormNet : torch::nn::Module {
   NormNet(std::shared_ptr<Norm> of, std::vector<std::int64_t> shape) : shape_(std::move(shape)) {
-    std::int64_t pixels = 1;
     for (const std::int64_t length : shape_) pixels *= length;
     lower = register_parameter(
         "lower", at::arange(3 * pixels * 4, at::kDouble).sin().view({3 * pixels, 4}) * 0.4);
@@ -100,9 +99,10 @@ struct NormNet : torch::nn::Module {
     std::vector<std::int64_t> shape = {x.size(0), 3};
     shape.insert(shape.end(), shape_.begin(), shape_.end());
     at::Tensor hidden = norm->forward(at::linear(x, lower).view(shape));
-    return at::linear(at::tanh(hidden).view({x.size(0), 3, -1}).mean(2), head);
+    return at::linear(at::tanh(hidden).view({x.size(0), 3, pixels}).mean(2), head);
   }
   std::vector<std::int64_t> shape_;
+  std::int64_t pixels = 1;
   at::Tensor lower, head;
   std::shared_ptr<Norm> norm;
 };
