@@ -10,6 +10,7 @@
 #include "core/parallel/fact_agreement.h"
 #include "core/schedule/stage_plan.h"
 #include "dist/coordination/stage_preparation.h"
+#include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/canonical_reducer.h"
 
 namespace thaw {

@@ -4,7 +4,7 @@
 
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"
-#include "dist/reduction/bucket_reducer.h"
+#include "dist/reduction/reducer_options.h"
 
 namespace thaw {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dist/reduction/bucket_map.h"
+#include "dist/reduction/reducer_options.h"
 
 namespace thaw {
 
@@ -17,16 +18,6 @@ struct BucketEntry {
   ElementType type = ElementType::kFloat32;
   std::string device = "cpu";  ///< the kind, without an index
   bool by_rows = false;        ///< travels as touched rows, in a bucket of its own
-};
-
-/// How gradients are put into buckets; equal on all ranks, or they disagree at the transition.
-struct BucketOptions {
-  /// Bytes at which a bucket is closed; 0: follows the active bytes (see `bucket_cap`).
-  std::int64_t cap_bytes = 0;
-  /// Bytes at which the first bucket is closed, so that sending starts early; 0: follows the cap.
-  std::int64_t first_cap_bytes = 0;
-  /// Whether gradients of which few rows are touched may travel by rows.
-  bool by_rows = true;
 };
 
 /// The cap for `active_bytes` of gradients where none is given.

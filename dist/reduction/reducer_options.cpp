@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/fact.h"
 #include "dist/reduction/sending/gradient_hook.h"
 
 namespace thaw {

@@ -5,15 +5,25 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "core/base/fact.h"
 #include "core/config/choices.h"
-#include "dist/reduction/bucket_planner.h"
 
 namespace thaw {
 
 class GradientHook;
 class StepMonitor;
+struct Fact;
+
+/// How gradients are put into buckets; equal on all ranks, or they disagree at the transition.
+struct BucketOptions {
+  /// Bytes at which a bucket is closed; 0: follows the active bytes (see `bucket_cap`).
+  std::int64_t cap_bytes = 0;
+  /// Bytes at which the first bucket is closed, so that sending starts early; 0: follows the cap.
+  std::int64_t first_cap_bytes = 0;
+  /// Whether gradients of which few rows are touched may travel by rows.
+  bool by_rows = true;
+};
 
 /// What the losses of an own loop are means over, which decides how gradients are weighted.
 enum class LossMean : std::uint8_t {
@@ -59,6 +69,6 @@ struct ReducerOptions {
 };
 
 /// What must be equal on all ranks, but for the buckets' sizes, which their maps tell.
-Facts facts_of(const ReducerOptions& options);
+std::vector<Fact> facts_of(const ReducerOptions& options);
 
 }  // namespace thaw

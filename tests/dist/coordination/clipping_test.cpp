@@ -8,6 +8,7 @@
 #include "core/data/batch.h"
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
+#include "core/schedule/schedule.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/support/coordinators.h"
 #include "tests/support/training.h"

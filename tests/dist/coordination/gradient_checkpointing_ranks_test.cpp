@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "core/schedule/schedule.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/support/coordinators.h"
 #include "tests/support/small_networks.h"

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
+#include "core/schedule/schedule.h"
 #include "core/step/optimizer.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/in_process/in_process.h"

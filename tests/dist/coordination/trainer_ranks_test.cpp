@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/schedule/resolve_schedule.h"
+#include "core/schedule/stage_plan.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/core/train/tiny_model.h"
 #include "tests/support/coordinators.h"

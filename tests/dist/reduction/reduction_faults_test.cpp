@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "dist/communicator/in_process/in_process.h"
+#include "dist/reduction/bucket_planner.h"
 #include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/reduction_fault.h"
 #include "tests/core/parallel/agreed_errors.h"
