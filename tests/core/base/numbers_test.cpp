@@ -1,9 +1,9 @@
 // Splits and medians.
+#include "core/base/numbers.h"
+
 #include <gtest/gtest.h>
 
 #include <limits>
-
-#include "core/base/numbers.h"
 
 namespace thaw {
 namespace {

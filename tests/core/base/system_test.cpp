@@ -1,4 +1,6 @@
 // Errors' statuses, and what the system tells of this process.
+#include "core/base/system.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -11,7 +13,6 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
-#include "core/base/system.h"
 
 namespace thaw {
 namespace {

@@ -72,7 +72,7 @@ TEST_F(ForgettingTest, MeasuresAtEachBoundaryWhatMoved) {
   Forgetting forgetting(model_, source(), *dataset_, {.evaluation = {}, .samples = 30});
   forgetting.start(*communicator);
   train(forgetting, {{make_stage("head", {"head"}, after_epochs(1)),
-                     make_stage("middle", {"middle"}, after_epochs(1))}});
+                      make_stage("middle", {"middle"}, after_epochs(1))}});
   ASSERT_EQ(recorder_.forgettings.size(), 3U);
   const ForgettingReport& first = recorder_.forgettings[0];
   EXPECT_EQ(first.samples, 20);
