@@ -7,10 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
+#include "core/schedule/schedule.h"
 #include "core/train/trainer.h"
 #include "tests/support/recorder.h"
 
