@@ -51,9 +51,10 @@ constexpr const char* kOld = R"({
  "weight_names": {"head.weight": "classifier.weight"}
 })";
 
-TrainingState read(const nlohmann::json& json) {
-  return training_state_from_json(json.dump(), "state.json");
-}
+/// Whose members stay in the file's order: an evaluation's figures are told by it.
+using Json = nlohmann::ordered_json;
+
+TrainingState read(const Json& json) { return training_state_from_json(json.dump(), "state.json"); }
 
 TEST(TrainingState, IsReadFromACheckpointOfBefore) {
   const TrainingState state = training_state_from_json(kOld, "state.json");
@@ -68,6 +69,8 @@ TEST(TrainingState, IsReadFromACheckpointOfBefore) {
   EXPECT_FALSE(state.stage.so_far.goes_on);  // it was not kept
   EXPECT_EQ(state.reduction.by_rows, std::vector<std::string>{"words"});
   EXPECT_EQ(state.last_evaluation->loss, 1.5);
+  EXPECT_EQ(state.last_evaluation->figure("accuracy"), 0.5);
+  EXPECT_EQ(state.last_evaluation->figure("macro-f1"), 0.25);
   EXPECT_EQ(state.best_evaluation, std::nullopt);
   EXPECT_EQ(state.facts.model_file, "");
   EXPECT_EQ(state.facts.processor, "");
@@ -75,18 +78,18 @@ TEST(TrainingState, IsReadFromACheckpointOfBefore) {
 }
 
 TEST(TrainingState, IsWrittenUnderTheSameNames) {
-  auto expected = nlohmann::json::parse(kOld);
+  auto expected = Json::parse(kOld);
   expected["stage"]["so_far"]["goes_on"] = true;
   expected["facts"]["processor"] = "Xeon";
   const TrainingState state = read(expected);
   EXPECT_TRUE(state.stage.so_far.goes_on);
-  EXPECT_EQ(nlohmann::json::parse(to_json(state)), expected);
+  EXPECT_EQ(nlohmann::json::parse(to_json(state)), nlohmann::json::parse(expected.dump()));
 }
 
 /// What is said where the member at `pointer` is `value`.
-std::string complaint(const std::string& pointer, const nlohmann::json& value) {
-  auto json = nlohmann::json::parse(kOld);
-  json[nlohmann::json::json_pointer(pointer)] = value;
+std::string complaint(const std::string& pointer, const Json& value) {
+  auto json = Json::parse(kOld);
+  json[Json::json_pointer(pointer)] = value;
   try {
     read(json);
   } catch (const InputError& error) {
