@@ -42,7 +42,8 @@ void describe(auto fields, Described<Manifest> auto& manifest) {
 Manifest read(const Json& json, const std::string& path) {
   try {
     std::int64_t version = 0;
-    JsonReader(json)("version", version);
+    JsonReader fields(json);
+    fields("version", version);
     if (version != kVersion) {
       throw InputError(fmt::format("written in format {}; this version of thaw reads format {}",
                                    version, kVersion));
