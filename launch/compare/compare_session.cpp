@@ -278,7 +278,7 @@ RunRecord CompareSession::record_of(const PlannedRun& run) const {
     const nlohmann::json json = read_json(measured_of(run_folder, split));
     const bool test = split == "test";
     (test ? record.test_loss : record.train_loss) = json.at("loss").get<double>();
-    const Json& score = json.at(key_of_metric(record.metric));
+    const nlohmann::json& score = json.at(key_of_metric(record.metric));
     (test ? record.test_score : record.train_score) = score.is_number() ? score.get<double>() : 0;
   }
   return record;
