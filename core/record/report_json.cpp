@@ -1,5 +1,8 @@
 #include "core/record/report_json.h"
 
+#include <set>
+#include <string>
+
 #include "core/base/json_fields.h"
 
 namespace thaw {
@@ -11,12 +14,13 @@ void add_figures(const std::vector<Figure>& figures, nlohmann::ordered_json& jso
 }
 
 std::vector<Figure> figures_of(const nlohmann::ordered_json& json) {
+  static const std::set<std::string> others = {
+      "event",          "split", "loss",    "samples",         "step",
+      "epoch",          "stage", "seconds", "trained_samples", "training_seconds",
+      "training_flops", "best",  "groups"};
   std::vector<Figure> figures;
-  bool between = false;
   for (const auto& [key, value] : json.items()) {
-    if (key == "samples") break;
-    if (between) figures.push_back({metric_of_key(key), number_of(value)});
-    between = between || key == "loss";
+    if (!others.contains(key)) figures.push_back({metric_of_key(key), number_of(value)});
   }
   return figures;
 }

@@ -9,10 +9,10 @@ namespace thaw {
 // Of reports, those that a checkpoint and `summary.json` hold: see Note [Described values]. Figures
 // that are not finite are null there.
 
-/// Adds each figure by its key. They stand behind "loss" and before "samples", wherever there is an
-/// evaluation: so what is a metric of the task can be told by who does not know the task.
+/// Adds each figure by its key.
 void add_figures(const std::vector<Figure>& figures, nlohmann::ordered_json& json);
-/// The figures of an evaluation. Throws nlohmann's exceptions.
+/// The figures of an evaluation, in their order: what else it has besides loss, samples, place and
+/// cost is a metric of its task, of whatever task. Throws nlohmann's exceptions.
 std::vector<Figure> figures_of(const nlohmann::ordered_json& json);
 
 void to_json(nlohmann::ordered_json& json, const EvaluationReport& report);
