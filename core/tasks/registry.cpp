@@ -75,7 +75,7 @@ std::shared_ptr<const Task> make_task(const Dataset& dataset, TaskKind kind) {
   if (kind == TaskKind::kAuto) kind = fitting_task(dataset);
   const TaskEntry& entry = entry_of(kind);
   if (entry.labels != dataset.label_type()) {
-    const std::string& split = dataset.split_names().front();
+    const std::string split = dataset.split_names().front();
     throw InputError(
         fmt::format("{}: /{}/labels are {}, but {} learns from {}", dataset.files().front(), split,
                     dataset.split(split).labels().describe_type(), name_of(kind), entry.in_words));
