@@ -45,6 +45,12 @@ void check_columns(const Labels& labels, std::size_t names, const char* attribut
 
 void LabelNames::add(const Labels& labels, const DatasetAttributes& attributes,
                      const std::string& where) {
+  if (labels.type() == LabelType::kValues && !attributes.classes.empty()) {
+    throw InputError(
+        fmt::format("{}: dtype is float32, must be int64 where attribute \"classes\" names what "
+                    "labels stand for (numpy: .astype(\"int64\"))",
+                    where));
+  }
   if (!first_) {
     first_ = labels.of({});
   } else if (first_->type() != labels.type() || first_->width() != labels.width()) {
@@ -68,7 +74,6 @@ void LabelNames::add(const Labels& labels, const DatasetAttributes& attributes,
 }
 
 void LabelNames::complete(DatasetAttributes& attributes) const {
-  if (first_->type() == LabelType::kValues) attributes.classes.clear();
   for (auto i = static_cast<std::int64_t>(attributes.classes.size()); i < classes_; ++i) {
     attributes.classes.push_back(std::to_string(i));
   }

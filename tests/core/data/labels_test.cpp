@@ -148,6 +148,14 @@ TEST_F(LabelsTest, WhatIsWrongInAFile) {
               HasSubstr("attribute \"task\": must be a string"));
 }
 
+TEST_F(LabelsTest, NumbersAreNoClassesThatHaveNames) {
+  EXPECT_THAT(refusal([](Hdf5Writer& writer) {
+                writer.write("/train/labels", {2}, Floats{0, 1});
+                writer.strings("classes", {"a", "b"});
+              }),
+              HasSubstr("/train/labels: dtype is float32, must be int64 where attribute"));
+}
+
 TEST(MemoryLabels, OfEveryType) {
   const at::Tensor images = at::zeros({2, 1, 1, 1}, at::kFloat);
   const auto of = [&](const at::Tensor& labels, const MemoryDatasetFacts& facts = {}) {
