@@ -1,5 +1,3 @@
-#include "core/tasks/own_loss.h"
-
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/full.h>
 #include <fmt/format.h>

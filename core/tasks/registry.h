@@ -25,10 +25,6 @@ struct TaskEntry {
   std::shared_ptr<const Task> (*make)(const Dataset& dataset);
 };
 
-/// The task that is learnt from `dataset`: `kind`, or for kAuto what the data says, by name or else
-/// by the type of its labels. Throws InputError where they contradict each other.
-std::shared_ptr<const Task> make_task(const Dataset& dataset, TaskKind kind = TaskKind::kAuto);
-
 /// The metrics of all tasks: those of any run are among them.
 MetricNames all_metrics();
 /// "accuracy 91.20 %", "rmse 0.1234": for people, of a metric of any task.

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@ class Tensor;
 
 namespace thaw {
 
+class Dataset;
 struct Batch;
 
 // Note [Tasks]
@@ -77,5 +80,18 @@ class Task {
   /// Adds what `figures` needs besides loss, weight and samples.
   virtual void count(const at::Tensor& outputs, const Batch& batch, Measurement& sums) const = 0;
 };
+
+/// The task that is learnt from `dataset`: `kind`, or for kAuto what the data says, by name or else
+/// by the type of its labels. Throws InputError where they contradict each other.
+std::shared_ptr<const Task> make_task(const Dataset& dataset, TaskKind kind = TaskKind::kAuto);
+
+/// A loss of somebody's own: the mean over a batch's samples (at least one), a scalar, from the
+/// model's outputs for it. In training it is called on the model's device with autograd on; in
+/// evaluation on the host.
+using LossFunction = std::function<at::Tensor(const at::Tensor& outputs, const Batch& batch)>;
+
+/// `task` with `loss` in place of its own, which nobody smooths labels in; figures and predictions
+/// stay the task's.
+std::shared_ptr<const Task> with_loss(std::shared_ptr<const Task> task, LossFunction loss);
 
 }  // namespace thaw

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/record/observer.h"
-#include "core/tasks/own_loss.h"
+#include "core/tasks/task.h"
 
 namespace thaw {
 
@@ -22,7 +22,6 @@ class Forgetting;
 class StageCoordinator;
 class StepMonitor;
 class StopRequest;
-class Task;
 struct DataOptions;
 struct Schedule;
 struct TrainingState;

@@ -10,8 +10,6 @@
 #include "core/models/module_model.h"
 #include "core/parallel/replicas.h"
 #include "core/step/optimizer.h"
-#include "core/tasks/registry.h"
-#include "core/tasks/task.h"
 #include "core/train/trainer.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "thaw/communicator.h"

@@ -14,7 +14,7 @@
 #include "core/models/module_model.h"
 #include "core/step/freezer.h"
 #include "core/step/parameter_table.h"
-#include "core/tasks/registry.h"
+#include "core/tasks/task.h"
 #include "tests/core/models/bert_fixture.h"
 
 namespace thaw {

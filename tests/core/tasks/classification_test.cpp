@@ -9,7 +9,6 @@
 #include "core/base/error.h"
 #include "core/data/batch.h"
 #include "core/tasks/class_counts.h"
-#include "core/tasks/own_loss.h"
 #include "tests/core/tasks/task_of.h"
 
 namespace thaw {
