@@ -62,6 +62,17 @@ std::set<std::string> names_of_trainable(std::span<const NamedParameter> paramet
   return names;
 }
 
+/// A collective: null where no watch is wanted. The options are compared before anything goes by
+/// them.
+std::unique_ptr<DeadlineWatch> make_watch(Communicator& communicator,
+                                          const ReducerOptions& options) {
+  Facts facts = facts_of(options);
+  facts.push_back({"monitor", "value", options.monitor == nullptr ? "none" : "given"});
+  facts.push_back({"deadline", "value", fmt::format("{} s", options.loop.deadline)});
+  agree_on_facts(communicator, "options", facts);
+  return DeadlineWatch::make(communicator, options);
+}
+
 /// What the reducers are told: `options`, where to look for what this one says of a step, and whom
 /// to tell where they are.
 ReducerOptions completed(ReducerOptions options, const StepRules* rules, DeadlineWatch* watch) {
@@ -76,7 +87,7 @@ class DataParallel::Implementation {
  public:
   Implementation(Communicator& communicator, std::vector<NamedParameter> parameters,
                  std::vector<NamedParameter> buffers, const ReducerOptions& options)
-      : watch_(DeadlineWatch::make(communicator, options)),
+      : watch_(make_watch(communicator, options)),
         communicator_((watch_ ? watch_->communicator() : communicator).split(0)),
         totals_(communicator_->split(0)),
         options_(completed(options, &rules_, watch_.get())),
@@ -97,7 +108,6 @@ class DataParallel::Implementation {
       }
       claim_.emplace(parameters_);
     });
-    agree_on_facts(*communicator_, "options", facts_of(options));
     make_replicas(*communicator_, parameters_, buffers_);
     enter(names_of_trainable(parameters_));
   }

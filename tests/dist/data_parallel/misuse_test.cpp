@@ -256,9 +256,10 @@ TEST(Misuse, OptionsThatDifferAreNamed) {
       [](ReducerOptions& o) { o.unused = Unused::kError; },
       [](ReducerOptions& o) { o.hook = make_bfloat16_hook(); },
       [](ReducerOptions& o) { o.loop.loss_mean = LossMean::kForward; },
-      [](ReducerOptions& o) { o.loop.broadcast_buffers = true; }};
-  const std::vector<std::string> names = {"overlap", "unused", "hook", "loss_mean",
-                                          "broadcast_buffers"};
+      [](ReducerOptions& o) { o.loop.broadcast_buffers = true; },
+      [](ReducerOptions& o) { o.loop.deadline = 0; }};
+  const std::vector<std::string> names = {"overlap",           "unused",  "hook", "loss_mean",
+                                          "broadcast_buffers", "deadline"};
   for (std::size_t i = 0; i < changes.size(); ++i) {
     EXPECT_THAT(errors(2,
                        [&](Communicator& communicator) {
