@@ -90,6 +90,12 @@ bool ParameterWatch::is_remembered(std::size_t parameter) const {
   return grad.defined() && gradients_[parameter]._unsafe_get_target() == grad.unsafeGetTensorImpl();
 }
 
+bool ParameterWatch::any_gradient() const {
+  return std::any_of(active_.begin(), active_.end(), [](const NamedParameter& parameter) {
+    return parameter.tensor.grad().defined();
+  });
+}
+
 bool ParameterWatch::any_gradient_holds_something() const {
   return std::any_of(active_.begin(), active_.end(), [](const NamedParameter& parameter) {
     const at::Tensor& grad = parameter.tensor.grad();

@@ -41,6 +41,8 @@ class ParameterWatch {
   /// Whether the gradient of a parameter is (still) the tensor that stood there.
   bool is_remembered(std::size_t parameter) const;
 
+  /// Whether any parameter has a `.grad`.
+  bool any_gradient() const;
   /// Whether any parameter's `.grad` holds anything but zeros.
   bool any_gradient_holds_something() const;
 

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/parallel/active_set.h"
+#include "core/parallel/tensor_checks.h"
 #include "dist/data_parallel/weighted_steps.h"
 #include "dist/reduction/reduction_fault.h"
 
@@ -71,6 +72,12 @@ std::string WeightedSteps::misuse(std::int64_t samples) const {
           "optimizer's step",
           changed);
     }
+  }
+  for (const NamedParameter& parameter : active_) {
+    const at::Tensor& grad = parameter.tensor.grad();
+    if (!grad.defined() || grad.sizes() == parameter.tensor.sizes()) continue;
+    return fmt::format("`.grad` of parameter \"{}\" is {}, but the parameter is {}", parameter.name,
+                       describe(grad), describe(parameter.tensor));
   }
   if (samples == 0 || active_.empty() || parts_.unused == Unused::kAllow) return {};
   bool any = false, any_handed_out = false;

@@ -112,6 +112,7 @@ std::int64_t WeightedSteps::finish(std::optional<std::int64_t> samples) {
   if (samples) check_samples(*samples);
   if (!samples) samples = samples_;
   parts_.rules.fault = misuse(*samples);
+  if (!parts_.rules.fault.empty()) drop_gradients(active_);  // they are averaged by nobody
   if (step_ == Step::kNone) open_with_gradients_that_are_there(*samples > 0);
   samples_ = samples;
   if (!header_.started()) header_.start(*samples, /*automatic=*/false);
@@ -237,6 +238,7 @@ void WeightedSteps::enter_announced(std::int64_t samples) {
     }
     close();  // they were zeroed
   }
+  if (step_ == Step::kAutomatic && !watch_.any_gradient()) close();  // so were its micro-batches
   if (step_ == Step::kNone) {
     put_by_gradients();
     open(Step::kAutomatic, samples > 0);
@@ -245,7 +247,10 @@ void WeightedSteps::enter_announced(std::int64_t samples) {
   micro_samples_ += samples;
   const bool by_forward = parts_.options.loss_mean == LossMean::kForward;
   if (by_forward) parts_.loss_share.samples = samples;
-  if (accumulating()) return;
+  if (accumulating()) {
+    at_end_of_backward([] {}, [this] { give_up_micro_batches(); });
+    return;
+  }
   samples_ = micro_samples_;
   if (!by_forward) parts_.loss_share.samples = *samples_;
   ending_ = true;
@@ -268,6 +273,13 @@ void WeightedSteps::leave_backward() {
   } catch (const std::exception&) {
     // The other ranks are told by it; here the exception that is under way goes on.
   }
+}
+
+// Likewise; the other ranks have not heard of the step yet.
+void WeightedSteps::give_up_micro_batches() {
+  const std::lock_guard lock(mutex_);
+  close();
+  drop_gradients(active_);
 }
 
 void WeightedSteps::refuse_forgotten_end() {

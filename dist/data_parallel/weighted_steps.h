@@ -82,6 +82,7 @@ class WeightedSteps {
   void enter_backward(int backward, std::optional<std::int64_t> samples);
   void enter_announced(std::int64_t samples);
   void leave_backward();
+  void give_up_micro_batches();
   void refuse_forgotten_end();
   void open(Step step, bool has_samples);
   void open_with_gradients_that_are_there(bool has_samples);

@@ -251,6 +251,37 @@ TEST(AutomaticSteps, AnExceptionInABackwardEndsTheStepOnAllRanks) {
   }
 }
 
+// Its rank begins its share anew; the others have not heard of it.
+TEST(AutomaticSteps, MicroBatchesThatWereGivenUpDoNotCount) {
+  for (const bool throws : {true, false}) {
+    run_ranks(2, [&](Communicator& communicator) {
+      LoopNet net, alone;
+      DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
+      const LoopData all(13);
+      const LoopData own = all.share(communicator);
+      for (int step = 0; step < 3; ++step) {
+        net->zero_grad();
+        if (communicator.rank() == 1) {
+          const auto scope = parallel.accumulate();
+          const at::Tensor planted = net->planted(throws);
+          try {
+            (parallel.forward(own.x.slice(0, 0, 2)).sum() + planted).backward();
+            EXPECT_FALSE(throws);
+            net->zero_grad();
+          } catch (const std::runtime_error&) {
+            EXPECT_TRUE(throws);
+          }
+        }
+        at::mse_loss(parallel.forward(own.x), own.y).backward();
+        alone->zero_grad();
+        at::mse_loss(alone->forward(all.x), all.y).backward();
+        EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
+                  1e-12);
+      }
+    });
+  }
+}
+
 TEST(AutomaticSteps, DestructorsEndWhatAnExceptionLeft) {
   run_ranks(2, [](Communicator& communicator) {
     for (int round = 0; round < 5; ++round) {

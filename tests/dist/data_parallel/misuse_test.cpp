@@ -208,6 +208,22 @@ TEST(Misuse, AFinishWithoutABackwardIsRefused) {
               Each(HasSubstr("finish(4) without a gradient")));
 }
 
+TEST(Misuse, AGradientOfAnotherShapeIsRefused) {
+  for (const int ranks : {1, 2}) {
+    EXPECT_THAT(errors(ranks,
+                       [](Communicator& communicator) {
+                         LoopNet net;
+                         DataParallel parallel(communicator, net);
+                         net->forward(LoopData(4).x).sum().backward();
+                         if (communicator.rank() == communicator.size() - 1) {
+                           net->lower.mutable_grad() = at::ones({2, 2}, at::kDouble);
+                         }
+                         parallel.finish(4);
+                       }),
+                Each(HasSubstr("`.grad` of parameter \"lower\" is float64 [2, 2]")));
+  }
+}
+
 TEST(Misuse, AModuleThatIsConvertedAfterItWasWrappedIsRefused) {
   for (const bool automatic : {false, true}) {
     for (const int ranks : {1, 2}) {
