@@ -232,7 +232,7 @@ def outcome_of_ddp(case) -> str:
 def outcome_of_thaw(program: str, tests: str) -> str:
     command = [program, f"--gtest_filter={tests}", "--gtest_brief=1"]
     result = subprocess.run(command, capture_output=True, text=True)
-    if "0 tests from" in result.stdout:
+    if " 0 tests from" in result.stdout:
         return "no such test"
     return "passes" if result.returncode == 0 else "fails"
 
