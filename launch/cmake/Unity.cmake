@@ -33,12 +33,17 @@ function(_thaw_test_of_its_own path out)
   set(${out} "${copy}" PARENT_SCOPE)
 endfunction()
 
-# thaw_unity(OUT KIND SOURCES...): what to compile for these, in OUT. KIND is library or test. A file
-# that has properties of its own stays by itself.
+# thaw_unity(OUT KIND SOURCES...): what to compile for these, in OUT. KIND is library or test,
+# or another word for files that a library has too. A file that has properties of its own stays by
+# itself.
 function(thaw_unity out kind)
   if(NOT THAW_UNITY_BUILD)
     set(${out} "${ARGN}" PARENT_SCOPE)
     return()
+  endif()
+  set(prefix "")
+  if(NOT kind MATCHES "^(library|test)$")
+    set(prefix "${kind}_")
   endif()
   set(result "")
   set(groups "")
@@ -68,7 +73,7 @@ function(thaw_unity out kind)
       list(SUBLIST _files_${group} ${first} ${size} files)
       list(TRANSFORM files REPLACE "(.+)" "#include \"\\1\"")
       list(JOIN files "\n" CONTENT)
-      set(file "${PROJECT_BINARY_DIR}/unity/${group}_${piece}.cpp")
+      set(file "${PROJECT_BINARY_DIR}/unity/${prefix}${group}_${piece}.cpp")
       file(CONFIGURE OUTPUT "${file}" CONTENT "@CONTENT@\n" @ONLY)
       # GCC takes what is in an unnamed namespace here for a header's, which each file would define.
       set_property(SOURCE "${file}" APPEND PROPERTY COMPILE_OPTIONS

@@ -2,13 +2,15 @@
 
 Each target must live through its inputs without a crash, without one that takes longer than
 60 seconds, and without an allocation of more than 256 MB. The targets are built by clang, in
-`build-fuzz`. The environment may say
+`build-fuzz`: for a few seconds of each at -O0, which compiles faster, for more as the preset says.
+The environment may say
   THAW_FUZZ_SECONDS  how long each runs (6), from a fixed seed
   THAW_FUZZ_RUNS     how many inputs each gets instead (`soak`: 1,000,000), from another seed each time
   THAW_FUZZ_CORPUS   a folder that keeps what was found to be of interest
 What fails lies in `build-fuzz/findings`; `build-fuzz/tests/fuzz/SUBJECT_fuzz FILE` runs it again.
 """
 
+import json
 import os
 import pathlib
 import re
@@ -40,9 +42,16 @@ def has_libfuzzer():
     return done.returncode == 0
 
 
+def preset_flags():
+    presets = json.loads((starting_points.ROOT / "CMakePresets.json").read_text(encoding="utf-8"))
+    (fuzz,) = [each for each in presets["configurePresets"] if each["name"] == "fuzz"]
+    return fuzz["cacheVariables"]["CMAKE_CXX_FLAGS_DEBUG"]
+
+
 def build():
     torch = os.environ.get("THAW_TORCH")
-    configure = ["cmake", "--preset", "fuzz"]
+    flags = preset_flags() if RUNS else preset_flags().replace("-O1", "-O0")
+    configure = ["cmake", "--preset", "fuzz", f"-DCMAKE_CXX_FLAGS_DEBUG={flags}"]
     for command in (configure + ([f"-DTHAW_TORCH={torch}"] if torch else []),
                     ["cmake", "--build", "--preset", "fuzz", "--parallel", "2"]):
         done = subprocess.run(command, cwd=starting_points.ROOT, text=True, capture_output=True,
