@@ -46,8 +46,8 @@ std::vector<std::int64_t> minilm_sizes() {
   return sizes;
 }
 
-std::vector<NamedParameter> parameters() {
-  std::vector<NamedParameter> made;
+std::vector<NamedTensor> parameters() {
+  std::vector<NamedTensor> made;
   for (const std::int64_t size : minilm_sizes()) {
     made.push_back({fmt::format("p{}", made.size()), at::full({size}, 0.5)});
   }
@@ -148,7 +148,7 @@ class Measurement {
 
   Communicator& world_;
   DataParallel engine_;
-  std::vector<NamedParameter> bare_;
+  std::vector<NamedTensor> bare_;
 };
 
 void measure(Communicator& world, const std::string& title) {

@@ -37,9 +37,9 @@ struct Parameters {
     }
   }
   void backward() const {
-    for (const NamedParameter& parameter : active) parameter.tensor.mul(2).sum().backward();
+    for (const NamedTensor& parameter : active) parameter.tensor.mul(2).sum().backward();
   }
-  std::vector<NamedParameter> active;
+  std::vector<NamedTensor> active;
 };
 
 void measure(double mebibytes, Communicator& world) {

@@ -28,7 +28,7 @@ namespace {
 
 class PlainReducer final : public GradientReducer {
  public:
-  PlainReducer(Communicator& communicator, std::vector<NamedParameter> active)
+  PlainReducer(Communicator& communicator, std::vector<NamedTensor> active)
       : communicator_(communicator), active_(std::move(active)) {}
 
   void begin(SampleShare) override { drop_gradients(active_); }
@@ -37,7 +37,7 @@ class PlainReducer final : public GradientReducer {
     const Stopwatch watch;
     const c10::AutoGradMode no_grad(false);
     counters_ = {};
-    for (const NamedParameter& parameter : active_) {
+    for (const NamedTensor& parameter : active_) {
       at::Tensor& gradient = parameter.tensor.mutable_grad();
       if (!gradient.defined()) gradient = at::zeros_like(parameter.tensor);
       communicator_.all_reduce(gradient);
@@ -50,7 +50,7 @@ class PlainReducer final : public GradientReducer {
 
  private:
   Communicator& communicator_;
-  std::vector<NamedParameter> active_;
+  std::vector<NamedTensor> active_;
   ReductionCounters counters_;
 };
 
@@ -59,7 +59,7 @@ class PlainCoordinator final : public StageCoordinator {
   explicit PlainCoordinator(Communicator& communicator) : communicator_(communicator) {}
 
   std::unique_ptr<GradientReducer> enter(const StagePlan& plan,
-                                         std::span<const NamedParameter> parameters) override {
+                                         std::span<const NamedTensor> parameters) override {
     drop_gradients(parameters);
     return std::make_unique<PlainReducer>(communicator_, split_by_plan(plan, parameters).active);
   }

@@ -83,10 +83,10 @@ CheckpointReader::CheckpointReader(std::filesystem::path folder, Communicator& c
 
 CheckpointReader::~CheckpointReader() = default;
 
-void CheckpointReader::check(std::span<const NamedParameter> tensors) const {
+void CheckpointReader::check(std::span<const NamedTensor> tensors) const {
   std::string wrong;
   int count = 0;
-  for (const NamedParameter& each : tensors) {
+  for (const NamedTensor& each : tensors) {
     const auto found = entries_.find(each.name);
     std::string what;
     if (found == entries_.end()) {
@@ -117,10 +117,10 @@ at::Tensor CheckpointReader::load(const std::string& name) const {
   return tensor;
 }
 
-void CheckpointReader::load(std::span<const NamedParameter> tensors) const {
+void CheckpointReader::load(std::span<const NamedTensor> tensors) const {
   check(tensors);
   const c10::AutoGradMode no_grad(false);
-  for (const NamedParameter& each : tensors) at::Tensor(each.tensor).copy_(load(each.name));
+  for (const NamedTensor& each : tensors) at::Tensor(each.tensor).copy_(load(each.name));
 }
 
 std::unique_ptr<CheckpointReader> open_newest(const CheckpointStore& store,

@@ -47,12 +47,12 @@ class CheckpointReader {
   /// A collective, with the same names in the same order on all ranks: overwrites the tensors with
   /// what the checkpoint holds under their names; any device. Throws InputError on all ranks,
   /// naming what is missing or of another shape or type, before anything is touched.
-  void load(std::span<const NamedParameter> tensors) const;
+  void load(std::span<const NamedTensor> tensors) const;
   /// A collective: a copy of one tensor, in host memory.
   at::Tensor load(const std::string& name) const;
 
  private:
-  void check(std::span<const NamedParameter> tensors) const;
+  void check(std::span<const NamedTensor> tensors) const;
 
   std::filesystem::path folder_;
   Communicator& communicator_;

@@ -44,13 +44,13 @@ std::string now_text() {
 }
 
 /// This rank's share of the replicated tensors, and its own.
-std::vector<NamedParameter> share_of(const CheckpointContent& content, int rank, int ranks) {
+std::vector<NamedTensor> share_of(const CheckpointContent& content, int rank, int ranks) {
   std::vector<std::int64_t> bytes;
-  for (const NamedParameter& each : content.replicated) {
+  for (const NamedTensor& each : content.replicated) {
     bytes.push_back(static_cast<std::int64_t>(each.tensor.nbytes()));
   }
   const std::vector<int> writers = assign_writers(bytes, ranks);
-  std::vector<NamedParameter> share = content.own;
+  std::vector<NamedTensor> share = content.own;
   for (std::size_t i = 0; i < writers.size(); ++i) {
     if (writers[i] == rank) share.push_back(content.replicated[i]);
   }

@@ -17,11 +17,11 @@ namespace thaw {
 
 /// What is saved at one step boundary.
 struct CheckpointContent {
-  Manifest about;                          ///< `files`, `ranks` and `written` are filled in
-  std::string state;                       ///< JSON, rank 0's counts
-  std::string configuration;               ///< TOML, rank 0's counts
-  std::vector<NamedParameter> replicated;  ///< equal on all ranks, in the same order
-  std::vector<NamedParameter> own;         ///< of this rank; names differ from rank to rank
+  Manifest about;                       ///< `files`, `ranks` and `written` are filled in
+  std::string state;                    ///< JSON, rank 0's counts
+  std::string configuration;            ///< TOML, rank 0's counts
+  std::vector<NamedTensor> replicated;  ///< equal on all ranks, in the same order
+  std::vector<NamedTensor> own;         ///< of this rank; names differ from rank to rank
 };
 
 /// What became of a checkpoint, on every rank alike but for the figures, which are this rank's.

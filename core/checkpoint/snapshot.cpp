@@ -7,11 +7,11 @@
 
 namespace thaw {
 
-void Snapshot::take(std::span<const NamedParameter> tensors) {
+void Snapshot::take(std::span<const NamedTensor> tensors) {
   const c10::AutoGradMode no_grad(false);
   std::map<std::string, at::Tensor> before = std::exchange(memory_, {});
   items_.clear();
-  for (const NamedParameter& each : tensors) {
+  for (const NamedTensor& each : tensors) {
     at::Tensor& copy = memory_[each.name];
     auto known = before.find(each.name);
     if (known != before.end() && known->second.sizes() == each.tensor.sizes() &&

@@ -15,7 +15,7 @@ namespace thaw {
 class Snapshot {
  public:
   /// Overwrites what was copied before. Blocks until all is copied, from GPUs too.
-  void take(std::span<const NamedParameter> tensors);
+  void take(std::span<const NamedTensor> tensors);
 
   const std::vector<SafetensorsItem>& items() const { return items_; }
   std::int64_t bytes() const;

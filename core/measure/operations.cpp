@@ -35,8 +35,8 @@ Flops measure_flops(Model& model, const BatchNorms& batch_norms, const Dataset& 
   for (const ParameterFacts& parameter : plan.parameters()) active.insert(parameter.name);
   freezer.apply(active);
   model.weights_changed();
-  std::vector<NamedParameter> trained;
-  std::vector<NamedParameter> frozen;
+  std::vector<NamedTensor> trained;
+  std::vector<NamedTensor> frozen;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::string& name = parameters.facts()[i].name;
     (active.contains(name) ? trained : frozen).push_back({name, parameters.tensors()[i]});

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/models/model.h"
-#include "core/models/weights/named_tensor.h"
+#include "core/parallel/stage_coordinator.h"
 
 namespace thaw {
 

@@ -10,7 +10,7 @@
 
 namespace thaw {
 
-ElementType element_type(const NamedParameter& parameter) {
+ElementType element_type(const NamedTensor& parameter) {
   switch (parameter.tensor.scalar_type()) {
     case at::kFloat:
     case at::kHalf:
@@ -29,9 +29,9 @@ ElementType element_type(const NamedParameter& parameter) {
   }
 }
 
-ParameterSplit split_by_plan(const StagePlan& plan, std::span<const NamedParameter> parameters) {
+ParameterSplit split_by_plan(const StagePlan& plan, std::span<const NamedTensor> parameters) {
   ParameterSplit split;
-  for (const NamedParameter& parameter : parameters) {
+  for (const NamedTensor& parameter : parameters) {
     const std::size_t next = split.active.size();
     if (next == plan.parameters().size() || plan.parameters()[next].name != parameter.name) {
       split.frozen.push_back(parameter);
@@ -54,9 +54,9 @@ ParameterSplit split_by_plan(const StagePlan& plan, std::span<const NamedParamet
   return split;
 }
 
-std::string gradient_set_fault(std::span<const NamedParameter> active,
-                               std::span<const NamedParameter> frozen) {
-  for (const NamedParameter& parameter : active) {
+std::string gradient_set_fault(std::span<const NamedTensor> active,
+                               std::span<const NamedTensor> frozen) {
+  for (const NamedTensor& parameter : active) {
     if (!parameter.tensor.requires_grad()) {
       return fmt::format(
           "parameter \"{}\" is active in this stage but was frozen since it began; change stages "
@@ -64,7 +64,7 @@ std::string gradient_set_fault(std::span<const NamedParameter> active,
           parameter.name);
     }
   }
-  for (const NamedParameter& parameter : frozen) {
+  for (const NamedTensor& parameter : frozen) {
     if (parameter.tensor.requires_grad() || parameter.tensor.grad().defined()) {
       return fmt::format(
           "parameter \"{}\" is not active in this stage but was thawed since it began; change "
@@ -75,15 +75,15 @@ std::string gradient_set_fault(std::span<const NamedParameter> active,
   return {};
 }
 
-std::vector<NamedParameter> without_ties(std::span<const NamedParameter> active,
-                                         std::span<const NamedParameter> frozen) {
+std::vector<NamedTensor> without_ties(std::span<const NamedTensor> active,
+                                      std::span<const NamedTensor> frozen) {
   std::unordered_map<const void*, const std::string*> name_of;
-  std::vector<NamedParameter> unique;
-  for (const NamedParameter& parameter : active) {
+  std::vector<NamedTensor> unique;
+  for (const NamedTensor& parameter : active) {
     const void* identity = parameter.tensor.unsafeGetTensorImpl();
     if (name_of.emplace(identity, &parameter.name).second) unique.push_back(parameter);
   }
-  for (const NamedParameter& parameter : frozen) {
+  for (const NamedTensor& parameter : frozen) {
     const auto tied = name_of.find(parameter.tensor.unsafeGetTensorImpl());
     if (tied != name_of.end()) {
       throw InputError(fmt::format(
@@ -95,8 +95,8 @@ std::vector<NamedParameter> without_ties(std::span<const NamedParameter> active,
   return unique;
 }
 
-void drop_gradients(std::span<const NamedParameter> parameters) {
-  for (const NamedParameter& parameter : parameters) {
+void drop_gradients(std::span<const NamedTensor> parameters) {
+  for (const NamedTensor& parameter : parameters) {
     if (parameter.tensor.grad().defined()) parameter.tensor.mutable_grad().reset();
   }
 }

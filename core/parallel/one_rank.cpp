@@ -43,7 +43,7 @@ class SelfCommunicator final : public Communicator {
 
 class LocalReducer final : public GradientReducer {
  public:
-  LocalReducer(std::span<const NamedParameter> active, std::span<const NamedParameter> frozen)
+  LocalReducer(std::span<const NamedTensor> active, std::span<const NamedTensor> frozen)
       : active_(without_ties(active, frozen)), frozen_(frozen.begin(), frozen.end()) {}
 
   void begin(SampleShare) override { drop_gradients(active_); }
@@ -58,14 +58,14 @@ class LocalReducer final : public GradientReducer {
   ReductionCounters counters() const override { return {}; }
 
  private:
-  std::vector<NamedParameter> active_;
-  std::vector<NamedParameter> frozen_;
+  std::vector<NamedTensor> active_;
+  std::vector<NamedTensor> frozen_;
 };
 
 class LocalCoordinator final : public StageCoordinator {
  public:
   std::unique_ptr<GradientReducer> enter(const StagePlan& plan,
-                                         std::span<const NamedParameter> parameters) override {
+                                         std::span<const NamedTensor> parameters) override {
     const Stopwatch watch;
     const ParameterSplit split = split_by_plan(plan, parameters);
     drop_gradients(parameters);
@@ -87,8 +87,8 @@ std::unique_ptr<Communicator> make_self_communicator() {
   return std::make_unique<SelfCommunicator>();
 }
 
-std::unique_ptr<GradientReducer> make_local_reducer(std::span<const NamedParameter> active,
-                                                    std::span<const NamedParameter> frozen) {
+std::unique_ptr<GradientReducer> make_local_reducer(std::span<const NamedTensor> active,
+                                                    std::span<const NamedTensor> frozen) {
   return std::make_unique<LocalReducer>(active, frozen);
 }
 

@@ -23,8 +23,8 @@ std::unique_ptr<Communicator> make_self_communicator();
 /// It moves nothing and hooks nothing; same contract, same checks: `begin` drops the gradients of
 /// `active`, `finish` throws ReductionMismatch where one of them no longer requires a gradient or
 /// where one of `frozen` got one.
-std::unique_ptr<GradientReducer> make_local_reducer(std::span<const NamedParameter> active,
-                                                    std::span<const NamedParameter> frozen);
+std::unique_ptr<GradientReducer> make_local_reducer(std::span<const NamedTensor> active,
+                                                    std::span<const NamedTensor> frozen);
 
 /// The coordinator of a job of one rank: nothing to agree on, gradients stay where autograd put
 /// them (`make_local_reducer`). For the thread that trains.

@@ -18,7 +18,7 @@ namespace {
 /// Facts of tensors of one kind, and who is tied to whom among those before.
 class FactWriter {
  public:
-  void add(const char* kind, std::span<const NamedParameter> tensors) {
+  void add(const char* kind, std::span<const NamedTensor> tensors) {
     std::string before = "none";
     for (const auto& [name, tensor] : tensors) {
       facts_.push_back({name, "kind", kind});
@@ -40,9 +40,8 @@ class FactWriter {
   std::unordered_map<const void*, std::string> name_of_;
 };
 
-std::vector<NamedParameter> defined_of(
-    const torch::OrderedDict<std::string, torch::Tensor>& tensors) {
-  std::vector<NamedParameter> result;
+std::vector<NamedTensor> defined_of(const torch::OrderedDict<std::string, torch::Tensor>& tensors) {
+  std::vector<NamedTensor> result;
   for (const auto& item : tensors) {
     if (item.value().defined()) result.push_back({item.key(), item.value()});
   }
@@ -51,19 +50,17 @@ std::vector<NamedParameter> defined_of(
 
 }  // namespace
 
-Facts replica_facts(std::span<const NamedParameter> parameters,
-                    std::span<const NamedParameter> buffers) {
+Facts replica_facts(std::span<const NamedTensor> parameters, std::span<const NamedTensor> buffers) {
   FactWriter writer;
   writer.add("parameter", parameters);
   writer.add("buffer", buffers);
   return writer.take();
 }
 
-void broadcast_tensors(Communicator& communicator, std::span<const NamedParameter> tensors,
-                       int root) {
+void broadcast_tensors(Communicator& communicator, std::span<const NamedTensor> tensors, int root) {
   if (communicator.size() == 1) return;
   const c10::AutoGradMode no_grad(false);
-  for (const NamedParameter& named : tensors) {
+  for (const NamedTensor& named : tensors) {
     at::Tensor tensor = named.tensor;
     at::Tensor sent = tensor.detach().cpu().contiguous();
     communicator.broadcast(sent, root);
@@ -71,8 +68,8 @@ void broadcast_tensors(Communicator& communicator, std::span<const NamedParamete
   }
 }
 
-void make_replicas(Communicator& communicator, std::span<const NamedParameter> parameters,
-                   std::span<const NamedParameter> buffers) {
+void make_replicas(Communicator& communicator, std::span<const NamedTensor> parameters,
+                   std::span<const NamedTensor> buffers) {
   agree_on_facts(communicator, "parameters and buffers", replica_facts(parameters, buffers));
   broadcast_tensors(communicator, parameters);
   broadcast_tensors(communicator, buffers);
@@ -82,11 +79,11 @@ void make_replicas(Communicator& communicator, const torch::nn::Module& module) 
   make_replicas(communicator, named_parameters(module), named_buffers(module));
 }
 
-std::vector<NamedParameter> named_parameters(const torch::nn::Module& module) {
+std::vector<NamedTensor> named_parameters(const torch::nn::Module& module) {
   return defined_of(module.named_parameters());
 }
 
-std::vector<NamedParameter> named_buffers(const torch::nn::Module& module) {
+std::vector<NamedTensor> named_buffers(const torch::nn::Module& module) {
   return defined_of(module.named_buffers());
 }
 

@@ -12,8 +12,8 @@ namespace thaw {
 
 class StagePlan;
 
-/// A parameter of the model under its name.
-struct NamedParameter {
+/// A parameter or buffer under its module's name for it. Shares the module's storage.
+struct NamedTensor {
   std::string name;
   at::Tensor tensor;
 };
@@ -34,12 +34,12 @@ class StageCoordinator {
   /// Throws DisagreementError on all ranks, saying what differs and on which ranks, where the
   /// plans are not equal.
   virtual std::unique_ptr<GradientReducer> enter(const StagePlan& plan,
-                                                 std::span<const NamedParameter> parameters) = 0;
+                                                 std::span<const NamedTensor> parameters) = 0;
 
   /// Says that the stage of `plan` comes next, so that its buckets and their memory are made ready
   /// on a thread beside training. Returns at once; no collective. The next `enter` takes what is
   /// ready if its plan is equal, else drops it. `parameters` as for `enter`.
-  virtual void prepare(const StagePlan& plan, std::span<const NamedParameter> parameters) {
+  virtual void prepare(const StagePlan& plan, std::span<const NamedTensor> parameters) {
     static_cast<void>(plan);
     static_cast<void>(parameters);
   }

@@ -24,8 +24,8 @@ GradientPass::Settings pass_settings(const StageRun::Context& context, const Tra
   return settings;
 }
 
-std::vector<NamedParameter> parameters_by_name(const ParameterTable& parameters) {
-  std::vector<NamedParameter> named;
+std::vector<NamedTensor> parameters_by_name(const ParameterTable& parameters) {
+  std::vector<NamedTensor> named;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     named.push_back({parameters.facts()[i].name, parameters.tensors()[i]});
   }

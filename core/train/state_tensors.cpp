@@ -45,7 +45,7 @@ void make_states(const CheckpointReader& checkpoint, const torch::nn::Module& mo
                  Optimizer& optimizer) {
   std::vector<std::string> names;
   std::vector<at::Tensor> parameters;
-  for (const NamedParameter& each : named_parameters(model)) {
+  for (const NamedTensor& each : named_parameters(model)) {
     if (!checkpoint.entries().contains(std::string(kStep) + each.name)) continue;
     names.push_back(each.name);
     parameters.push_back(each.tensor);
@@ -55,14 +55,14 @@ void make_states(const CheckpointReader& checkpoint, const torch::nn::Module& mo
 
 }  // namespace
 
-std::vector<NamedParameter> replicated_state(const torch::nn::Module& model,
-                                             const Optimizer& optimizer, bool buffers) {
-  std::vector<NamedParameter> tensors;
-  for (const NamedParameter& each : named_parameters(model)) {
+std::vector<NamedTensor> replicated_state(const torch::nn::Module& model,
+                                          const Optimizer& optimizer, bool buffers) {
+  std::vector<NamedTensor> tensors;
+  for (const NamedTensor& each : named_parameters(model)) {
     tensors.push_back({"weights/" + each.name, each.tensor});
   }
   if (buffers) {
-    for (const NamedParameter& each : named_buffers(model)) {
+    for (const NamedTensor& each : named_buffers(model)) {
       tensors.push_back({"buffers/" + each.name, each.tensor});
     }
   }
@@ -76,14 +76,14 @@ std::vector<NamedParameter> replicated_state(const torch::nn::Module& model,
   return tensors;
 }
 
-std::vector<NamedParameter> own_state(const torch::nn::Module& model, int rank, bool buffers) {
-  std::vector<NamedParameter> tensors;
+std::vector<NamedTensor> own_state(const torch::nn::Module& model, int rank, bool buffers) {
+  std::vector<NamedTensor> tensors;
   for (Source& source : sources(model)) {
     const std::lock_guard lock(source.generator.mutex());
     tensors.push_back({own_prefix(rank) + source.name, source.generator.get_state()});
   }
   if (buffers) {
-    for (const NamedParameter& each : named_buffers(model)) {
+    for (const NamedTensor& each : named_buffers(model)) {
       tensors.push_back({own_prefix(rank) + "buffers/" + each.name, each.tensor});
     }
   }
@@ -122,7 +122,7 @@ void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
     source.generator.set_state(found->second);
   }
   if (buffers) return;
-  for (const NamedParameter& each : named_buffers(model)) {
+  for (const NamedTensor& each : named_buffers(model)) {
     if (const auto found = own.find("buffers/" + each.name); found != own.end()) {
       at::Tensor(each.tensor).copy_(found->second);
     }

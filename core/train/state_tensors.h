@@ -24,11 +24,11 @@ class Optimizer;
 // The first four are equal on all ranks, and each is written by one of them.
 
 /// What is equal on all ranks. `buffers`: those of the model are.
-std::vector<NamedParameter> replicated_state(const torch::nn::Module& model,
-                                             const Optimizer& optimizer, bool buffers);
+std::vector<NamedTensor> replicated_state(const torch::nn::Module& model,
+                                          const Optimizer& optimizer, bool buffers);
 
 /// What is this rank's own.
-std::vector<NamedParameter> own_state(const torch::nn::Module& model, int rank, bool buffers);
+std::vector<NamedTensor> own_state(const torch::nn::Module& model, int rank, bool buffers);
 
 /// A collective: copies of the checkpoint's tensors whose names begin with `prefix`, by what
 /// follows it, on the model's device.

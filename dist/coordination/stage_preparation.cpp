@@ -12,15 +12,15 @@ namespace thaw {
 
 namespace {
 
-SlabMemory touched_memory(const StagePlan& plan, std::span<const NamedParameter> parameters,
+SlabMemory touched_memory(const StagePlan& plan, std::span<const NamedTensor> parameters,
                           const BucketOptions& options) {
   lower_priority_of_this_thread();
   SlabMemory memory;
   try {
     const ParameterSplit split = split_by_plan(plan, parameters);
-    const std::vector<NamedParameter> active = without_ties(split.active, split.frozen);
+    const std::vector<NamedTensor> active = without_ties(split.active, split.frozen);
     std::vector<BucketEntry> entries;
-    for (const NamedParameter& parameter : active) entries.push_back(describe_entry(parameter));
+    for (const NamedTensor& parameter : active) entries.push_back(describe_entry(parameter));
     const BucketMap map = plan_buckets(entries, options);
     const BucketSlabs slabs(map, active, memory);
     memory.touch();
@@ -32,8 +32,7 @@ SlabMemory touched_memory(const StagePlan& plan, std::span<const NamedParameter>
 
 }  // namespace
 
-StagePreparation::StagePreparation(const StagePlan& plan,
-                                   std::span<const NamedParameter> parameters,
+StagePreparation::StagePreparation(const StagePlan& plan, std::span<const NamedTensor> parameters,
                                    const BucketOptions& options)
     : plan_(plan.fingerprint()),
       memory_(

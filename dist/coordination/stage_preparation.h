@@ -21,7 +21,7 @@ class StagePlan;
 class StagePreparation {
  public:
   /// Reads names, shapes and types of `parameters` alone, which training does not change.
-  StagePreparation(const StagePlan& plan, std::span<const NamedParameter> parameters,
+  StagePreparation(const StagePlan& plan, std::span<const NamedTensor> parameters,
                    const BucketOptions& options);
 
   /// Whether it was made for a plan of this fingerprint.

@@ -48,7 +48,7 @@ class UnfreezingCoordinator final : public StageCoordinator {
       : agreement_(communicator.split(0)), reduction_(communicator.split(0)), options_(options) {}
 
   std::unique_ptr<GradientReducer> enter(const StagePlan& plan,
-                                         std::span<const NamedParameter> parameters) override {
+                                         std::span<const NamedTensor> parameters) override {
     Stopwatch watch;
     const ParameterSplit split = agreed(*agreement_, [&] {
       if (alive_.use_count() > 1) {
@@ -72,7 +72,7 @@ class UnfreezingCoordinator final : public StageCoordinator {
     return std::make_unique<CountedReducer>(std::move(reducer), alive_);
   }
 
-  void prepare(const StagePlan& plan, std::span<const NamedParameter> parameters) override {
+  void prepare(const StagePlan& plan, std::span<const NamedTensor> parameters) override {
     next_.emplace(plan, parameters, options_.buckets);
   }
 

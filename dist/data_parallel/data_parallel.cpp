@@ -32,11 +32,11 @@ namespace {
 
 /// An activation as a stage: the coordinator agrees on plans. Of two groups, since a parameter is
 /// only active or not here; learning rates are the business of whoever has the optimizer.
-StagePlan plan_activation(std::span<const NamedParameter> parameters,
+StagePlan plan_activation(std::span<const NamedTensor> parameters,
                           const std::set<std::string>& active, const std::string& name) {
   const std::vector<std::string> groups = {"frozen", "active"};
   std::vector<ParameterFacts> facts;
-  for (const NamedParameter& parameter : parameters) {
+  for (const NamedTensor& parameter : parameters) {
     const bool is_active = active.contains(parameter.name);
     // What is never reduced may be of any type, int8 weights for example.
     if (!is_active && !parameter.tensor.is_floating_point()) continue;
@@ -54,9 +54,9 @@ StagePlan plan_activation(std::span<const NamedParameter> parameters,
   return make_stage_plan(groups, facts, stage);
 }
 
-std::set<std::string> names_of_trainable(std::span<const NamedParameter> parameters) {
+std::set<std::string> names_of_trainable(std::span<const NamedTensor> parameters) {
   std::set<std::string> names;
-  for (const NamedParameter& parameter : parameters) {
+  for (const NamedTensor& parameter : parameters) {
     if (parameter.tensor.requires_grad()) names.insert(parameter.name);
   }
   return names;
@@ -85,8 +85,8 @@ ReducerOptions completed(ReducerOptions options, const StepRules* rules, Deadlin
 
 class DataParallel::Implementation {
  public:
-  Implementation(Communicator& communicator, std::vector<NamedParameter> parameters,
-                 std::vector<NamedParameter> buffers, const ReducerOptions& options)
+  Implementation(Communicator& communicator, std::vector<NamedTensor> parameters,
+                 std::vector<NamedTensor> buffers, const ReducerOptions& options)
       : watch_(make_watch(communicator, options)),
         communicator_((watch_ ? watch_->communicator() : communicator).split(0)),
         totals_(communicator_->split(0)),
@@ -146,7 +146,7 @@ class DataParallel::Implementation {
 
   std::vector<at::Tensor> active_parameters() const {
     std::vector<at::Tensor> tensors;
-    for (const NamedParameter& parameter : active_once_) tensors.push_back(parameter.tensor);
+    for (const NamedTensor& parameter : active_once_) tensors.push_back(parameter.tensor);
     return tensors;
   }
 
@@ -208,9 +208,9 @@ class DataParallel::Implementation {
       link_.enter(nullptr);
       steps_.reset();  // its hooks, and those of its reducer, before the next ones
       plan = plan_activation(parameters_, selected, name);
-      std::vector<NamedParameter> active;
+      std::vector<NamedTensor> active;
       active_.clear();
-      for (const NamedParameter& parameter : parameters_) {
+      for (const NamedTensor& parameter : parameters_) {
         set_trainable(parameter.tensor, selected.contains(parameter.name));
         if (!selected.contains(parameter.name)) continue;
         active.push_back(parameter);
@@ -238,10 +238,10 @@ class DataParallel::Implementation {
   LossShare loss_share_;
   std::unique_ptr<StageCoordinator> coordinator_;
   StepPlaces places_;
-  std::vector<NamedParameter> parameters_;
-  std::vector<NamedParameter> buffers_;
+  std::vector<NamedTensor> parameters_;
+  std::vector<NamedTensor> buffers_;
   std::vector<std::string> active_;
-  std::vector<NamedParameter> active_once_;  ///< a tied one under its first name
+  std::vector<NamedTensor> active_once_;  ///< a tied one under its first name
   std::int64_t activations_ = 0;
   StepParts parts_;
   std::optional<ParameterClaim> claim_;
@@ -294,8 +294,8 @@ DataParallel::DataParallel(Communicator& communicator, const torch::nn::Module& 
   implementation_->tell_layers(module);
 }
 
-DataParallel::DataParallel(Communicator& communicator, std::vector<NamedParameter> parameters,
-                           std::vector<NamedParameter> buffers, const ReducerOptions& options)
+DataParallel::DataParallel(Communicator& communicator, std::vector<NamedTensor> parameters,
+                           std::vector<NamedTensor> buffers, const ReducerOptions& options)
     : implementation_(std::make_unique<Implementation>(communicator, std::move(parameters),
                                                        std::move(buffers), options)) {}
 

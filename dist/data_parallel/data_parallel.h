@@ -108,8 +108,8 @@ class DataParallel {
   }
 
   /// The same for tensors by name; one tensor may stand under several names (tied weights).
-  DataParallel(Communicator& communicator, std::vector<NamedParameter> parameters,
-               std::vector<NamedParameter> buffers = {}, const ReducerOptions& options = {});
+  DataParallel(Communicator& communicator, std::vector<NamedTensor> parameters,
+               std::vector<NamedTensor> buffers = {}, const ReducerOptions& options = {});
 
   ~DataParallel();
   DataParallel(DataParallel&&) noexcept;

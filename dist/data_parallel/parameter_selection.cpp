@@ -29,9 +29,9 @@ bool matches(const std::string& pattern, const std::string& parameter) {
   return false;
 }
 
-[[noreturn]] void refuse(const std::string& pattern, std::span<const NamedParameter> parameters) {
+[[noreturn]] void refuse(const std::string& pattern, std::span<const NamedTensor> parameters) {
   std::set<std::string> known;
-  for (const NamedParameter& parameter : parameters) {
+  for (const NamedTensor& parameter : parameters) {
     for (const std::string& name : names_to_match(parameter.name)) known.insert(name);
   }
   const std::string nearest = nearest_name(pattern, {known.begin(), known.end()});
@@ -39,10 +39,10 @@ bool matches(const std::string& pattern, const std::string& parameter) {
                                nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
 }
 
-void refuse_split_ties(std::span<const NamedParameter> parameters,
+void refuse_split_ties(std::span<const NamedTensor> parameters,
                        const std::set<std::string>& selected) {
   std::unordered_map<const void*, const std::string*> name_of;
-  for (const NamedParameter& parameter : parameters) {
+  for (const NamedTensor& parameter : parameters) {
     const auto [first, is_new] =
         name_of.try_emplace(parameter.tensor.unsafeGetTensorImpl(), &parameter.name);
     if (is_new || selected.contains(*first->second) == selected.contains(parameter.name)) continue;
@@ -56,12 +56,12 @@ void refuse_split_ties(std::span<const NamedParameter> parameters,
 
 }  // namespace
 
-std::set<std::string> select_parameters(std::span<const NamedParameter> parameters,
+std::set<std::string> select_parameters(std::span<const NamedTensor> parameters,
                                         const std::vector<std::string>& patterns) {
   std::set<std::string> selected;
   for (const std::string& pattern : patterns) {
     bool any = false;
-    for (const NamedParameter& parameter : parameters) {
+    for (const NamedTensor& parameter : parameters) {
       if (!matches(pattern, parameter.name)) continue;
       selected.insert(parameter.name);
       any = true;

@@ -14,7 +14,7 @@ namespace thaw {
 ///
 /// Throws InputError where a pattern matches nothing, or where of one tensor under several names
 /// (tied weights) some are named and some are not: it can only be active or frozen.
-std::set<std::string> select_parameters(std::span<const NamedParameter> parameters,
+std::set<std::string> select_parameters(std::span<const NamedTensor> parameters,
                                         const std::vector<std::string>& patterns);
 
 }  // namespace thaw

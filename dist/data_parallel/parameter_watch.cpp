@@ -30,7 +30,7 @@ Claims& claims() {
 
 }  // namespace
 
-ParameterWatch::ParameterWatch(const std::vector<NamedParameter>& active) : active_(active) {
+ParameterWatch::ParameterWatch(const std::vector<NamedTensor>& active) : active_(active) {
   const std::size_t step = std::max<std::size_t>(1, active.size() / kLookedAt);
   for (std::size_t i = 0; i < active.size(); ++i) {
     const at::Tensor& tensor = active[i].tensor;
@@ -61,7 +61,7 @@ void ParameterWatch::remember() {
 
 std::string ParameterWatch::changed() const {
   for (std::size_t i = 0; i < values_.size(); ++i) {
-    const NamedParameter& parameter = active_[samples_[i]];
+    const NamedTensor& parameter = active_[samples_[i]];
     if (parameter.tensor.is_cpu() && values_of(parameter.tensor) != values_[i]) {
       return parameter.name;
     }
@@ -97,18 +97,18 @@ bool ParameterWatch::any_gradient() const {
 }
 
 bool ParameterWatch::any_gradient_holds_something() const {
-  return std::any_of(active_.begin(), active_.end(), [](const NamedParameter& parameter) {
+  return std::any_of(active_.begin(), active_.end(), [](const NamedTensor& parameter) {
     const at::Tensor& grad = parameter.tensor.grad();
     if (!grad.defined()) return false;
     return grad.layout() != at::kStrided || grad.count_nonzero().item<std::int64_t>() > 0;
   });
 }
 
-ParameterClaim::ParameterClaim(std::span<const NamedParameter> parameters) {
+ParameterClaim::ParameterClaim(std::span<const NamedTensor> parameters) {
   Claims& all = claims();
   const std::lock_guard lock(all.mutex);
   std::set<const void*> own;
-  for (const NamedParameter& parameter : parameters) {
+  for (const NamedTensor& parameter : parameters) {
     const void* const tensor = parameter.tensor.unsafeGetTensorImpl();
     if (all.tensors.contains(tensor)) {
       throw InputError(fmt::format(
@@ -124,7 +124,7 @@ ParameterClaim::ParameterClaim(std::span<const NamedParameter> parameters) {
 ParameterClaim::~ParameterClaim() {
   Claims& all = claims();
   const std::lock_guard lock(all.mutex);
-  for (const NamedParameter& parameter : claimed_) {
+  for (const NamedTensor& parameter : claimed_) {
     all.tensors.erase(parameter.tensor.unsafeGetTensorImpl());
   }
 }

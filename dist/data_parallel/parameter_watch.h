@@ -24,7 +24,7 @@ namespace thaw {
 /// Nothing here is a collective, and nothing reads more than a few values a parameter.
 class ParameterWatch {
  public:
-  explicit ParameterWatch(const std::vector<NamedParameter>& active);
+  explicit ParameterWatch(const std::vector<NamedTensor>& active);
 
   /// Keeps a few values of the parameters in host memory, to be compared with later ones. (Not
   /// their versions: LibTorch's SGD writes through `data()`, which has none.)
@@ -51,7 +51,7 @@ class ParameterWatch {
   using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
   static Values values_of(const at::Tensor& tensor);
 
-  const std::vector<NamedParameter>& active_;
+  const std::vector<NamedTensor>& active_;
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
   std::vector<std::size_t> samples_;  ///< parameters that are looked at
   std::vector<Values> values_;        ///< theirs
@@ -62,13 +62,13 @@ class ParameterWatch {
 /// average. Throws InputError, naming one that is taken.
 class ParameterClaim {
  public:
-  explicit ParameterClaim(std::span<const NamedParameter> parameters);
+  explicit ParameterClaim(std::span<const NamedTensor> parameters);
   ~ParameterClaim();
   ParameterClaim(const ParameterClaim&) = delete;
   ParameterClaim& operator=(const ParameterClaim&) = delete;
 
  private:
-  std::vector<NamedParameter> claimed_;
+  std::vector<NamedTensor> claimed_;
 };
 
 }  // namespace thaw

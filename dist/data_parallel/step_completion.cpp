@@ -137,7 +137,7 @@ std::int64_t WeightedSteps::complete() {
   parts_.places.reduction_begun();
   StepShares shares;
   try {
-    for (const NamedParameter& parameter : active_) {
+    for (const NamedTensor& parameter : active_) {
       at::Tensor& grad = parameter.tensor.mutable_grad();
       if (grad.defined() && grad.layout() != at::kStrided) grad = grad.to_dense();
     }
@@ -188,7 +188,7 @@ void WeightedSteps::end_alone() {
   reducer_->finish();
   if (!parts_.rules.refuse_unused) return;
   std::vector<double> flags;
-  for (const NamedParameter& parameter : active_) {
+  for (const NamedTensor& parameter : active_) {
     flags.push_back(parameter.tensor.grad().defined() ? 1 : 0);
   }
   flags.push_back(*samples_ > 0 ? 1 : 0);

@@ -31,7 +31,7 @@ class BeforeHook final : public torch::autograd::FunctionPreHook {
 
 }  // namespace
 
-StepHooks::StepHooks(std::span<const NamedParameter> parameters, const Before& before,
+StepHooks::StepHooks(std::span<const NamedTensor> parameters, const Before& before,
                      const Callback& after)
     : after_(parameters, after) {
   before_.reserve(parameters.size());

@@ -30,8 +30,7 @@ class StepHooks {
   /// May replace the gradient, which is undefined where none of the parameter's uses counts.
   using Before = std::function<void(std::size_t, at::Tensor&)>;
 
-  StepHooks(std::span<const NamedParameter> parameters, const Before& before,
-            const Callback& after);
+  StepHooks(std::span<const NamedTensor> parameters, const Before& before, const Callback& after);
   ~StepHooks();
   StepHooks(const StepHooks&) = delete;
   StepHooks& operator=(const StepHooks&) = delete;

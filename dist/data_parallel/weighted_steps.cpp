@@ -45,7 +45,7 @@ void check_samples(std::int64_t samples) {
 
 }  // namespace
 
-WeightedSteps::WeightedSteps(StepParts& parts, std::vector<NamedParameter> active)
+WeightedSteps::WeightedSteps(StepParts& parts, std::vector<NamedTensor> active)
     : parts_(parts),
       active_(std::move(active)),
       watch_(active_),

@@ -41,7 +41,7 @@ struct StepParts {
 class WeightedSteps {
  public:
   /// `active`: each tensor once. Hooks them, so that what is hooked later sees weighted gradients.
-  WeightedSteps(StepParts& parts, std::vector<NamedParameter> active);
+  WeightedSteps(StepParts& parts, std::vector<NamedTensor> active);
   ~WeightedSteps();
 
   /// Takes the reducer of the active set, before anything else but construction.
@@ -98,7 +98,7 @@ class WeightedSteps {
   void apply_weight(const std::vector<at::Tensor>& gradients);
 
   StepParts& parts_;
-  const std::vector<NamedParameter> active_;
+  const std::vector<NamedTensor> active_;
   ParameterWatch watch_;
 
   // Of the current step. Hooks of parameters on several devices run on several threads.

@@ -53,7 +53,7 @@ class BucketProgress {
 /// A bucket map with its memory and what a step has done of it. Stays where it was built: its parts
 /// refer to the map.
 struct BucketGeneration {
-  BucketGeneration(BucketMap planned, const std::vector<NamedParameter>& active, SlabMemory& memory)
+  BucketGeneration(BucketMap planned, const std::vector<NamedTensor>& active, SlabMemory& memory)
       : map(std::move(planned)), slabs(map, active, memory), progress(map) {
     for (const Bucket& bucket : map.buckets()) {
       rows.push_back(bucket.by_rows ? std::make_unique<RowReduction>(

@@ -62,8 +62,8 @@ ReducerOptions effective(ReducerOptions options) {
 
 class BucketReducer final : public GradientReducer {
  public:
-  BucketReducer(Communicator& communicator, std::vector<NamedParameter> active,
-                std::vector<NamedParameter> frozen, std::vector<BucketEntry> entries, BucketMap map,
+  BucketReducer(Communicator& communicator, std::vector<NamedTensor> active,
+                std::vector<NamedTensor> frozen, std::vector<BucketEntry> entries, BucketMap map,
                 const ReducerOptions& options, SlabMemory memory)
       : communicator_(communicator),
         active_(std::move(active)),
@@ -103,8 +103,8 @@ class BucketReducer final : public GradientReducer {
   std::string fault() const;
 
   Communicator& communicator_;
-  const std::vector<NamedParameter> active_;
-  const std::vector<NamedParameter> frozen_;
+  const std::vector<NamedTensor> active_;
+  const std::vector<NamedTensor> frozen_;
   const std::vector<BucketEntry> entries_;
   const ReducerOptions options_;
   SlabMemory memory_;
@@ -356,27 +356,26 @@ void BucketReducer::learn(double step_seconds) {
 }  // namespace
 
 std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
-                                                     std::span<const NamedParameter> active,
-                                                     std::span<const NamedParameter> frozen,
+                                                     std::span<const NamedTensor> active,
+                                                     std::span<const NamedTensor> frozen,
                                                      const ReducerOptions& options,
                                                      SlabMemory memory) {
   if (communicator.size() == 1) return make_local_reducer(active, frozen);
   agree_on_facts(communicator, "options of the reduction", facts_of(options));
-  std::vector<NamedParameter> parameters;
+  std::vector<NamedTensor> parameters;
   std::vector<BucketEntry> entries;
   BucketMap map = agreed(communicator, [&] {
     parameters = without_ties(active, frozen);
-    for (const NamedParameter& parameter : parameters) entries.push_back(bucket_entry(parameter));
+    for (const NamedTensor& parameter : parameters) entries.push_back(bucket_entry(parameter));
     if (options.hook && !parameters.empty() && parameters.front().tensor.is_cuda()) {
       throw InputError("a gradient hook sums in host memory: it serves no parameters on a GPU");
     }
     return plan_buckets(entries, options.buckets);
   });
   agree_on_facts(communicator, "bucket maps", map.facts());
-  return std::make_unique<BucketReducer>(communicator, std::move(parameters),
-                                         std::vector<NamedParameter>(frozen.begin(), frozen.end()),
-                                         std::move(entries), std::move(map), options,
-                                         std::move(memory));
+  return std::make_unique<BucketReducer>(
+      communicator, std::move(parameters), std::vector<NamedTensor>(frozen.begin(), frozen.end()),
+      std::move(entries), std::move(map), options, std::move(memory));
 }
 
 }  // namespace thaw

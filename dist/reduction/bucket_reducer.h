@@ -21,8 +21,8 @@ namespace thaw {
 /// or their options differ (a parameter's memory layout, bucket sizes, overlap). `memory` is used
 /// as far as it fits.
 std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
-                                                     std::span<const NamedParameter> active,
-                                                     std::span<const NamedParameter> frozen,
+                                                     std::span<const NamedTensor> active,
+                                                     std::span<const NamedTensor> frozen,
                                                      const ReducerOptions& options,
                                                      SlabMemory memory = {});
 

@@ -75,7 +75,7 @@ at::Tensor slot_in(const at::Tensor& slab, std::int64_t offset, const at::Tensor
 
 }  // namespace
 
-BucketEntry bucket_entry(const NamedParameter& parameter) {
+BucketEntry bucket_entry(const NamedTensor& parameter) {
   const at::Tensor& tensor = parameter.tensor;
   if (!tensor.defined() || tensor.layout() != at::kStrided || !tensor.is_leaf() ||
       !tensor.requires_grad()) {
@@ -86,7 +86,7 @@ BucketEntry bucket_entry(const NamedParameter& parameter) {
   return describe_entry(parameter);
 }
 
-BucketEntry describe_entry(const NamedParameter& parameter) {
+BucketEntry describe_entry(const NamedTensor& parameter) {
   const at::Tensor& tensor = parameter.tensor;
   BucketEntry entry;
   entry.name = parameter.name;
@@ -105,7 +105,7 @@ BucketEntry describe_entry(const NamedParameter& parameter) {
   return entry;
 }
 
-BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedParameter> active,
+BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedTensor> active,
                          SlabMemory& memory)
     : map_(map), slabs_(map.buckets().size()), gradients_(active.size()) {
   const c10::AutoGradMode no_grad(false);
@@ -125,7 +125,7 @@ BucketSlabs::BucketSlabs(const BucketMap& map, std::span<const NamedParameter> a
   }
 }
 
-void BucketSlabs::lay_out(std::span<const NamedParameter> active, SlabMemory& memory) {
+void BucketSlabs::lay_out(std::span<const NamedTensor> active, SlabMemory& memory) {
   struct Block {
     at::ScalarType type;
     at::Device device;

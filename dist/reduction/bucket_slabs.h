@@ -34,9 +34,9 @@ struct BucketEntry;
 
 /// What the planner needs to know of `parameter`; throws InputError where its gradient cannot lie
 /// in a bucket.
-BucketEntry bucket_entry(const NamedParameter& parameter);
+BucketEntry bucket_entry(const NamedTensor& parameter);
 /// The same, also while the parameter is frozen.
-BucketEntry describe_entry(const NamedParameter& parameter);
+BucketEntry describe_entry(const NamedTensor& parameter);
 
 /// The memory of the buckets of one map: a slab each, on the device of its parameters.
 ///
@@ -45,7 +45,7 @@ class BucketSlabs {
  public:
   /// Takes its memory from `memory`, where slabs of an earlier map may have lain. `map` outlives
   /// it.
-  BucketSlabs(const BucketMap& map, std::span<const NamedParameter> active, SlabMemory& memory);
+  BucketSlabs(const BucketMap& map, std::span<const NamedTensor> active, SlabMemory& memory);
 
   /// All of one bucket, one dimension.
   const at::Tensor& slab(std::size_t bucket) const { return slabs_[bucket]; }
@@ -63,7 +63,7 @@ class BucketSlabs {
 
  private:
   /// Gives each dense bucket its piece of `memory`.
-  void lay_out(std::span<const NamedParameter> active, SlabMemory& memory);
+  void lay_out(std::span<const NamedTensor> active, SlabMemory& memory);
   at::Tensor flags() const;
 
   const BucketMap& map_;

@@ -41,8 +41,8 @@ constexpr std::int64_t kPieceBytes = 4 << 20;
 
 class CanonicalReducer final : public GradientReducer {
  public:
-  CanonicalReducer(Communicator& communicator, BucketMap layout, std::vector<NamedParameter> active,
-                   std::vector<NamedParameter> frozen, const ReducerOptions& options,
+  CanonicalReducer(Communicator& communicator, BucketMap layout, std::vector<NamedTensor> active,
+                   std::vector<NamedTensor> frozen, const ReducerOptions& options,
                    SlabMemory memory)
       : communicator_(communicator),
         layout_(std::move(layout)),
@@ -81,8 +81,8 @@ class CanonicalReducer final : public GradientReducer {
 
   Communicator& communicator_;
   const BucketMap layout_;
-  const std::vector<NamedParameter> active_;
-  const std::vector<NamedParameter> frozen_;
+  const std::vector<NamedTensor> active_;
+  const std::vector<NamedTensor> frozen_;
   const ReducerOptions options_;
   const ShardRange own_;
   const SumPlan plan_;
@@ -113,7 +113,7 @@ void CanonicalReducer::begin(SampleShare share) {
 
 void CanonicalReducer::on_gradient(std::size_t parameter) {
   if (!begun_) return;  // a backward outside of steps: `begin` drops what it leaves
-  const NamedParameter& active = active_[parameter];
+  const NamedTensor& active = active_[parameter];
   at::Tensor& grad = active.tensor.mutable_grad();
   if (!grad.defined()) return;  // all its uses turned out not to reach the loss
   if (all_shards_done() || used_[parameter]) {
@@ -226,11 +226,11 @@ void CanonicalReducer::hand_out() {
 }  // namespace
 
 std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicator,
-                                                        std::span<const NamedParameter> active,
-                                                        std::span<const NamedParameter> frozen,
+                                                        std::span<const NamedTensor> active,
+                                                        std::span<const NamedTensor> frozen,
                                                         const ReducerOptions& options,
                                                         SlabMemory memory) {
-  std::vector<NamedParameter> parameters;
+  std::vector<NamedTensor> parameters;
   BucketMap layout = agreed(communicator, [&] {
     if (communicator.size() > options.shards) {
       throw InputError(
@@ -239,7 +239,7 @@ std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicat
     }
     parameters = without_ties(active, frozen);
     std::vector<BucketEntry> entries;
-    for (const NamedParameter& parameter : parameters) {
+    for (const NamedTensor& parameter : parameters) {
       if (!parameter.tensor.is_cpu()) {
         throw InputError(
             fmt::format("train.reduction is \"canonical\", which adds up on the host, and "
@@ -254,9 +254,9 @@ std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicat
                         {.cap_bytes = std::numeric_limits<std::int64_t>::max(), .by_rows = false});
   });
   agree_on_facts(communicator, "layouts of gradients", layout.facts());
-  return std::make_unique<CanonicalReducer>(
-      communicator, std::move(layout), std::move(parameters),
-      std::vector<NamedParameter>(frozen.begin(), frozen.end()), options, std::move(memory));
+  return std::make_unique<CanonicalReducer>(communicator, std::move(layout), std::move(parameters),
+                                            std::vector<NamedTensor>(frozen.begin(), frozen.end()),
+                                            options, std::move(memory));
 }
 
 }  // namespace thaw

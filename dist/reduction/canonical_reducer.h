@@ -26,8 +26,8 @@ namespace thaw {
 /// Of `options` shards, unused and monitor count. Throws InputError on all ranks where there are
 /// more ranks than shards or a parameter lies on a GPU, and what make_bucket_reducer throws.
 std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicator,
-                                                        std::span<const NamedParameter> active,
-                                                        std::span<const NamedParameter> frozen,
+                                                        std::span<const NamedTensor> active,
+                                                        std::span<const NamedTensor> frozen,
                                                         const ReducerOptions& options,
                                                         SlabMemory memory = {});
 

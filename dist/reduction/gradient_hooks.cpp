@@ -32,7 +32,7 @@ class AccumulatedHook final : public torch::autograd::FunctionPostHook {
 
 }  // namespace
 
-GradientHooks::GradientHooks(std::span<const NamedParameter> parameters,
+GradientHooks::GradientHooks(std::span<const NamedTensor> parameters,
                              const std::function<void(std::size_t)>& callback) {
   hooks_.reserve(parameters.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) {

@@ -24,7 +24,7 @@ namespace thaw {
 /// See Note [Where hooks live] in gradient_hooks.cpp.
 class GradientHooks {
  public:
-  GradientHooks(std::span<const NamedParameter> parameters,
+  GradientHooks(std::span<const NamedTensor> parameters,
                 const std::function<void(std::size_t)>& callback);
   ~GradientHooks();
   GradientHooks(const GradientHooks&) = delete;

@@ -10,7 +10,7 @@
 
 namespace thaw {
 
-PartialSum::PartialSum(const BucketMap& layout, std::span<const NamedParameter> active,
+PartialSum::PartialSum(const BucketMap& layout, std::span<const NamedTensor> active,
                        SlabMemory memory)
     : layout_(layout), memory_(std::move(memory)), slabs_(layout, active, memory_) {
   blocks_.push_back(at::zeros({static_cast<std::int64_t>(active.size()) + 2}, at::kDouble));

@@ -20,7 +20,7 @@ namespace thaw {
 class PartialSum {
  public:
   /// Gradients lie as `layout` says, which outlives it; their memory comes from `memory`.
-  PartialSum(const BucketMap& layout, std::span<const NamedParameter> active, SlabMemory memory);
+  PartialSum(const BucketMap& layout, std::span<const NamedTensor> active, SlabMemory memory);
 
   /// All that is added up and travels, one dimension each: the counts (float64), then the
   /// slabs of gradients.

@@ -11,7 +11,7 @@
 namespace thaw {
 
 std::string coverage_fault(const BucketMap& map, std::span<const std::size_t> launched,
-                           std::span<const NamedParameter> active) {
+                           std::span<const NamedTensor> active) {
   std::vector<int> times(active.size(), 0);
   for (const std::size_t bucket : launched) {
     for (const BucketSlot& slot : map.buckets()[bucket].slots) {
@@ -32,7 +32,7 @@ std::string coverage_fault(const BucketMap& map, std::span<const std::size_t> la
 }
 
 // The flags are equal on all ranks, so all of them throw together.
-void refuse_unused(std::span<const double> flags, std::span<const NamedParameter> active,
+void refuse_unused(std::span<const double> flags, std::span<const NamedTensor> active,
                    const std::string& parts) {
   const double took_part = flags.back();
   for (std::size_t i = 0; i < active.size(); ++i) {

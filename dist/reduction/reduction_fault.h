@@ -15,13 +15,13 @@ namespace thaw {
 /// parameter that was in no launched bucket or in several; empty where every active parameter was
 /// in exactly one. Pure.
 std::string coverage_fault(const BucketMap& map, std::span<const std::size_t> launched,
-                           std::span<const NamedParameter> active);
+                           std::span<const NamedTensor> active);
 
 /// Throws an agreed RunError, naming the first of `active` that got no gradient on one of `parts`
 /// ("ranks", "shards") that had samples; returns where there is none. `flags`: on how many parts
 /// each parameter got one, in the order of `active`; last: how many had samples. Equal on all
 /// ranks.
-void refuse_unused(std::span<const double> flags, std::span<const NamedParameter> active,
+void refuse_unused(std::span<const double> flags, std::span<const NamedTensor> active,
                    const std::string& parts);
 
 /// A collective: returns where no rank has a fault ("" is none), else throws the same

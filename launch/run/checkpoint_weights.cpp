@@ -37,7 +37,7 @@ std::optional<std::vector<std::int64_t>> CheckpointWeights::shape_of(
 
 void CheckpointWeights::load(Model& model) const {
   const c10::AutoGradMode no_grad(false);
-  const auto fill = [&](const NamedParameter& each, const std::string& name) {
+  const auto fill = [&](const NamedTensor& each, const std::string& name) {
     const auto found = reader_->entries().find(name);
     if (found == reader_->entries().end() || found->second.shape != each.tensor.sizes().vec()) {
       throw InputError(fmt::format(
@@ -46,8 +46,8 @@ void CheckpointWeights::load(Model& model) const {
     }
     at::Tensor(each.tensor).copy_(reader_->load(name));
   };
-  for (const NamedParameter& each : named_parameters(model)) fill(each, "weights/" + each.name);
-  for (const NamedParameter& each : named_buffers(model)) {
+  for (const NamedTensor& each : named_parameters(model)) fill(each, "weights/" + each.name);
+  for (const NamedTensor& each : named_buffers(model)) {
     const bool shared = reader_->entries().contains("buffers/" + each.name);
     fill(each, (shared ? "buffers/" : "rank-0/buffers/") + each.name);
   }

@@ -13,7 +13,7 @@
 #include "core/base/glob.h"
 #include "core/config/configuration.h"
 #include "core/models/model.h"
-#include "core/models/weights/named_tensor.h"
+#include "core/parallel/stage_coordinator.h"
 
 namespace thaw {
 namespace {

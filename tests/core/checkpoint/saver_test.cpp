@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// What a rank holds after a step: names, types and sizes of all kinds.
-std::vector<NamedParameter> tensors_after(std::int64_t step) {
+std::vector<NamedTensor> tensors_after(std::int64_t step) {
   const auto base = static_cast<double>(step);
   return {{"weights/a", at::arange(base, base + 1000).view({10, 100}).t()},  // not contiguous
           {"weights/b", at::full({7}, base, at::kDouble)},
@@ -74,9 +74,9 @@ class SaverTest : public testing::Test {
       ASSERT_TRUE(reader);
       EXPECT_EQ(reader->manifest().place.step, step);
       EXPECT_EQ(reader->state(), fmt::format("{{\"step\": {}}}", step));
-      const std::vector<NamedParameter> expected = tensors_after(step);
-      std::vector<NamedParameter> loaded;
-      for (const NamedParameter& each : expected) {
+      const std::vector<NamedTensor> expected = tensors_after(step);
+      std::vector<NamedTensor> loaded;
+      for (const NamedTensor& each : expected) {
         loaded.push_back({each.name, at::zeros_like(each.tensor)});
       }
       reader->load(loaded);
@@ -113,7 +113,7 @@ TEST_F(SaverTest, TheCopyIsWhatStoodThereWhenItWasTaken) {
   CheckpointSaver saver(store_, *alone, {});
   CheckpointContent changing = content(1, 0);
   saver.save(changing);
-  for (NamedParameter& each : changing.replicated) each.tensor.zero_();
+  for (NamedTensor& each : changing.replicated) each.tensor.zero_();
   saver.finish();
   expect_newest(1, 0);
 }
@@ -188,10 +188,10 @@ TEST_F(SaverTest, AnotherModelIsNamedBeforeAnythingIsTouched) {
   const auto alone = make_self_communicator();
   const CheckpointReader reader(store_.path_of({4, false}), *alone);
   const at::Tensor first = at::zeros({7}, at::kDouble);
-  const std::vector<NamedParameter> wanted = {{"weights/b", first},
-                                              {"weights/a", at::zeros({100, 11})},
-                                              {"optimizer/step/a", at::zeros({}, at::kDouble)},
-                                              {"weights/c", at::zeros({1})}};
+  const std::vector<NamedTensor> wanted = {{"weights/b", first},
+                                           {"weights/a", at::zeros({100, 11})},
+                                           {"optimizer/step/a", at::zeros({}, at::kDouble)},
+                                           {"weights/c", at::zeros({1})}};
   try {
     reader.load(wanted);
     FAIL() << "no error";

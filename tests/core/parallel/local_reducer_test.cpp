@@ -18,7 +18,7 @@ struct TwoLayers {
   std::vector<ParameterFacts> facts = {{"lower.weight", {2}, ElementType::kFloat32, 0, true},
                                        {"upper.weight", {2}, ElementType::kFloat32, 1, true}};
 
-  std::vector<NamedParameter> parameters() const {
+  std::vector<NamedTensor> parameters() const {
     return {{"lower.weight", lower}, {"upper.weight", upper}};
   }
   StagePlan plan() const {

@@ -90,7 +90,7 @@ class Pass {
     Tensors found = {{"loss", pass.run(network_.batch, share, static_cast<double>(share.total),
                                        cut_, *reducer)}};
     reducer->finish();
-    for (const NamedParameter& parameter : active_) {
+    for (const NamedTensor& parameter : active_) {
       EXPECT_TRUE(parameter.tensor.grad().defined()) << parameter.name;
       found["gradient of " + parameter.name] = parameter.tensor.grad();
     }
@@ -104,7 +104,7 @@ class Pass {
   Network network_;
   ParameterTable parameters_;
   std::size_t cut_ = 0;
-  std::vector<NamedParameter> active_, frozen_;
+  std::vector<NamedTensor> active_, frozen_;
   std::shared_ptr<const Task> task_ = classification_of(kClasses);
 };
 

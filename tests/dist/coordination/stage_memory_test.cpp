@@ -69,7 +69,7 @@ class Rank {
     for (const ParameterFacts& facts : plan.parameters()) names.insert(facts.name);
     OptimizerClass active{1e-3, 0, {}, {}};
     active_bytes_ = 0;
-    for (const NamedParameter& parameter : parameters_) {
+    for (const NamedTensor& parameter : parameters_) {
       const bool is_active = names.count(parameter.name) == 1;
       set_trainable(parameter.tensor, is_active);
       if (!is_active) continue;
@@ -98,7 +98,7 @@ class Rank {
 
   double gradient_bytes() const {
     Memory memory;
-    for (const NamedParameter& parameter : parameters_) memory.add(parameter.tensor.grad());
+    for (const NamedTensor& parameter : parameters_) memory.add(parameter.tensor.grad());
     return memory.bytes();
   }
   double optimizer_bytes() const {
@@ -115,7 +115,7 @@ class Rank {
  private:
   Bert model_{minilm_shapes(), Pooling::kMean, 77};
   ParameterTable table_{model_, false};
-  std::vector<NamedParameter> parameters_;
+  std::vector<NamedTensor> parameters_;
   std::unique_ptr<StageCoordinator> coordinator_;
   std::unique_ptr<GradientReducer> reducer_;
   std::unique_ptr<Optimizer> optimizer_ = make_optimizer({.optimizer = OptimizerKind::kAdamW});

@@ -39,7 +39,7 @@ Schedule preset(const std::string& name) {
 /// What averaging over ranks does to shares that differ: each rank's mean counts the same.
 class WeighsByRanks final : public GradientReducer {
  public:
-  WeighsByRanks(std::unique_ptr<GradientReducer> reducer, std::vector<NamedParameter> parameters,
+  WeighsByRanks(std::unique_ptr<GradientReducer> reducer, std::vector<NamedTensor> parameters,
                 int ranks)
       : reducer_(std::move(reducer)), parameters_(std::move(parameters)), ranks_(ranks) {}
   void begin(SampleShare share) override {
@@ -49,7 +49,7 @@ class WeighsByRanks final : public GradientReducer {
   void last_backward() override { reducer_->last_backward(); }
   void finish() override {
     const c10::AutoGradMode no_grad(false);
-    for (const NamedParameter& parameter : parameters_) {
+    for (const NamedTensor& parameter : parameters_) {
       if (!parameter.tensor.grad().defined()) continue;
       parameter.tensor.mutable_grad().mul_(static_cast<double>(share_.total) /
                                            static_cast<double>(share_.samples * ranks_));
@@ -60,7 +60,7 @@ class WeighsByRanks final : public GradientReducer {
 
  private:
   std::unique_ptr<GradientReducer> reducer_;
-  std::vector<NamedParameter> parameters_;
+  std::vector<NamedTensor> parameters_;
   int ranks_;
   SampleShare share_;
 };
@@ -71,10 +71,10 @@ class WronglyWeighingCoordinator final : public StageCoordinator {
       : coordinator_(make_unfreezing_coordinator(communicator, {{}, Overlap::kOff})),
         ranks_(communicator.size()) {}
   std::unique_ptr<GradientReducer> enter(const StagePlan& plan,
-                                         std::span<const NamedParameter> parameters) override {
+                                         std::span<const NamedTensor> parameters) override {
     return std::make_unique<WeighsByRanks>(
         coordinator_->enter(plan, parameters),
-        std::vector<NamedParameter>(parameters.begin(), parameters.end()), ranks_);
+        std::vector<NamedTensor>(parameters.begin(), parameters.end()), ranks_);
   }
   TransitionCosts costs() const override { return coordinator_->costs(); }
 

@@ -26,7 +26,7 @@ const std::vector<std::string> kGroups = {"lower", "middle", "head"};
 std::vector<ParameterFacts> facts_of(const SmallNetwork& network) {
   std::vector<ParameterFacts> facts;
   for (std::size_t i = 0; i < network.parameters.size(); ++i) {
-    const NamedParameter& parameter = network.parameters[i];
+    const NamedTensor& parameter = network.parameters[i];
     facts.push_back(
         {parameter.name, parameter.tensor.sizes().vec(), ElementType::kFloat64, i / 2, i % 2 == 0});
   }
@@ -57,7 +57,7 @@ TEST(UnfreezingCoordinator, TrainsAScheduleAsOneProcessWould) {
   for (const Step& step : kSchedule) {
     alone.activate(step.first, step.last);
     for (int i = 0; i < 5 && step.last > 0; ++i) {
-      for (NamedParameter& parameter : alone.parameters) parameter.tensor.mutable_grad().reset();
+      for (NamedTensor& parameter : alone.parameters) parameter.tensor.mutable_grad().reset();
       testing_network::loss_of(alone, samples, 0, total, total).backward();
       alone.descend(0.1);
     }
@@ -142,7 +142,7 @@ TEST(UnfreezingCoordinator, LeavesNoGradientOfTheStageBefore) {
     reducer.reset();
     network.activate(4, 6);
     reducer = enter({"head"});
-    for (const NamedParameter& parameter : network.parameters) {
+    for (const NamedTensor& parameter : network.parameters) {
       EXPECT_FALSE(parameter.tensor.grad().defined());
     }
     EXPECT_LT(coordinator->costs().gradient_bytes, 8 * 42);

@@ -203,12 +203,12 @@ TEST(DataParallel, LetsGradientsBeLookedAtBetweenSteps) {
 TEST(DataParallel, GivesEveryRankTheFirstOnesValues) {
   run_ranks(3, [](Communicator& communicator) {
     const int rank = communicator.rank();
-    std::vector<NamedParameter> parameters = {
+    std::vector<NamedTensor> parameters = {
         {"plain", at::arange(6, at::kFloat).add(rank)},
         {"transposed", at::arange(6, at::kDouble).add(rank).view({2, 3}).t()},
         {"every-second", at::arange(6, at::kBFloat16).add(rank).slice(0, 0, 6, 2)}};
-    const std::vector<NamedParameter> buffers = {{"count", at::full({}, rank + 7, at::kLong)},
-                                                 {"mask", at::full({2}, rank > 0, at::kBool)}};
+    const std::vector<NamedTensor> buffers = {{"count", at::full({}, rank + 7, at::kLong)},
+                                              {"mask", at::full({2}, rank > 0, at::kBool)}};
     parameters[0].tensor.set_requires_grad(true);
     const DataParallel parallel(communicator, parameters, buffers);
     EXPECT_TRUE(parameters[0].tensor.equal(at::arange(6, at::kFloat)));
@@ -223,8 +223,8 @@ TEST(DataParallel, GivesEveryRankTheFirstOnesValues) {
 TEST(DataParallel, KeepsItsStateByName) {
   run_ranks(2, [](Communicator& communicator) {
     SmallNetwork network, other(at::kDouble, 5);
-    const std::vector<NamedParameter> buffers = {{"mean", at::full({2}, 3.0, at::kDouble)}};
-    const std::vector<NamedParameter> other_buffers = {{"mean", at::full({2}, 4.0, at::kDouble)}};
+    const std::vector<NamedTensor> buffers = {{"mean", at::full({2}, 3.0, at::kDouble)}};
+    const std::vector<NamedTensor> other_buffers = {{"mean", at::full({2}, 4.0, at::kDouble)}};
     DataParallel parallel(communicator, network.parameters, buffers);
     DataParallel copy(communicator, other.parameters, other_buffers);
     parallel.activate({"middle"});

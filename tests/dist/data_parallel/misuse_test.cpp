@@ -25,7 +25,7 @@ using namespace testing_network;  // NOLINT(google-build-using-namespace)
 struct TwoWeights {
   at::Tensor w = at::ones({1}, at::kDouble).set_requires_grad(true);
   at::Tensor v = at::ones({1}, at::kDouble).set_requires_grad(true);
-  std::vector<NamedParameter> named() const { return {{"w", w}, {"v", v}}; }
+  std::vector<NamedTensor> named() const { return {{"w", w}, {"v", v}}; }
   static bool last(const Communicator& c) { return c.rank() == c.size() - 1; }
   static std::int64_t samples(const Communicator& c) { return last(c) ? 3 : 1; }
   at::Tensor loss(const Communicator& c) const { return ((w + v) * (last(c) ? 5 : 1)).sum(); }

@@ -52,7 +52,7 @@ inline std::int64_t own_step(DataParallel& parallel, const SmallNetwork& network
 
 /// A step of one process with the whole batch, of the parameters that are `active` there.
 inline void lone_step(SmallNetwork& network, const Samples& samples) {
-  for (NamedParameter& parameter : network.parameters) parameter.tensor.mutable_grad().reset();
+  for (NamedTensor& parameter : network.parameters) parameter.tensor.mutable_grad().reset();
   const std::int64_t total = samples.inputs.size(0);
   loss_of(network, samples, 0, total, total).backward();
 }

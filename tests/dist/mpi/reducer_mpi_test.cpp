@@ -32,7 +32,7 @@ TEST(BucketReducer, TrainsAsOneProcessWithTheWholeBatch) {
         const Slice slice(total, mpi_world().rank(), mpi_world().size());
         testing_network::reduce_step(*reducer, network, samples, slice, 3);
         network.descend(0.1);
-        for (NamedParameter& parameter : alone.parameters) parameter.tensor.mutable_grad().reset();
+        for (NamedTensor& parameter : alone.parameters) parameter.tensor.mutable_grad().reset();
         testing_network::loss_of(alone, samples, 0, total, total).backward();
         alone.descend(0.1);
       }
@@ -66,7 +66,7 @@ std::vector<at::Tensor> train_canonically(Communicator& communicator) {
     network.descend(0.1);
   }
   std::vector<at::Tensor> result;
-  for (const NamedParameter& parameter : network.parameters) result.push_back(parameter.tensor);
+  for (const NamedTensor& parameter : network.parameters) result.push_back(parameter.tensor);
   return result;
 }
 

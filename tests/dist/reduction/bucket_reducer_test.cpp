@@ -45,7 +45,7 @@ SmallNetwork trained_alone(const Samples& samples, std::size_t first_active) {
   network.activate(first_active, 6);
   const std::int64_t total = samples.inputs.size(0);
   for (int step = 0; step < 30; ++step) {
-    for (NamedParameter& parameter : network.parameters) parameter.tensor.mutable_grad().reset();
+    for (NamedTensor& parameter : network.parameters) parameter.tensor.mutable_grad().reset();
     loss_of(network, samples, 0, total, total).backward();
     network.descend(0.1);
   }
@@ -92,7 +92,7 @@ TEST_P(BucketReducer, GivesAllRanksTheSameBitsInEveryType) {
       network.activate(0, 6);
       const auto reducer = reducer_for(communicator, network);
       reduce_step(*reducer, network, samples, {10, communicator.rank(), 3}, 2);
-      for (const NamedParameter& parameter : network.parameters) {
+      for (const NamedTensor& parameter : network.parameters) {
         EXPECT_EQ(parameter.tensor.grad().scalar_type(), type);
         contract::expect_same_bits(communicator, parameter.tensor.grad());
       }
@@ -120,7 +120,7 @@ TEST_P(BucketReducer, AccumulatesInPlaceInTheSlab) {
 TEST_P(BucketReducer, WorksWithoutLastBackward) {
   run_ranks(2, [&](Communicator& communicator) {
     const at::Tensor parameter = at::ones({3}, at::kDouble).set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"p", parameter}};
+    const std::vector<NamedTensor> active = {{"p", parameter}};
     const auto reducer = make_bucket_reducer(communicator, active, {}, options());
     for (int step = 0; step < 2; ++step) {
       reducer->begin({1, 2});
@@ -136,7 +136,7 @@ TEST_P(BucketReducer, CountsAParameterUsedTwiceOnce) {
     const at::Tensor twice = at::ones({3}, at::kDouble).set_requires_grad(true);
     const at::Tensor once = at::ones({3}, at::kDouble).set_requires_grad(true);
     // The same tensor under two names, as tied weights are listed by some modules.
-    const std::vector<NamedParameter> active = {{"once", once}, {"twice", twice}, {"tied", twice}};
+    const std::vector<NamedTensor> active = {{"once", once}, {"twice", twice}, {"tied", twice}};
     const auto reducer = make_bucket_reducer(communicator, active, {}, options());
     reducer->begin({1, 2});
     reducer->last_backward();
@@ -203,7 +203,7 @@ TEST_P(BucketReducer, KeepsTheMemoryLayoutOfParameters) {
     const at::Tensor kernel = at::randn({4, 3, 2, 2}, at::kDouble)
                                   .contiguous(at::MemoryFormat::ChannelsLast)
                                   .set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"kernel", kernel}};
+    const std::vector<NamedTensor> active = {{"kernel", kernel}};
     const auto reducer = make_bucket_reducer(communicator, active, {}, options());
     reducer->begin({1, 2});
     reducer->last_backward();
@@ -218,7 +218,7 @@ TEST_P(BucketReducer, KeepsTheMemoryLayoutOfParameters) {
 TEST_P(BucketReducer, AccumulatesUnderCreateGraph) {
   run_ranks(2, [&](Communicator& communicator) {
     const at::Tensor parameter = at::ones({3}, at::kDouble).set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"p", parameter}};
+    const std::vector<NamedTensor> active = {{"p", parameter}};
     const auto reducer = make_bucket_reducer(communicator, active, {}, options());
     reducer->begin({2, 4});
     parameter.mul(parameter).sum().backward({}, /*keep_graph=*/true, /*create_graph=*/true);
@@ -271,7 +271,7 @@ TEST_P(BucketReducer, LeavesNoHooksBehind) {
       const auto reducer = reducer_for(communicator, network);
       reduce_step(*reducer, network, samples, {4, communicator.rank(), 2}, 100);
     }
-    for (NamedParameter& parameter : network.parameters) parameter.tensor.mutable_grad().reset();
+    for (NamedTensor& parameter : network.parameters) parameter.tensor.mutable_grad().reset();
     loss.backward();
     EXPECT_TRUE(network.parameters[0].tensor.grad().defined());
   });

@@ -62,7 +62,7 @@ std::vector<at::Tensor> train(int ranks, std::int64_t total, const ShardLoss& lo
       network.descend(0.1);
     }
     if (communicator.rank() > 0) return;
-    for (const NamedParameter& parameter : network.parameters) result.push_back(parameter.tensor);
+    for (const NamedTensor& parameter : network.parameters) result.push_back(parameter.tensor);
   });
   return result;
 }
@@ -94,7 +94,7 @@ TEST(CanonicalReducer, IsTheMeanOverTheBatch) {
     for (int step = 0; step < 3; ++step) {
       reduce_step(*reducer, communicator, network, samples);
       network.descend(0.1);
-      for (NamedParameter& parameter : alone.parameters) parameter.tensor.mutable_grad().reset();
+      for (NamedTensor& parameter : alone.parameters) parameter.tensor.mutable_grad().reset();
       loss_of(alone, samples, 0, 13, 13).backward();
       alone.descend(0.1);
     }
@@ -200,7 +200,7 @@ TEST(PartialSum, WhatAShardDidNotUseKeepsEvenTheSignsOfZeros) {
   SmallNetwork network(at::kFloat);
   network.activate(0, 6);
   std::vector<BucketEntry> entries;
-  for (const NamedParameter& parameter : network.active) entries.push_back(bucket_entry(parameter));
+  for (const NamedTensor& parameter : network.active) entries.push_back(bucket_entry(parameter));
   const BucketMap layout = plan_buckets(entries, {});
   PartialSum left(layout, network.active, {});
   PartialSum right(layout, network.active, {});

@@ -97,7 +97,7 @@ TEST(Generations, ChangeNoGradientAndKeepTheMemory) {
   run_ranks(2, [&](Communicator& communicator) {
     const at::Tensor early = at::ones({64}, at::kDouble).set_requires_grad(true);
     const at::Tensor late = at::ones({64}, at::kDouble).set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"early", early}, {"late", late}};
+    const std::vector<NamedTensor> active = {{"early", early}, {"late", late}};
     const auto reducer = make_bucket_reducer(communicator, active, {}, {kOneEach, Overlap::kOn});
     std::vector<const void*> slots;
     for (int step = 0; step < 3; ++step) {
@@ -118,7 +118,7 @@ TEST(Generations, ChangeNoGradientAndKeepTheMemory) {
 TEST(Generations, AreAgreedWhereAllRanksAre) {
   run_ranks(2, [&](Communicator& communicator) {
     const at::Tensor weight = at::ones({64}, at::kDouble).set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"weight", weight}};
+    const std::vector<NamedTensor> active = {{"weight", weight}};
     const auto reducer = make_bucket_reducer(communicator, active, {}, {kOneEach, Overlap::kOff});
     for (int step = 0; step < 3; ++step) {
       // In the first step rank 0, whose order counts, has no samples.

@@ -92,7 +92,7 @@ TEST(Overlap, SendsWhileBackwardGoesOn) {
       CountingCommunicator communicator(inner);
       const at::Tensor first = at::ones({4}).set_requires_grad(true);
       const at::Tensor second = at::ones({4}).set_requires_grad(true);
-      const std::vector<NamedParameter> active = {{"first", first}, {"second", second}};
+      const std::vector<NamedTensor> active = {{"first", first}, {"second", second}};
       const auto reducer = make_bucket_reducer(communicator, active, {},
                                                {{.cap_bytes = 16, .first_cap_bytes = 16}, overlap});
       reducer->begin({1, 2});
@@ -158,7 +158,7 @@ TEST(HelperSender, IsNotWaitedForWhenAStepDies) {
       const auto elsewhere = communicator.split(0);
       const at::Tensor first = at::ones({4}).set_requires_grad(true);
       const at::Tensor second = at::ones({4}).set_requires_grad(true);
-      const std::vector<NamedParameter> active = {{"first", first}, {"second", second}};
+      const std::vector<NamedTensor> active = {{"first", first}, {"second", second}};
       const auto reducer = make_bucket_reducer(
           communicator, active, {}, {{.cap_bytes = 16, .first_cap_bytes = 16}, Overlap::kOn});
       reducer->begin({1, 2});

@@ -74,7 +74,7 @@ TEST(ReductionMismatch, NoticesAThawWhereNothingIsActive) {
 
 TEST(Coverage, WantsEveryParameterInExactlyOneLaunchedBucket) {
   const at::Tensor tensor = at::ones({40}, at::kFloat);
-  const std::vector<NamedParameter> active = {{"a", tensor}, {"b", tensor}};
+  const std::vector<NamedTensor> active = {{"a", tensor}, {"b", tensor}};
   const BucketEntry entry{"", {40}, {1}, ElementType::kFloat32, "cpu"};
   const BucketMap map = plan_buckets(std::vector<BucketEntry>{entry, entry},
                                      {.cap_bytes = 100, .first_cap_bytes = 100});
@@ -93,7 +93,7 @@ TEST(BucketReducerBuild, RefusesMapsThatDiffer) {
     const at::MemoryFormat format =
         communicator.rank() == 2 ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
     const at::Tensor kernel = at::ones({4, 3, 2, 2}).contiguous(format).set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"kernel", kernel}};
+    const std::vector<NamedTensor> active = {{"kernel", kernel}};
     make_bucket_reducer(communicator, active, {}, {});
   });
   EXPECT_THAT(messages, Each(HasSubstr("kernel: memory layout (strides) [12, 1, 6, 3] on ranks 0, "
@@ -112,7 +112,7 @@ TEST(BucketReducerBuild, RefusesAnotherOrderOnOneRank) {
 
 std::vector<std::string> build_errors(const at::Tensor& tensor) {
   return agreed_errors<InputError>(2, [&](Communicator& communicator) {
-    const std::vector<NamedParameter> active = {{"p", tensor}};
+    const std::vector<NamedTensor> active = {{"p", tensor}};
     make_bucket_reducer(communicator, active, {}, {});
   });
 }
@@ -129,8 +129,8 @@ TEST(BucketReducerBuild, RefusesWhatCannotBeReduced) {
 TEST(BucketReducerBuild, RefusesATiedParameterThatIsSplit) {
   const auto messages = agreed_errors<InputError>(2, [](Communicator& communicator) {
     const at::Tensor shared = at::ones({2}).set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"embeddings.weight", shared}};
-    const std::vector<NamedParameter> frozen = {{"decoder.weight", shared}};
+    const std::vector<NamedTensor> active = {{"embeddings.weight", shared}};
+    const std::vector<NamedTensor> frozen = {{"decoder.weight", shared}};
     make_bucket_reducer(communicator, active, frozen, {});
   });
   EXPECT_THAT(messages,
@@ -140,7 +140,7 @@ TEST(BucketReducerBuild, RefusesATiedParameterThatIsSplit) {
 TEST(BucketReducerUse, RefusesSparseGradients) {
   run_ranks(2, [](Communicator& communicator) {
     const at::Tensor table = at::ones({10, 2}).set_requires_grad(true);
-    const std::vector<NamedParameter> active = {{"table", table}};
+    const std::vector<NamedTensor> active = {{"table", table}};
     const auto reducer = make_bucket_reducer(communicator, active, {}, {});
     reducer->begin({1, 2});
     const at::Tensor rows = at::zeros({3}, at::kLong);

@@ -81,11 +81,10 @@ struct Embeddings {
   }
   void descend() {
     const c10::AutoGradMode no_grad(false);
-    for (const NamedParameter& parameter : active)
-      parameter.tensor.sub_(parameter.tensor.grad(), 0.1);
+    for (const NamedTensor& parameter : active) parameter.tensor.sub_(parameter.tensor.grad(), 0.1);
   }
   at::Tensor table, bias;
-  std::vector<NamedParameter> active;
+  std::vector<NamedTensor> active;
 };
 
 class EmbeddingsByRows : public ::testing::TestWithParam<Overlap> {};
@@ -96,7 +95,7 @@ TEST_P(EmbeddingsByRows, TrainAsOneProcessAndMoveLess) {
   constexpr std::int64_t kTotal = 4;
   Embeddings alone(at::kDouble);
   for (int step = 0; step < kSteps; ++step) {
-    for (const NamedParameter& parameter : alone.active) parameter.tensor.mutable_grad().reset();
+    for (const NamedTensor& parameter : alone.active) parameter.tensor.mutable_grad().reset();
     alone.loss(step, 0, kTotal, kTotal).backward();
     alone.descend();
   }

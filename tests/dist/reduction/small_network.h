@@ -53,13 +53,13 @@ struct SmallNetwork {
 
   void descend(double rate) {
     const c10::AutoGradMode no_grad(false);
-    for (NamedParameter& parameter : parameters) {
+    for (NamedTensor& parameter : parameters) {
       const at::Tensor& grad = parameter.tensor.grad();
       if (grad.defined()) parameter.tensor.sub_(grad, rate);
     }
   }
 
-  std::vector<NamedParameter> parameters, active, frozen;
+  std::vector<NamedTensor> parameters, active, frozen;
 };
 
 struct Samples {

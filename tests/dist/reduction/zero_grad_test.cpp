@@ -24,7 +24,7 @@ TEST(BucketReducer, WorksWithOptimizersHoweverTheyZero) {
         expected.activate(0, 6);
         const auto reducer = make_bucket_reducer(communicator, network.active, network.frozen, {});
         std::vector<at::Tensor> tensors;
-        for (const NamedParameter& parameter : network.parameters) {
+        for (const NamedTensor& parameter : network.parameters) {
           tensors.push_back(parameter.tensor);
         }
         torch::optim::SGD optimizer(tensors, torch::optim::SGDOptions(0.1));
@@ -34,7 +34,7 @@ TEST(BucketReducer, WorksWithOptimizersHoweverTheyZero) {
           optimizer.step();
           if (!zeroes_before_step) optimizer.zero_grad(set_to_none);
 
-          for (NamedParameter& parameter : expected.parameters) {
+          for (NamedTensor& parameter : expected.parameters) {
             parameter.tensor.mutable_grad().reset();
           }
           testing_network::loss_of(expected, samples, 0, 5, 5).backward();
