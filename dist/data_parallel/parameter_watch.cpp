@@ -91,7 +91,7 @@ bool ParameterWatch::is_remembered(std::size_t parameter) const {
 }
 
 bool ParameterWatch::any_gradient() const {
-  return std::any_of(active_.begin(), active_.end(), [](const NamedParameter& parameter) {
+  return std::any_of(active_.begin(), active_.end(), [](const NamedTensor& parameter) {
     return parameter.tensor.grad().defined();
   });
 }

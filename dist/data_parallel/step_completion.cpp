@@ -73,7 +73,7 @@ std::string WeightedSteps::misuse(std::int64_t samples) const {
           changed);
     }
   }
-  for (const NamedParameter& parameter : active_) {
+  for (const NamedTensor& parameter : active_) {
     const at::Tensor& grad = parameter.tensor.grad();
     if (!grad.defined() || grad.sizes() == parameter.tensor.sizes()) continue;
     return fmt::format("`.grad` of parameter \"{}\" is {}, but the parameter is {}", parameter.name,
