@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "core/config/choices.h"
-#include "core/config/tasks.h"
 
 namespace thaw {
 

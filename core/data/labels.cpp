@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/hash.h"
+
 namespace thaw {
 namespace {
 

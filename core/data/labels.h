@@ -8,9 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "core/base/hash.h"
-
 namespace thaw {
+
+struct Fingerprint;
 
 /// What stands beside each sample to be learnt, by the type of `labels` in a data file. Which task
 /// learns from it, the tasks say (core/tasks).

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/data/batch.h"
-#include "core/tasks/measurement.h"
+#include "core/tasks/task.h"
 
 namespace at {
 class Tensor;

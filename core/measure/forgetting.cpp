@@ -14,8 +14,8 @@
 #include "core/data/loading/training_loader.h"
 #include "core/measure/similarity.h"
 #include "core/models/model.h"
+#include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
-#include "core/parallel/replicas.h"
 #include "core/parallel/tensor_checks.h"
 #include "core/tasks/task.h"
 

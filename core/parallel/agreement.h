@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -10,7 +11,14 @@
 #include "core/base/error.h"
 #include "core/parallel/communicator.h"
 
+namespace torch::nn {
+class Module;
+}
+
 namespace thaw {
+
+struct Fact;
+struct NamedTensor;
 
 /// "rank 3" or "ranks 0-2, 5", from ranks in ascending order, for messages.
 std::string rank_list(const std::vector<int>& ranks);
@@ -62,5 +70,29 @@ std::invoke_result_t<Body> agreed(Communicator& communicator, Body&& body) {
     return std::move(*result);
   }
 }
+
+/// What must be equal on all ranks for their tensors to be replicas of each other: names, order,
+/// shapes, types, kinds of device, and which names are one tensor.
+std::vector<Fact> replica_facts(std::span<const NamedTensor> parameters,
+                                std::span<const NamedTensor> buffers);
+
+/// A collective: overwrites each tensor with rank `root`'s, through host memory; any type, device
+/// and memory layout (which may differ between the ranks). Outside of autograd.
+void broadcast_tensors(Communicator& communicator, std::span<const NamedTensor> tensors,
+                       int root = 0);
+
+/// A collective: makes these tensors equal on all ranks. Throws DisagreementError on all ranks,
+/// saying what differs and on which, where `replica_facts` are not equal; else every rank holds
+/// rank 0's values afterwards.
+void make_replicas(Communicator& communicator, std::span<const NamedTensor> parameters,
+                   std::span<const NamedTensor> buffers);
+
+/// The same for all parameters and buffers of a module.
+void make_replicas(Communicator& communicator, const torch::nn::Module& module);
+
+/// A module's parameters in the order of declaration; a tied one under each of its names.
+std::vector<NamedTensor> named_parameters(const torch::nn::Module& module);
+/// A module's buffers, likewise.
+std::vector<NamedTensor> named_buffers(const torch::nn::Module& module);
 
 }  // namespace thaw

@@ -1,5 +1,3 @@
-#include "core/parallel/replicas.h"
-
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,7 +7,9 @@
 #include <unordered_map>
 
 #include "core/base/fact.h"
+#include "core/parallel/agreement.h"
 #include "core/parallel/fact_agreement.h"
+#include "core/parallel/stage_coordinator.h"
 
 namespace thaw {
 

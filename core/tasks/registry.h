@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/config/tasks.h"
+#include "core/config/choices.h"
 #include "core/data/labels.h"
 #include "core/schedule/metrics.h"
 

@@ -6,9 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "core/config/tasks.h"
+#include "core/config/choices.h"
 #include "core/schedule/metrics.h"
-#include "core/tasks/measurement.h"
 
 namespace at {
 class Tensor;
@@ -18,6 +17,21 @@ namespace thaw {
 
 class Dataset;
 struct Batch;
+
+/// Sums over evaluated samples from which all figures of an evaluation follow. Each member of two
+/// ranks adds up to that of both, so every sample counts once whatever the sharding.
+struct Measurement {
+  double loss = 0;    ///< sum
+  double weight = 0;  ///< what the mean loss divides by: see Task::weight. A whole number.
+  std::int64_t samples = 0;
+  /// The task's own. Whole numbers: their sums are exact, in whatever order they are taken.
+  std::vector<double> counts = {};
+  /// Likewise, for figures that are no sums: a row for each sample of the split, in its order,
+  /// zeros where the sample was not seen here.
+  std::vector<double> rows = {};
+
+  double mean_loss() const { return weight > 0 ? loss / weight : 0; }
+};
 
 // Note [Tasks]
 // A task is what is learnt: how wide the model's head is, what a batch's labels mean, the loss,

@@ -10,7 +10,7 @@
 #include <mutex>
 
 #include "core/checkpoint/reader.h"
-#include "core/parallel/replicas.h"
+#include "core/parallel/agreement.h"
 #include "core/step/optimizer.h"
 
 namespace thaw {

@@ -1,8 +1,7 @@
-#include "dist/data_parallel/any_forward.h"
-
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "dist/data_parallel/data_parallel.h"
 
 namespace thaw {
 

@@ -15,7 +15,6 @@
 #include "core/parallel/active_set.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/fact_agreement.h"
-#include "core/parallel/replicas.h"
 #include "core/parallel/tensor_checks.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/trainable.h"

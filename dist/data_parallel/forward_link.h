@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "dist/data_parallel/any_forward.h"
+#include "dist/data_parallel/data_parallel.h"
 
 namespace thaw {
 

@@ -5,7 +5,6 @@
 /// the samples of all ranks: `thaw::SynchronizedBatchNorms`.
 
 #include "core/models/layers/batch_norm.h"
-#include "core/models/layers/batch_norm_conversion.h"
-#include "core/parallel/replicas.h"
+#include "core/parallel/agreement.h"
 #include "dist/data_parallel/data_parallel.h"
 #include "thaw/communicator.h"

@@ -8,7 +8,7 @@
 #include "core/data/batch.h"
 #include "core/models/layers/recomputation.h"
 #include "core/models/module_model.h"
-#include "core/parallel/replicas.h"
+#include "core/parallel/agreement.h"
 #include "core/step/optimizer.h"
 #include "core/train/trainer.h"
 #include "dist/coordination/unfreezing_coordinator.h"

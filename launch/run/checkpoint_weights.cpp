@@ -8,8 +8,8 @@
 
 #include "core/base/error.h"
 #include "core/models/model.h"
+#include "core/parallel/agreement.h"
 #include "core/parallel/one_rank.h"
-#include "core/parallel/replicas.h"
 #include "core/train/training_state.h"
 
 namespace thaw {

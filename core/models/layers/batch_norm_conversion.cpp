@@ -1,6 +1,5 @@
-#include "core/models/layers/batch_norm_conversion.h"
-
 #include <fmt/format.h>
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 
 #include <optional>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/models/layers/batch_norm.h"
 #include "core/parallel/agreement.h"
 
 namespace thaw {

@@ -10,7 +10,7 @@
 
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
-#include "core/parallel/replicas.h"
+#include "core/parallel/agreement.h"
 #include "core/schedule/schedule.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/core/models/bert_fixture.h"

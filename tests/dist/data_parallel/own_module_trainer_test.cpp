@@ -13,7 +13,7 @@
 #include "core/data/batch.h"
 #include "core/data/memory_dataset.h"
 #include "core/models/module_model.h"
-#include "core/parallel/replicas.h"
+#include "core/parallel/agreement.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/tasks/task.h"
 #include "dist/communicator/in_process/in_process.h"

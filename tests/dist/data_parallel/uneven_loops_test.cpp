@@ -10,7 +10,7 @@
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
 
-#include "core/models/layers/batch_norm_conversion.h"
+#include "core/models/layers/batch_norm.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/data_parallel/loop_module.h"
