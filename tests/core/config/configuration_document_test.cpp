@@ -157,7 +157,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"[train]\nxylophone-tuning = 8", "a.toml:4: train.xylophone-tuning: unknown key"},
         BadFile{"[trian]\nseed = 1", "a.toml:3: [trian]: unknown section; did you mean [train]?"},
         BadFile{"[wholly-other]\nseed = 1",
-                "a.toml:3: [wholly-other]: unknown section; there are model, data, train, "
+                "a.toml:3: [wholly-other]: unknown section; there are model, data, task, train, "
                 "schedule, checkpoint, distributed, retention, output"},
         BadFile{"batch = 3",
                 "a.toml:3: batch: unknown key outside of all sections; did you mean "
