@@ -12,15 +12,17 @@ IMAGENET = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 
 class Trained(CommandTest):
     def cifar10(self, samples):
-        """The first images of the test set."""
+        """The first images of the test set, which lies in the order of its classes."""
         source = DATA / "cifar10-test.npz"
         if not source.is_file():
             self.skipTest(f"{source} is not there")
         with np.load(source) as arrays:
             np.savez(self.folder / "first.npz", x=arrays["x"][:samples], y=arrays["y"][:samples])
+        self.write("classes.txt", "".join(f"{c}\n" for c in range(10)))
         subprocess.run([sys.executable, ROOT / "launch/prepare.py", "images", "--test",
-                        f"{self.folder / 'first.npz'}:x,y", *IMAGENET, "--output",
-                        self.folder / "cifar10.h5"], check=True, capture_output=True)
+                        f"{self.folder / 'first.npz'}:x,y", "--classes", self.folder / "classes.txt",
+                        *IMAGENET, "--output", self.folder / "cifar10.h5"],
+                       check=True, capture_output=True)
 
     def evaluate(self, depth, ranks):
         self.write("cifar.toml", f"""
