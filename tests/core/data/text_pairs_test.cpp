@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/data/dataset.h"
 #include "core/data/loading/evaluation_loader.h"
 #include "core/data/memory_dataset.h"
