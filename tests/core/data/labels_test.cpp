@@ -1,5 +1,4 @@
 // Labels of every type: from files, from memory, in batches; and what is wrong with them.
-#include "core/base/hash.h"
 #include "core/data/labels.h"
 
 #include <ATen/TensorOperators.h>
@@ -12,6 +11,7 @@
 #include <functional>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/data/dataset.h"
 #include "core/data/loading/evaluation_loader.h"
 #include "core/data/memory_dataset.h"
