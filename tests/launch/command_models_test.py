@@ -12,17 +12,16 @@ IMAGENET = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 
 class Trained(CommandTest):
     def cifar10(self, samples):
-        """The first images of the test set, which lies in the order of its classes."""
+        """So many of the test set's 10,000 images, which lie there class by class."""
         source = DATA / "cifar10-test.npz"
         if not source.is_file():
             self.skipTest(f"{source} is not there")
         with np.load(source) as arrays:
-            np.savez(self.folder / "first.npz", x=arrays["x"][:samples], y=arrays["y"][:samples])
-        self.write("classes.txt", "".join(f"{c}\n" for c in range(10)))
+            np.savez(self.folder / "first.npz", x=arrays["x"][::10000 // samples],
+                     y=arrays["y"][::10000 // samples])
         subprocess.run([sys.executable, ROOT / "launch/prepare.py", "images", "--test",
-                        f"{self.folder / 'first.npz'}:x,y", "--classes", self.folder / "classes.txt",
-                        *IMAGENET, "--output", self.folder / "cifar10.h5"],
-                       check=True, capture_output=True)
+                        f"{self.folder / 'first.npz'}:x,y", *IMAGENET, "--output",
+                        self.folder / "cifar10.h5"], check=True, capture_output=True)
 
     def evaluate(self, depth, ranks):
         self.write("cifar.toml", f"""
@@ -49,10 +48,10 @@ preset = "head-only"
     def test_a_resnet_has_the_accuracy_that_is_known_of_its_weights(self):
         self.expect_accuracy(20, 2, 10000, 0.9173)
 
-    # Of the first thousand, what a forward pass in NumPy gets right: the nearest decision among them
-    # has a margin of 5e-4 between its logits.
+    # Of every tenth, what a forward pass in NumPy gets right: the nearest decision among them has a
+    # margin of 5e-4 between its logits.
     def test_so_have_others_at_other_numbers_of_ranks(self):
-        for depth, ranks, accuracy in ((20, 1, 0.920), (20, 3, 0.920), (56, 2, 0.934)):
+        for depth, ranks, accuracy in ((20, 1, 0.912), (20, 3, 0.912), (56, 2, 0.939)):
             self.expect_accuracy(depth, ranks, 1000, accuracy)
 
 
