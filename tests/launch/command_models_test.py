@@ -21,7 +21,7 @@ class Trained(CommandTest):
                      y=arrays["y"][::10000 // samples])
         subprocess.run([sys.executable, ROOT / "launch/prepare.py", "images", "--test",
                         f"{self.folder / 'first.npz'}:x,y", *IMAGENET, "--output",
-                        self.folder / "cifar10.h5"], check=True, capture_output=True)
+                        self.folder / "cifar10.h5", "--force"], check=True, capture_output=True)
 
     def evaluate(self, depth, ranks):
         self.write("cifar.toml", f"""
