@@ -19,6 +19,7 @@
 #include "launch/run/evaluation_setup.h"
 #include "launch/run/process_setup.h"
 #include "launch/run/resume.h"
+#include "launch/run/run_lease.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -101,7 +102,10 @@ ExitStatus train(const std::vector<std::string>& command_line,
   say_what_is_off(setup, first);
   const RunFolder folder = run_folder(*arguments, setup.configuration());
   const RunFacts facts = run_facts(setup, communicator);
-  RunStart start = start_run((*arguments)["resume"], folder, setup, schedule, facts, communicator);
+  RunLease lease(folder, communicator, watch.monitor());
+  RunStart start = start_leased(lease, [&] {
+    return start_run((*arguments)["resume"], folder, setup, schedule, facts, communicator);
+  });
   if (start.finished) {
     watch.finish();
     if (first) {
@@ -112,8 +116,8 @@ ExitStatus train(const std::vector<std::string>& command_line,
     }
     return ExitStatus::kDone;
   }
-  PreparedRun run{std::move(setup), schedule, std::move(forgetting),
-                  folder,           facts,    std::move(start)};
+  PreparedRun run{std::move(setup), schedule, std::move(forgetting), folder,
+                  lease.claim(),    facts,    std::move(start)};
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
   if (first) {

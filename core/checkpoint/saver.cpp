@@ -86,6 +86,7 @@ void CheckpointSaver::save(const CheckpointContent& content) {
 
 CheckpointSaver::Result CheckpointSaver::write_part() const {
   Result result;
+  if (settings_.may_write) settings_.may_write();
   const int rank = communicator_.rank();
   store_.open_partial(manifest_.place);
   const std::filesystem::path folder = store_.partial_path_of(manifest_.place);
@@ -149,20 +150,24 @@ void CheckpointSaver::end_writing() {
   phase_ = Phase::kCommitting;
   if (communicator_.rank() != 0) return;
   manifest_.written = now_text();
-  start([this, problem]() -> Result {
-    if (!problem.empty()) {
-      store_.discard(manifest_.place);
-      return {{}, problem};
-    }
-    try {
-      store_.commit(manifest_);
-    } catch (...) {
-      store_.discard(manifest_.place);
-      throw;
-    }
-    store_.prune(settings_.keep);
-    return {};
-  });
+  start([this, problem] { return commit(problem); });
+}
+
+/// On rank 0: makes the parts a checkpoint, or takes away what there is of them.
+CheckpointSaver::Result CheckpointSaver::commit(const std::string& problem) const {
+  if (settings_.may_write) settings_.may_write();
+  if (!problem.empty()) {
+    store_.discard(manifest_.place);
+    return {{}, problem};
+  }
+  try {
+    store_.commit(manifest_);
+  } catch (...) {
+    store_.discard(manifest_.place);
+    throw;
+  }
+  store_.prune(settings_.keep);
+  return {};
 }
 
 void CheckpointSaver::end_committing() {

@@ -47,6 +47,9 @@ class CheckpointSaver {
     bool asynchronous = true;
     /// Called now and then while this rank waits for its disk and that makes progress.
     std::function<void()> progress = {};
+    /// Called before this rank writes or removes anything, on any thread; throws where that must
+    /// not be any longer, and there is no checkpoint then.
+    std::function<void()> may_write = {};
   };
   CheckpointSaver(CheckpointStore store, Communicator& communicator, Settings settings);
   /// Waits for this rank's part of one under way, which stays incomplete.
@@ -81,6 +84,7 @@ class CheckpointSaver {
   };
 
   Result write_part() const;
+  Result commit(const std::string& problem) const;
   void end_writing();
   void end_committing();
   void start(std::function<Result()> work);

@@ -46,10 +46,17 @@ double flops_of(const RunSummary& summary) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on)
-    : folder_(folder), log_every_(log_every), log_(folder.metrics(), goes_on) {}
+MetricsLog::MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on,
+                       std::function<void()> may_write)
+    : folder_(folder),
+      log_every_(log_every),
+      may_write_(std::move(may_write)),
+      log_(folder.metrics(), goes_on) {}
 
-void MetricsLog::write_line(const std::string& json) { log_.add(json); }
+void MetricsLog::write_line(const std::string& json) {
+  if (may_write_) may_write_();
+  log_.add(json);
+}
 
 void MetricsLog::transition(const TransitionReport& report) {
   Json groups = Json::object();
@@ -176,6 +183,7 @@ void MetricsLog::end(const RunSummary& summary) {
                          {"forgetting", number(before.figure.value - after.figure.value)}};
   }
   json["stages"] = summary.stages;
+  if (may_write_) may_write_();
   write_whole_file(folder_.summary(), json.dump(2) + "\n");
 }
 

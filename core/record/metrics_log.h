@@ -1,6 +1,6 @@
 #pragma once
 
-#include <memory>
+#include <functional>
 #include <string>
 
 #include "core/record/line_file.h"
@@ -13,8 +13,10 @@ namespace thaw {
 class MetricsLog final : public TrainingObserver {
  public:
   /// Opens the log of a run folder that exists. `log_every`: steps between `step` lines.
-  /// `goes_on`: what stands in it stays.
-  MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on = false);
+  /// `goes_on`: what stands in it stays. `may_write` is called before anything is written, and
+  /// throws where that must not be any longer.
+  MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on = false,
+             std::function<void()> may_write = {});
 
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
@@ -31,6 +33,7 @@ class MetricsLog final : public TrainingObserver {
 
   RunFolder folder_;
   std::int64_t log_every_;
+  std::function<void()> may_write_;
   LineFile log_;
 };
 

@@ -3,11 +3,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <vector>
 
 #include "core/base/error.h"
+#include "core/base/whole_file.h"
 
 namespace thaw {
 namespace fs = std::filesystem;
@@ -56,12 +60,36 @@ void RunFolder::check_writable() const {
 }
 
 void RunFolder::create() const {
+  std::vector<fs::path> parents;  // of what is not there yet
+  const fs::path ancestor = existing_ancestor(path_);
+  for (fs::path each = fs::absolute(path_); each != ancestor && each.has_relative_path();
+       each = each.parent_path()) {
+    parents.push_back(each.parent_path());
+  }
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) {
     throw RunError(
         fmt::format("{}: cannot create the run folder: {}", path_.string(), error.message()));
   }
+  for (const fs::path& each : parents) flush_folder(each);
+}
+
+void RunFolder::remove_leftovers() const noexcept {
+  const std::array<fs::path, 5> ours = {resolved_configuration(), metrics(), summary(),
+                                        last_weights(), best_weights()};
+  std::error_code error;
+  std::vector<fs::path> left;
+  for (fs::directory_iterator each(path_, error), end; !error && each != end;
+       each.increment(error)) {
+    const std::string name = each->path().filename().string();
+    const bool half =
+        name.ends_with(".tmp") && std::any_of(ours.begin(), ours.end(), [&](auto& path) {
+          return name.starts_with(path.filename().string() + ".");
+        });
+    if (half) left.push_back(each->path());
+  }
+  for (const fs::path& each : left) fs::remove(each, error);
 }
 
 }  // namespace thaw

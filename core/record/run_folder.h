@@ -27,8 +27,12 @@ class RunFolder {
   /// The second half of it, for a run that goes on.
   void check_writable() const;
 
-  /// Creates the folder. Call after everything else was checked.
+  /// Creates the folder, so that it survives a power cut. Call after everything else was checked.
   void create() const;
+  /// Removes files that killed runs have left half written beside their places. To be called by
+  /// who holds the folder's lease alone: nobody else writes these names. Another program's files
+  /// are let be.
+  void remove_leftovers() const noexcept;
 
  private:
   std::filesystem::path path_;

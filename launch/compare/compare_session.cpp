@@ -23,6 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kRequestFile = "request.json";
 constexpr std::size_t kStepsAStage = 8;  ///< to measure what a schedule costs
 
 /// Of a file that this program wrote; RunError where it is none.
@@ -50,12 +51,42 @@ fs::path measured_of(const fs::path& run_folder, const std::string& split) {
   return run_folder / ("evaluation." + split + ".json");
 }
 
+bool is_lease(const fs::path& path) { return path.filename().string().starts_with(kLeasePrefix); }
+
 bool is_finished(const fs::path& run_folder) { return fs::exists(run_folder / "summary.json"); }
 
-/// What a run left that did not end is no run.
+/// What a run left that did not end is no run. One that has not ended yet is: InputError.
 void start_anew(const fs::path& run_folder) {
-  fs::remove_all(run_folder);
+  if (fs::is_directory(run_folder)) {
+    const FolderLease lease(run_folder);
+    std::vector<fs::path> left;
+    for (const auto& each : fs::directory_iterator(run_folder)) {
+      if (!is_lease(each.path())) left.push_back(each.path());
+    }
+    for (const fs::path& each : left) fs::remove_all(each);
+  }
   fs::create_directories(run_folder.parent_path());
+}
+
+/// Whether the folder holds the comparison that is wanted; false where it is new. Throws InputError
+/// where it holds something else.
+bool check_request_of(const fs::path& folder, const nlohmann::json& wanted) {
+  const fs::path path = folder / kRequestFile;
+  if (fs::exists(path)) {
+    if (read_json(path) == wanted) return true;
+    throw InputError(fmt::format(
+        "{} holds a comparison of another configuration, budget or number of ranks; name another "
+        "folder with --output, or delete it",
+        folder.string()));
+  }
+  std::error_code error;
+  for (fs::directory_iterator each(folder, error), end; !error && each != end;
+       each.increment(error)) {
+    if (is_lease(each->path())) continue;
+    throw InputError(fmt::format(
+        "{} is there and holds no comparison; name another folder with --output", folder.string()));
+  }
+  return false;
 }
 
 }  // namespace
@@ -106,8 +137,9 @@ CompareSession::CheckedSchedule CompareSession::check(const std::string& schedul
           setup.document.given.contains("train.threads")};
 }
 
-/// The folder belongs to one request: another one's runs would be taken for this one's.
-void CompareSession::claim_folder() const {
+/// The folder belongs to one request, since another one's runs would be taken for this one's, and
+/// to one process at a time.
+void CompareSession::claim_folder() {
   nlohmann::json wanted{
       {"configuration", fs::absolute(request_.configuration).string()},
       {"text", text_of(request_.configuration)},
@@ -116,25 +148,16 @@ void CompareSession::claim_folder() const {
       {"ranks", request_.ranks},
       {"flags", nlohmann::json::object()}};
   for (const Override& each : request_.overrides) wanted["flags"][each.key] = each.value;
-  const fs::path path = folder_ / "request.json";
-  if (fs::exists(path)) {
-    if (read_json(path) == wanted) return;
-    throw InputError(fmt::format(
-        "{} holds a comparison of another configuration, budget or number of ranks; name another "
-        "folder with --output, or delete it",
-        folder_.string()));
-  }
+  check_request_of(folder_, wanted);
   std::error_code error;
-  if (fs::exists(folder_, error) && !fs::is_empty(folder_, error)) {
-    throw InputError(
-        fmt::format("{} is there and holds no comparison; name another folder with --output",
-                    folder_.string()));
-  }
   fs::create_directories(folder_, error);
   if (error) {
     throw InputError(fmt::format("{} cannot be created: {}", folder_.string(), error.message()));
   }
-  write_whole_file(path, wanted.dump(1) + "\n");
+  lease_.emplace(folder_);
+  if (!check_request_of(folder_, wanted)) {  // under the lease: it stays so
+    write_whole_file(folder_ / kRequestFile, wanted.dump(1) + "\n");
+  }
 }
 
 // ---------------------------------------------------------------------- lengths and rates
@@ -246,6 +269,7 @@ void CompareSession::measure(const std::vector<PlannedRun>& runs) {
 }
 
 void CompareSession::run_all(const std::vector<NamedJob>& jobs) const {
+  lease_->claim().check();
   std::vector<ChildJob> children;
   for (const NamedJob& job : jobs) {
     const fs::path output =
@@ -255,6 +279,7 @@ void CompareSession::run_all(const std::vector<NamedJob>& jobs) const {
   std::size_t done = 0;
   run_jobs(children, static_cast<int>(request_.parallel), [&](std::size_t index, int status) {
     const NamedJob& job = jobs[index];
+    lease_->claim().check();
     if (status != 0) {
       throw RunError(
           fmt::format("{}: ended with status {}; see {}", job.name, status, job.log.string()));
@@ -305,6 +330,7 @@ void CompareSession::report(const std::vector<PlannedRun>& runs) const {
   }
   const Comparison comparison = compare_runs(facts, records);
   const std::string markdown = comparison_markdown(comparison);
+  lease_->claim().check();
   write_whole_file(folder_ / "comparison.md", markdown);
   write_whole_file(folder_ / "comparison.json", comparison_json(comparison));
   write_whole_file(folder_ / "comparison.html", comparison_page(comparison));

@@ -2,10 +2,12 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/record/folder_lease.h"
 #include "core/record/run_record.h"
 #include "launch/compare/compare_plan.h"
 
@@ -41,8 +43,9 @@ class CompareSession {
   /// Sets a run with this schedule up without training; throws InputError for what it would find
   /// wrong.
   CheckedSchedule check(const std::string& schedule) const;
-  /// Writes the request into the folder, or finds the same one there; else InputError.
-  void claim_folder() const;
+  /// Takes the folder's lease and writes the request into it, or finds the same one there; else
+  /// InputError.
+  void claim_folder();
 
   /// Gives each schedule the epochs that its budget buys, measured where it is seconds or
   /// operations.
@@ -72,7 +75,8 @@ class CompareSession {
 
   CompareRequest request_;
   std::filesystem::path folder_;
-  std::string thaw_;  ///< this program
+  std::optional<FolderLease> lease_;  ///< of the folder, once it is claimed
+  std::string thaw_;                  ///< this program
   std::map<std::string, CheckedSchedule> checked_;
   std::map<std::string, double> epochs_;                           ///< of each schedule's runs
   std::map<std::pair<std::string, double>, double> chosen_rates_;  ///< by schedule and fraction

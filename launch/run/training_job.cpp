@@ -28,12 +28,13 @@ namespace thaw {
 namespace {
 
 /// Writes checkpoints into the run's folder; a long write still counts as progress for the watch.
-CheckpointSaver checkpoint_saver(const RunFolder& folder, const CheckpointOptions& options,
+CheckpointSaver checkpoint_saver(const PreparedRun& run, const CheckpointOptions& options,
                                  Communicator& communicator, JobWatch& watch) {
-  return CheckpointSaver(CheckpointStore(folder.checkpoints()), communicator,
+  return CheckpointSaver(CheckpointStore(run.folder.checkpoints()), communicator,
                          {.keep = {options.keep, options.keep_best, options.keep_transitions},
                           .asynchronous = options.asynchronous,
-                          .progress = [&monitor = watch.monitor()] { monitor.tick(); }});
+                          .progress = [&monitor = watch.monitor()] { monitor.tick(); },
+                          .may_write = [claim = run.claim] { claim.check(); }});
 }
 
 /// What has gone wrong twice from the same place is no accident; all ranks know the same.
@@ -54,8 +55,8 @@ void refuse_to_go_back_again(const RunStart& start, std::int64_t went_back) {
 /// Who hears of what happens, on rank 0.
 class RunObservers {
  public:
-  RunObservers(const RunFolder& folder, const OutputOptions& options, bool first)
-      : folder_(folder), options_(options), first_(first) {}
+  RunObservers(const PreparedRun& run, bool first)
+      : run_(run), options_(run.setup.configuration().output), first_(first) {}
 
   /// `goes_on`: the log that is there is added to.
   void open(bool goes_on) {
@@ -63,7 +64,8 @@ class RunObservers {
       return;
     }
     metrics_.reset();
-    metrics_.emplace(folder_, options_.log_every, goes_on);
+    metrics_.emplace(run_.folder, options_.log_every, goes_on,
+                     [claim = run_.claim] { claim.check(); });
     progress_.emplace(options_.progress);
   }
   std::vector<TrainingObserver*> all() {
@@ -72,7 +74,7 @@ class RunObservers {
   }
 
  private:
-  const RunFolder& folder_;
+  const PreparedRun& run_;
   const OutputOptions& options_;
   bool first_;
   std::optional<MetricsLog> metrics_;
@@ -84,6 +86,7 @@ class RunObservers {
 void create_folder(const PreparedRun& run, Communicator& communicator) {
   agreed(communicator, [&] {
     if (communicator.rank() == 0) {
+      run.claim.check();
       run.folder.create();
       write_whole_file(run.folder.resolved_configuration(), run.resolved);
     }
@@ -101,10 +104,10 @@ class TrainingJob {
         configuration_(run.setup.configuration()),
         monitor_(watch.monitor()),
         communicator_(watch.communicator()),
-        observers_(run.folder, configuration_.output, communicator_.rank() == 0),
+        observers_(run, communicator_.rank() == 0),
         stops_(run.folder.path() / "stop", configuration_.checkpoint.time_limit,
                communicator_.rank() == 0),
-        saver_(checkpoint_saver(run.folder, configuration_.checkpoint, communicator_, watch)),
+        saver_(checkpoint_saver(run, configuration_.checkpoint, communicator_, watch)),
         tensors_(tensor_communicator(run.setup, world)),
         watched_tensors_(tensors_ ? make_watched_communicator(*tensors_, monitor_) : nullptr),
         ranks_(tensors_ ? *watched_tensors_ : communicator_),
@@ -125,6 +128,7 @@ class TrainingJob {
 
  private:
   void save(const std::filesystem::path& path) {
+    run_.claim.check();
     save_weights(path.string(), *run_.setup.model, run_.setup.weight_names,
                  run_.setup.task->exclusive_classes());
   }

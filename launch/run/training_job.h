@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/measure/forgetting.h"
+#include "core/record/folder_lease.h"
 #include "core/record/observer.h"
 #include "core/record/run_folder.h"
 #include "core/schedule/schedule.h"
@@ -29,6 +30,7 @@ struct PreparedRun {
   Schedule schedule;
   std::unique_ptr<Forgetting> forgetting;  ///< null where nothing is measured of it
   RunFolder folder;
+  LeaseClaim claim;  ///< of the folder: looked at before anything is written
   RunFacts facts;
   RunStart start;
   std::string resolved = {};  ///< the configuration, all of it explicit

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "tests/support/ordinary_user.h"
@@ -65,6 +67,22 @@ TEST_F(RunFolderTest, AFolderWithoutWritePermissionIsNamed) {
   ASSERT_TRUE(user.succeeded());
   EXPECT_THAT(refusal(RunFolder(root_ / "closed" / "run")),
               testing::HasSubstr("Permission denied in " + (root_ / "closed").string()));
+}
+
+TEST_F(RunFolderTest, HalfWrittenFilesOfKilledRunsGoAndNothingElse) {
+  const RunFolder folder(root_ / "a" / "run");
+  folder.create();
+  for (const char* name :
+       {"metrics.jsonl.7-a1.tmp", "weights.safetensors.7-a1.tmp", "summary.json.7-a1.tmp",
+        "mine.tmp", "weights.safetensors", "notes.tmp"}) {
+    std::ofstream(folder.path() / name) << "x";
+  }
+  folder.remove_leftovers();
+  std::vector<std::string> names;
+  for (const auto& each : fs::directory_iterator(folder.path())) {
+    names.push_back(each.path().filename().string());
+  }
+  EXPECT_THAT(names, testing::UnorderedElementsAre("mine.tmp", "weights.safetensors", "notes.tmp"));
 }
 
 }  // namespace
