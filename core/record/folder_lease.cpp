@@ -8,15 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <random>
 #include <utility>
@@ -25,6 +22,7 @@
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
 #include "core/base/system.h"
+#include "core/record/lease_process.h"
 
 namespace thaw {
 namespace fs = std::filesystem;
@@ -147,47 +145,6 @@ Look look_at(int opened, const fs::path& folder) {
   }
 }
 
-std::string first_line(const std::string& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-/// When the process began, and its state; nothing where it is not there.
-struct ProcessStatus {
-  char state = '?';
-  std::uint64_t started = 0;
-};
-std::optional<ProcessStatus> status_of(std::int64_t process) {
-  std::ifstream file(fmt::format("/proc/{}/stat", process));
-  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  // The program's name, in brackets, may hold anything.
-  const std::size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= text.size()) return std::nullopt;
-  ProcessStatus status{.state = text[name_end + 2]};
-  std::size_t at = name_end + 1;
-  constexpr int kFieldsBeforeStart =
-      20;  // from the state on, which is the third; start is the 22nd
-  for (int i = 0; i < kFieldsBeforeStart && at != std::string::npos; ++i)
-    at = text.find(' ', at + 1);
-  if (at == std::string::npos) return std::nullopt;
-  std::from_chars(text.data() + at + 1, text.data() + text.size(), status.started);
-  return status;
-}
-
-HolderSight sight_of(const LeaseRecord& record) {
-  const std::string here = this_system();
-  if (here.empty() || record.system != here) return HolderSight::kElsewhere;
-  if (::kill(static_cast<pid_t>(record.process), 0) != 0 && errno == ESRCH) {
-    return HolderSight::kGone;
-  }
-  const std::optional<ProcessStatus> status = status_of(record.process);
-  if (!status) return HolderSight::kRuns;  // hidden, not gone
-  const bool ended = status->state == 'Z' || status->state == 'X';
-  return ended || status->started != record.started ? HolderSight::kGone : HolderSight::kRuns;
-}
-
 std::string holder_in(const std::string& text) {
   const std::optional<LeaseRecord> record = parse_lease(text);
   return record ? lease_holder(*record) : "a process that its lease does not name";
@@ -200,12 +157,11 @@ std::string new_owner() {
 
 LeaseRecord record_of_this_process() {
   const char* job = std::getenv("SLURM_JOB_ID");
-  const std::optional<ProcessStatus> status = status_of(::getpid());
   return {.owner = new_owner(),
           .host = host_name(),
           .system = this_system(),
           .process = ::getpid(),
-          .started = status ? status->started : 0,
+          .started = process_started(::getpid()),
           .batch_job = job != nullptr ? job : ""};
 }
 
@@ -234,7 +190,7 @@ std::uint64_t wait_for_lease(int opened, const fs::path& folder, const LeaseTimi
     const std::optional<LeaseRecord> record = parse_lease(look.text);
     const LeaseSight sight{.exists = look.generation > 0,
                            .record = record,
-                           .holder = record ? sight_of(*record) : HolderSight::kElsewhere,
+                           .holder = record ? holder_sight(*record) : HolderSight::kElsewhere,
                            .moved = moved,
                            .still_seconds = same_lease ? still_seconds : 0};
     switch (judge_lease(sight, timing.time_out)) {
@@ -267,7 +223,7 @@ void remove_leftovers(int opened, const fs::path& folder, std::uint64_t held) {
       try {
         const auto text = read_text(opened, folder / name);
         const auto record = text ? parse_lease(*text) : std::nullopt;
-        left = record && sight_of(*record) == HolderSight::kGone;
+        left = record && holder_sight(*record) == HolderSight::kGone;
       } catch (const Error&) {
         left = false;
       }
@@ -277,15 +233,6 @@ void remove_leftovers(int opened, const fs::path& folder, std::uint64_t held) {
 }
 
 }  // namespace
-
-std::string this_system() {
-  const std::string boot = first_line("/proc/sys/kernel/random/boot_id");
-  std::array<char, 64> space{};
-  // Containers of one machine number their processes each for itself.
-  const ssize_t count = ::readlink("/proc/self/ns/pid", space.data(), space.size());
-  if (boot.empty() || count <= 0) return "";
-  return boot + " " + std::string(space.data(), static_cast<std::size_t>(count));
-}
 
 void LeaseClaim::check() const {
   if (generation == 0) return;

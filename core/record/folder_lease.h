@@ -69,8 +69,4 @@ class FolderLease {
   std::thread renewer_;
 };
 
-/// Says where and in which life of which machine this process runs: processes of one system see
-/// each other by number. "" where the kernel does not say.
-std::string this_system();
-
 }  // namespace thaw

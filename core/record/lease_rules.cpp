@@ -90,7 +90,7 @@ LeaseVerdict judge_lease(const LeaseSight& sight, double time_out) {
   if (sight.record && sight.holder == HolderSight::kGone) return LeaseVerdict::kTake;
   // However long it has not renewed: a stopped process goes on some time.
   if (sight.record && sight.holder == HolderSight::kRuns) return LeaseVerdict::kRefuse;
-  if (sight.moved) return LeaseVerdict::kRefuse;
+  if (sight.moved && sight.holder != HolderSight::kEnding) return LeaseVerdict::kRefuse;
   return sight.still_seconds >= time_out ? LeaseVerdict::kTake : LeaseVerdict::kWatch;
 }
 

@@ -12,7 +12,7 @@ struct LeaseRecord {
   bool held = true;         ///< false: given back
   std::string owner;        ///< of this lease alone, for ever
   std::string host;
-  std::string system;         ///< in which `process` means something; see `this_system`
+  std::string system;  ///< in which `process` means something; see `this_system` in lease_process.h
   std::int64_t process = 0;   ///< its number
   std::uint64_t started = 0;  ///< when, in the kernel's ticks: numbers are used again
   std::string batch_job;      ///< its number in Slurm; "" outside
@@ -30,6 +30,7 @@ std::string lease_holder(const LeaseRecord& record);
 enum class HolderSight {
   kElsewhere,  ///< on another system: nothing
   kRuns,
+  kEnding,  ///< killed, and not yet cleared away
   kGone,
 };
 

@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
 #include <fstream>
 #include <memory>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/record/lease_process.h"
 
 namespace thaw {
 namespace {

@@ -39,6 +39,17 @@ TEST(JudgeLease, AHolderOnThisSystemIsKnownToLiveOrNot) {
   EXPECT_EQ(judge_lease(sight, 30), LeaseVerdict::kRefuse);
 }
 
+TEST(JudgeLease, AKilledHolderIsWaitedFor) {
+  LeaseSight sight{.exists = true, .record = record(), .holder = HolderSight::kEnding};
+  for (const bool moved : {false, true}) {
+    sight.moved = moved;
+    sight.still_seconds = 29;
+    EXPECT_EQ(judge_lease(sight, 30), LeaseVerdict::kWatch);
+    sight.still_seconds = 30;
+    EXPECT_EQ(judge_lease(sight, 30), LeaseVerdict::kTake);
+  }
+}
+
 TEST(JudgeLease, AHolderElsewhereIsDeadOnceItsCountHasNotMovedForTheWholeTimeOut) {
   for (const auto& seen : {std::optional(record()), std::optional<LeaseRecord>()}) {
     LeaseSight sight{.exists = true, .record = seen};

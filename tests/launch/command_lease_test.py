@@ -1,0 +1,110 @@
+"""One job at a time holds a run folder, and one that is killed leaves nothing that holds it."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+from command_fixture import THAW, CommandTest, is_running, require, two_stages
+
+RUN = ("--run-dir", "run", "--output.progress", "off")
+
+
+class Lease(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.images(train=200)
+        self.long = self.resnet_config(name="long.toml",
+                                       stages=two_stages("steps = 3000", "steps = 3000"))
+
+    def start(self, *arguments):
+        job = subprocess.Popen([THAW, *arguments], cwd=self.folder, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=dict(os.environ, OMP_NUM_THREADS="1"))
+        self.addCleanup(job.wait)
+        self.addCleanup(job.kill)
+        return job
+
+    def wait_for(self, what, seconds=90):
+        deadline = time.monotonic() + seconds
+        while not what():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
+    def has_steps(self, run="run"):
+        log = self.folder / run / "metrics.jsonl"
+        return lambda: log.exists() and log.read_text().count('"event":"step"') >= 3
+
+    def holder(self, run="run"):
+        """The process that the run folder's lease names, and the number of the lease."""
+        (lease,) = (self.folder / run).glob(".lease.*")
+        return (int(re.search(r"^process (\d+)$", lease.read_text(), re.M).group(1)),
+                int(lease.suffix[1:]))
+
+    def test_a_second_job_is_refused_and_a_killed_one_is_not_waited_for(self):
+        job = self.start("train", self.long, *RUN)
+        self.wait_for(self.has_steps())
+        said = self.refused("train", self.long, *RUN)
+        self.assertIn(f"run: is held by process {job.pid} on ", said)
+        self.assertIn("is held by", self.refused("train", self.long, *RUN, ranks=2))
+        self.assertIsNone(job.poll())
+        job.kill()
+        job.wait()
+        for name in ("summary.json.1-a.tmp", "mine.tmp"):
+            self.write(f"run/{name}", "half")
+        begin = time.monotonic()
+        self.thaw("train", self.long, *RUN, "--checkpoint.time-limit", "1", status=75)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertEqual([p.name for p in (self.folder / "run").glob("*.tmp")], ["mine.tmp"])
+        self.assertEqual(self.holder()[1], 2)
+
+    def test_of_two_that_begin_together_one_trains(self):
+        config = self.resnet_config(stages=two_stages("steps = 40", "steps = 40"))
+        jobs = [self.start("train", config, *RUN) for _ in range(3)]
+        self.assertEqual(sorted(job.wait() for job in jobs)[0], 0)
+        self.assertLessEqual({job.returncode for job in jobs}, {0, 2})  # 0: found it finished
+        steps = [line["step"] for line in self.metrics("run")]
+        self.assertEqual(steps, list(range(1, 81)))
+
+    def test_who_has_lost_its_folder_writes_nothing_more(self):
+        job = self.start("train", self.long, *RUN)
+        self.wait_for(self.has_steps())
+        _, number = self.holder()
+        other = (f"thaw-lease 1\ncount {0:020}\nstate held\nowner another\nhost node9\n"
+                 "system elsewhere\nprocess 7\nstarted 1\njob \n")
+        self.write(f"run/.lease.{number + 1}", other)
+        _, errors = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 3, errors)
+        self.assertIn("is held by process 7 on node9 now", errors)
+        lease = self.folder / f"run/.lease.{number + 1}"
+        self.assertEqual(lease.read_text(encoding="utf-8"), other)
+        self.assertFalse((self.folder / "run/summary.json").exists())
+
+    def test_a_killed_launch_or_comparison_leaves_no_job_and_goes_on_at_once(self):
+        compared = self.resnet_config(
+            name="compared.toml", stages='[schedule]\npreset = "full"\ntotal-epochs = 500')
+        for run, command in (
+                ("run", ("launch", "-n", "2", "--", "train", self.long, *RUN)),
+                ("cmp/runs/full/seed-0", ("compare", compared, "--schedules", "full", "--seeds",
+                                          "1", "--output", "cmp"))):
+            with self.subTest(command=command[0]):
+                job = self.start(*command)
+                self.wait_for(self.has_steps(run))
+                rank, number = self.holder(run)
+                if command[0] == "compare":
+                    self.assertIn(f"cmp: is held by process {job.pid} on ",
+                                  self.refused(*command))
+                os.kill(job.pid, signal.SIGKILL)
+                self.wait_for(lambda rank=rank: not is_running(rank), seconds=20)
+                again = self.start(*command)
+                self.wait_for(lambda run=run, number=number:
+                              list((self.folder / run).glob(f".lease.{number + 1}")), seconds=30)
+                again.terminate()
+                self.assertEqual(again.wait(timeout=60), 75)
+
+
+if __name__ == "__main__":
+    require()
+    unittest.main(verbosity=2)
