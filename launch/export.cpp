@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "core/base/given_output.h"
 #include "core/config/configuration_document.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
@@ -95,6 +96,10 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
   }
   options.head = HeadSource::kLoaded;
   const Source source = read_source(options, document.configuration.train.precision);
+  if (is_written_through(arguments["PATH"])) {
+    throw InputError(fmt::format("{}: is a pipe or a device; weights are written to a plain file",
+                                 arguments["PATH"]));
+  }
   if (format == "safetensors") {
     save_weights(arguments["PATH"], *source.model, source.names, source.classes);
   } else {

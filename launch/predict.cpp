@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "core/base/error.h"
-#include "core/base/whole_file.h"
+#include "core/base/given_output.h"
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
 #include "core/models/model.h"
@@ -54,7 +54,7 @@ class LineSink {
   }
 
  private:
-  std::optional<WholeFile> file_;
+  std::optional<GivenOutput> file_;
 };
 
 ExitStatus predict(const std::vector<std::string>& command_line) {

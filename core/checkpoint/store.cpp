@@ -1,8 +1,10 @@
 #include "core/checkpoint/store.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <system_error>
 
 #include "core/base/error.h"
@@ -19,6 +21,11 @@ void rename_folder(const fs::path& from, const fs::path& to) {
     throw RunError(fmt::format("{}: cannot be renamed to {}: {}", from.string(),
                                to.filename().string(), error.message()));
   }
+}
+
+/// Gives each the other's name, with no instant without either; false where the file system cannot.
+bool exchange(const fs::path& one, const fs::path& other) {
+  return ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE) == 0;
 }
 
 bool is_leftover(const std::string& name) {
@@ -78,7 +85,13 @@ void CheckpointStore::commit(const Manifest& manifest) const {
   flush_folder(partial);
   write_durable_text(partial / kManifestFile, manifest_text(manifest));
   flush_folder(partial);
-  if (fs::exists(path_of(manifest.place))) remove(manifest.place);
+  const bool replaces = fs::exists(path_of(manifest.place));
+  if (replaces && exchange(partial, path_of(manifest.place))) {
+    flush_folder(folder_);
+    discard(manifest.place);  // what it replaced has the partial one's name now
+    return;
+  }
+  if (replaces) remove(manifest.place);
   rename_folder(partial, path_of(manifest.place));
   flush_folder(folder_);
 }

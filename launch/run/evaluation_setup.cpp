@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "core/base/whole_file.h"
+#include "core/base/given_output.h"
 #include "core/data/dataset.h"
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
@@ -21,7 +21,7 @@ void write_text(const std::string& path, const std::string& text) {
   if (path == "-") {
     fmt::print("{}", text);
   } else {
-    write_whole_file(path, text);
+    write_given_output(path, text);
   }
 }
 
