@@ -1,8 +1,11 @@
 #include "launch/job/run_stops.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <system_error>
@@ -12,24 +15,17 @@
 namespace thaw {
 namespace {
 
-using Clock = std::chrono::system_clock;
+using Clock = std::chrono::steady_clock;
 
 // A look at the file costs a round trip to the server of a shared file system.
 constexpr double kSecondsBetweenLooks = 0.2;
 
+/// Beyond it, time is without an end: the clock counts nanoseconds in 63 bits.
+constexpr double kForever = 1e9;
+
 Clock::time_point after(double seconds) {
   return Clock::now() +
          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-
-/// When Slurm will end this job; nothing outside of one, or where it does not say.
-std::optional<Clock::time_point> slurm_job_end() {
-  const char* text = std::getenv("SLURM_JOB_END_TIME");
-  if (text == nullptr) return std::nullopt;
-  std::int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(text, text + std::strlen(text), seconds);
-  if (error != std::errc() || *end != '\0' || seconds <= 0) return std::nullopt;
-  return Clock::from_time_t(static_cast<std::time_t>(seconds));
 }
 
 }  // namespace
@@ -40,17 +36,37 @@ double stop_margin(double slowest_save, double longest_step, double whole_time) 
   return save + 2 * longest_step + std::min(10.0, whole_time / 20);
 }
 
+std::optional<double> seconds_to_slurm_end() {
+  const char* text = std::getenv("SLURM_JOB_END_TIME");
+  if (text == nullptr) return std::nullopt;
+  std::int64_t seconds = 0;
+  const auto [end, error] = std::from_chars(text, text + std::strlen(text), seconds);
+  if (error != std::errc() || *end != '\0' || seconds <= 0) return std::nullopt;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(seconds) - std::chrono::duration<double>(now).count();
+}
+
 std::optional<Clock::time_point> end_of_time(double time_limit) {
-  std::optional<Clock::time_point> end = slurm_job_end();
-  if (time_limit > 0) end = end ? std::min(*end, after(time_limit)) : after(time_limit);
-  return end;
+  double left = time_limit > 0 ? time_limit : kForever;
+  if (const std::optional<double> slurm = seconds_to_slurm_end(); slurm && *slurm > 0) {
+    left = std::min(left, *slurm);
+  }
+  if (left >= kForever) return std::nullopt;
+  return after(left);
 }
 
 RunStops::RunStops(std::filesystem::path stop_file, double time_limit, bool first_rank)
     : stop_file_(std::move(stop_file)), first_rank_(first_rank), end_(end_of_time(time_limit)) {
   if (end_) whole_time_ = std::chrono::duration<double>(*end_ - Clock::now()).count();
   std::error_code ignored;
-  if (first_rank_) std::filesystem::remove(stop_file_, ignored);  // it stopped the run before
+  if (!first_rank_) return;
+  std::filesystem::remove(stop_file_, ignored);  // it stopped the run before
+  if (const std::optional<double> left = seconds_to_slurm_end(); left && *left <= 0) {
+    fmt::print(stderr,
+               "thaw: warning: SLURM_JOB_END_TIME has passed {:.0f} s ago: it is left over from "
+               "another job and is ignored\n",
+               -*left);
+  }
 }
 
 StopReason RunStops::wanted(double seconds_to_save) {

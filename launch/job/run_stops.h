@@ -14,9 +14,14 @@ namespace thaw {
 /// included), and the run's whole time. Pure.
 double stop_margin(double slowest_save, double longest_step, double whole_time);
 
+/// Seconds until Slurm ends the job that this process runs in (SLURM_JOB_END_TIME); nothing outside
+/// of one, or where it does not say. Not above 0: what it says is left over from another job.
+std::optional<double> seconds_to_slurm_end();
+
 /// The time at which this process is to be over: `time_limit` seconds from now, or the end of the
-/// Slurm job that it runs in (SLURM_JOB_END_TIME), whatever is sooner; 0 and none: never.
-std::optional<std::chrono::system_clock::time_point> end_of_time(double time_limit);
+/// Slurm job that it runs in unless that has passed, whatever is sooner; 0 and none: never. By the
+/// clock that nobody sets.
+std::optional<std::chrono::steady_clock::time_point> end_of_time(double time_limit);
 
 /// What may stop a run early: signals, on any rank; on rank 0, the file `stop` in the run folder
 /// (`touch RUN/stop`) and the end of its time.
@@ -35,7 +40,7 @@ class RunStops final : public StopRequest {
 
   std::filesystem::path stop_file_;
   bool first_rank_;
-  std::optional<std::chrono::system_clock::time_point> end_;
+  std::optional<std::chrono::steady_clock::time_point> end_;
   double whole_time_ = 0;
   Stopwatch since_step_, since_look_;
   double longest_step_ = 0;
