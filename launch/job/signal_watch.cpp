@@ -21,10 +21,16 @@ namespace {
 
 std::array<std::atomic<int>, NSIG> counts;
 std::atomic<int> wake{-1};  ///< descriptor
+std::atomic<const SignalWatch::Ending*> at_once{nullptr};
 static_assert(std::atomic<int>::is_always_lock_free, "written in a signal handler");
 
 extern "C" void note_signal(int number) {
   const int error = errno;
+  if (const SignalWatch::Ending* ending = at_once.load()) {
+    [[maybe_unused]] const ssize_t said =
+        write(STDERR_FILENO, ending->words, std::strlen(ending->words));
+    _exit(ending->status);
+  }
   counts[static_cast<std::size_t>(number)].fetch_add(1);
   const std::uint64_t one = 1;
   // It fails where so many are waiting already that another one makes no difference.
@@ -45,6 +51,12 @@ SignalWatch::SignalWatch(const std::vector<Watched>& watched) {
   for (std::atomic<int>& count : counts) count = 0;
   for (const Watched& each : watched) {
     struct sigaction action = {};
+    // nohup's word stands.
+    if (each.signal == SIGHUP && sigaction(SIGHUP, nullptr, &action) == 0 &&
+        action.sa_handler == SIG_IGN) {
+      continue;
+    }
+    action = {};
     action.sa_handler = note_signal;
     action.sa_flags = SA_RESTART | SA_NOCLDSTOP | (each.once ? static_cast<int>(SA_RESETHAND) : 0);
     sigemptyset(&action.sa_mask);
@@ -54,9 +66,12 @@ SignalWatch::SignalWatch(const std::vector<Watched>& watched) {
 }
 
 SignalWatch::~SignalWatch() {
+  end_at_once(nullptr);
   for (const Before& each : before_) sigaction(each.signal, &each.action, nullptr);
   close(wake.exchange(-1));
 }
+
+void SignalWatch::end_at_once(const Ending* ending) { at_once = ending; }
 
 int SignalWatch::count(int signal) { return counts[static_cast<std::size_t>(signal)]; }
 

@@ -24,6 +24,15 @@ class SignalWatch {
   SignalWatch(const SignalWatch&) = delete;
   SignalWatch& operator=(const SignalWatch&) = delete;
 
+  /// What a watched signal does in the place of being counted.
+  struct Ending {
+    int status;
+    const char* words;  ///< for standard error
+  };
+  /// Until the next call, a watched signal ends the process at once, as `ending` says, whatever its
+  /// threads wait for; null: it is counted. `ending` must live for ever.
+  static void end_at_once(const Ending* ending);
+
   /// How often this signal has come. Any thread.
   static int count(int signal);
 

@@ -2,12 +2,17 @@
 
 #include <vector>
 
+#include "core/base/error.h"
+
 namespace thaw {
 namespace {
 
 std::vector<SignalWatch::Watched> watched(bool terminations, bool children) {
   std::vector<SignalWatch::Watched> all = {{SIGUSR1}, {SIGUSR2}};
-  if (terminations) all.insert(all.end(), {{SIGTERM, /*once=*/true}, {SIGINT, /*once=*/true}});
+  if (terminations) {
+    // A terminal's end comes twice: from the kernel and from the shell.
+    all.insert(all.end(), {{SIGTERM, /*once=*/true}, {SIGINT, /*once=*/true}, {SIGHUP}});
+  }
   if (children) all.push_back({SIGCHLD});
   return all;
 }
@@ -17,8 +22,16 @@ std::vector<SignalWatch::Watched> watched(bool terminations, bool children) {
 StopSignals::StopSignals(bool terminations, bool children)
     : watch_(watched(terminations, children)) {}
 
+void StopSignals::nothing_to_save() {
+  static constexpr SignalWatch::Ending kEnding{
+      static_cast<int>(ExitStatus::kRequeue),
+      "thaw: stopped by a signal before training had begun: nothing has been changed, and the same "
+      "command starts it\n"};
+  SignalWatch::end_at_once(&kEnding);
+}
+
 bool StopSignals::came() {
-  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) {
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP}) {
     if (SignalWatch::count(signal) > 0) return true;
   }
   return false;
