@@ -19,13 +19,15 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{5};
 
-std::atomic<int> signalled{-1};  ///< descriptor of the one instance
+std::atomic<int> signalled{-1};                      ///< descriptor of the one instance
+std::atomic<void (*)(int)> handler_before{nullptr};  ///< of SIGTERM; null: none
 static_assert(std::atomic<int>::is_always_lock_free, "read in a signal handler");
 
-extern "C" void note_termination(int) {
+extern "C" void note_termination(int number) {
   const int error = errno;
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = write(signalled.load(), &one, sizeof one);
+  if (const auto before = handler_before.load()) before(number);
   errno = error;
 }
 
@@ -65,11 +67,16 @@ TerminationSignal::TerminationSignal() : descriptor_(eventfd(0, EFD_CLOEXEC | EF
   action.sa_handler = note_termination;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
+  if (sigaction(SIGTERM, nullptr, &before_) == 0 && before_.sa_handler != SIG_DFL &&
+      before_.sa_handler != SIG_IGN) {
+    handler_before = before_.sa_handler;
+  }
   sigaction(SIGTERM, &action, &before_);
 }
 
 TerminationSignal::~TerminationSignal() {
   sigaction(SIGTERM, &before_, nullptr);
+  handler_before = nullptr;
   signalled = -1;
   close(descriptor_);
 }

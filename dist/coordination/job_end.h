@@ -17,7 +17,8 @@ void print_now(const std::string& text);
 /// Turns SIGTERM into something that a thread can wait for. A launcher sends it to the ranks that
 /// are left when one has died, and kills them about a second later: time for a message.
 ///
-/// At most one lives at a time. Destroying it brings back what was before.
+/// At most one lives at a time. A handler that was there before is called too; destroying it brings
+/// back what was before.
 class TerminationSignal {
  public:
   /// Throws RunError where the system refuses.

@@ -22,6 +22,7 @@
 #include "dist/coordination/job_watch.h"
 #include "launch/job/restart_clock.h"
 #include "launch/job/run_stops.h"
+#include "launch/run/parting_words.h"
 #include "launch/terminal/progress.h"
 
 namespace thaw {
@@ -55,8 +56,10 @@ void refuse_to_go_back_again(const RunStart& start, std::int64_t went_back) {
 /// Who hears of what happens, on rank 0.
 class RunObservers {
  public:
-  RunObservers(const PreparedRun& run, bool first)
-      : run_(run), options_(run.setup.configuration().output), first_(first) {}
+  RunObservers(const PreparedRun& run, const Communicator& communicator)
+      : run_(run), options_(run.setup.configuration().output), first_(communicator.rank() == 0) {
+    if (first_) parting_.emplace(run.folder.path(), communicator.size());
+  }
 
   /// `goes_on`: the log that is there is added to.
   void open(bool goes_on) {
@@ -69,7 +72,7 @@ class RunObservers {
     progress_.emplace(options_.progress);
   }
   std::vector<TrainingObserver*> all() {
-    return first_ ? std::vector<TrainingObserver*>{&*metrics_, &*progress_, &restart_}
+    return first_ ? std::vector<TrainingObserver*>{&*metrics_, &*progress_, &restart_, &*parting_}
                   : std::vector<TrainingObserver*>();
   }
 
@@ -80,6 +83,7 @@ class RunObservers {
   std::optional<MetricsLog> metrics_;
   std::optional<Progress> progress_;
   RestartClock restart_;
+  std::optional<PartingWords> parting_;
 };
 
 /// A collective: rank 0 makes the run's folder and writes what the run was resolved to.
@@ -104,7 +108,7 @@ class TrainingJob {
         configuration_(run.setup.configuration()),
         monitor_(watch.monitor()),
         communicator_(watch.communicator()),
-        observers_(run, communicator_.rank() == 0),
+        observers_(run, communicator_),
         stops_(run.folder.path() / "stop", configuration_.checkpoint.time_limit,
                communicator_.rank() == 0),
         saver_(checkpoint_saver(run, configuration_.checkpoint, communicator_, watch)),
