@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -11,10 +12,14 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 
 namespace thaw {
 namespace fs = std::filesystem;
 namespace {
+
+// A call on all of a large file would show no progress for minutes (core/base/file_use.h).
+constexpr std::size_t kPiece = 64 << 20;
 
 /// Unique among the processes of all hosts that share the folder; O_EXCL makes sure.
 fs::path name_beside(const fs::path& path) {
@@ -22,12 +27,15 @@ fs::path name_beside(const fs::path& path) {
   return fmt::format("{}.{}-{:x}.tmp", path.string(), ::getpid(), now);
 }
 
+int create(const fs::path& path, int flags) {
+  const FileUse use("create", path.native());
+  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0666);
+}
+
 }  // namespace
 
 OutputFile::OutputFile(fs::path path, int flags, Remedy remedy)
-    : path_(std::move(path)),
-      remedy_(remedy),
-      file_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0666)) {
+    : path_(std::move(path)), remedy_(remedy), file_(create(path_, flags)) {
   if (file_ < 0) fail("create it");
 }
 
@@ -44,7 +52,8 @@ void OutputFile::fail(const char* action) const {
 void OutputFile::write(const void* bytes, std::size_t size) {
   const char* at = static_cast<const char*>(bytes);
   while (size > 0) {
-    const ssize_t count = ::write(file_, at, size);
+    const FileUse use("write", path_.native());
+    const ssize_t count = ::write(file_, at, std::min(size, kPiece));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("write it");
     at += count;
@@ -53,6 +62,7 @@ void OutputFile::write(const void* bytes, std::size_t size) {
 }
 
 void OutputFile::finish() {
+  const FileUse use("flush", path_.native());
   if (::fsync(file_) != 0) fail("flush it");
   if (::close(std::exchange(file_, -1)) != 0) fail("close it");
 }
@@ -65,6 +75,7 @@ WholeFile::~WholeFile() {
 
 void WholeFile::commit() {
   file_.finish();
+  const FileUse use("put into its place", path_.native());
   if (std::rename(file_.path().c_str(), path_.c_str()) != 0) file_.fail("put it in its place");
   committed_ = true;
   const fs::path folder = path_.parent_path();

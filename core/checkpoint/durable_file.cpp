@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/base/hash.h"
 
 namespace thaw {
@@ -43,6 +44,7 @@ const char* remedy(int error) {
 class Input {
  public:
   explicit Input(const std::filesystem::path& path) : path_(path) {
+    const FileUse use("open", path_.native());
     file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file_ < 0) fail(errno == ENOENT ? "is missing" : std::strerror(errno));
     struct stat status {};
@@ -62,6 +64,7 @@ class Input {
   std::size_t read(char* bytes, std::size_t size) const {
     std::size_t done = 0;
     while (done < size) {
+      const FileUse use("read", path_.native());
       const ssize_t count = ::read(file_, bytes + done, size - done);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) fail(fmt::format("cannot be read: {}", std::strerror(errno)));

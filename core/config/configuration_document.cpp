@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/base/suggest.h"
 #include "core/config/group_reader.h"
 #include "core/config/optimizers.h"
@@ -207,6 +208,7 @@ std::string ConfigurationDocument::located(const std::string& message) const {
 }
 
 std::string read_configuration_text(const std::string& path) {
+  const FileUse use("read", path);
   std::ifstream file(path, std::ios::binary);
   const auto fail = [&](const char* reason) {
     throw InputError(fmt::format("{}: cannot be read: {}", path, reason));

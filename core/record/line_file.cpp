@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 
 namespace thaw {
 namespace {
@@ -33,6 +34,7 @@ LineFile::~LineFile() { ::close(file_); }
 void LineFile::write_waiting() {
   std::size_t done = 0;
   while (done < waiting_.size()) {
+    const FileUse use("write", path_.native());
     const ssize_t count = ::write(file_, waiting_.data() + done, waiting_.size() - done);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) break;

@@ -11,11 +11,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/file_use.h"
+
 namespace thaw {
 namespace {
 
 /// Errors of the file system, which HDF5 would hide in a stack of its own. Returns the size.
 std::int64_t check_readable(const std::string& path) {
+  const FileUse use("open", path);
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat status {};
   if (descriptor < 0 || ::fstat(descriptor, &status) != 0) {
@@ -139,6 +142,7 @@ std::vector<double> read_numbers(const Attribute& attribute, const std::string& 
 }  // namespace
 
 Hdf5File::Hdf5File(const std::string& path) : path_(path), bytes_(check_readable(path)) {
+  const FileUse use("open", path_);
   const Hdf5Guard guard;
   if (H5Fis_hdf5(path.c_str()) == 0) {
     throw InputError(path + ": is not an HDF5 file; launch/prepare.py makes one from your data");

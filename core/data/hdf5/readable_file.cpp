@@ -9,10 +9,12 @@
 #include <cstring>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 
 namespace thaw {
 
 ReadableFile::ReadableFile(const std::string& path) : path_(path) {
+  const FileUse use("open", path_);
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat status {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) {
@@ -28,6 +30,7 @@ ReadableFile::~ReadableFile() { ::close(descriptor_); }
 
 void ReadableFile::read(std::int64_t offset, std::int64_t size, std::byte* memory) const {
   while (size > 0) {
+    const FileUse use("read", path_);
     const ssize_t count = ::pread(descriptor_, memory, size, offset);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 
 namespace thaw {
 namespace {
@@ -115,6 +116,7 @@ class Fields {
 };
 
 Fields read_fields(const std::string& path) {
+  const FileUse use("read", path);
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     throw InputError(
