@@ -9,6 +9,7 @@
 #include "launch/command/subcommand.h"
 #include "launch/command/version.h"
 #include "launch/job/job.h"
+#include "launch/job/process_start.h"
 
 namespace {
 
@@ -39,6 +40,7 @@ thaw::ExitStatus unknown(const std::string& name) {
 }  // namespace
 
 int main(int count, char** values) {
+  thaw::start_process();
   thaw::keep_freed_memory();
   std::vector<std::string> arguments(values + 1, values + count);
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") {

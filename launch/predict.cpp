@@ -1,7 +1,7 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include <iostream>
+#include <algorithm>
 #include <optional>
 
 #include "core/base/error.h"
@@ -46,7 +46,7 @@ class LineSink {
     if (file_) {
       file_->write(text);
     } else {
-      std::cout << text;
+      fmt::print("{}", text);
     }
   }
   void finish() {
@@ -81,7 +81,10 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
 }  // namespace
 
 int run_predict(std::vector<std::string> arguments) {
-  return run_alone([&] { return predict(arguments); });
+  const auto own = std::find(arguments.begin(), arguments.end(), "--output");
+  const bool own_file = own != arguments.end() && own + 1 != arguments.end() && *(own + 1) != "-";
+  const auto body = [&] { return predict(arguments); };
+  return own_file ? run_in_each(body) : run_alone(body);
 }
 
 }  // namespace thaw

@@ -1,15 +1,19 @@
 #include "launch/job/job.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <iostream>
+#include <fstream>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/registry.h"
+#include "launch/job/process_start.h"
 
 namespace thaw {
 namespace {
@@ -19,9 +23,8 @@ namespace {
 int report(const std::function<ExitStatus()>& body) {
   try {
     const ExitStatus status = body();
-    std::cout.flush();
-    if (!std::cout) {
-      std::fputs("thaw: standard output cannot be written\n", stderr);
+    if (const std::string lost = lost_output(); !lost.empty()) {
+      std::fprintf(stderr, "thaw: lost what could not be written: %s\n", lost.c_str());
       return static_cast<int>(ExitStatus::kFailed);
     }
     return static_cast<int>(status);
@@ -32,6 +35,35 @@ int report(const std::function<ExitStatus()>& body) {
     std::fprintf(stderr, "thaw: %s\n", error.what());
     return static_cast<int>(ExitStatus::kFailed);
   }
+}
+
+/// The parent of a process and the first 15 bytes of its program's name; nothing where the system
+/// does not show it.
+struct Process {
+  pid_t parent = 0;
+  std::string name;
+};
+Process process_of(pid_t number) {
+  std::ifstream file(fmt::format("/proc/{}/stat", number));
+  std::string text;
+  std::getline(file, text);
+  const std::size_t begin = text.find('('), end = text.rfind(')');
+  if (begin == std::string::npos || end == std::string::npos || end + 4 >= text.size()) return {};
+  return {std::atoi(text.c_str() + end + 4), text.substr(begin + 1, end - begin - 1)};
+}
+
+/// Whether a launcher of ranks is among the processes that this one comes from.
+bool descends_from_launcher() {
+  constexpr std::string_view kLaunchers[] = {"mpirun", "mpiexec",   "orte",       "prte",
+                                             "prun",   "hydra_pmi", "slurmstepd", "flux-shell"};
+  for (pid_t number = getppid(); number > 1;) {
+    const Process process = process_of(number);
+    for (const std::string_view launcher : kLaunchers) {
+      if (process.name.starts_with(launcher)) return true;
+    }
+    number = process.parent;
+  }
+  return false;
 }
 
 }  // namespace
@@ -66,8 +98,12 @@ int run_job(const std::function<ExitStatus(Communicator&)>& body) {
 }
 
 int run_alone(const std::function<ExitStatus()>& body) {
-  const bool first = rank_by_launcher().value_or(0) == 0;
-  return first ? report(body) : static_cast<int>(ExitStatus::kDone);
+  const int rank = rank_by_launcher().value_or(0);
+  if (rank == 0 || !descends_from_launcher()) return report(body);
+  fmt::print(stderr, "thaw: rank {}: this works alone and is left to rank 0\n", rank);
+  return static_cast<int>(ExitStatus::kDone);
 }
+
+int run_in_each(const std::function<ExitStatus()>& body) { return report(body); }
 
 }  // namespace thaw

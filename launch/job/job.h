@@ -31,7 +31,11 @@ Launcher find_launcher();
 int run_job(const std::function<ExitStatus(Communicator&)>& body);
 
 /// Runs `body` in this process alone, for sub-commands that nothing needs several ranks for: under
-/// a launcher, rank 0 does it and the others end at once.
+/// a launcher, rank 0 does it and the others say so and end. Variables of a launcher that is not
+/// there, as an interactive shell inherits them, change nothing.
 int run_alone(const std::function<ExitStatus()>& body);
+
+/// The same on each rank, for what has an output of its own there.
+int run_in_each(const std::function<ExitStatus()>& body);
 
 }  // namespace thaw

@@ -71,15 +71,9 @@ void check_world_size() {
     throw InputError(
         fmt::format("the launcher started {} tasks, but MPI sees each as a job of its own; use "
                     "srun --mpi=pmix, or the mpirun that belongs to the MPI that Thaw was built "
-                    "with",
+                    "with; where no launcher is meant, its variables are left over: unset them",
                     started));
   }
-}
-
-/// Where MPI could not be initialised: who speaks for all.
-bool is_first_by_environment() {
-  if (const std::optional<int> rank = mpi_rank_by_launcher()) return *rank == 0;
-  return number_from_environment("SLURM_PROCID") == 0;
 }
 
 }  // namespace
@@ -149,7 +143,7 @@ int MpiSession::run(const std::function<ExitStatus(Communicator&)>& body) {
   try {
     session.emplace();
   } catch (const Error& error) {
-    if (is_first_by_environment()) print_error(error.what());
+    print_error(error.what());  // by each: who would speak for all is not known
     return static_cast<int>(error.status());
   }
   try {

@@ -1,0 +1,46 @@
+#include "launch/run/output_loss.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/base/error.h"
+#include "core/base/whole_file.h"
+#include "core/record/run_folder.h"
+#include "launch/job/process_start.h"
+
+namespace thaw {
+namespace {
+
+void add_to_summary(const RunFolder& folder, const std::string& lost) {
+  std::ifstream file(folder.summary());
+  if (!file) return;  // a run that was stopped has none
+  nlohmann::ordered_json summary =
+      nlohmann::ordered_json::parse(file, nullptr, /*allow_exceptions=*/false);
+  if (!summary.is_object()) return;
+  summary["output_lost"] = lost;
+  write_whole_file(folder.summary(), summary.dump(2) + "\n");
+}
+
+}  // namespace
+
+void tell_output_loss(const RunFolder& folder) {
+  std::string lost = lost_output();
+  const std::string errors = lost_errors();
+  if (!lost.empty() && !errors.empty()) lost += "; ";
+  lost += errors;
+  if (lost.empty()) return;
+  fmt::print(stderr,
+             "thaw: warning: of what the run said was lost: {}; the run itself is whole in {}\n",
+             lost, folder.path().string());
+  try {
+    add_to_summary(folder, lost);
+  } catch (const Error& error) {
+    fmt::print(stderr, "thaw: warning: {}\n", error.what());
+  }
+  lost_errors();  // of these words
+}
+
+}  // namespace thaw
