@@ -2,21 +2,27 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
+#include "core/base/system.h"
 #include "core/data/dataset.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/record/run_folder.h"
 #include "core/train/reduction_rules.h"
+#include "dist/coordination/job_end.h"
 #include "dist/coordination/job_watch.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "launch/command/subcommand.h"
+#include "launch/job/file_watch.h"
 #include "launch/job/job.h"
 #include "launch/job/stop_signals.h"
 #include "launch/run/evaluation_setup.h"
+#include "launch/run/output_loss.h"
+#include "launch/run/parting_words.h"
 #include "launch/run/process_setup.h"
 #include "launch/run/resume.h"
 #include "launch/run/run_lease.h"
@@ -59,14 +65,45 @@ void report_end(const RunSummary& summary, const RunFolder& folder) {
              summary.steps, summary.stop_reason, folder.path().string());
 }
 
-/// All that a configuration names, read and checked on all ranks, watched from the moment in which
-/// the deadlines are known. A collective.
-RunSetup set_up_training(const ArgumentParser::Parsed& arguments, Launcher launcher,
-                         JobWatch& watch) {
-  const auto configured = [&](const Configuration& known) {
-    watch.start({.hang = known.distributed.hang_deadline,
-                 .transition = known.distributed.transition_deadline},
+/// Ends the job over a file system that does not answer, from whatever thread.
+[[noreturn]] void end_over_file(const Communicator& world, const std::string& what) {
+  const bool alone = world.size() == 1;
+  print_now(alone ? what : fmt::format("rank {} (host {}): {}", world.rank(), host_name(), what));
+  if (alone) std::_Exit(static_cast<int>(ExitStatus::kFailed));
+  end_mpi_job(ExitStatus::kDisagreement);
+}
+
+/// What hangs ends the job: a rank, and a call to the file system.
+struct Watches {
+  Launcher launcher;
+  JobWatch ranks;
+  std::optional<FileWatch> files = {};
+
+  /// By the configuration's deadlines. A collective.
+  void start(const DistributedOptions& options) {
+    ranks.start({.hang = options.hang_deadline, .transition = options.transition_deadline},
                 /*takes_sigterm=*/launcher == Launcher::kMpirun);
+    files.emplace(options.hang_deadline, [&world = ranks.communicator()](const std::string& what) {
+      end_over_file(world, what);
+    });
+  }
+};
+
+/// All that a configuration names, read and checked on all ranks. Reading the configuration itself
+/// may hang, so the watch goes by the usual deadlines until its own are known. A collective.
+RunSetup set_up_training(const ArgumentParser::Parsed& arguments, Watches& watches) {
+  JobWatch& watch = watches.ranks;
+  const DistributedOptions usual;
+  watches.start(usual);
+  const auto configured = [&](const Configuration& known) {
+    const DistributedOptions& options = known.distributed;
+    if (options.hang_deadline == usual.hang_deadline &&
+        options.transition_deadline == usual.transition_deadline) {
+      return;
+    }
+    watch.finish();
+    watch.monitor().phase(RankPhase::kStartUp);
+    watches.start(options);
   };
   return set_up({.path = arguments["CONFIG"],
                  .overrides = arguments.overrides,
@@ -88,7 +125,8 @@ void say_what_is_off(const RunSetup& setup, bool first) {
 
 ExitStatus train(const std::vector<std::string>& command_line,
                  const CoordinatorMaker& make_coordinator, Launcher launcher, Communicator& world) {
-  JobWatch watch(world);
+  Watches watches{.launcher = launcher, .ranks = JobWatch(world)};
+  JobWatch& watch = watches.ranks;
   Communicator& communicator = watch.communicator();
   const bool first = communicator.rank() == 0;
   const std::optional<ArgumentParser::Parsed> arguments =
@@ -96,7 +134,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   if (!arguments) {
     return ExitStatus::kDone;
   }
-  RunSetup setup = set_up_training(*arguments, launcher, watch);
+  RunSetup setup = set_up_training(*arguments, watches);
   const Schedule schedule = agreed_schedule(setup, communicator);
   std::unique_ptr<Forgetting> forgetting = make_forgetting(setup, communicator);
   say_what_is_off(setup, first);
@@ -118,10 +156,12 @@ ExitStatus train(const std::vector<std::string>& command_line,
   }
   PreparedRun run{std::move(setup), schedule, std::move(forgetting), folder,
                   lease.claim(),    facts,    std::move(start)};
+  StopSignals::training_begins();
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
   if (first) {
     report_end(summary, folder);
+    tell_output_loss(folder);
   }
   return summary.stopped ? ExitStatus::kRequeue : ExitStatus::kDone;
 }
@@ -130,9 +170,9 @@ ExitStatus train(const std::vector<std::string>& command_line,
 
 ArgumentParser train_parser() {
   ArgumentParser parser("train CONFIG.toml [--SECTION.KEY VALUE ...] [--run-dir DIR]",
-                        "Trains as the configuration says. SIGUSR1, SIGTERM, Ctrl-C or the file "
-                        "DIR/stop ask it to stop: it saves and ends with status 75, and the same "
-                        "command goes on.");
+                        "Trains as the configuration says. SIGUSR1, SIGTERM, SIGHUP, Ctrl-C or the "
+                        "file DIR/stop ask it to stop: it saves and ends with status 75, and the "
+                        "same command goes on.");
   parser.positional("CONFIG", "the configuration file");
   parser.option("run-dir", "where the run is kept; default: output.run-dir, or runs/NAME");
   parser.option("resume",
@@ -157,6 +197,8 @@ RunFolder run_folder(const ArgumentParser::Parsed& arguments, const Configuratio
 int run_train_with(std::vector<std::string> arguments, const CoordinatorMaker& make_coordinator) {
   const Launcher launcher = find_launcher();
   const StopSignals signals(/*terminations=*/launcher != Launcher::kMpirun);
+  if (launcher == Launcher::kNone) StopSignals::nothing_to_save();
+  if (launcher == Launcher::kMpirun) hear_of_the_end();
   return run_job([&](Communicator& communicator) {
     return train(arguments, make_coordinator, launcher, communicator);
   });
