@@ -28,6 +28,7 @@ void StopSignals::nothing_to_save() {
       "thaw: stopped by a signal before training had begun: nothing has been changed, and the same "
       "command starts it\n"};
   SignalWatch::end_at_once(&kEnding);
+  if (came()) raise(SIGUSR1);  // one that was counted in the moment before
 }
 
 bool StopSignals::came() {
