@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/parallel/communicator.h"
 #include "dist/communicator/host_topology.h"
 #include "launch/command/arguments.h"
@@ -31,23 +32,22 @@ ArgumentParser doctor_parser() {
 
 /// A rank's facts as they travel to the others; `from_text` reads them.
 std::string to_text(const RankFacts& facts) {
-  return Json{{"host", facts.host},
-              {"local_rank", facts.local_rank},
-              {"local_size", facts.local_size},
-              {"cores", facts.cores},
-              {"cores_of_host", facts.cores_of_host},
-              {"threads", facts.threads},
-              {"core_list", facts.core_list},
-              {"gpus", facts.gpus},
-              {"built_with_cuda", facts.built_with_cuda},
-              {"versions", facts.versions},
-              {"shared_memory_bytes", facts.shared_memory_bytes},
-              {"folder_problem", facts.folder_problem},
-              {"sees_the_others_file", facts.sees_the_others_file},
-              {"lock_problem", facts.lock_problem},
-              {"fsync_seconds", facts.fsync_seconds},
-              {"write_bytes_per_second", facts.write_bytes_per_second}}
-      .dump();
+  return json_text(Json{{"host", facts.host},
+                        {"local_rank", facts.local_rank},
+                        {"local_size", facts.local_size},
+                        {"cores", facts.cores},
+                        {"cores_of_host", facts.cores_of_host},
+                        {"threads", facts.threads},
+                        {"core_list", facts.core_list},
+                        {"gpus", facts.gpus},
+                        {"built_with_cuda", facts.built_with_cuda},
+                        {"versions", facts.versions},
+                        {"shared_memory_bytes", facts.shared_memory_bytes},
+                        {"folder_problem", facts.folder_problem},
+                        {"sees_the_others_file", facts.sees_the_others_file},
+                        {"lock_problem", facts.lock_problem},
+                        {"fsync_seconds", facts.fsync_seconds},
+                        {"write_bytes_per_second", facts.write_bytes_per_second}});
 }
 
 RankFacts from_text(const std::string& text) {

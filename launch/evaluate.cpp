@@ -1,8 +1,11 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/error.h"
 #include "core/base/json_fields.h"
+#include "core/base/json_text.h"
 #include "core/base/stopwatch.h"
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
@@ -65,10 +68,16 @@ ExitStatus evaluate_split(const std::vector<std::string>& command_line,
   const Measurement sums =
       evaluate(*setup.model, *setup.dataset, split, task,
                evaluation_settings(configuration.data, configuration.train), communicator);
+  agreed(communicator, [&] {
+    if (std::isfinite(sums.mean_loss())) return;
+    throw RunError(fmt::format(
+        "the loss over split \"{}\" is {}: outputs for some of its samples are no numbers", split,
+        sums.mean_loss()));
+  });
   if (!first) {
     return ExitStatus::kDone;
   }
-  fmt::print("{}\n", figures(task, sums, split, watch.seconds()).dump());
+  fmt::print("{}\n", json_text(figures(task, sums, split, watch.seconds())));
   if (!arguments["per-class"].empty()) {
     write_text(arguments["per-class"], task.details(sums));
   }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/base/system.h"
+#include "core/base/text_bytes.h"
 #include "core/data/dataset.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/one_rank.h"
@@ -58,11 +59,11 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
 /// The last words of a training, on rank 0.
 void report_end(const RunSummary& summary, const RunFolder& folder) {
   if (!summary.stopped) {
-    fmt::print("  kept in {}\n", folder.path().string());
+    fmt::print("  kept in {}\n", printable(folder.path().string()));
     return;
   }
   fmt::print("Stopped after step {} since {}; all is saved in {}: the same command goes on\n",
-             summary.steps, summary.stop_reason, folder.path().string());
+             summary.steps, summary.stop_reason, printable(folder.path().string()));
 }
 
 /// Ends the job over a file system that does not answer, from whatever thread.

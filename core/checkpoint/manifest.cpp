@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/json_fields.h"
+#include "core/base/json_text.h"
 
 namespace thaw {
 namespace {
@@ -84,8 +85,8 @@ std::vector<std::string> expected_files(int ranks) {
 std::string manifest_text(const Manifest& manifest) {
   Json json{{"format", kFormat}, {"version", kVersion}};
   json.update(Json(manifest));
-  json["checksum"] = fingerprint(json.dump()).hex();
-  return json.dump(1) + "\n";
+  json["checksum"] = fingerprint(json_text(json)).hex();
+  return json_text(json, 1) + "\n";
 }
 
 Manifest parse_manifest(const std::string& text, const std::string& path) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/system.h"
 #include "core/checkpoint/durable_file.h"
 #include "core/checkpoint/sharding.h"
@@ -29,9 +30,7 @@ namespace {
 // A rank that dies in between leaves a partial folder, which nobody reads.
 
 std::string encode(const std::vector<FileRecord>& files, const std::string& problem) {
-  // A path may be no UTF-8.
-  return nlohmann::ordered_json{{"files", files}, {"problem", problem}}.dump(
-      -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return json_text(nlohmann::ordered_json{{"files", files}, {"problem", problem}});
 }
 
 std::pair<std::vector<FileRecord>, std::string> decode(const std::string& text) {

@@ -21,6 +21,7 @@
 #include <toml++/toml.h>
 
 #include "core/base/error.h"
+#include "core/base/text_bytes.h"
 
 namespace thaw {
 namespace {
@@ -57,7 +58,7 @@ Setting convert(const toml::node& node, const std::string& path) {
     for (const toml::node& element : *array) elements.push_back(convert(element, path));
     setting.value = std::move(elements);
   } else if (const auto* string = node.as_string()) {
-    setting.value = string->get();
+    setting.value = bytes_of_utf8(string->get());
   } else if (const auto* integer = node.as_integer()) {
     setting.value = integer->get();
   } else if (const auto* number = node.as_floating_point()) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/text_bytes.h"
+
 namespace thaw {
 
 std::string toml_text(bool value) { return value ? "true" : "false"; }
@@ -19,7 +21,7 @@ std::string toml_text(double value) {
 
 std::string toml_text(std::string_view value) {
   std::string text = "\"";
-  for (const char c : value) {
+  for (const char c : utf8_of_bytes(value)) {  // a path may be none
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\') {
       text += '\\';

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_fields.h"
+#include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 #include "core/record/report_json.h"
 
@@ -79,7 +80,7 @@ void MetricsLog::transition(const TransitionReport& report) {
                {"build_seconds", report.costs.build_seconds},
                {"optimizer_seconds", report.optimizer_seconds},
                {"seconds", report.seconds}});
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::step(const StepReport& report) {
@@ -106,7 +107,7 @@ void MetricsLog::step(const StepReport& report) {
   if (report.gradient_norm > 0) {
     line["gradient_norm"] = number(report.gradient_norm);
   }
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::evaluation(const EvaluationReport& report) {
@@ -114,20 +115,20 @@ void MetricsLog::evaluation(const EvaluationReport& report) {
   line.update(Json(report));
   line["seconds"] = report.seconds;
   line["best"] = report.best;
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::audit(const AuditReport& report) {
   Json line = line_of("audit", report);
   line.update({{"tensors", report.tensors}, {"bytes", report.bytes}, {"seconds", report.seconds}});
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::forgetting(const ForgettingReport& report) {
   Json line = line_of("retention", report);
   line.update(forgetting_json(report));
   line["seconds"] = report.seconds;
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::skipped(const SkippedReport& report) {
@@ -135,7 +136,7 @@ void MetricsLog::skipped(const SkippedReport& report) {
   line.update({{"loss", number(report.loss)},
                {"gradient_norm", number(report.gradient_norm)},
                {"in_a_row", report.in_a_row}});
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::checkpoint(const CheckpointReport& report) {
@@ -147,7 +148,7 @@ void MetricsLog::checkpoint(const CheckpointReport& report) {
   line.update({{"bytes", report.bytes},
                {"seconds", report.seconds},
                {"stall_seconds", report.stall_seconds}});
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::resume(const ResumeReport& report) {
@@ -156,17 +157,16 @@ void MetricsLog::resume(const ResumeReport& report) {
                {"ranks", report.ranks},
                {"ranks_before", report.ranks_before},
                {"passed_over", report.passed_over}});
-  write_line(line.dump());
+  write_line(json_text(line));
 }
 
 void MetricsLog::end(const RunSummary& summary) {
-  write_line(Json{{"event", "end"},
-                  {"step", summary.steps},
-                  {"epoch", number(summary.epochs)},
-                  {"stage", summary.stages.empty() ? "" : summary.stages.back().name},
-                  {"loss", number(summary.train_loss)},
-                  {"seconds", summary.seconds}}
-                 .dump());
+  write_line(json_text(Json{{"event", "end"},
+                            {"step", summary.steps},
+                            {"epoch", number(summary.epochs)},
+                            {"stage", summary.stages.empty() ? "" : summary.stages.back().name},
+                            {"loss", number(summary.train_loss)},
+                            {"seconds", summary.seconds}}));
   log_.settle();
   Json json{{"steps", summary.steps},     {"epochs", number(summary.epochs)},
             {"seconds", summary.seconds}, {"ranks", summary.ranks},
@@ -184,7 +184,8 @@ void MetricsLog::end(const RunSummary& summary) {
   }
   json["stages"] = summary.stages;
   if (may_write_) may_write_();
-  write_whole_file(folder_.summary(), json.dump(2) + "\n");
+  write_whole_file(folder_.summary(), json_text(json, 2) + "
+");
 }
 
 }  // namespace thaw

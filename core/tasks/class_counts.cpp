@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
+
 namespace thaw {
 namespace {
 
@@ -44,13 +46,13 @@ double ClassCounts::micro_f1() const {
 std::string ClassCounts::lines(const std::vector<std::string>& names) const {
   std::string lines;
   for (std::int64_t c = 0; c < classes_; ++c) {
-    lines += nlohmann::ordered_json{{"class", names[static_cast<std::size_t>(c)]},
-                                    {"samples", static_cast<std::int64_t>(labels(c))},
-                                    {"precision", ratio(hits(c), predictions(c))},
-                                    {"recall", ratio(hits(c), labels(c))},
-                                    {"f1", ratio(2 * hits(c), labels(c) + predictions(c))}}
-                 .dump() +
-             "\n";
+    lines +=
+        json_text(nlohmann::ordered_json{{"class", names[static_cast<std::size_t>(c)]},
+                                         {"samples", static_cast<std::int64_t>(labels(c))},
+                                         {"precision", ratio(hits(c), predictions(c))},
+                                         {"recall", ratio(hits(c), labels(c))},
+                                         {"f1", ratio(2 * hits(c), labels(c) + predictions(c))}}) +
+        "\n";
   }
   return lines;
 }

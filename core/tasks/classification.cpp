@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/data/batch.h"
 #include "core/data/dataset.h"
 #include "core/tasks/class_counts.h"
@@ -63,7 +64,7 @@ class Classification final : public Task {
                                   {"class", classes_[best]}};
       nlohmann::ordered_json& by_class = line["probabilities"] = nlohmann::ordered_json::object();
       for (std::size_t c = 0; c < classes_.size(); ++c) by_class[classes_[c]] = row[c];
-      lines += line.dump() + "\n";
+      lines += json_text(line) + "\n";
     }
     return lines;
   }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/data/batch.h"
 #include "core/data/dataset.h"
 #include "core/tasks/class_counts.h"
@@ -58,10 +59,9 @@ class MultiLabel final : public Task {
         if (row[c] > 0.5F) said.push_back(classes_[c]);
         by_class[classes_[c]] = row[c];
       }
-      lines += Json{{"index", batch.samples[static_cast<std::size_t>(i)]},
-                    {"classes", said},
-                    {"probabilities", by_class}}
-                   .dump() +
+      lines += json_text(Json{{"index", batch.samples[static_cast<std::size_t>(i)]},
+                              {"classes", said},
+                              {"probabilities", by_class}}) +
                "\n";
     }
     return lines;

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <span>
 
+#include "core/base/json_text.h"
 #include "core/data/batch.h"
 #include "core/data/dataset.h"
 #include "core/tasks/correlation.h"
@@ -59,12 +60,11 @@ class Regression final : public Task {
     std::string lines;
     for (std::size_t target = 0; target < targets_.size(); ++target) {
       const OfTarget of(*this, sums, target);
-      lines += nlohmann::ordered_json{{"target", targets_[target]},
-                                      {"samples", sums.samples},
-                                      {"pearson", of.pearson},
-                                      {"spearman", of.spearman},
-                                      {"rmse", std::sqrt(of.mean_square)}}
-                   .dump() +
+      lines += json_text(nlohmann::ordered_json{{"target", targets_[target]},
+                                                {"samples", sums.samples},
+                                                {"pearson", of.pearson},
+                                                {"spearman", of.spearman},
+                                                {"rmse", std::sqrt(of.mean_square)}}) +
                "\n";
     }
     return lines;
@@ -78,7 +78,7 @@ class Regression final : public Task {
       nlohmann::ordered_json line{{"index", batch.samples[static_cast<std::size_t>(i)]}};
       nlohmann::ordered_json& by_target = line["values"] = nlohmann::ordered_json::object();
       for (std::size_t k = 0; k < targets_.size(); ++k) by_target[targets_[k]] = row[k];
-      lines += line.dump() + "\n";
+      lines += json_text(line) + "\n";
     }
     return lines;
   }

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json_fields.h"
+#include "core/base/json_text.h"
 #include "core/record/report_json.h"
 #include "core/schedule/schedule_state_json.h"
 
@@ -72,7 +73,7 @@ THAW_JSON_BY_DESCRIPTION(ReductionOrder)
 THAW_JSON_BY_DESCRIPTION(TrainingState)
 
 std::string to_json(const TrainingState& state) {
-  return nlohmann::ordered_json(state).dump(1) + "\n";
+  return json_text(nlohmann::ordered_json(state), 1) + "\n";
 }
 
 TrainingState training_state_from_json(const std::string& text, const std::string& path) {

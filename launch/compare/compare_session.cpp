@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
@@ -148,15 +149,17 @@ void CompareSession::claim_folder() {
       {"ranks", request_.ranks},
       {"flags", nlohmann::json::object()}};
   for (const Override& each : request_.overrides) wanted["flags"][each.key] = each.value;
-  check_request_of(folder_, wanted);
+  const std::string text = json_text(wanted, 1) + "\n";  // a path may be no UTF-8
+  const nlohmann::json readable = nlohmann::json::parse(text);
+  check_request_of(folder_, readable);
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) {
     throw InputError(fmt::format("{} cannot be created: {}", folder_.string(), error.message()));
   }
   lease_.emplace(folder_);
-  if (!check_request_of(folder_, wanted)) {  // under the lease: it stays so
-    write_whole_file(folder_ / kRequestFile, wanted.dump(1) + "\n");
+  if (!check_request_of(folder_, readable)) {  // under the lease: it stays so
+    write_whole_file(folder_ / kRequestFile, text);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "core/record/number_text.h"
 #include "core/schedule/metrics.h"
 
@@ -269,7 +270,7 @@ std::string comparison_json(const Comparison& comparison) {
     for (const RunRecord& run : table.runs) fraction["runs"].push_back(json_of(run, metric));
     json["fractions"].push_back(fraction);
   }
-  return json.dump(1) + "\n";
+  return json_text(json, 1) + "\n";
 }
 
 }  // namespace thaw

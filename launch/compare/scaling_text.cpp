@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_text.h"
 #include "launch/compare/html_page.h"
 #include "launch/compare/scaling.h"
 
@@ -119,7 +120,7 @@ std::string scaling_json(const ScalingFacts& facts, const std::vector<ScalingTab
     for (const ScalingRow& row : table.rows) rows.push_back(json_of(row));
     json["tables"].push_back({{"scaling", name_of(table.scaling)}, {"rows", rows}});
   }
-  return json.dump(1) + "\n";
+  return json_text(json, 1) + "\n";
 }
 
 std::string scaling_page(const ScalingFacts& facts, const std::vector<ScalingTable>& tables) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/text_bytes.h"
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/registry.h"
 #include "launch/job/process_start.h"
@@ -29,10 +30,10 @@ int report(const std::function<ExitStatus()>& body) {
     }
     return static_cast<int>(status);
   } catch (const Error& error) {
-    std::fprintf(stderr, "thaw: %s\n", error.what());
+    std::fprintf(stderr, "thaw: %s\n", printable_lines(error.what()).c_str());
     return static_cast<int>(error.status());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "thaw: %s\n", error.what());
+    std::fprintf(stderr, "thaw: %s\n", printable_lines(error.what()).c_str());
     return static_cast<int>(ExitStatus::kFailed);
   }
 }

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "core/base/text_bytes.h"
 #include "core/parallel/step_monitor.h"
 #include "launch/job/child_process.h"
 #include "launch/terminal/progress.h"
@@ -121,8 +122,9 @@ DecodeProgress decode_progress(int rank, StepMonitor* monitor) {
     watch.lap();
     const double share =
         total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0;
-    fmt::print(stderr, "{}decoding {}: {:.0f} % of {:.0f} MB{}", terminal ? "\r\x1b[K" : "", what,
-               share, static_cast<double>(total) / 1e6, terminal && !finished ? "" : "\n");
+    fmt::print(stderr, "{}decoding {}: {:.0f} % of {:.0f} MB{}", terminal ? "\r\x1b[K" : "",
+               printable(what), share, static_cast<double>(total) / 1e6,
+               terminal && !finished ? "" : "\n");
     std::fflush(stderr);
   };
 }

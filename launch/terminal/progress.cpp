@@ -13,6 +13,7 @@
 #include <string>
 #include <system_error>
 
+#include "core/base/text_bytes.h"
 #include "core/tasks/registry.h"
 #include "launch/terminal/text_table.h"
 
@@ -39,7 +40,7 @@ std::string step_text(const StepReport& report, double stage_seconds) {
     const auto left = static_cast<double>(report.stage_steps - report.stage_step);
     text += fmt::format("  {} left in stage", clock_text(stage_seconds / done * left));
   }
-  return text;
+  return printable(text);
 }
 
 /// "encoder.2, head": the active groups.
@@ -140,14 +141,14 @@ void Progress::transition(const TransitionReport& report) {
   }
   clear_line();
   if (report.segment.value_or(0) > 0) {
-    fmt::print("  \"{}\" at step {}: {} ({} parameters)\n", report.stage, report.step,
+    fmt::print("  \"{}\" at step {}: {} ({} parameters)\n", printable(report.stage), report.step,
                active_groups(report.groups), with_commas(report.active_parameters));
     std::fflush(stdout);
     return;
   }
   const std::string table = group_table(report.groups);
   fmt::print("Stage {}/{} \"{}\" at step {} (epoch {:.2f}){}\n{}", report.index + 1, report.stages,
-             report.stage, report.step, report.epoch,
+             printable(report.stage), report.step, report.epoch,
              report.stage_steps > 0 ? fmt::format(": {} steps", report.stage_steps) : "", table);
   fmt::print("  active: {} of {} parameters ({:.1f} %); backward reaches {}\n",
              with_commas(report.active_parameters), with_commas(report.parameters),
@@ -205,7 +206,7 @@ void Progress::checkpoint(const CheckpointReport& report) {
   fmt::print(stderr,
              "thaw: warning: no checkpoint at step {}: {}\n  training goes on; the next one "
              "is tried in its turn\n",
-             report.step, report.problem);
+             report.step, printable_lines(report.problem));
 }
 
 void Progress::resume(const ResumeReport& report) {
@@ -213,8 +214,8 @@ void Progress::resume(const ResumeReport& report) {
     return;
   }
   fmt::print("Goes on after step {} (epoch {:.2f}){} from {}\n", report.step, report.epoch,
-             report.stage.empty() ? "" : fmt::format(" in stage \"{}\"", report.stage),
-             report.path);
+             report.stage.empty() ? "" : fmt::format(" in stage \"{}\"", printable(report.stage)),
+             printable(report.path));
   std::fflush(stdout);
 }
 

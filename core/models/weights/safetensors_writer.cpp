@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 #include "core/models/weights/safetensors.h"
 
@@ -55,7 +56,7 @@ std::string header_text(const std::vector<const SafetensorsItem*>& order,
                           {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
+  std::string text = json_text(header);
   text.append((8 - text.size() % 8) % 8, ' ');
   return text;
 }

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "core/base/system.h"
+#include "core/base/text_bytes.h"
 #include "core/parallel/agreement.h"
 #include "dist/communicator/mpi/mpi_check.h"
 #include "dist/communicator/mpi/mpi_communicator.h"
@@ -44,7 +45,7 @@ void flush_output() {
 
 void print_error(const std::string& message) {
   flush_output();
-  fmt::print(stderr, "thaw: {}\n", message);
+  fmt::print(stderr, "thaw: {}\n", printable_lines(message));
   std::fflush(stderr);
 }
 

@@ -28,6 +28,14 @@ TEST(TomlText, ReadsBackToTheSameBits) {
   }
 }
 
+TEST(TomlText, StoresPathsWholeThatAreNoUtf8) {
+  const std::string path =
+      "donn\xe9"
+      "es/\xff.h5";
+  const Setting root = read_toml("x = " + toml_text(path), "t");
+  EXPECT_EQ(as_string(*root.find("x")), path);
+}
+
 TEST(TomlText, EscapesWhatMustBe) {
   EXPECT_EQ(toml_text(std::string_view("a\"b\\c\n")), "\"a\\\"b\\\\c\\u000A\"");
   EXPECT_EQ(toml_key("learning-rate"), "learning-rate");
