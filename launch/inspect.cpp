@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/base/text_bytes.h"
 #include "core/checkpoint/reader.h"
 #include "core/data/dataset.h"
 #include "core/models/weights/safetensors.h"
@@ -41,9 +42,12 @@ ArgumentParser inspect_parser() {
 
 bool is_hdf5(const std::string& path) {
   std::array<char, 8> start{};
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    throw InputError(fmt::format("{}: cannot be read", path));
+  std::error_code ignored;
+  std::ifstream file;
+  // Opening a pipe would wait for who writes to it.
+  if (std::filesystem::is_regular_file(path, ignored)) file.open(path, std::ios::binary);
+  if (!file.is_open()) {
+    throw InputError(fmt::format("{}: cannot be read, or is no regular file", path));
   }
   file.read(start.data(), start.size());
   return file.gcount() == 8 && std::string_view(start.data(), 8) == kHdf5Signature;
@@ -60,14 +64,15 @@ void print_safetensors(const std::string& path) {
       count *= size;
     }
     elements += count;
-    table.row({entry.name, safetensors_dtype(entry.dtype),
+    table.row({printable(entry.name), safetensors_dtype(entry.dtype),
                fmt::format("[{}]", fmt::join(entry.shape, ", ")),
                with_commas(static_cast<std::int64_t>(entry.end - entry.begin))});
   }
-  fmt::print("{}: safetensors, {} tensors, {} values\n{}", path, file.entries().size(),
+  fmt::print("{}: safetensors, {} tensors, {} values\n{}", printable(path), file.entries().size(),
              with_commas(elements), table.text());
   for (const auto& [key, value] : file.metadata()) {
-    fmt::print("  {}: {}\n", key, value.size() > 200 ? value.substr(0, 200) + " …" : value);
+    const bool whole = value.size() <= 200;
+    fmt::print("  {}: {}{}\n", printable(key), printable(value.substr(0, 200)), whole ? "" : " …");
   }
 }
 
@@ -135,7 +140,7 @@ std::string list_checkpoints(const std::string& folder) {
     try {
       const CheckpointReader reader(store.path_of(place), *alone);
     } catch (const InputError& error) {
-      state = error.what();
+      state = printable_lines(error.what());
     }
     text += fmt::format("  {}: {}\n", folder_name(place), state);
   }
@@ -155,7 +160,7 @@ void print_run(const RunFolder& folder) {
         folder.best_weights()}) {
     table.row({path.filename().string(), state(path)});
   }
-  fmt::print("{}: a run, {}\n{}", folder.path().string(),
+  fmt::print("{}: a run, {}\n{}", printable(folder.path().string()),
              std::filesystem::exists(folder.summary()) ? "finished" : "not finished", table.text());
   const std::string checkpoints = list_checkpoints(folder.checkpoints().string());
   if (!checkpoints.empty()) {

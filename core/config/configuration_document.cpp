@@ -3,14 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <limits>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
+#include "core/base/input_text.h"
 #include "core/base/suggest.h"
 #include "core/config/group_reader.h"
 #include "core/config/optimizers.h"
@@ -209,19 +207,7 @@ std::string ConfigurationDocument::located(const std::string& message) const {
 
 std::string read_configuration_text(const std::string& path) {
   const FileUse use("read", path);
-  std::ifstream file(path, std::ios::binary);
-  const auto fail = [&](const char* reason) {
-    throw InputError(fmt::format("{}: cannot be read: {}", path, reason));
-  };
-  if (!file) fail(std::strerror(errno));
-  std::string text;
-  char block[1 << 16];
-  while (file.read(block, sizeof block) || file.gcount() > 0) {
-    text.append(block, static_cast<std::size_t>(file.gcount()));
-    if (static_cast<std::int64_t>(text.size()) > kLargestFile) fail("it is larger than 16 MiB");
-  }
-  if (file.bad()) fail(std::strerror(errno));
-  return text;
+  return read_input_text(path, kLargestFile);
 }
 
 ConfigurationDocument parse_configuration(std::string_view text, const std::string& path,

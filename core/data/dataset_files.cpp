@@ -47,6 +47,9 @@ void check_file(const std::string& name) {
     throw InputError(fmt::format("data.file: \"{}\" is a folder; name its files: \"{}\"", name,
                                  (fs::path(name) / "*.h5").string()));
   }
+  if (status.type() != fs::file_type::none && !fs::is_regular_file(status)) {
+    throw InputError(fmt::format("data.file: \"{}\" is no regular file", name));
+  }
   if (::access(name.c_str(), R_OK) != 0) {
     throw InputError(fmt::format("data.file: \"{}\": {}", name, std::strerror(errno)));
   }

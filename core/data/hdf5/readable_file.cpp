@@ -15,7 +15,8 @@ namespace thaw {
 
 ReadableFile::ReadableFile(const std::string& path) : path_(path) {
   const FileUse use("open", path_);
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Of a pipe, opening would wait for who writes to it.
+  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat status {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) {
     const std::string reason = std::strerror(errno);

@@ -4,8 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -14,6 +12,8 @@
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
+#include "core/base/input_text.h"
+#include "core/base/json_text.h"
 
 namespace thaw {
 namespace {
@@ -117,21 +117,18 @@ class Fields {
 
 Fields read_fields(const std::string& path) {
   const FileUse use("read", path);
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    throw InputError(
-        fmt::format("{}: cannot be read; model.config should name the config.json "
-                    "that lies beside the weights",
-                    path));
-  }
-  constexpr std::size_t kLongest = 16 << 20;  // with many classes, id2label is long
+  constexpr std::int64_t kLongest = 16 << 20;  // with many classes, id2label is long
   std::string text;
-  char block[4096];
-  while (file.read(block, sizeof block), file.gcount() > 0) {
-    text.append(block, static_cast<std::size_t>(file.gcount()));
-    if (text.size() > kLongest) {
-      throw InputError(fmt::format("{}: too long for a config.json", path));
-    }
+  try {
+    text = read_input_text(path, kLongest);
+  } catch (const InputError& error) {
+    throw InputError(
+        fmt::format("{}; model.config should name the config.json that lies beside "
+                    "the weights",
+                    error.what()));
+  }
+  if (json_is_deeper(text)) {
+    throw InputError(fmt::format("{}: nested deeper than any config.json is", path));
   }
   json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (object.is_discarded() || !object.is_object()) {

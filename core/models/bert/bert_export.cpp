@@ -4,12 +4,12 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/input_text.h"
+#include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 #include "core/config/configuration.h"
 #include "core/models/bert/bert.h"
@@ -33,18 +33,11 @@ struct JsonFile {
 };
 
 JsonFile read_json(const fs::path& path) {
-  constexpr std::uintmax_t kLargest = 1 << 30;
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(path, error);
-  if (error || size > kLargest) {
-    throw InputError(fmt::format("{}: cannot read: {}", path.string(),
-                                 error ? error.message() : "it is larger than 1 GiB"));
-  }
-  std::ifstream file(path, std::ios::binary);
+  constexpr std::int64_t kLargest = 1 << 30;
   JsonFile result;
-  result.text.assign(std::istreambuf_iterator<char>(file), {});
-  if (!file) {
-    throw InputError(fmt::format("{}: cannot read", path.string()));
+  result.text = read_input_text(path.string(), kLargest);
+  if (json_is_deeper(result.text)) {
+    throw InputError(fmt::format("{}: nested deeper than any such file is", path.string()));
   }
   result.value = ordered_json::parse(result.text, nullptr, /*allow_exceptions=*/false);
   if (!result.value.is_object()) {
@@ -145,7 +138,7 @@ void export_bert(const std::string& folder, const Model& model, const ModelOptio
     const fs::path beside = fs::path(options.tokenizer).replace_filename(kTokenizerConfig);
     tokenizer_settings.text = fs::exists(beside)
                                   ? read_json(beside).text
-                                  : tokenizer_config(tokenizer.value, *bert).dump(2) + "\n";
+                                  : json_text(tokenizer_config(tokenizer.value, *bert), 2) + "\n";
   }
 
   prepare_folder(folder);
@@ -155,7 +148,8 @@ void export_bert(const std::string& folder, const Model& model, const ModelOptio
     write_whole_file(target / kTokenizer, tokenizer.text);
     write_whole_file(target / kTokenizerConfig, tokenizer_settings.text);
   }
-  write_whole_file(target / kConfig, exported_config(config.value, *bert, classes).dump(2) + "\n");
+  write_whole_file(target / kConfig,
+                   json_text(exported_config(config.value, *bert, classes), 2) + "\n");
 }
 
 }  // namespace thaw
