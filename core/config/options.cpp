@@ -101,7 +101,9 @@ void add_model(TableBuilder& table) {
   table.add(&M::architecture, "architecture", "", family_choices(), Required{});
   table.add(&M::depth, "depth", "layers", "18, 34, 50, ...; of networks for CIFAR: 20, 32, ...",
             kPositive);
-  table.add(&M::weights, "weights", "", "safetensors file to start from; empty: random weights");
+  table.add(
+      &M::weights, "weights", "",
+      "safetensors file to start from, its parts' index, or a folder of either; empty: random");
   table.add(&M::config, "config", "", "config.json of a Hugging Face model");
   table.add(&M::tokenizer, "tokenizer", "", "tokenizer.json, which an export carries along");
   table.add(&M::pooling, "pooling", "", "of tokens to a sentence");

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/text_bytes.h"
 
 namespace thaw {
 namespace {
@@ -29,18 +30,9 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 10> kDtypes = 
 }};
 
 /// A name as it may be printed: a hostile one could be endless, or steer a terminal.
-std::string printable(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   constexpr std::size_t kLongest = 200;
-  std::string result = "\"";
-  for (const char c : name.substr(0, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      result += fmt::format("\\x{:02x}", byte);
-    } else {
-      result += c;
-    }
-  }
-  return result + (name.size() > kLongest ? "...\"" : "\"");
+  return "\"" + printable(name.substr(0, kLongest)) + (name.size() > kLongest ? "...\"" : "\"");
 }
 
 /// Fills a SafetensorsHeader from the parser's events, and refuses any other form at once: a tree
@@ -87,11 +79,11 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
         fail(
             fmt::format("its dtype {} is not one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, "
                         "BOOL",
-                        printable(text)));
+                        in_quotes(text)));
       }
       return true;
     }
-    return unexpected("the string " + printable(text));
+    return unexpected("the string " + in_quotes(text));
   }
 
   bool start_object(std::size_t) override {
@@ -116,7 +108,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& name) override {
     if (place_ == Place::kTop) {
       if (!names_.insert(name).second) {
-        throw InputError(fmt::format("{}: the header names {} twice", path_, printable(name)));
+        throw InputError(fmt::format("{}: the header names {} twice", path_, in_quotes(name)));
       }
       entry_ = {};
       entry_.name = name;
@@ -127,12 +119,12 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (place_ == Place::kMetadata) {
       if (header_.metadata.contains(name)) {
         throw InputError(
-            fmt::format("{}: the header's metadata names {} twice", path_, printable(name)));
+            fmt::format("{}: the header's metadata names {} twice", path_, in_quotes(name)));
       }
       return true;
     }
     if (name != "dtype" && name != "shape" && name != "data_offsets") {
-      fail(fmt::format("unknown field {} in the header", printable(name)));
+      fail(fmt::format("unknown field {} in the header", in_quotes(name)));
     }
     if (std::find(fields_.begin(), fields_.end(), name) != fields_.end()) {
       fail(fmt::format("its {} is given twice", name));
@@ -181,7 +173,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   enum class Place { kStart, kTop, kMetadata, kTensor, kShape, kOffsets, kEnd };
 
   [[noreturn]] void fail(const std::string& what) const {
-    throw InputError(fmt::format("{}: tensor {}: {}", path_, printable(entry_.name), what));
+    throw InputError(fmt::format("{}: tensor {}: {}", path_, in_quotes(entry_.name), what));
   }
 
   /// Always throws; returns bool to stand in an event's return statement.
@@ -224,7 +216,7 @@ std::uint64_t stated_bytes(const SafetensorsEntry& entry, const std::string& pat
     const auto extent = static_cast<std::uint64_t>(std::max<std::int64_t>(dimension, 1));
     if (extent > kMost / size) {
       throw InputError(fmt::format("{}: tensor {}: its shape is larger than any memory", path,
-                                   printable(entry.name)));
+                                   in_quotes(entry.name)));
     }
     size *= extent;
     with_zeros = dimension == 0 ? 0 : with_zeros;
@@ -238,7 +230,7 @@ void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
   const SafetensorsEntry* previous = nullptr;
   for (const SafetensorsEntry& entry : entries) {
     const auto fail = [&](const std::string& what) {
-      throw InputError(fmt::format("{}: tensor {}: {}", path, printable(entry.name), what));
+      throw InputError(fmt::format("{}: tensor {}: {}", path, in_quotes(entry.name), what));
     };
     if (entry.begin > entry.end) {
       fail(fmt::format("its data ends at byte {}, before it begins at {}", entry.end, entry.begin));
@@ -255,7 +247,7 @@ void check_layout(const std::vector<SafetensorsEntry>& entries, std::uint64_t da
                        entry.end - entry.begin));
     }
     if (entry.begin < covered) {
-      fail(fmt::format("its data overlaps that of tensor {}", printable(previous->name)));
+      fail(fmt::format("its data overlaps that of tensor {}", in_quotes(previous->name)));
     }
     if (entry.begin > covered) {
       fail(fmt::format("{} bytes before its data belong to no tensor", entry.begin - covered));

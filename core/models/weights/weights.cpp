@@ -6,11 +6,14 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/base/error.h"
 #include "core/base/glob.h"
+#include "core/base/json_text.h"
+#include "core/base/text_bytes.h"
 #include "core/config/configuration.h"
 #include "core/models/model.h"
 #include "core/parallel/stage_coordinator.h"
@@ -18,8 +21,9 @@
 namespace thaw {
 namespace {
 
-/// What DistributedDataParallel and DataParallel put before every name of what they wrap.
-constexpr std::string_view kWrapper = "module.";
+/// What wrappers put before every name of what they wrap, in each other too: DataParallel and
+/// DistributedDataParallel, torch.compile, Lightning.
+constexpr std::array<std::string_view, 3> kWrappers = {"module.", "_orig_mod.", "model."};
 
 /// Classification layers as the usual sources name them, passed over where a new one is made.
 const std::vector<std::string> kUsualClassifiers = {"classifier.*", "fc.*",         "linear.*",
@@ -55,7 +59,8 @@ class Misfits {
     std::string message;
     const auto add = [&](const char* title, const std::vector<std::string>& names) {
       if (!names.empty()) {
-        message += fmt::format("\n  {} ({}): {}", title, names.size(), fmt::join(names, ", "));
+        message += fmt::format("\n  {} ({}): {}", title, names.size(),
+                               printable(fmt::format("{}", fmt::join(names, ", "))));
       }
     };
     add("missing in the file", missing_);
@@ -79,15 +84,11 @@ class Matching {
     for (const NamedTensor& item : own) {
       own_.emplace(item.name, item.tensor);
     }
-    const auto& entries = file.entries();
-    const bool wrapped = !entries.empty() && std::all_of(entries.begin(), entries.end(),
-                                                         [](const SafetensorsEntry& entry) {
-                                                           return entry.name.starts_with(kWrapper);
-                                                         });
-    wrapper_ = wrapped ? kWrapper : "";
-    for (const SafetensorsEntry& entry : entries) {
+    find_wrapper(file.entries());
+    for (const SafetensorsEntry& entry : file.entries()) {
       assign(entry);
     }
+    find_stranger(file.entries());
     for (const NamedTensor& item : own) {
       if (!found_.contains(item.name)) {
         lacks(item.name);
@@ -99,8 +100,46 @@ class Matching {
   const Misfits& misfits() const { return misfits_; }
   bool classifier_misfits() const { return classifier_misfits_; }
   LoadReport take_report() { return std::move(report_); }
+  /// What all names in the file begin with and none of the model's does, where that is why nothing
+  /// fits; else "".
+  const std::string& stranger() const { return stranger_; }
 
  private:
+  static bool all_begin_with(const std::vector<SafetensorsEntry>& entries,
+                             const std::string& prefix) {
+    return std::all_of(entries.begin(), entries.end(), [&](const SafetensorsEntry& entry) {
+      return entry.name.starts_with(prefix);
+    });
+  }
+  bool own_begin_with(std::string_view prefix) const {
+    return std::any_of(own_.begin(), own_.end(),
+                       [&](const auto& item) { return item.first.starts_with(prefix); });
+  }
+
+  /// A wrapper's name is none where the model itself has a part of that name.
+  void find_wrapper(const std::vector<SafetensorsEntry>& entries) {
+    constexpr std::size_t kMost = 100;  // a single hostile name could go on and on
+    for (bool found = !entries.empty(); found && wrapper_.size() < kMost;) {
+      found = false;
+      for (const std::string_view each : kWrappers) {
+        const std::string longer = wrapper_ + std::string(each);
+        if (found || own_begin_with(each) || !all_begin_with(entries, longer)) continue;
+        wrapper_ = longer;
+        found = true;
+      }
+    }
+  }
+
+  void find_stranger(const std::vector<SafetensorsEntry>& entries) {
+    if (entries.size() < 2 || !found_.empty()) return;
+    const std::string bare = entries.front().name.substr(wrapper_.size());
+    const std::string first = bare.substr(0, bare.find('.') + 1);
+    const bool known = first.empty() || own_begin_with(first) ||
+                       std::find(naming_.prefixes.begin(), naming_.prefixes.end(), first) !=
+                           naming_.prefixes.end();
+    if (!known && all_begin_with(entries, wrapper_ + first)) stranger_ = wrapper_ + first;
+  }
+
   bool is_classifier(const std::string& own_name) const {
     return matches_any(naming_.classifier, own_name);
   }
@@ -188,6 +227,7 @@ class Matching {
   bool new_head_;
   std::map<std::string, at::Tensor> own_;
   std::string wrapper_;
+  std::string stranger_;
   std::string prefix_;  ///< the first that was met
   std::map<std::string, const SafetensorsEntry*> found_;
   Misfits misfits_;
@@ -195,17 +235,43 @@ class Matching {
   LoadReport report_;
 };
 
+/// Throws InputError for a value that is no number or infinite. `own`: what will hold it.
+void require_finite(const SafetensorsFile& file, const SafetensorsEntry& entry,
+                    const at::Tensor& own) {
+  if (!own.is_floating_point()) return;
+  const at::Tensor values = file.view(entry).to(own.scalar_type());
+  const at::Tensor bad = values.isfinite().logical_not().flatten();
+  if (!bad.any().item<bool>()) return;
+  const auto at = bad.to(at::kByte).argmax().item<std::int64_t>();
+  throw InputError(
+      fmt::format("{}: tensor {}: its value {} of {} is {} as {}; whatever a network computes with "
+                  "it is no number: take weights from before that",
+                  file.path(), printable(entry.name), at, bad.numel(),
+                  values.flatten()[at].item<double>(), c10::toString(own.scalar_type())));
+}
+
 }  // namespace
 
 LoadReport load_weights(torch::nn::Module& module, const SafetensorsFile& file,
                         const WeightNaming& naming, bool new_head) {
   const std::vector<NamedTensor> own = tensors_of(module);
   Matching matching(own, file, naming, new_head);
+  if (const std::string& prefix = matching.stranger(); !prefix.empty()) {
+    throw InputError(fmt::format(
+        "{}: the names of all {} tensors begin with \"{}\", a prefix that the model does not know; "
+        "save them without it (Python: {{name.removeprefix(\"{}\"): tensor for name, tensor in "
+        "tensors.items()}})",
+        file.path(), file.entries().size(), printable(prefix), printable(prefix)));
+  }
   matching.misfits().throw_if_any(
       file.path(), matching.classifier_misfits()
                        ? "\n  (model.head = \"new\" makes a classification layer of its own)"
                        : "");
   const at::NoGradGuard no_grad;
+  for (const NamedTensor& item : own) {
+    const auto found = matching.found().find(item.name);
+    if (found != matching.found().end()) require_finite(file, *found->second, item.tensor);
+  }
   for (const NamedTensor& item : own) {
     if (const auto found = matching.found().find(item.name); found != matching.found().end()) {
       at::Tensor(item.tensor).copy_(file.view(*found->second));
@@ -235,7 +301,7 @@ void save_weights(const std::string& path, const torch::nn::Module& module,
   }
   SafetensorsFile::Metadata metadata = {{"format", "pt"}};
   if (!classes.empty()) {
-    metadata["classes"] = nlohmann::json(classes).dump();
+    metadata["classes"] = json_text(classes);
   }
   write_safetensors(path, items, metadata);
 }

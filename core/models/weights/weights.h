@@ -30,10 +30,10 @@ struct LoadReport {
 /// Copies a file's tensors into a model's parameters and buffers, converted to the model's dtype
 /// (so bring the model to float64 first, if it shall be), and says so by `weights_changed`.
 ///
-/// Names may carry one of `naming.prefixes` or "module."; BatchNorm's `num_batches_tracked` may be
-/// there or not. With `new_head`, the classification layer keeps its initial values and whatever
-/// the file has in its place is passed over. Throws one InputError that lists all that is missing,
-/// unexpected, or of another shape or kind; the model is then untouched.
+/// Names may carry one of `naming.prefixes` and wrappers' ("module.", "_orig_mod.", "model.")
+/// before it; `num_batches_tracked` may be missing. With `new_head`, the classification layer keeps
+/// its initial values, whatever the file has in its place. Throws one InputError that lists all
+/// that is missing, unexpected, of another shape, kind, or no number; the model is then untouched.
 LoadReport load_weights(torch::nn::Module& module, const SafetensorsFile& file,
                         const WeightNaming& naming, bool new_head);
 LoadReport load_weights(Model& model, const SafetensorsFile& file, const ModelOptions& options);

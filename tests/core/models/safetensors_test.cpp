@@ -308,5 +308,55 @@ TEST_F(Safetensors, ReadsPythonsFile) {
   EXPECT_EQ(file.view(*file.find("scalar")).item().toDouble(), 0.5);
 }
 
+/// Two parts and what an index says of them.
+void write_parts(const std::string& folder, const std::string& index) {
+  std::filesystem::create_directories(folder);
+  write_safetensors(folder + "/a.safetensors", {{"x", at::arange(5, at::kFloat), {}}});
+  write_safetensors(folder + "/b.safetensors",
+                    {{"y", at::arange(3, at::kDouble), {}}, {"z", at::arange(2, at::kLong), {}}});
+  std::ofstream(folder + "/model.safetensors.index.json") << index;
+}
+
+TEST_F(Safetensors, ReadsAModelInParts) {
+  write_parts(path("parts"), R"({"metadata": {"total_size": 60}, "weight_map":
+      {"x": "a.safetensors", "y": "b.safetensors", "z": "b.safetensors"}})");
+  for (const char* name : {"parts", "parts/model.safetensors.index.json"}) {
+    const SafetensorsFile file(path(name));
+    ASSERT_EQ(file.entries().size(), 3);
+    EXPECT_TRUE(at::equal(file.copy(*file.find("x")), at::arange(5, at::kFloat)));
+    EXPECT_TRUE(at::equal(file.view(*file.find("y")), at::arange(3, at::kDouble)));
+    EXPECT_TRUE(at::equal(file.view(*file.find("z")), at::arange(2, at::kLong)));
+    EXPECT_EQ(file.metadata().at("format"), "pt");
+  }
+}
+
+TEST_F(Safetensors, RefusesPartsThatDoNotFitTheirIndex) {
+  const auto refusal_of = [&](const std::string& index) -> std::string {
+    write_parts(path("parts"), index);
+    try {
+      SafetensorsFile file(path("parts"));
+    } catch (const InputError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const auto with = [&](const std::string& map) {
+    return refusal_of("{\"weight_map\": {" + map + "}}");
+  };
+  EXPECT_EQ(with(R"("x": "a.safetensors")"), "");
+  EXPECT_THAT(with(R"("w": "a.safetensors")"), HasSubstr("names tensor \"w\", which "));
+  EXPECT_THAT(with(R"("x": "c.safetensors")"),
+              HasSubstr("c.safetensors: cannot open: No such file"));
+  EXPECT_THAT(with(R"("x": "../parts/a.safetensors")"), HasSubstr("must be in a file beside it"));
+  EXPECT_THAT(with(R"("x": 1)"), HasSubstr("must be in a file beside it"));
+  EXPECT_THAT(with(""), HasSubstr("is no index of weights in several parts"));
+  EXPECT_THAT(refusal_of(std::string(1'000'000, '[')), HasSubstr("is no index of weights"));
+  std::filesystem::copy(path("parts") + "/a.safetensors", path("parts") + "/copy.safetensors");
+  EXPECT_THAT(with(R"("x": "a.safetensors", "y": "copy.safetensors")"),
+              HasSubstr("tensor \"x\" is in another part of "));
+  std::filesystem::create_directories(path("empty"));
+  EXPECT_THROW(SafetensorsFile{path("empty")}, InputError);
+}
+
 }  // namespace
 }  // namespace thaw

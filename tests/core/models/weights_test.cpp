@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "core/base/error.h"
@@ -152,6 +153,48 @@ TEST_F(Weights, LoadUnderTheWrappersNames) {
       UnorderedElementsAre("module.encoder.norm.weight", "module.encoder.norm.bias",
                            "module.encoder.bn.weight", "module.pooler.weight",
                            "module.encoder.bn.num_batches_tracked", "module.classifier.weight"));
+}
+
+TEST_F(Weights, LoadUnderWrappersInEachOther) {
+  for (const std::string wrapper : {"_orig_mod.", "module._orig_mod.", "model.bert.", "model."}) {
+    const auto module = network();
+    const LoadReport report = load_weights(*module,
+                                           file({{wrapper + "encoder.norm.weight", {2}},
+                                                 {wrapper + "encoder.norm.bias", {2}},
+                                                 {wrapper + "encoder.bn.weight", {2}}}),
+                                           kNaming, /*new_head=*/true);
+    EXPECT_EQ(value(*module, "encoder.bn.weight"), 3) << wrapper;
+    EXPECT_EQ(report.names.at("encoder.norm.bias"), wrapper + "encoder.norm.bias");
+  }
+}
+
+TEST_F(Weights, NameAPrefixThatNobodyKnows) {
+  const auto module = network();
+  EXPECT_THAT(refusal(*module,
+                      file({{"module.net.encoder.norm.weight", {2}},
+                            {"module.net.encoder.norm.bias", {2}}}),
+                      true),
+              AllOf(HasSubstr("the names of all 2 tensors begin with \"module.net.\""),
+                    Not(HasSubstr("missing"))));
+}
+
+TEST_F(Weights, RefuseWhatIsNoNumber) {
+  const auto module = network();
+  const auto with = [&](at::Tensor bias) {
+    write_safetensors(path_, {{"encoder.norm.weight", at::ones({2}), {}},
+                              {"encoder.norm.bias", std::move(bias), {}},
+                              {"encoder.bn.weight", at::ones({2}), {}}});
+    return refusal(*module, SafetensorsFile(path_), true);
+  };
+  const at::Tensor bias = at::ones({2}, at::kDouble);
+  bias[1] = std::nan("");
+  EXPECT_THAT(with(bias), HasSubstr("tensor encoder.norm.bias: its value 1 of 2 is nan as Float"));
+  EXPECT_THAT(with(bias.to(at::kBFloat16)), HasSubstr("its value 1 of 2 is nan"));
+  bias[1] = 1e300;
+  EXPECT_THAT(with(bias), HasSubstr("its value 1 of 2 is inf as Float"));
+  EXPECT_EQ(value(*module, "encoder.norm.weight"), 0) << "it was changed";
+  module->to(at::kDouble);
+  EXPECT_EQ(with(bias), "");
 }
 
 TEST_F(Weights, ListAllThatDoesNotFitAndChangeNothing) {
