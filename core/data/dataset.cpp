@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/suggest.h"
+#include "core/base/text_bytes.h"
 #include "core/data/hdf5/dataset_attributes.h"
 #include "core/data/hdf5/hdf5_file.h"
 #include "core/data/hdf5/split_reader.h"
@@ -113,8 +114,11 @@ std::string describe_names(const Dataset& dataset) {
   const bool numbers = dataset.label_type() == LabelType::kValues;
   const std::vector<std::string>& names = numbers ? dataset.targets() : dataset.classes();
   constexpr std::size_t kShown = 6;
-  const std::vector<std::string> shown(names.begin(),
-                                       names.begin() + std::min(kShown, names.size()));
+  std::vector<std::string> shown;
+  for (const std::string& name : names) {
+    if (shown.size() == kShown) break;
+    shown.push_back(printable(name));
+  }
   return fmt::format("{} {}{}{}{}", numbers ? dataset.label_width() : std::ssize(names),
                      numbers ? "numbers a sample" : "classes", names.empty() ? "" : ": ",
                      fmt::join(shown, ", "), names.size() > kShown ? ", …" : "");
@@ -221,11 +225,14 @@ std::string Dataset::describe() const {
     text += fmt::format("mean {}, std {}\n", fmt::join(mean_, " "), fmt::join(std_, " "));
   }
   for (const auto& split : splits_) {
-    text += fmt::format("{}: {}; {}\n", split->name(), split->describe(),
+    text += fmt::format("{}: {}; {}\n", printable(split->name()), split->describe(),
                         split->labels().describe(classes_.size()));
   }
-  for (const auto& [name, value] : remarks_) text += fmt::format("{}: {}\n", name, value);
-  text += fmt::format("{}: {}\n", files_.size() == 1 ? "file" : "files", fmt::join(files_, ", "));
+  for (const auto& [name, value] : remarks_) {
+    text += fmt::format("{}: {}\n", printable(name), printable(value));
+  }
+  text += fmt::format("{}: {}\n", files_.size() == 1 ? "file" : "files",
+                      printable(fmt::format("{}", fmt::join(files_, ", "))));
   return text;
 }
 

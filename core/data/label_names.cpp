@@ -13,6 +13,9 @@ namespace {
 /// More classes than this without names are labels that are no class numbers.
 constexpr std::int64_t kMaxClasses = 1 << 22;
 
+/// So many need no sample each, and cost nothing.
+constexpr std::int64_t kFewClasses = 4096;
+
 /// Throws where a class number has no name, or is none. Returns the largest.
 std::int64_t check_classes(std::span<const std::int64_t> labels, std::int64_t named,
                            const std::string& where) {
@@ -57,10 +60,13 @@ void LabelNames::add(const Labels& labels, const DatasetAttributes& attributes,
     throw InputError(fmt::format("{}: labels are {}, but those before {}; all splits must be alike",
                                  where, labels.describe_type(), first_->describe_type()));
   }
+  samples_ += labels.size();
   switch (labels.type()) {
     case LabelType::kClass: {
       const auto named = static_cast<std::int64_t>(attributes.classes.size());
-      classes_ = std::max(classes_, check_classes(labels.classes(), named, where) + 1);
+      const std::int64_t classes = check_classes(labels.classes(), named, where) + 1;
+      if (classes > classes_) where_ = where;
+      classes_ = std::max(classes_, classes);
       break;
     }
     case LabelType::kFlags:
@@ -74,6 +80,14 @@ void LabelNames::add(const Labels& labels, const DatasetAttributes& attributes,
 }
 
 void LabelNames::complete(DatasetAttributes& attributes) const {
+  if (attributes.classes.empty() && !where_.empty() && classes_ > kFewClasses &&
+      classes_ > samples_) {
+    throw InputError(fmt::format(
+        "{}: labels go up to {}, but there are only {} samples: they look like ids; number the "
+        "classes from 0 on (numpy: np.unique(labels, return_inverse=True)[1]), or name all {} in "
+        "attribute \"classes\"",
+        where_, classes_ - 1, samples_, classes_));
+  }
   for (auto i = static_cast<std::int64_t>(attributes.classes.size()); i < classes_; ++i) {
     attributes.classes.push_back(std::to_string(i));
   }

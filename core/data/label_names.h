@@ -17,12 +17,14 @@ class LabelNames {
   /// do not fit the names in `attributes`. Labels as such are good (Labels::objection).
   void add(const Labels& labels, const DatasetAttributes& attributes, const std::string& where);
   /// Names in `attributes` the classes that it leaves without a name, "0" to the last; where labels
-  /// are numbers there are none.
+  /// are numbers there are none. Throws InputError for far more of them than samples.
   void complete(DatasetAttributes& attributes) const;
 
  private:
   std::optional<Labels> first_;  ///< none of them, but of their type and width
   std::int64_t classes_ = 0;     ///< as many as labels tell apart
+  std::string where_;            ///< the largest number of a class is
+  std::int64_t samples_ = 0;
 };
 
 }  // namespace thaw

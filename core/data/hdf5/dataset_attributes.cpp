@@ -4,25 +4,16 @@
 
 #include <cmath>
 #include <cstddef>
+#include <string_view>
+#include <unordered_map>
 
 #include "core/base/error.h"
+#include "core/base/text_bytes.h"
 #include "core/data/hdf5/hdf5_file.h"
 #include "core/data/split.h"
 
 namespace thaw {
 namespace {
-
-bool is_utf8(const std::string& text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i++]);
-    const int more = lead < 0x80 ? 0 : lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-    if (lead >= 0x80 && (lead < 0xc2 || lead > 0xf4)) return false;
-    for (int k = 0; k < more; ++k, ++i) {
-      if (i == text.size() || (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return false;
-    }
-  }
-  return true;
-}
 
 /// The names that `attribute` lists, each of one `thing`; empty where there is no such attribute.
 std::vector<std::string> read_names(const Hdf5File& file, const std::string& attribute,
@@ -39,10 +30,23 @@ std::vector<std::string> read_names(const Hdf5File& file, const std::string& att
     if (name.empty()) throw InputError(fmt::format("{}: {} {} has no name", where, thing, i));
     if (!is_utf8(name)) throw InputError(fmt::format("{}: name {} is not UTF-8", where, i));
   }
+  require_distinct(*names, where);
   return *names;
 }
 
 }  // namespace
+
+void require_distinct(const std::vector<std::string>& names, const std::string& where) {
+  std::unordered_map<std::string_view, std::size_t> first;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto [place, fresh] = first.emplace(names[i], i);
+    if (fresh) continue;
+    throw InputError(fmt::format(
+        "{}: names {} and {} are both \"{}\": what is said of one could be meant of the other; "
+        "give each a name of its own",
+        where, place->second, i, printable(names[i])));
+  }
+}
 
 DatasetAttributes read_attributes(const Hdf5File& file) {
   DatasetAttributes result;

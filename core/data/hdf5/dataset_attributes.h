@@ -19,8 +19,12 @@ struct DatasetAttributes {
   std::vector<std::pair<std::string, std::string>> remarks;  ///< other attributes, for people
 };
 
-/// Throws `InputError` for attributes that have the wrong dtype, are empty, or are no UTF-8.
+/// Throws `InputError` for attributes that have the wrong dtype, are empty, or are no UTF-8, and
+/// for two classes or targets of one name.
 DatasetAttributes read_attributes(const Hdf5File& file);
+
+/// Throws `InputError` that begins with `where` and says which two of `names` are one.
+void require_distinct(const std::vector<std::string>& names, const std::string& where);
 
 /// Throws `InputError` where `mean` and `std` do not fit samples of `format`. `file`: for messages.
 void check_normalisation(const DatasetAttributes& attributes, const SampleFormat& format,

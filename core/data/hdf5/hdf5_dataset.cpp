@@ -9,6 +9,8 @@
 #include <limits>
 #include <utility>
 
+#include "core/data/hdf5/stored_elsewhere.h"
+
 namespace thaw {
 namespace {
 
@@ -91,6 +93,28 @@ std::int64_t size_of_file(hid_t object, const std::string& where) {
   hsize_t bytes = 0;
   if (H5Fget_filesize(file.get(), &bytes) < 0) throw Hdf5Error(where + ": its file has no size");
   return static_cast<std::int64_t>(bytes);
+}
+
+/// HDF5 reads zeros in the place of chunks that were never written.
+void require_all_chunks(hid_t dataset, const std::vector<std::int64_t>& shape,
+                        const std::vector<std::int64_t>& chunk, const std::string& where) {
+#if H5_VERSION_GE(1, 10, 5)
+  const Hdf5Guard guard;
+  const Hdf5Handle space(H5Dget_space(dataset), H5Sclose, where + ": no shape");
+  hsize_t written = 0;
+  if (H5Dget_num_chunks(dataset, space.get(), &written) < 0) {
+    throw Hdf5Error(where + ": its chunks cannot be counted");
+  }
+  hsize_t wanted = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    wanted *= static_cast<hsize_t>(shape[i] / chunk[i] + (shape[i] % chunk[i] != 0 ? 1 : 0));
+  }
+  if (written < wanted) {
+    throw InputError(fmt::format(
+        "{}: {} of its {} chunks were never written; HDF5 would read zeros in their place", where,
+        wanted - written, wanted));
+  }
+#endif
 }
 
 /// The file that an object lies in, which may be another than the one opened: links lead elsewhere.
@@ -231,7 +255,13 @@ void Hdf5Dataset::require_credible() const {
         "compression, or name the filter's plugin folder in HDF5_PLUGIN_PATH",
         where(), missing_filter_));
   }
-  if (storage_ == "external" || storage_ == "virtual") return;  // stored_bytes_ says nothing here
+  if (storage_ == "external" || storage_ == "virtual") {  // stored_bytes_ says nothing here
+    require_sources(handle_.get(), where(), file_);
+    return;
+  }
+  if (storage_ == "contiguous" && !address_ && elements_ > 0) {
+    throw InputError(where() + ": was never written; HDF5 would read zeros in its place");
+  }
   if (address_ && stored_bytes_ != bytes()) {
     throw InputError(fmt::format("{}: needs {} bytes, holds {}; the file is damaged", where(),
                                  bytes(), stored_bytes_));
@@ -255,6 +285,9 @@ void Hdf5Dataset::require_credible() const {
         fmt::format("{}: claims {} bytes but only {} are stored; the file is damaged or was not "
                     "written to its end",
                     where(), bytes(), stored_bytes_));
+  }
+  if (storage_ == "chunked") {
+    require_all_chunks(handle_.get(), shape_, chunk_, where());
   }
 }
 

@@ -19,7 +19,8 @@ namespace {
 /// Errors of the file system, which HDF5 would hide in a stack of its own. Returns the size.
 std::int64_t check_readable(const std::string& path) {
   const FileUse use("open", path);
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a pipe of that name would block for ever.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat status {};
   if (descriptor < 0 || ::fstat(descriptor, &status) != 0) {
     const std::string reason = std::strerror(errno);
@@ -171,7 +172,13 @@ std::vector<std::string> Hdf5File::groups_in(const std::string& group) const {
   std::erase_if(names, [&](const std::string& name) {
     const std::string full = (group == "/" ? "" : group) + "/" + name;
     const hid_t object = H5Oopen(handle_.get(), full.c_str(), H5P_DEFAULT);
-    if (object < 0) return true;  // a link that leads nowhere
+    if (object < 0) {  // a link that leads nowhere
+      // Of a split that somebody means to be there; what else leads nowhere is none of Thaw's.
+      if (group == "/" && (name == "train" || name == "validation" || name == "test")) {
+        throw Hdf5Error(fmt::format("{}: {} is a link that leads nowhere", path_, full));
+      }
+      return true;
+    }
     const bool is_group = H5Iget_type(object) == H5I_GROUP;
     H5Oclose(object);
     return !is_group;

@@ -20,9 +20,12 @@ bool contains(const std::vector<std::string>& names, const char* name) {
 /// What users get wrong first: numpy's default types. The message says the cure.
 void require_type(const Hdf5Dataset& dataset, const std::vector<std::string>& wanted) {
   if (std::find(wanted.begin(), wanted.end(), dataset.type()) != wanted.end()) return;
+  // Of reals, only float32 keeps what they are.
+  const bool reals = dataset.type().find("float") != std::string::npos &&
+                     std::find(wanted.begin(), wanted.end(), "float32") != wanted.end();
   throw InputError(fmt::format("{}: dtype is {}, must be {} (numpy: .astype(\"{}\"))",
                                dataset.where(), dataset.type(), fmt::join(wanted, " or "),
-                               wanted.front()));
+                               reals ? "float32" : wanted.front()));
 }
 
 /// "[60000, 28, 28]"
@@ -120,11 +123,15 @@ Labels SplitReader::read_labels(const std::string& group) const {
   const Hdf5Dataset dataset = file_.dataset(group + "/labels");
   // What was meant is taken from what cannot be mistaken: real numbers, a table of flags.
   const bool table = dataset.shape().size() == 2;
-  const bool values = dataset.type().starts_with("float");
+  const bool values = dataset.type().find("float") != std::string::npos;
   const bool flags = table && !values && dataset.type() != "int64";
   require_type(dataset, {flags ? "uint8" : values ? "float32" : "int64"});
   if (!table || dataset.type() == "int64") {
-    require_rank(dataset, 1, values ? "[samples] or [samples, targets]" : "[samples]");
+    require_rank(dataset, 1,
+                 values  ? "[samples] or [samples, targets]"
+                 : table ? "[samples]: the number of each one's class (of one-hot rows, numpy: "
+                           ".argmax(1))"
+                         : "[samples]");
   }
   if (dataset.rows() == 0) {
     throw InputError(

@@ -325,6 +325,29 @@ TEST_F(DatasetErrors, FilesThatDoNotBelongTogether) {
               HasSubstr("attribute \"mean\" differs"));
 }
 
+TEST_F(DatasetErrors, ClassesOfOneName) {
+  EXPECT_THAT(refusal([](Hdf5Writer& file) {
+                write_images(file, "train", 6, 1, 2, 2);
+                file.strings("classes", {"a", "b\x1b", "c", "b\x1b"});
+              }),
+              HasSubstr("attribute \"classes\": names 1 and 3 are both \"b\\x1b\""));
+}
+
+TEST_F(DatasetErrors, LabelsThatAreIds) {
+  const auto up_to = [](std::int64_t largest) {
+    return [largest](Hdf5Writer& file) {
+      file.write("/train/inputs", {3, 1, 1, 1}, std::vector<std::uint8_t>(3));
+      file.write("/train/labels", {3}, Int64s{0, largest, 1});
+    };
+  };
+  EXPECT_THAT(
+      refusal(up_to(4194302)),
+      AllOf(HasSubstr("/train/labels: labels go up to 4194302, but there are only 3 samples"),
+            HasSubstr("np.unique(labels, return_inverse=True)[1]")));
+  EXPECT_THAT(refusal(up_to(std::int64_t{1} << 40)), HasSubstr("labels must be class numbers"));
+  EXPECT_EQ(refusal(up_to(4095)), "(nothing was thrown)");
+}
+
 TEST_F(DatasetErrors, SizesThatTheFileDoesNotHold) {
   // 2^50 labels were never written: the file is a few KiB.
   EXPECT_THAT(refusal([](Hdf5Writer& file) {

@@ -119,6 +119,48 @@ TEST_F(H5pyFiles, VirtualDatasets) {
   expect_images("memory", 30);
 }
 
+TEST_F(H5pyFiles, ValuesThatAreNotThere) {
+  // HDF5 reads zeros in the place of each, without a word.
+  const auto refusal = [&](const std::string& lines) {
+    write(lines + "\n    f['train/labels'] = labels(30)\n");
+    return message_of<InputError>([&] { Dataset({path_}); });
+  };
+  const std::string layout = "    layout = h5py.VirtualLayout((30, 3, 32, 32), 'uint8')\n";
+  const std::string part =
+      "    with h5py.File(path + '.part', 'w') as part: part['pixels'] = pixels(20, 3, 32, 32)\n";
+  const std::string create = "    f.create_virtual_dataset('train/inputs', layout)\n";
+  EXPECT_THAT(refusal(layout +
+                      "    layout[:] = h5py.VirtualSource('none.h5', 'pixels', (30, 3, 32, "
+                      "32))\n" +
+                      create),
+              HasSubstr("its source none.h5 is not there"));
+  EXPECT_THAT(refusal(part + layout +
+                      "    layout[:] = h5py.VirtualSource(path + '.part', 'pixels', "
+                      "(30, 3, 32, 32))\n" +
+                      create),
+              HasSubstr("holds 20 along dimension 0, of which 30 are taken"));
+  EXPECT_THAT(refusal(part + layout +
+                      "    layout[:20] = h5py.VirtualSource(path + '.part', "
+                      "'pixels', (20, 3, 32, 32))\n" +
+                      create),
+              HasSubstr("30720 of its 92160 values have no source"));
+  EXPECT_THAT(refusal("    f.create_dataset('train/inputs', (30, 3, 32, 32), 'uint8', "
+                      "external=[('none.raw', 0, 92160)])\n"),
+              HasSubstr("none.raw, which is not there"));
+  EXPECT_THAT(refusal("    open(path + '.raw', 'wb').write(bytes(100))\n"
+                      "    f.create_dataset('train/inputs', (30, 3, 32, 32), 'uint8', "
+                      "external=[(path + '.raw', 0, 92160)])\n"),
+              HasSubstr("takes 92160 bytes at byte 0 of"));
+  EXPECT_THAT(refusal("    f.create_dataset('train/inputs', (30, 3, 32, 32), 'uint8', "
+                      "chunks=(10, 3, 32, 32))[:10] = pixels(10, 3, 32, 32)\n"),
+              HasSubstr("2 of its 3 chunks were never written"));
+  EXPECT_THAT(refusal("    f.create_dataset('train/inputs', (30, 1, 2, 2), 'uint8')\n"),
+              HasSubstr("was never written"));
+  EXPECT_THAT(refusal("    f['train/inputs'] = pixels(30, 3, 32, 32)\n"
+                      "    f['validation'] = h5py.ExternalLink('none.h5', '/validation')\n"),
+              HasSubstr("/validation is a link that leads nowhere"));
+}
+
 TEST_F(H5pyFiles, AttributesOfAnyKind) {
   write(R"(
     f['train/inputs'] = pixels(5, 3, 4, 4)
