@@ -57,6 +57,17 @@ class LineSink {
   std::optional<GivenOutput> file_;
 };
 
+/// No class is said where the model's outputs are no numbers.
+void require_numbers(const at::Tensor& outputs, const Batch& batch) {
+  const at::Tensor bad = outputs.isfinite().logical_not().flatten(1).any(1);
+  if (!bad.any().item<bool>()) return;
+  const auto row = bad.to(at::kByte).argmax().item<std::int64_t>();
+  throw RunError(
+      fmt::format("the model's outputs for sample {} are no numbers: its weights or the "
+                  "sample make it",
+                  batch.samples[static_cast<std::size_t>(row)]));
+}
+
 ExitStatus predict(const std::vector<std::string>& command_line) {
   const std::optional<ArgumentParser::Parsed> parsed = predict_parser().parse(command_line);
   if (!parsed) {
@@ -72,6 +83,7 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
   for_each_prediction(*setup.model, *setup.dataset, split,
                       evaluation_settings(configuration.data, configuration.train), /*rank=*/0,
                       /*ranks=*/1, [&](const Batch& batch, const at::Tensor& outputs) {
+                        require_numbers(outputs, batch);
                         sink.write(setup.task->predictions(outputs, batch));
                       });
   sink.finish();

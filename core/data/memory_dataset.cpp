@@ -129,6 +129,13 @@ std::unique_ptr<Split> make_split(const MemorySplit& split, const SampleFormat& 
   } else if (split.inputs.size(0) != samples) {
     refuse(split, fmt::format("holds {} images, but {} labels", split.inputs.size(0), samples));
   }
+  if (split.inputs.is_floating_point()) {
+    const at::Tensor bad = split.inputs.isfinite().logical_not().flatten(1).any(1);
+    if (bad.any().item<bool>()) {
+      refuse(split, fmt::format("sample {} of inputs holds a value that is no number or infinite",
+                                bad.to(at::kByte).argmax().item<std::int64_t>()));
+    }
+  }
   Split::Part part;
   part.name = fmt::format("{}: /{}", kMemory, split.name);
   part.layout = "in memory";
@@ -154,6 +161,8 @@ Dataset make_memory_dataset(const std::vector<MemorySplit>& splits,
                                .std_deviation = facts.std_deviation,
                                .remarks = {}};
   check_normalisation(attributes, format, kMemory);
+  require_distinct(attributes.classes, fmt::format("{}: classes", kMemory));
+  require_distinct(attributes.targets, fmt::format("{}: targets", kMemory));
   std::vector<std::unique_ptr<Split>> made;
   std::set<std::string> names;
   LabelNames label_names;

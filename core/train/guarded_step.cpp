@@ -38,11 +38,15 @@ namespace {
                                     const std::string& stage, std::int64_t skipped) {
   const std::string what = std::isfinite(loss) ? fmt::format("the gradients' norm is {}", norm)
                                                : fmt::format("the loss is {}", loss);
+  // Before the first update no learning rate has had a part in it.
+  const char* remedy = step == 1
+                           ? "nothing was updated before, so the weights or the data make it: "
+                             "values too large for train.precision?"
+                           : "lower the learning rate, or set train.clip-norm";
   RunError error(fmt::format(
-      "step {} of stage \"{}\": {}{}; lower the learning rate, or set "
-      "train.clip-norm",
-      step, stage, what,
-      skipped > 0 ? fmt::format(", after {} steps that were skipped for it", skipped - 1) : ""));
+      "step {} of stage \"{}\": {}{}; {}", step, stage, what,
+      skipped > 0 ? fmt::format(", after {} steps that were skipped for it", skipped - 1) : "",
+      remedy));
   error.mark_agreed();
   throw error;
 }

@@ -8,7 +8,9 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/suggest.h"
+#include "core/base/text_bytes.h"
 #include "core/data/dataset.h"
+#include "core/data/finite_values.h"
 #include "core/data/order/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
@@ -110,6 +112,17 @@ void narrow_training_data(Dataset& dataset, const DataOptions& options,
   dataset.narrow("train", select_samples(alike, selection));
 }
 
+/// Refuses pixels that are no numbers, but where training is to pass over such steps.
+void check_values(const RunSetup& setup, const std::string& split, const SetupRequest& request) {
+  try {
+    require_finite_values(*setup.dataset, split);
+  } catch (const InputError& error) {
+    if (request.loaded_head || setup.configuration().train.not_finite == NotFinite::kStop) throw;
+    fmt::print(stderr, "thaw: warning: {}; steps that meet it are passed over\n",
+               printable(error.what()));
+  }
+}
+
 /// Opens the data on every rank, decodes what is to be decoded, and makes sure that all see the
 /// same. A collective.
 void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
@@ -131,6 +144,10 @@ void open_data(RunSetup& setup, const SetupRequest& request, Communicator& commu
     for (const std::string& split : splits) {
       setup.dataset->split(split).prepare(cache);
     }
+  });
+  agreed(communicator, [&] {
+    if (communicator.rank() != 0) return;
+    for (const std::string& split : splits) check_values(setup, split, request);
   });
   agreed(communicator, [&] {
     located_errors(setup.document, [&] {

@@ -8,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "core/base/error.h"
 #include "core/data/loading/evaluation_loader.h"
 #include "core/data/loading/training_loader.h"
@@ -75,6 +77,13 @@ TEST(MemoryDataset, RefusesWhatDoesNotFit) {
               HasSubstr("sample 2 has label 2, but attribute \"classes\" names 2 classes"));
   EXPECT_THAT(refusal({images("train", 3)}, {.mean = {0.5, 0.5}, .std_deviation = {1, 1}}),
               HasSubstr("mean"));
+
+  EXPECT_THAT(refusal({images("train", 3)}, {.classes = {"a", "b", "a"}}),
+              HasSubstr("names 0 and 2 are both \"a\""));
+  MemorySplit infinite = images("train", 3);
+  infinite.inputs = infinite.inputs.to(at::kFloat);
+  infinite.inputs[2][0][1][0] = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(refusal({infinite}), HasSubstr("sample 2 of inputs holds a value that is no number"));
 
   MemorySplit split = images("train", 3);
   split.labels = numbers({0, 1});

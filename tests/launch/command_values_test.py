@@ -1,0 +1,89 @@
+"""Values and names that a file or a path brings in: what is no number is named before training, what
+is no UTF-8 is kept as it is, and nothing blocks or crashes the command, whatever stands in the
+place of a file."""
+
+import json
+import os
+import unittest
+
+import h5py
+import numpy as np
+
+from command_fixture import CommandTest, require
+
+
+class Values(CommandTest):
+    def test_paths_that_are_no_utf8(self):
+        data = os.fsdecode(b"donn\xe9es.h5")
+        run = os.fsdecode(b"l\xe4ufe")
+        self.images(data)
+        self.resnet_config(data="images.h5")
+        command = ("train", "resnet.toml", "--data.file", data, "--run-dir", run)
+        done = self.thaw(*command)
+        self.assertIn("kept in l\\xe4ufe", done.stdout)
+        self.assertGreater(len(self.metrics(run, "checkpoint")), 0)
+        self.thaw("inspect", run)
+        for name in ("summary.json", "weights.safetensors"):
+            os.remove(self.folder / run / name)
+        again = self.thaw(*command)  # from its last checkpoint, whose configuration names the data
+        self.assertIn("Goes on after step", again.stdout)
+
+    def test_pixels_that_are_no_numbers(self):
+        self.images()
+        with h5py.File(self.folder / "images.h5", "r+") as file:
+            pixels = file["validation/inputs"][()].astype(np.float32) / 255
+            pixels[7, 1, 2, 3] = np.nan
+            del file["validation"]["inputs"]
+            file["validation/inputs"] = pixels
+            train = file["train/inputs"][()].astype(np.float32) / 255
+            del file["train"]["inputs"]
+            file["train/inputs"] = train
+            del file["test"]
+        self.resnet_config()
+        for command in ("train", "check"):
+            self.assertIn("images.h5: /validation/inputs: sample 7 holds nan",
+                          self.refused(command, "resnet.toml"))
+
+    def test_nested_json_where_a_number_must_be(self):
+        self.texts()
+        self.tiny_bert()
+        self.bert_config()
+        config = json.loads((self.folder / "config.json").read_text())
+        deep = "[" * 1_000_000 + "]" * 1_000_000
+        del config["vocab_size"]
+        text = json.dumps(config)
+        self.write("config.json", text[:-1] + ', "vocab_size": ' + deep + "}")
+        self.assertIn("config.json: nested deeper", self.refused("check", "bert.toml"))
+
+    def test_pipes_in_the_place_of_files(self):
+        self.images()
+        self.resnet_config()
+        self.tiny_bert()
+        self.texts()
+        self.bert_config()
+        os.mkfifo(self.folder / "pipe")
+        for command in (("check", "pipe"), ("check", "resnet.toml", "--data.file", "pipe"),
+                        ("check", "bert.toml", "--model.config", "pipe"), ("inspect", "pipe"),
+                        ("check", "bert.toml", "--model.weights", "pipe")):
+            with self.subTest(command=command):
+                self.assertIn("pipe", self.refused(*command))
+
+    def test_names_that_would_steer_a_terminal(self):
+        self.images()
+        with h5py.File(self.folder / "images.h5", "r+") as file:
+            file.attrs["classes"] = ["\x1b]0;title\x07", "b\nthaw: error: all is lost", "c"]
+        said = self.thaw("inspect", "images.h5").stdout
+        self.assertNotIn("\x1b", said)
+        self.assertNotIn("\nthaw: error", said)
+        self.assertIn("\\x1b]0;title\\x07, b\\x0athaw: error", said)
+        self.resnet_config()
+        self.thaw("train", "resnet.toml", "--run-dir", "run", "--schedule.stage.head.until",
+                  "{ steps = 1 }", "--schedule.stage.upper.until", "{ steps = 1 }")
+        line = json.loads(self.thaw("predict", "resnet.toml", "--weights",
+                                    "run/weights.safetensors").stdout.splitlines()[0])
+        self.assertIn("b\nthaw: error: all is lost", line["probabilities"])  # stored whole
+
+
+if __name__ == "__main__":
+    require()
+    unittest.main(verbosity=2)
