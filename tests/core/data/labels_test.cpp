@@ -1,5 +1,4 @@
 // Labels of every type: from files, from memory, in batches; and what is wrong with them.
-#include "core/base/hash.h"
 #include "core/data/labels.h"
 
 #include <ATen/TensorOperators.h>
