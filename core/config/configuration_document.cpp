@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/file_use.h"
 #include "core/base/input_text.h"
 #include "core/base/suggest.h"
@@ -207,7 +208,15 @@ std::string ConfigurationDocument::located(const std::string& message) const {
 
 std::string read_configuration_text(const std::string& path) {
   const FileUse use("read", path);
-  return read_input_text(path, kLargestFile);
+  std::string text = read_input_text(path, kLargestFile);
+  // What is text may begin like anything, but TOML has no zeros, and no file of it begins so.
+  if (text.find('\0') != std::string::npos || text.starts_with('<')) {
+    const std::string kind = kind_of_bytes(std::string_view(text).substr(0, kKindBytes));
+    if (!kind.empty()) {
+      throw InputError(fmt::format("{}: is no configuration (TOML): it is {}", path, kind));
+    }
+  }
+  return text;
 }
 
 ConfigurationDocument parse_configuration(std::string_view text, const std::string& path,

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/base/file_kind.h"
 #include "core/base/file_use.h"
 
 namespace thaw {
@@ -146,7 +147,8 @@ Hdf5File::Hdf5File(const std::string& path) : path_(path), bytes_(check_readable
   const FileUse use("open", path_);
   const Hdf5Guard guard;
   if (H5Fis_hdf5(path.c_str()) == 0) {
-    throw InputError(path + ": is not an HDF5 file; launch/prepare.py makes one from your data");
+    throw InputError(path + ": is not an HDF5 file" + kind_clause(path) +
+                     "; launch/prepare.py makes one from your data");
   }
   const Hdf5Handle access = access_properties(path);
   handle_ = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/file_use.h"
 #include "core/base/input_text.h"
 #include "core/base/json_text.h"
@@ -132,8 +133,8 @@ Fields read_fields(const std::string& path) {
   }
   json object = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (object.is_discarded() || !object.is_object()) {
-    throw InputError(
-        fmt::format("{}: not a JSON object; expected Hugging Face's config.json", path));
+    throw InputError(fmt::format("{}: not a JSON object{}; expected Hugging Face's config.json",
+                                 path, kind_clause(path)));
   }
   return Fields(path, std::move(object));
 }

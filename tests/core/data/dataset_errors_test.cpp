@@ -58,6 +58,9 @@ TEST_F(DatasetErrors, NotHdf5) {
   std::ofstream(path_) << "text,label\nhello,1\n";
   EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }),
               AllOf(HasSubstr("bad.h5: is not an HDF5 file"), HasSubstr("launch/prepare.py")));
+  std::ofstream(path_) << std::string("\x02\0\0\0\0\0\0\0{}", 10);
+  EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }),
+              HasSubstr("it is a safetensors file"));
   std::ofstream(path_, std::ios::trunc);
   EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }), HasSubstr("is not an HDF5 file"));
 }

@@ -163,6 +163,12 @@ TEST_F(Safetensors, TellsWhatAFileIsNot) {
   EXPECT_THAT(refusal("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
               HasSubstr("git lfs pull"));
   EXPECT_THAT(refusal(std::string("PK\x03\x04", 4) + std::string(100, '\0')), HasSubstr("pickle"));
+  EXPECT_THAT(refusal("\x89HDF\r\n\x1a\n" + std::string(100, '\0')), HasSubstr("an HDF5 file"));
+  EXPECT_THAT(refusal("<!DOCTYPE html>\n<title>Not found</title>"), HasSubstr("a web page"));
+  EXPECT_THAT(refusal("\x1f\x8b\x08"), HasSubstr("compressed by gzip"));
+  EXPECT_THAT(
+      refusal(std::string("\xff\0\0\0\0\0\0\0{", 9)),
+      testing::AllOf(HasSubstr("cut short"), testing::Not(HasSubstr("it is a safetensors"))));
   EXPECT_THROW(SafetensorsFile("/no/such/file"), InputError);
   EXPECT_THROW(SafetensorsFile{folder_.string()}, InputError);
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
