@@ -100,12 +100,13 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
     throw InputError(fmt::format("{}: is a pipe or a device; weights are written to a plain file",
                                  arguments["PATH"]));
   }
+  std::string advice;
   if (format == "safetensors") {
     save_weights(arguments["PATH"], *source.model, source.names, source.classes);
   } else {
-    export_huggingface(arguments["PATH"], *source.model, options, source.classes);
+    advice = export_huggingface(arguments["PATH"], *source.model, options, source.classes);
   }
-  fmt::print("written to {}\n", arguments["PATH"]);
+  fmt::print("written to {}\n{}", arguments["PATH"], advice);
   return ExitStatus::kDone;
 }
 

@@ -42,10 +42,11 @@ using ShapeOfWeight =
     std::function<std::optional<std::vector<std::int64_t>>(const std::string& name)>;
 
 /// Writes a trained model of the family, which `options` describe, for Hugging Face's transformers
-/// into `folder`, whole or not at all. Throws InputError for a folder that holds such files.
-using HuggingFaceExport =
-    std::function<void(const std::string& folder, const Model& model, const ModelOptions& options,
-                       const std::vector<std::string>& classes)>;
+/// into `folder`, whole or not at all. Returns what the folder's users must know, as lines; empty:
+/// nothing. Throws InputError for a folder that holds such files.
+using HuggingFaceExport = std::function<std::string(const std::string& folder, const Model& model,
+                                                    const ModelOptions& options,
+                                                    const std::vector<std::string>& classes)>;
 
 /// A family of models: Note [Model families]. Called on every rank, on one thread.
 struct ModelFamily {

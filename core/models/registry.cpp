@@ -67,15 +67,16 @@ InputFacts trained_on(const std::string& architecture, const ShapeOfWeight& shap
   return family.trained_on ? family.trained_on(shape_of) : InputFacts{.kind = family.takes};
 }
 
-void export_huggingface(const std::string& folder, const Model& model, const ModelOptions& options,
-                        const std::vector<std::string>& classes) {
+std::string export_huggingface(const std::string& folder, const Model& model,
+                               const ModelOptions& options,
+                               const std::vector<std::string>& classes) {
   const ModelFamily& family = family_of(options.architecture);
   if (!family.export_huggingface) {
     throw InputError(fmt::format("\"{}\" is not exported to transformers{}{}", options.architecture,
                                  family.instead_of_export.empty() ? "" : "; ",
                                  family.instead_of_export));
   }
-  family.export_huggingface(folder, model, options, classes);
+  return family.export_huggingface(folder, model, options, classes);
 }
 
 void register_family(const std::string& architecture, ModelFamily family) {

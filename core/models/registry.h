@@ -20,10 +20,12 @@ std::shared_ptr<Model> make_model(const ModelOptions& options, std::int64_t clas
 /// data. Throws InputError for an unknown family.
 InputFacts trained_on(const std::string& architecture, const ShapeOfWeight& shape_of);
 
-/// Writes a trained model for Hugging Face's transformers into `folder`, which is made. Throws
-/// InputError for a family that has no export, saying what serves instead.
-void export_huggingface(const std::string& folder, const Model& model, const ModelOptions& options,
-                        const std::vector<std::string>& classes);
+/// Writes a trained model for Hugging Face's transformers into `folder`, which is made. Returns
+/// what the folder's users must know, as lines. Throws InputError for a family that has no export,
+/// saying what serves instead.
+std::string export_huggingface(const std::string& folder, const Model& model,
+                               const ModelOptions& options,
+                               const std::vector<std::string>& classes);
 
 /// Adds a family under a name, or replaces one, for programs with models of their own; it may read
 /// every option of [model]. Thaw's own are in core/config/model_families.inc. Call before threads

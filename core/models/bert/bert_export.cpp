@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/input_text.h"
 #include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 #include "core/config/configuration.h"
 #include "core/models/bert/bert.h"
+#include "core/models/bert/mean_pooling_files.h"
 #include "core/models/weights/weights.h"
 
 namespace thaw {
@@ -41,7 +43,8 @@ JsonFile read_json(const fs::path& path) {
   }
   result.value = ordered_json::parse(result.text, nullptr, /*allow_exceptions=*/false);
   if (!result.value.is_object()) {
-    throw InputError(fmt::format("{}: is not a JSON object", path.string()));
+    throw InputError(
+        fmt::format("{}: is not a JSON object{}", path.string(), kind_clause(path.string())));
   }
   return result;
 }
@@ -67,6 +70,7 @@ ordered_json exported_config(ordered_json config, const Bert& model,
     config["problem_type"] = "single_label_classification";
   } else {
     config["thaw_pooling"] = "mean";  // for readers; transformers carries it along
+    config["auto_map"] = {{"AutoModelForSequenceClassification", mean_pooling_class()}};
   }
   return config;
 }
@@ -107,14 +111,14 @@ WeightNames huggingface_names(const Bert& model) {
   return names;
 }
 
-void prepare_folder(const fs::path& folder) {
+void prepare_folder(const fs::path& folder, const std::vector<std::string>& names) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (!fs::is_directory(folder)) {
     throw InputError(fmt::format("{}: cannot make this folder{}", folder.string(),
                                  error ? ": " + error.message() : std::string()));
   }
-  for (const char* name : {kConfig, kWeights, kTokenizer, kTokenizerConfig}) {
+  for (const std::string& name : names) {
     if (fs::exists(folder / name)) {
       throw InputError(fmt::format("{}: holds a {} already; name another folder, or remove it",
                                    folder.string(), name));
@@ -122,34 +126,72 @@ void prepare_folder(const fs::path& folder) {
   }
 }
 
+/// The tokenizer that the options name, else the one that lies beside config.json; empty: none.
+fs::path tokenizer_of(const ModelOptions& options) {
+  if (!options.tokenizer.empty()) return options.tokenizer;
+  const fs::path beside = fs::path(options.config).replace_filename(kTokenizer);
+  return fs::exists(beside) ? beside : fs::path();
+}
+
+/// What is not as users of transformers expect it.
+std::string advice(const std::string& folder, const Bert& model, bool has_tokenizer) {
+  std::string text;
+  if (model.pooling() == Pooling::kMean) {
+    text += fmt::format(
+        "transformers' own classes of BERT do not pool by the mean: give trust_remote_code=True, "
+        "as "
+        "in pipeline(\"text-classification\", model=\"{0}\", trust_remote_code=True), and the "
+        "class "
+        "in {0} is used; without it they classify by a layer of random weights. "
+        "sentence_transformers.SentenceTransformer(\"{0}\") gives the mean itself.\n",
+        folder);
+  }
+  if (!has_tokenizer) {
+    text +=
+        "no tokenizer.json was named or lay beside config.json, so none was written: pipelines "
+        "need "
+        "one (--model.tokenizer)\n";
+  }
+  return text;
+}
+
 }  // namespace
 
-void export_bert(const std::string& folder, const Model& model, const ModelOptions& options,
-                 const std::vector<std::string>& classes) {
+std::string export_bert(const std::string& folder, const Model& model, const ModelOptions& options,
+                        const std::vector<std::string>& classes) {
   const auto* bert = dynamic_cast<const Bert*>(&model);
   if (bert == nullptr) {
     throw InputError("the model to export to transformers is no BERT");
   }
   const JsonFile config = read_json(options.config);
-  JsonFile tokenizer, tokenizer_settings;
-  if (!options.tokenizer.empty()) {
-    tokenizer = read_json(options.tokenizer);
+  const fs::path tokenizer_path = tokenizer_of(options);
+  // In the order in which they are written: config.json, last, makes it a model's folder.
+  std::vector<std::pair<std::string, std::string>> texts;
+  if (!tokenizer_path.empty()) {
+    JsonFile tokenizer = read_json(tokenizer_path);
     // The source's own settings know more than can be guessed.
-    const fs::path beside = fs::path(options.tokenizer).replace_filename(kTokenizerConfig);
-    tokenizer_settings.text = fs::exists(beside)
-                                  ? read_json(beside).text
-                                  : json_text(tokenizer_config(tokenizer.value, *bert), 2) + "\n";
+    const fs::path beside = fs::path(tokenizer_path).replace_filename(kTokenizerConfig);
+    std::string settings = fs::exists(beside)
+                               ? read_json(beside).text
+                               : json_text(tokenizer_config(tokenizer.value, *bert), 2) + "\n";
+    texts.emplace_back(kTokenizer, std::move(tokenizer.text));
+    texts.emplace_back(kTokenizerConfig, std::move(settings));
   }
+  if (bert->pooling() == Pooling::kMean) {
+    for (auto& file : mean_pooling_files(*bert)) texts.push_back(std::move(file));
+  }
+  texts.emplace_back(kConfig, json_text(exported_config(config.value, *bert, classes), 2) + "\n");
 
-  prepare_folder(folder);
+  std::vector<std::string> names = {kWeights};
+  for (const auto& [name, text] : texts) names.push_back(name);
+  prepare_folder(folder, names);
   const fs::path target(folder);
   save_weights((target / kWeights).string(), *bert, huggingface_names(*bert), classes);
-  if (!options.tokenizer.empty()) {
-    write_whole_file(target / kTokenizer, tokenizer.text);
-    write_whole_file(target / kTokenizerConfig, tokenizer_settings.text);
+  for (const auto& [name, text] : texts) {
+    fs::create_directories((target / name).parent_path());
+    write_whole_file(target / name, text);
   }
-  write_whole_file(target / kConfig,
-                   json_text(exported_config(config.value, *bert, classes), 2) + "\n");
+  return advice(folder, *bert, !tokenizer_path.empty());
 }
 
 }  // namespace thaw

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -157,6 +158,61 @@ TEST_F(BertExport, OfMeanPoolingLoadsAsAnEncoder) {
   }
   EXPECT_EQ(found->at("class"), "BertModel");
   expect_near(found->at("logits"), logits(*mean));
+}
+
+TEST_F(BertExport, OfMeanPoolingClassifiesInPipelinesByItsOwnClass) {
+  const auto mean = model(Pooling::kMean);
+  EXPECT_THAT(export_bert(target(), *mean, options_, kClasses),
+              HasSubstr("trust_remote_code=True"));
+  const auto found = ask_python({"bert-code", target(), json(kSamples).dump()});
+  if (!found) {
+    GTEST_SKIP() << "THAW_TEST_PYTHON has no transformers";
+  }
+  EXPECT_EQ(found->at("class"), "MeanPooledBertForSequenceClassification");
+  EXPECT_TRUE(found->at("missing").empty()) << found->at("missing");
+  EXPECT_TRUE(found->at("unexpected").empty()) << found->at("unexpected");
+  expect_near(found->at("logits"), logits(*mean));
+
+  const auto said = ask_python({"bert-pipeline", target(), "b"});  // tokens 2, 9, 3: kSamples[1]
+  const std::vector<double> all = logits(*mean);
+  double sum = 0;
+  for (std::size_t i = 0; i < kClasses.size(); ++i) sum += std::exp(all[kClasses.size() + i]);
+  for (std::size_t i = 0; i < kClasses.size(); ++i) {
+    EXPECT_NEAR(said->at(kClasses[i]), std::exp(all[kClasses.size() + i]) / sum, 1e-5);
+  }
+}
+
+TEST_F(BertExport, OfMeanPoolingIsAFolderForSentenceTransformers) {
+  export_bert(target(), *model(Pooling::kMean), options_, kClasses);
+  const auto read = [&](const std::string& name) {
+    std::ifstream stream(target() + "/" + name);
+    return json::parse(stream);
+  };
+  const json modules = read("modules.json");
+  ASSERT_EQ(modules.size(), 2U);
+  EXPECT_EQ(modules[0].at("path"), "");
+  const json pooling = read(modules[1].at("path").get<std::string>() + "/config.json");
+  EXPECT_EQ(pooling.at("word_embedding_dimension"), 16);
+  EXPECT_TRUE(pooling.at("pooling_mode_mean_tokens").get<bool>());
+  EXPECT_FALSE(pooling.at("pooling_mode_cls_token").get<bool>());
+  EXPECT_EQ(read("sentence_bert_config.json").at("max_seq_length"), 12);
+  // And for transformers, a class that the folder has.
+  const std::string name =
+      read("config.json").at("auto_map").at("AutoModelForSequenceClassification");
+  std::ifstream code(target() + "/" + name.substr(0, name.find('.')) + ".py");
+  const std::string text(std::istreambuf_iterator<char>(code), {});
+  EXPECT_THAT(text, HasSubstr("class " + name.substr(name.find('.') + 1) + "(BertPreTrained"));
+}
+
+TEST_F(BertExport, TakesTheTokenizerBesideTheConfigurationOrSaysThatThereIsNone) {
+  options_.tokenizer = "";
+  EXPECT_EQ(export_bert(target(), *model(Pooling::kCls), options_, kClasses), "");
+  EXPECT_TRUE(fs::exists(target() + "/tokenizer.json"));
+  EXPECT_FALSE(fs::exists(target() + "/modules.json"));
+  fs::remove_all(target());
+  fs::remove(folder_ / "tokenizer.json");
+  EXPECT_THAT(export_bert(target(), *model(Pooling::kCls), options_, kClasses),
+              HasSubstr("--model.tokenizer"));
 }
 
 TEST_F(BertExport, WritesWhatItSays) {
