@@ -21,6 +21,8 @@ class LineFile {
   /// Says so on standard error when lines begin to wait. Throws RunError where more of them wait
   /// than memory should hold.
   void add(const std::string& line);
+  /// Waits until what went out is on the disk, so that not even a power cut takes it.
+  void flush();
   /// Throws RunError where lines still wait.
   void settle();
 

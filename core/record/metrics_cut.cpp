@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/base/whole_file.h"
@@ -24,15 +26,41 @@ bool stays_in_log(const std::string& line, const MetricsCut& cut) {
   return event != "transition";
 }
 
-void cut_metrics(const std::filesystem::path& path, const MetricsCut& cut) {
-  if (!std::filesystem::exists(path)) return;
+namespace {
+
+/// The step of which a line that stays tells, if it tells of one.
+std::optional<std::int64_t> step_of(const std::string& line) {
+  const nlohmann::json json = nlohmann::json::parse(line);
+  if (json["event"] != "step" && json["event"] != "skipped") return std::nullopt;
+  return json["step"].get<std::int64_t>();
+}
+
+}  // namespace
+
+std::string missing_steps(const LoggedSteps& logged, std::int64_t step, std::int64_t log_every) {
+  if (step - logged.last < std::max(logged.apart, log_every)) return "";
+  return fmt::format(
+      "lines of steps {} to {} are missing: they were not on the disk when the machine went down, "
+      "or were taken out; the training itself goes on from step {} and lacks nothing",
+      logged.last + 1, step, step);
+}
+
+LoggedSteps cut_metrics(const std::filesystem::path& path, const MetricsCut& cut) {
+  LoggedSteps logged;
+  if (!std::filesystem::exists(path)) return logged;
   std::ifstream file(path);
   std::string kept;
   for (std::string line; std::getline(file, line);) {
-    if (stays_in_log(line, cut)) kept += line + '\n';
+    if (!stays_in_log(line, cut)) continue;
+    kept += line + '\n';
+    if (const std::optional<std::int64_t> step = step_of(line)) {
+      if (logged.last > 0) logged.apart = std::max<std::int64_t>(*step - logged.last, 1);
+      logged.last = *step;
+    }
   }
   if (file.bad()) throw RunError(fmt::format("{}: cannot be read", path.string()));
   write_whole_file(path, kept);
+  return logged;
 }
 
 }  // namespace thaw

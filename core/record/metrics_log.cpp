@@ -149,6 +149,8 @@ void MetricsLog::checkpoint(const CheckpointReport& report) {
                {"seconds", report.seconds},
                {"stall_seconds", report.stall_seconds}});
   write_line(json_text(line));
+  // What a run goes on from after a power cut, the log must reach too.
+  if (report.problem.empty()) log_.flush();
 }
 
 void MetricsLog::resume(const ResumeReport& report) {

@@ -186,7 +186,12 @@ class RunStarter {
       }
     }
     const bool evaluated = state.last_evaluation && state.last_evaluation->step == state.step;
-    cut_metrics(folder_.metrics(), {state.step, evaluated});
+    const LoggedSteps logged = cut_metrics(folder_.metrics(), {state.step, evaluated});
+    const std::string missing =
+        missing_steps(logged, state.step, setup_.configuration().output.log_every);
+    if (!missing.empty()) {
+      fmt::print(stderr, "thaw: warning: {}: {}\n", folder_.metrics().string(), missing);
+    }
     fs::remove(folder_.summary());
   }
 

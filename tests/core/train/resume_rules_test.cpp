@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "core/base/error.h"
 #include "core/config/option_table.h"
 #include "core/record/metrics_cut.h"
+#include "tests/support/temporary_folder.h"
 
 namespace thaw {
 namespace {
@@ -117,6 +120,25 @@ TEST(MetricsCutTest, WhatTheCheckpointKnowsStays) {
                               "{\"event\":\"step\",\"step\":\"4\"}"}) {
     EXPECT_FALSE(stays_in_log(damaged, cut)) << damaged;
   }
+}
+
+TEST(MetricsCutTest, StepsThatTheLogLacksAreSaid) {
+  EXPECT_EQ(missing_steps({.last = 25}, 25, 1), "");
+  EXPECT_THAT(missing_steps({.last = 5}, 25, 1), HasSubstr("steps 6 to 25 are missing"));
+  EXPECT_THAT(missing_steps({}, 25, 1), HasSubstr("steps 1 to 25 are missing"));
+  EXPECT_EQ(missing_steps({.last = 20, .apart = 10}, 25, 10), "");
+  EXPECT_EQ(missing_steps({.last = 20, .apart = 10}, 25, 1), "") << "log-every was 10 until now";
+  EXPECT_NE(missing_steps({.last = 10, .apart = 10}, 25, 10), "");
+  EXPECT_EQ(missing_steps({}, 0, 1), "");
+
+  const TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  std::ofstream(path) << "{\"event\":\"step\",\"step\":3}\n{\"event\":\"skipped\",\"step\":6}\n"
+                         "{\"event\":\"checkpoint\",\"step\":7}\n{\"event\":\"step\",\"step\":9}\n"
+                         "{\"event\":\"step\",\"st";
+  const LoggedSteps logged = cut_metrics(path, {.step = 8});
+  EXPECT_EQ(logged.last, 6);
+  EXPECT_EQ(logged.apart, 3);
 }
 
 }  // namespace
