@@ -90,7 +90,15 @@ class TableBuilder {
 };
 
 constexpr Range kNotNegative{.least = 0};
-constexpr Range kPositive{.least = 1};
+// What is counted may be any number that a double holds to the unit. What costs memory or threads
+// by its size has bounds of its own: beyond them stands nothing but a slip of the finger, which
+// would end in the middle of a training.
+constexpr Range kCount{.least = 0, .most = 1e15};
+constexpr Range kPositive{.least = 1, .most = 1e15};
+constexpr Range kBatch{.least = 1, .most = 1e9};
+constexpr Range kBatchOrNone{.least = 0, .most = 1e9};
+constexpr Range kSeconds{.least = 0, .most = 1e9};
+constexpr Range kThreads{.least = 0, .most = 4096};
 constexpr Range kSteps{.least = 1, .most = 1e15};
 constexpr Range kEpochs{.above = 0, .most = 1e9};
 constexpr Range kFraction{.least = 0, .below = 1};
@@ -100,7 +108,7 @@ void add_model(TableBuilder& table) {
   table.section("model");
   table.add(&M::architecture, "architecture", "", family_choices(), Required{});
   table.add(&M::depth, "depth", "layers", "18, 34, 50, ...; of networks for CIFAR: 20, 32, ...",
-            kPositive);
+            Range{.least = 1, .most = 10000});
   table.add(
       &M::weights, "weights", "",
       "safetensors file to start from, its parts' index, or a folder of either; empty: random");
@@ -119,21 +127,22 @@ void add_data(TableBuilder& table) {
   table.section("data");
   table.add(&D::file, "file", "", "HDF5 files or globs, read as one dataset in this order",
             Required{});
-  table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks", kPositive);
+  table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks", kBatch);
   table.add(&D::seed, "seed", "", "of the order of samples and of their augmentation");
   table.add(&D::fraction, "fraction", "",
             "of the training samples of each class that are used, chosen by seed",
             Range{.above = 0, .most = 1});
-  table.add(&D::per_class, "per-class", "samples", "of each class at most; 0: no limit",
-            kNotNegative);
+  table.add(&D::per_class, "per-class", "samples", "of each class at most; 0: no limit", kCount);
   table.add(&D::cache, "cache", "",
             "where badly chunked files are kept decoded: auto, memory, off, or a folder");
-  table.add(&D::read_ahead, "read-ahead", "batches", "prepared in advance", kNotNegative);
+  table.add(&D::read_ahead, "read-ahead", "batches", "prepared in advance",
+            Range{.least = 0, .most = 1000});
   table.add(&D::crop_padding, "crop-padding", "pixels",
-            "random crop of training images after so much padding; 0: none", kNotNegative);
+            "random crop of training images after so much padding; 0: none",
+            Range{.least = 0, .most = 10000});
   table.add(&D::horizontal_flip, "horizontal-flip", "", "mirrors half of the training images");
   table.add(&D::evaluation_batch, "evaluation-batch", "samples",
-            "of one evaluation step, over all ranks; 0: as batch", kNotNegative);
+            "of one evaluation step, over all ranks; 0: as batch", kBatchOrNone);
 }
 
 void add_task(TableBuilder& table) {
@@ -148,7 +157,7 @@ void add_train(TableBuilder& table) {
             "where ranks compute; cuda: on a GPU each; auto: cuda where a rank sees a GPU");
   table.add(&T::precision, "precision", "", "of the computation");
   table.add(&T::micro_batch, "micro-batch", "samples",
-            "of one forward on one rank; 0: the rank's whole share", kNotNegative);
+            "of one forward on one rank; 0: the rank's whole share", kBatchOrNone);
   table.add(&T::seed, "seed", "", "of the new head and of dropout");
   table.add(&T::optimizer, "optimizer", "", "");
   table.add(&T::weight_decay, "weight-decay", "", "decoupled; added to gradients in sgd",
@@ -177,7 +186,7 @@ void add_train(TableBuilder& table) {
   table.add(&T::frozen_batch_norm, "frozen-batch-norm", "", "running statistics of frozen layers");
   table.add(&T::frozen_dropout, "frozen-dropout", "", "dropout of frozen layers");
   table.add(&T::evaluate_every, "evaluate-every", "steps",
-            "0: at the end of each epoch and each stage", kNotNegative);
+            "0: at the end of each epoch and each stage", kCount);
   table.add(&T::reduction, "reduction", "",
             "how gradients are summed; canonical: in one order over fixed shards of the batch, so "
             "that all bits are the same at any number of ranks (CPU; distributed.bucket-bytes, "
@@ -186,7 +195,7 @@ void add_train(TableBuilder& table) {
             "of a batch in canonical, each a forward of its own: at most so many ranks",
             Range{.least = 1, .most = 4096});
   table.add(&T::threads, "threads", "threads",
-            "that one rank computes with; 0: the cores it was given", kNotNegative);
+            "that one rank computes with; 0: the cores it was given", kThreads);
   table.add(&T::deterministic, "deterministic", "",
             "the same bits in each run and resume: refuses what would change them");
   table.add(&T::not_finite, "not-finite", "",
@@ -199,7 +208,7 @@ void add_train(TableBuilder& table) {
 void add_transitions(TableBuilder& table) {
   using S = ScheduleOptions;
   table.add(&S::thawed_warmup_steps, "thawed-warmup-steps", "steps",
-            "of linear warm-up of groups that a transition thawed", kNotNegative);
+            "of linear warm-up of groups that a transition thawed", kCount);
   table.add(&S::thawed_rate_cap, "thawed-rate-cap", "",
             "most that rates of groups become which the first stage froze; 0: no cap",
             kNotNegative);
@@ -285,21 +294,21 @@ void add_checkpoint(TableBuilder& table) {
   table.add(
       &C::every_steps, "every-steps", "steps",
       "between checkpoints; 0: only at transitions and at the end; -1: only where stopped early",
-      Range{.least = -1});
+      Range{.least = -1, .most = 1e15});
   table.add(&C::keep, "keep", "checkpoints", "newest ones that stay", kPositive);
   table.add(&C::keep_best, "keep-best", "", "the one with the best evaluation stays too");
   table.add(&C::keep_transitions, "keep-transitions", "", "those at transitions stay too");
   table.add(&C::asynchronous, "asynchronous", "", "written beside training");
   table.add(&C::time_limit, "time-limit", "seconds",
             "from the start; training stops in time to save before; 0: none, or Slurm's job end",
-            kNotNegative);
+            kSeconds);
 }
 
 void add_distributed(TableBuilder& table) {
   using D = DistributedOptions;
   table.section("distributed");
   table.add(&D::bucket_bytes, "bucket-bytes", "bytes",
-            "cap of a gradient bucket; 0: follows the active bytes", kNotNegative);
+            "cap of a gradient bucket; 0: follows the active bytes", kCount);
   table.add(&D::overlap, "overlap", "", "gradients averaged while backward runs");
   table.add(&D::embedding_rows, "embedding-rows", "",
             "gradients of embeddings travel as the rows that were touched");
@@ -307,12 +316,12 @@ void add_distributed(TableBuilder& table) {
       &D::unused, "unused", "",
       "an active parameter that got no gradient on a rank counts as zero there, or is an error");
   table.add(&D::hang_deadline, "hang-deadline", "seconds",
-            "that a rank may hold up the others, or not answer; 0: for ever", kNotNegative);
+            "that a rank may hold up the others, or not answer; 0: for ever", kSeconds);
   table.add(&D::transition_deadline, "transition-deadline", "seconds",
-            "the same in transitions and at start-up", kNotNegative);
+            "the same in transitions and at start-up", kSeconds);
   table.add(&D::audit_every, "audit-every", "steps",
             "between comparisons of weights and optimizer state over ranks; 0: at transitions only",
-            kNotNegative);
+            kCount);
 }
 
 void add_forgetting(TableBuilder& table) {
@@ -323,7 +332,7 @@ void add_forgetting(TableBuilder& table) {
   table.add(&R::weights, "weights", "", "of a run on the source task, with its head");
   table.add(&R::split, "split", "", "of the source task that is measured");
   table.add(&R::samples, "samples", "samples",
-            "of the training data, on which representations are compared; 0: none", kNotNegative);
+            "of the training data, on which representations are compared; 0: none", kCount);
 }
 
 void add_output(TableBuilder& table) {

@@ -168,7 +168,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.toml:3: data.batch: expected an integer, got the string \"64\""},
         BadFile{"data.batch = 64.0",
                 "a.toml:3: data.batch: expected an integer, got the number 64.0"},
-        BadFile{"data.batch = 0", "a.toml:3: data.batch: 0 is out of range: at least 1"},
+        BadFile{"data.batch = 0",
+                "a.toml:3: data.batch: 0 is out of range: at least 1 and at most 1000000000"},
+        BadFile{"train.threads = 1000000",
+                "a.toml:3: train.threads: 1000000 is out of range: at least 0 and at most 4096"},
         BadFile{"data.batch = [1]", "a.toml:3: data.batch: expected an integer, got an array"},
         BadFile{"data.batch = {a = 1}", "a.toml:3: data.batch: expected an integer, got a table"},
         BadFile{"data.batch = 2020-01-01",
@@ -211,7 +214,7 @@ TEST(ReadConfiguration, ListsAllProblemsInTheFilesOrderAndFlagsLast) {
             "resnet-cifar)\n"
             "a.toml:2: train.seeed: unknown key; did you mean \"seed\"?\n"
             "a.toml:3: train.precision: expected a string, got the integer 3\n"
-            "a.toml:5: data.batch: -1 is out of range: at least 1\n"
+            "a.toml:5: data.batch: -1 is out of range: at least 1 and at most 1000000000\n"
             "a.toml:6: data.file: must not be empty\n"
             "command line: --train.beta2: 7.0 is out of range: at least 0 and below 1");
 }

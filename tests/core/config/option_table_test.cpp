@@ -29,7 +29,11 @@ OptionValue another_value(const Option& option) {
   }
   if (auto* list = std::get_if<std::vector<std::string>>(&value)) *list = {"x,y.h5", "z\t.h5"};
   if (option.name() == "schedule.ratio") value = 1 / 3.0 + 1;
-  if (option.name() == "train.shards") value = std::int64_t{4096};
+  if (option.range && option.range->most < 1e12) {
+    if (std::holds_alternative<std::int64_t>(value)) {
+      value = static_cast<std::int64_t>(option.range->most);
+    }
+  }
   return value;
 }
 
@@ -63,6 +67,17 @@ TEST(OptionTable, EveryOptionIsReadByFileAndFlagAndWrittenAgain) {
     }
     const auto rewritten = parse_configuration(write_options_toml(wanted.configuration), "b.toml");
     EXPECT_EQ(rewritten.configuration, wanted.configuration);
+  }
+}
+
+TEST(OptionTable, EveryNumberThatCountsHasBothBounds) {
+  for (const Option& option : option_table()) {
+    const bool counts = std::holds_alternative<std::int64_t>(option.default_value());
+    if (!counts || option.key.ends_with("seed")) continue;
+    ASSERT_TRUE(option.range) << option.name();
+    EXPECT_GT(option.range->least, -2) << option.name();
+    EXPECT_LE(option.range->most, 1e15) << option.name();
+    EXPECT_NE(objection_to(option, std::int64_t{1} << 60), "") << option.name();
   }
 }
 
