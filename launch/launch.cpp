@@ -68,9 +68,9 @@ int launch(const std::vector<std::string>& arguments) {
   if (find_launcher() != Launcher::kNone) {
     throw InputError("launch: starts mpirun itself; it is not to be run under a launcher");
   }
+  JobProcess job;  // from here on signals are heard
   const std::optional<std::filesystem::path> checkpoints = checkpoints_of(request.subcommand);
   const std::vector<std::string> command = command_of(request);
-  JobProcess job;
   std::vector<JobLife> lives;
   std::vector<std::string> environment;
   while (true) {

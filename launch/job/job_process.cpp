@@ -1,15 +1,18 @@
 #include "launch/job/job_process.h"
 
+#include <fmt/format.h>
+
 #include <csignal>
 #include <cstdio>
 
+#include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "launch/job/launch_command.h"
 
 namespace thaw {
 namespace {
 
-constexpr double kPatience = 5;   ///< seconds from the second signal until SIGKILL
-constexpr int kNotStarted = 127;  ///< a shell's status for it
+constexpr double kPatience = 5;  ///< seconds from the second signal until SIGKILL
 constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 
 }  // namespace
@@ -38,12 +41,13 @@ void JobProcess::pass_on_new(ChildProcess* job) {
 int JobProcess::run(const std::vector<std::string>& command,
                     const std::vector<std::string>& environment) {
   std::fflush(nullptr);
+  pass_on_new(nullptr);
+  if (asked_to_stop()) return static_cast<int>(ExitStatus::kRequeue);
   std::optional<ChildProcess> job;
   try {
     job.emplace(ProcessRequest{.command = command, .environment = environment, .own_group = true});
   } catch (const ProcessNotStarted& error) {
-    std::fprintf(stderr, "thaw: %s\n", error.what());
-    return kNotStarted;
+    throw InputError(fmt::format("launch: {}; THAW_MPIEXEC names the mpirun to use", error.what()));
   }
   std::optional<Stopwatch> since_second;
   while (!job->poll()) {
@@ -59,7 +63,7 @@ int JobProcess::run(const std::vector<std::string>& command,
     }
   }
   job->kill_group();  // what mpirun left, if anything
-  return *job->poll();
+  return status_of_job(*job->poll(), asked_to_stop());
 }
 
 void JobProcess::sleep(double seconds) {

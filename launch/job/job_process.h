@@ -18,8 +18,8 @@ class JobProcess {
   JobProcess();
 
   /// Runs `command` (looked up in PATH) with `environment` added ("NAME=value") until it ends;
-  /// returns its status as a shell has it, 127 where it could not be started. Nothing of its
-  /// process group is left then.
+  /// returns its status (`status_of_job`). Nothing of its process group is left then. Where it was
+  /// asked to stop before, it starts nothing. Throws InputError where `command` is no program.
   int run(const std::vector<std::string>& command, const std::vector<std::string>& environment);
 
   /// Whether anybody has asked the job to stop.

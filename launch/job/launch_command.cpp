@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdint>
 #include <limits>
 
@@ -56,6 +57,10 @@ LaunchRequest parse_launch(const std::vector<std::string>& arguments) {
     throw InputError("launch: what to run stands behind --: thaw launch -n 4 -- train CONFIG.toml");
   }
   return request;
+}
+
+int status_of_job(int status, bool asked_to_stop) {
+  return asked_to_stop && status == 128 + SIGUSR1 ? static_cast<int>(ExitStatus::kRequeue) : status;
 }
 
 bool start_again(const std::vector<JobLife>& lives, int restarts, bool asked_to_stop) {

@@ -24,6 +24,13 @@ struct JobLife {
   std::int64_t saved_step = -1;  ///< of the newest checkpoint at its end; -1: none
 };
 
+/// The status of a job as this command ends with it, from mpirun's. Pure.
+///
+/// In their first moments, before they have asked to be told, mpirun and the ranks die of the
+/// signal that is to let them save. There is nothing to save then, so that job has stopped as
+/// asked.
+int status_of_job(int status, bool asked_to_stop);
+
 /// Whether a job that ended so is started again. Pure.
 ///
 /// Not where it is done, was asked to stop, or could not even begin; not after `restarts` of them;

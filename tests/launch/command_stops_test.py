@@ -187,6 +187,27 @@ class Launched(StopTest):
             self.assertIn(part, done.stderr)
             self.assertNotIn("restart 1", done.stderr)
 
+    def test_what_is_no_mpirun_is_named_and_not_tried_again(self):
+        self.write("script", "echo no program")
+        for mpirun, reason in (("no-such-mpirun", "No such file"), ("./script", "Permission")):
+            with mock.patch.dict(os.environ, THAW_MPIEXEC=mpirun):
+                done = self.thaw("launch", "-n", "2", "--restarts", "3", "--", "train", self.config,
+                                 *OPTIONS, status=2)
+            self.assertIn(f"{mpirun} cannot be started: {reason}", done.stderr)
+            self.assertIn("THAW_MPIEXEC", done.stderr)
+            self.assertNotIn("restart 1", done.stderr)
+
+    def test_asked_to_stop_at_any_of_its_first_moments_it_ends_with_75(self):
+        for delay in (0.05, 0.1, 0.2, 0.4):
+            job = subprocess.Popen([THAW, "launch", "-n", "2", "--", "train", self.long, *OPTIONS],
+                                   cwd=self.folder, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True)
+            time.sleep(delay)
+            job.send_signal(signal.SIGINT)
+            said, _ = job.communicate(timeout=60)
+            # Before it has begun to listen, it dies as any program does, having started nothing.
+            self.assertIn(job.returncode, (75, -signal.SIGINT), f"after {delay} s: {said}")
+
     @unittest.skipUnless(os.geteuid() == 0, "not root")
     def test_root_need_not_ask_open_mpi_for_permission(self):
         with mock.patch.dict(os.environ):

@@ -1,6 +1,7 @@
 // The pure parts of stopping and starting again.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdlib>
 
 #include "core/base/error.h"
@@ -33,6 +34,12 @@ TEST(LaunchCommandTest, RefusesWhatItCannotStart) {
     EXPECT_THROW(parse_launch(words), InputError) << words.size();
   }
   EXPECT_TRUE(parse_launch({"--help"}).help);
+}
+
+TEST(LaunchCommandTest, WhoDiesOfBeingAskedToStopHadNothingToSave) {
+  EXPECT_EQ(status_of_job(128 + SIGUSR1, true), 75);
+  EXPECT_EQ(status_of_job(128 + SIGUSR1, false), 128 + SIGUSR1) << "somebody else's doing";
+  for (const int status : {0, 2, 3, 75, 137}) EXPECT_EQ(status_of_job(status, true), status);
 }
 
 TEST(RestartTest, StartsAgainWhereSomethingFailedAndSomethingWasSaved) {
