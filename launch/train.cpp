@@ -28,6 +28,7 @@
 #include "launch/run/resume.h"
 #include "launch/run/run_lease.h"
 #include "launch/run/run_setup.h"
+#include "launch/terminal/kept_text.h"
 
 namespace thaw {
 namespace {
@@ -59,7 +60,7 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
 /// The last words of a training, on rank 0.
 void report_end(const RunSummary& summary, const RunFolder& folder) {
   if (!summary.stopped) {
-    fmt::print("  kept in {}\n", printable(folder.path().string()));
+    fmt::print("  kept in {}\n{}", printable(folder.path().string()), kept_text(folder));
     return;
   }
   fmt::print("Stopped after step {} since {}; all is saved in {}: the same command goes on\n",

@@ -63,7 +63,9 @@ class RunFolder(CommandTest):
     def test_a_folder_with_a_run_is_never_overwritten(self):
         self.images()
         config = self.resnet_config()
-        self.thaw("train", config, "--run-dir", "run")
+        said = self.thaw("train", config, "--run-dir", "run").stdout
+        kept = len(list((self.folder / "run/checkpoints").iterdir()))
+        self.assertRegex(said, rf"\d.* there, \d.* of it in {kept} checkpoints? to go on from")
         before = (self.folder / "run/metrics.jsonl").read_bytes()
         for ranks in (0, 2):
             message = self.refused("train", config, "--run-dir", "run", "--resume", "never",

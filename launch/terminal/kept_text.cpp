@@ -1,0 +1,42 @@
+#include "launch/terminal/kept_text.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <system_error>
+
+#include "core/checkpoint/store.h"
+#include "core/record/run_folder.h"
+#include "launch/terminal/text_table.h"
+
+namespace thaw {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Of all files below a folder; what cannot be looked at counts nothing.
+std::int64_t bytes_in(const fs::path& path) {
+  std::int64_t sum = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator each(path, error), end; !error && each != end;
+       each.increment(error)) {
+    std::error_code gone;
+    const std::uintmax_t bytes = each->is_regular_file(gone) ? each->file_size(gone) : 0;
+    if (!gone) sum += static_cast<std::int64_t>(bytes);
+  }
+  return sum;
+}
+
+}  // namespace
+
+std::string kept_text(const RunFolder& folder) {
+  const std::size_t checkpoints = CheckpointStore(folder.checkpoints()).places().size();
+  return fmt::format(
+      "  {} there, {} of it in {} checkpoint{} to go on from: the newest, the best and those at "
+      "transitions\n  (checkpoint.keep, keep-best, keep-transitions); a finished run needs none\n",
+      bytes_text(bytes_in(folder.path())), bytes_text(bytes_in(folder.checkpoints())), checkpoints,
+      checkpoints == 1 ? "" : "s");
+}
+
+}  // namespace thaw
