@@ -186,8 +186,7 @@ void MetricsLog::end(const RunSummary& summary) {
   }
   json["stages"] = summary.stages;
   if (may_write_) may_write_();
-  write_whole_file(folder_.summary(), json_text(json, 2) + "
-");
+  write_whole_file(folder_.summary(), json_text(json, 2) + "\n");
 }
 
 }  // namespace thaw
