@@ -23,6 +23,8 @@ class Lease(CommandTest):
         job = subprocess.Popen([THAW, *arguments], cwd=self.folder, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env=dict(os.environ, OMP_NUM_THREADS="1"))
+        self.addCleanup(job.stderr.close)
+        self.addCleanup(job.stdout.close)
         self.addCleanup(job.wait)
         self.addCleanup(job.kill)
         return job
@@ -84,7 +86,8 @@ class Lease(CommandTest):
 
     def test_a_killed_launch_or_comparison_leaves_no_job_and_goes_on_at_once(self):
         compared = self.resnet_config(
-            name="compared.toml", stages='[schedule]\npreset = "full"\ntotal-epochs = 500')
+            name="compared.toml",
+            stages='[schedule]\npreset = "full"\nlearning-rate = 0.01\ntotal-epochs = 500')
         for run, command in (
                 ("run", ("launch", "-n", "2", "--", "train", self.long, *RUN)),
                 ("cmp/runs/full/seed-0", ("compare", compared, "--schedules", "full", "--seeds",

@@ -56,7 +56,8 @@ class FolderLeaseTest : public testing::Test {
                              .owner = "other" + std::to_string(generation),
                              .host = "node9",
                              .system = "another boot",
-                             .process = 77};
+                             .process = 77,
+                             .batch_job = ""};
     write(generation, lease_text(record));
     return record;
   }
@@ -193,7 +194,8 @@ TEST_F(FolderLeaseTest, FollowsNoLinkAndWaitsForNoPipe) {
 TEST_F(FolderLeaseTest, RemovesWhatDeadTakersLeftAndNothingElse) {
   const pid_t gone = in_child([] {});
   waitpid(gone, nullptr, 0);
-  LeaseRecord record{.owner = "a", .host = "here", .system = this_system(), .process = gone};
+  LeaseRecord record{
+      .owner = "a", .host = "here", .system = this_system(), .process = gone, .batch_job = ""};
   std::ofstream(folder_ / ".lease-a") << lease_text(record);
   record.process = getpid();
   record.started = 1;  // another process of the same number, which is gone
