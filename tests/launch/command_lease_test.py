@@ -102,8 +102,8 @@ class Lease(CommandTest):
                 os.kill(job.pid, signal.SIGKILL)
                 self.wait_for(lambda rank=rank: not is_running(rank), seconds=20)
                 again = self.start(*command)
-                self.wait_for(lambda run=run, number=number:
-                              list((self.folder / run).glob(f".lease.{number + 1}")), seconds=30)
+                self.wait_for(lambda run=run, number=number: any(
+                    int(p.suffix[1:]) > number for p in (self.folder / run).glob(".lease.*")), 30)
                 again.terminate()
                 self.assertEqual(again.wait(timeout=60), 75)
 
