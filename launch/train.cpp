@@ -7,16 +7,12 @@
 #include <optional>
 
 #include "core/base/system.h"
-#include "core/base/text_bytes.h"
 #include "core/data/dataset.h"
 #include "core/parallel/communicator.h"
-#include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/record/run_folder.h"
-#include "core/train/reduction_rules.h"
 #include "dist/coordination/job_end.h"
 #include "dist/coordination/job_watch.h"
-#include "dist/coordination/unfreezing_coordinator.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/file_watch.h"
 #include "launch/job/job.h"
@@ -28,7 +24,8 @@
 #include "launch/run/resume.h"
 #include "launch/run/run_lease.h"
 #include "launch/run/run_setup.h"
-#include "launch/terminal/kept_text.h"
+#include "launch/run/stage_coordination.h"
+#include "launch/terminal/end_text.h"
 
 namespace thaw {
 namespace {
@@ -38,34 +35,6 @@ namespace {
 // (launch/run/resume.h), and trains (core/train/trainer.h) until the schedule ends, somebody asks
 // it to stop, or training wants to go back to a checkpoint. Everything here runs on every rank's
 // main thread; what only one rank does (print, write) is rank 0's.
-
-/// How this job's ranks go from stage to stage, by [distributed] and train.reduction.
-std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
-                                                  const Configuration& configuration,
-                                                  StepMonitor& monitor) {
-  const DistributedOptions& options = configuration.distributed;
-  ReducerOptions reducer;
-  reducer.shards = canonical_shards(configuration.train);
-  if (communicator.size() == 1 && reducer.shards == 0) {
-    return make_local_coordinator();
-  }
-  reducer.buckets.cap_bytes = options.bucket_bytes;
-  reducer.overlap = options.overlap;
-  reducer.buckets.by_rows = options.embedding_rows == EmbeddingRows::kAuto;
-  reducer.unused = options.unused;
-  reducer.monitor = &monitor;
-  return make_unfreezing_coordinator(communicator, reducer);
-}
-
-/// The last words of a training, on rank 0.
-void report_end(const RunSummary& summary, const RunFolder& folder) {
-  if (!summary.stopped) {
-    fmt::print("  kept in {}\n{}", printable(folder.path().string()), kept_text(folder));
-    return;
-  }
-  fmt::print("Stopped after step {} since {}; all is saved in {}: the same command goes on\n",
-             summary.steps, summary.stop_reason, printable(folder.path().string()));
-}
 
 /// Ends the job over a file system that does not answer, from whatever thread.
 [[noreturn]] void end_over_file(const Communicator& world, const std::string& what) {
@@ -162,7 +131,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
   if (first) {
-    report_end(summary, folder);
+    fmt::print("{}", end_text(summary, folder));
     tell_output_loss(folder);
   }
   return summary.stopped ? ExitStatus::kRequeue : ExitStatus::kDone;

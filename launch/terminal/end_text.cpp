@@ -1,4 +1,4 @@
-#include "launch/terminal/kept_text.h"
+#include "launch/terminal/end_text.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <system_error>
 
+#include "core/base/text_bytes.h"
 #include "core/checkpoint/store.h"
+#include "core/record/observer.h"
 #include "core/record/run_folder.h"
 #include "launch/terminal/text_table.h"
 
@@ -28,8 +30,7 @@ std::int64_t bytes_in(const fs::path& path) {
   return sum;
 }
 
-}  // namespace
-
+/// What a run folder takes, and which options bound that.
 std::string kept_text(const RunFolder& folder) {
   const std::size_t checkpoints = CheckpointStore(folder.checkpoints()).places().size();
   return fmt::format(
@@ -37,6 +38,16 @@ std::string kept_text(const RunFolder& folder) {
       "transitions\n  (checkpoint.keep, keep-best, keep-transitions); a finished run needs none\n",
       bytes_text(bytes_in(folder.path())), bytes_text(bytes_in(folder.checkpoints())), checkpoints,
       checkpoints == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::string end_text(const RunSummary& summary, const RunFolder& folder) {
+  const std::string path = printable(folder.path().string());
+  if (!summary.stopped) return fmt::format("  kept in {}\n{}", path, kept_text(folder));
+  return fmt::format(
+      "Stopped after step {} since {}; all is saved in {}: the same command goes on\n",
+      summary.steps, summary.stop_reason, path);
 }
 
 }  // namespace thaw
