@@ -259,9 +259,6 @@ void Hdf5Dataset::require_credible() const {
     require_sources(handle_.get(), where(), file_);
     return;
   }
-  if (storage_ == "contiguous" && !address_ && elements_ > 0) {
-    throw InputError(where() + ": was never written; HDF5 would read zeros in its place");
-  }
   if (address_ && stored_bytes_ != bytes()) {
     throw InputError(fmt::format("{}: needs {} bytes, holds {}; the file is damaged", where(),
                                  bytes(), stored_bytes_));
@@ -285,6 +282,9 @@ void Hdf5Dataset::require_credible() const {
         fmt::format("{}: claims {} bytes but only {} are stored; the file is damaged or was not "
                     "written to its end",
                     where(), bytes(), stored_bytes_));
+  }
+  if (storage_ == "contiguous" && !address_ && elements_ > 0) {
+    throw InputError(where() + ": was never written; HDF5 would read zeros in its place");
   }
   if (storage_ == "chunked") {
     require_all_chunks(handle_.get(), shape_, chunk_, where());

@@ -81,6 +81,30 @@ std::string text_of(Text ask, hid_t creation, std::size_t index, const std::stri
   return text;
 }
 
+/// What is `taken` of source `index` must be in its `space`.
+void require_taken(hid_t creation, std::size_t index, hid_t taken, hid_t space,
+                   const std::string& what) {
+  if (H5Sget_select_type(taken) == H5S_SEL_ALL) {  // all that there is: its shape is not told
+    const Hdf5Handle place(H5Pget_virtual_vspace(creation, index), H5Sclose, what);
+    const hssize_t wanted = H5Sget_select_npoints(place.get());
+    const hssize_t held = H5Sget_simple_extent_npoints(space);
+    if (held >= wanted) return;
+    throw InputError(fmt::format("{}: holds {} values, of which {} are taken", what, held, wanted));
+  }
+  std::array<hsize_t, H5S_MAX_RANK> start{}, end{}, extent{};
+  const int rank = H5Sget_simple_extent_ndims(space);
+  if (rank != H5Sget_simple_extent_ndims(taken)) {
+    throw InputError(what + ": has another number of dimensions than is taken of it");
+  }
+  const bool bounded = H5Sget_select_bounds(taken, start.data(), end.data()) >= 0;
+  H5Sget_simple_extent_dims(space, extent.data(), nullptr);
+  for (int i = 0; bounded && i < rank; ++i) {
+    if (end[i] < extent[i]) continue;
+    throw InputError(fmt::format("{}: holds {} along dimension {}, of which {} are taken", what,
+                                 extent[i], i, end[i] + 1));
+  }
+}
+
 void require_sources_to(int levels, hid_t dataset, const std::string& where, const fs::path& file);
 
 /// Source `index` of a virtual dataset: the file, the dataset in it, and as many rows as are taken.
@@ -106,18 +130,7 @@ void require_source(hid_t creation, std::size_t index, int levels, hid_t dataset
   const Hdf5Handle source(H5Dopen2(opened.get(), inner.c_str(), H5P_DEFAULT), H5Dclose, what);
   const Hdf5Handle taken(H5Pget_virtual_srcspace(creation, index), H5Sclose, what);
   const Hdf5Handle space(H5Dget_space(source.get()), H5Sclose, what);
-  std::array<hsize_t, H5S_MAX_RANK> start{}, end{}, extent{};
-  const int rank = H5Sget_simple_extent_ndims(space.get());
-  if (rank != H5Sget_simple_extent_ndims(taken.get())) {
-    throw InputError(what + ": has another number of dimensions than is taken of it");
-  }
-  const bool bounded = H5Sget_select_bounds(taken.get(), start.data(), end.data()) >= 0;
-  H5Sget_simple_extent_dims(space.get(), extent.data(), nullptr);
-  for (int i = 0; bounded && i < rank; ++i) {
-    if (end[i] < extent[i]) continue;
-    throw InputError(fmt::format("{}: holds {} along dimension {}, of which {} are taken", what,
-                                 extent[i], i, end[i] + 1));
-  }
+  require_taken(creation, index, taken.get(), space.get(), what);
   require_sources_to(levels - 1, source.get(), what, path);
 }
 

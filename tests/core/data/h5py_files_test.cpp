@@ -138,12 +138,19 @@ TEST_F(H5pyFiles, ValuesThatAreNotThere) {
                       "    layout[:] = h5py.VirtualSource(path + '.part', 'pixels', "
                       "(30, 3, 32, 32))\n" +
                       create),
-              HasSubstr("holds 20 along dimension 0, of which 30 are taken"));
+              HasSubstr("holds 61440 values, of which 92160 are taken"));
   EXPECT_THAT(refusal(part + layout +
                       "    layout[:20] = h5py.VirtualSource(path + '.part', "
                       "'pixels', (20, 3, 32, 32))\n" +
                       create),
               HasSubstr("30720 of its 92160 values have no source"));
+  EXPECT_THAT(refusal(part + layout +
+                      "    layout[:10] = h5py.VirtualSource(path + '.part', "
+                      "'pixels', (40, 3, 32, 32))[20:30]\n    layout[10:] = "
+                      "h5py.VirtualSource(path + '.part', 'pixels', (20, 3, 32, "
+                      "32))\n" +
+                      create),
+              HasSubstr("holds 20 along dimension 0, of which 30 are taken"));
   EXPECT_THAT(refusal("    f.create_dataset('train/inputs', (30, 3, 32, 32), 'uint8', "
                       "external=[('none.raw', 0, 92160)])\n"),
               HasSubstr("none.raw, which is not there"));
