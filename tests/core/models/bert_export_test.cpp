@@ -244,7 +244,7 @@ TEST_F(BertExport, OverwritesNothing) {
     export_bert(target(), *cls, options_, kClasses);
     FAIL();
   } catch (const InputError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("holds a config.json already"));
+    EXPECT_THAT(error.what(), HasSubstr("holds a model.safetensors already"));
   }
   write("file", "");
   EXPECT_THROW(export_bert(folder_ / "file", *cls, options_, kClasses), InputError);
