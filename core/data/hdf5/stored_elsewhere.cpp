@@ -119,8 +119,8 @@ void require_source(hid_t creation, std::size_t index, int levels, hid_t dataset
       same ? file.string() : find_file(name, file.parent_path(), "HDF5_VDS_PREFIX");
   if (path.empty()) {
     throw InputError(fmt::format(
-        "{}: is virtual, and its source {} is not there; HDF5 would read zeros in its place: bring "
-        "the file, or make one of copies of its parts",
+        "{}: is virtual, and its source {} is not there; HDF5 would read zeros in its place: put "
+        "it there, or copy the data into one file where all of it is",
         where, name));
   }
   const std::string what = fmt::format("{}: its source {} in {}", where, inner, path);
