@@ -9,7 +9,15 @@ import unittest
 import h5py
 import numpy as np
 
-from command_fixture import CommandTest, require
+from command_fixture import CommandTest, require, two_stages
+
+BERT_STAGE = """
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 0.01
+until = { steps = 1 }
+"""
 
 
 class Values(CommandTest):
@@ -47,7 +55,7 @@ class Values(CommandTest):
     def test_nested_json_where_a_number_must_be(self):
         self.texts()
         self.tiny_bert()
-        self.bert_config()
+        self.bert_config(schedule=BERT_STAGE)
         config = json.loads((self.folder / "config.json").read_text())
         deep = "[" * 1_000_000 + "]" * 1_000_000
         del config["vocab_size"]
@@ -60,7 +68,7 @@ class Values(CommandTest):
         self.resnet_config()
         self.tiny_bert()
         self.texts()
-        self.bert_config()
+        self.bert_config(schedule=BERT_STAGE)
         os.mkfifo(self.folder / "pipe")
         for command in (("check", "pipe"), ("check", "resnet.toml", "--data.file", "pipe"),
                         ("check", "bert.toml", "--model.config", "pipe"), ("inspect", "pipe"),
@@ -76,9 +84,8 @@ class Values(CommandTest):
         self.assertNotIn("\x1b", said)
         self.assertNotIn("\nthaw: error", said)
         self.assertIn("\\x1b]0;title\\x07, b\\x0athaw: error", said)
-        self.resnet_config()
-        self.thaw("train", "resnet.toml", "--run-dir", "run", "--schedule.stage.head.until",
-                  "{ steps = 1 }", "--schedule.stage.upper.until", "{ steps = 1 }")
+        self.resnet_config(stages=two_stages("steps = 1", "steps = 1"))
+        self.thaw("train", "resnet.toml", "--run-dir", "run")
         line = json.loads(self.thaw("predict", "resnet.toml", "--weights",
                                     "run/weights.safetensors").stdout.splitlines()[0])
         self.assertIn("b\nthaw: error: all is lost", line["probabilities"])  # stored whole
