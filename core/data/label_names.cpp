@@ -84,8 +84,8 @@ void LabelNames::complete(DatasetAttributes& attributes) const {
       classes_ > samples_) {
     throw InputError(fmt::format(
         "{}: labels go up to {}, but there are only {} samples: they look like ids; number the "
-        "classes from 0 on (numpy: np.unique(labels, return_inverse=True)[1]), or name all {} in "
-        "attribute \"classes\"",
+        "classes from 0 on, alike in all splits, or name all {} in attribute "
+        "\"classes\"",
         where_, classes_ - 1, samples_, classes_));
   }
   for (auto i = static_cast<std::int64_t>(attributes.classes.size()); i < classes_; ++i) {

@@ -346,7 +346,7 @@ TEST_F(DatasetErrors, LabelsThatAreIds) {
   EXPECT_THAT(
       refusal(up_to(4194302)),
       AllOf(HasSubstr("/train/labels: labels go up to 4194302, but there are only 3 samples"),
-            HasSubstr("np.unique(labels, return_inverse=True)[1]")));
+            HasSubstr("number the classes from 0 on, alike in all splits")));
   EXPECT_THAT(refusal(up_to(std::int64_t{1} << 40)), HasSubstr("labels must be class numbers"));
   EXPECT_EQ(refusal(up_to(4095)), "(nothing was thrown)");
 }
