@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
@@ -54,9 +56,17 @@ GivenOutput::GivenOutput(const fs::path& path) : path_(path) {
     whole_.emplace(destination.path);
     return;
   }
-  // What a shell has opened for adding is added to.
-  through_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-  if (through_ < 0) fail("open it");
+  // A pipe that nobody reads would hold this process for ever.
+  constexpr int kTries = 100;
+  constexpr std::chrono::milliseconds kPause(100);
+  for (int tries = 0; tries < kTries; ++tries) {
+    // What a shell has opened for adding is added to.
+    through_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (through_ >= 0 || errno != ENXIO) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  if (through_ < 0) fail(errno == ENXIO ? "write to a pipe that nobody reads" : "open it");
+  ::fcntl(through_, F_SETFL, O_APPEND);  // it may well wait for its reader from now on
 }
 
 GivenOutput::~GivenOutput() {

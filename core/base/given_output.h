@@ -12,8 +12,9 @@ namespace thaw {
 ///
 /// A plain file, or a name that is not taken, becomes a WholeFile; behind a link it is the file
 /// that the link leads to, and the link stays. A pipe, a device, or what is open already
-/// (/dev/stdout, /dev/fd/3, whatever it is) is written through, piece by piece, and never replaced.
-/// Not for files in folders of the program's own, where nobody's links are followed: WholeFile.
+/// (/dev/stdout, /dev/fd/3, whatever it is) is written through, piece by piece, and never replaced;
+/// a pipe that nobody reads within some seconds is an error. Not for files in folders of the
+/// program's own, where nobody's links are followed: WholeFile.
 ///
 /// Throws RunError as WholeFile does.
 class GivenOutput {
