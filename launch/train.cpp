@@ -111,6 +111,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   say_what_is_off(setup, first);
   const RunFolder folder = run_folder(*arguments, setup.configuration());
   const RunFacts facts = run_facts(setup, communicator);
+  StopSignals::training_begins();  // the folder and its lease are not to be left behind
   RunLease lease(folder, communicator, watch.monitor());
   RunStart start = start_leased(lease, [&] {
     return start_run((*arguments)["resume"], folder, setup, schedule, facts, communicator);
@@ -127,7 +128,6 @@ ExitStatus train(const std::vector<std::string>& command_line,
   }
   PreparedRun run{std::move(setup), schedule, std::move(forgetting), folder,
                   lease.claim(),    facts,    std::move(start)};
-  StopSignals::training_begins();
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
   if (first) {
