@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import secrets
 import socket
-import tempfile
 
 from preparation.errors import InputError, note, reason
 
@@ -36,8 +36,7 @@ class Workplace:
         _sweep(self._folder)
         try:
             for _ in range(_TRIES):
-                self.path = tempfile.mkdtemp(_SUFFIX, f"{_PREFIX}{_host()}-", self._folder)
-                if self._take():
+                if self._make() and self._take():
                     return self
             raise InputError(f"{self._folder}: a folder made in it is gone at once, every time")
         except OSError as error:
@@ -57,6 +56,18 @@ class Workplace:
 
     def file(self, name: str) -> str:
         return os.path.join(self.path, name)
+
+    def _make(self) -> bool:
+        """Makes a folder; false where its name is taken."""
+        name = f"{_PREFIX}{_host()}-{secrets.token_hex(8)}{_SUFFIX}"
+        # Known before it is made: an interruption may come between.
+        self.path = os.path.join(self._folder, name)
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError:
+            self.path = ""
+            return False
+        return True
 
     def _take(self) -> bool:
         """Takes the lock of the new folder; false where another run's cleaning was faster."""

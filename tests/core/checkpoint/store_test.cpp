@@ -134,11 +134,16 @@ TEST_F(StoreTest, AManifestThatCannotBeWrittenLeavesTheOlderOneChosen) {
   expect_refused(manifest, fmt::format("{}: cannot create it", kManifestFile));
 }
 
-TEST_F(StoreTest, WhereOneOfTheSamePlaceCannotGiveWayItStays) {
+TEST_F(StoreTest, OneOfTheSamePlaceGivesWayInOneInstantOrStays) {
   store_.commit(written(kNewer, "newer"));
   fs::create_directories(store_.path_of(kNewer).string() + kRemovingSuffix + "/in the way");
-  EXPECT_THROW(store_.commit(written(kNewer, "again")), RunError);
-  expect_newest(kNewer, "newer");
+  bool replaced = true;
+  try {
+    store_.commit(written(kNewer, "again"));
+  } catch (const RunError&) {  // the file system cannot exchange names, and one is taken
+    replaced = false;
+  }
+  expect_newest(kNewer, replaced ? "again" : "newer");
 }
 
 TEST_F(StoreTest, OneOfTheSamePlaceIsReplaced) {
