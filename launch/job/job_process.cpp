@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -13,6 +14,9 @@ namespace thaw {
 namespace {
 
 constexpr double kPatience = 5;  ///< seconds from the second signal until SIGKILL
+/// Seconds until the ranks are asked again, and then twice as long each time: an mpirun that is
+/// starting them passes a signal on to nobody. To ranks that heard it, one more says nothing new.
+constexpr double kAskAgain = 1;
 constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 
 }  // namespace
@@ -49,12 +53,20 @@ int JobProcess::run(const std::vector<std::string>& command,
   } catch (const ProcessNotStarted& error) {
     throw InputError(fmt::format("launch: {}; THAW_MPIEXEC names the mpirun to use", error.what()));
   }
-  std::optional<Stopwatch> since_second;
+  std::optional<Stopwatch> since_first, since_second;
+  double ask_again = kAskAgain;
   while (!job->poll()) {
     pass_on_new(&*job);
+    if (asked_ >= 1 && !since_first) since_first.emplace();
     if (asked_ >= 2 && !since_second) since_second.emplace();
-    if (!since_second) {
+    if (!since_first) {
       signals_.wait();
+    } else if (!since_second) {
+      signals_.wait(std::max(ask_again - since_first->seconds(), 0.0));
+      if (since_first->seconds() >= ask_again) {
+        job->signal(SIGUSR1);
+        ask_again *= 2;
+      }
     } else if (since_second->seconds() < kPatience) {
       signals_.wait(kPatience - since_second->seconds());
     } else {
