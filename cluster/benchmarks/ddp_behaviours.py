@@ -2,9 +2,9 @@
 """What PyTorch's DistributedDataParallel does in the cases of the table in dist/README.md, beside Thaw.
 
 A row a case: DDP's outcome on two processes of this host (gloo), as the largest difference of its
-gradients from those of one process with the whole batch, or as its error, or "hangs"; and whether
-Thaw's tests of that case pass. DDP runs where this Python has torch with all that it needs; else its
-column says so.
+gradients from those of one process with the whole batch, or as its error, or "hangs"; and what
+Thaw's tests of that case, which are run, show. Each side of a row has a deadline. DDP runs where
+this Python has torch with all that it needs; else its column says so.
 
     cluster/benchmarks/ddp_behaviours.py --tests build/tests/test_dist_data_parallel
 """
@@ -16,181 +16,77 @@ import importlib.util
 import multiprocessing
 import os
 import queue
+import re
 import socket
 import subprocess
 import sys
+import time
+from datetime import timedelta
+
+from peers import ddp_cases as ddp
 
 RANKS = 2
-SECONDS = 20  # after which a case counts as hanging
+SECONDS = 30  # after which a rank of DDP counts as hanging
+GROUP_SECONDS = 20  # after which gloo's own calls time out
+TEST_SECONDS = 300  # for Thaw's tests of a row
 
+RIGHT, REFUSES, NAMES = "right", "an error in words", "names the rank"
 
-# --- cases: (torch, rank) -> (gradients, those of one process) ----------------------------------
-
-
-def data(torch, rows=13):
-    x = torch.arange(rows * 5, dtype=torch.float64).mul(0.7).sin().view(rows, 5)
-    y = torch.arange(rows * 3, dtype=torch.float64).mul(0.3).cos().view(rows, 3)
-    return x, y
-
-
-def shares(tensor, rank, equal):
-    cut = len(tensor) // 2 if equal else 5
-    return tensor[:cut] if rank == 0 else tensor[cut:]
-
-
-def net(torch):
-    torch.manual_seed(1)
-    layers = [torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.Linear(7, 3)]
-    return torch.nn.Sequential(*layers).double()
-
-
-def wrapped(torch, module, **options):
-    return torch.nn.parallel.DistributedDataParallel(module, **options)
-
-
-def loss_of(torch, module, x, y):
-    return torch.nn.functional.mse_loss(module(x), y)
-
-
-def gradients(module):
-    return [None if p.grad is None else p.grad.clone() for p in module.parameters()]
-
-
-def whole(torch, rows=13, times=1):
-    alone = net(torch)
-    for _ in range(times):
-        loss_of(torch, alone, *data(torch, rows)).backward()
-    return gradients(alone)
-
-
-def mean_loop(torch, rank, rows, equal):
-    module = net(torch)
-    x, y = data(torch, rows)
-    loss = loss_of(torch, wrapped(torch, module), shares(x, rank, equal), shares(y, rank, equal))
-    loss.backward()
-    return gradients(module), whole(torch, rows)
-
-
-def equal_shares(torch, rank):
-    return mean_loop(torch, rank, 12, True)
-
-
-def uneven_shares(torch, rank):
-    return mean_loop(torch, rank, 13, False)
-
-
-def empty_share(torch, rank):
-    module = net(torch)
-    x, y = data(torch)
-    x, y = (x, y) if rank == 0 else (x[:0], y[:0])
-    loss_of(torch, wrapped(torch, module), x, y).backward()
-    return gradients(module), whole(torch)
-
-
-def no_zero_grad(torch, rank):
-    module = net(torch)
-    x, y = data(torch, 12)
-    parallel = wrapped(torch, module)
-    for _ in range(2):
-        loss_of(torch, parallel, shares(x, rank, True), shares(y, rank, True)).backward()
-    return gradients(module), whole(torch, 12, times=2)
-
-
-def micro_batches(torch, rank):
-    module = net(torch)
-    x, y = (shares(t, rank, True) for t in data(torch, 12))
-    parallel = wrapped(torch, module)
-    with parallel.no_sync():
-        (loss_of(torch, parallel, x[:3], y[:3]) / 2).backward()
-    (loss_of(torch, parallel, x[3:], y[3:]) / 2).backward()
-    return gradients(module), whole(torch, 12)
-
-
-def autograd_grad(torch, rank):
-    module = net(torch)
-    x, y = data(torch, 12)
-    loss = loss_of(torch, wrapped(torch, module), shares(x, rank, True), shares(y, rank, True))
-    return list(torch.autograd.grad(loss, list(module.parameters()))), whole(torch, 12)
-
-
-def later_thaw(torch, rank):
-    module = net(torch)
-    module[0].requires_grad_(False)
-    parallel = wrapped(torch, module)
-    module[0].requires_grad_(True)
-    x, y = data(torch, 12)
-    loss_of(torch, parallel, shares(x, rank, True), shares(y, rank, True)).backward()
-    return gradients(module), whole(torch, 12)
-
-
-def converted(torch, rank):
-    module = net(torch).float()
-    parallel = wrapped(torch, module)
-    module.double()
-    with torch.no_grad():
-        for parameter, value in zip(module.parameters(), net(torch).parameters()):
-            parameter.copy_(value)
-    x, y = data(torch, 12)
-    loss_of(torch, parallel, shares(x, rank, True), shares(y, rank, True)).backward()
-    return gradients(module), whole(torch, 12)
-
-
-def unused_parameter(torch, rank):
-    module = net(torch)
-    module.spare = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
-    parallel = wrapped(torch, module)
-    x, y = data(torch, 12)
-    for _ in range(2):
-        loss_of(torch, parallel, shares(x, rank, True), shares(y, rank, True)).backward()
-    return gradients(module)[:-1], whole(torch, 12, times=2)
-
-
-def exception_in_backward(torch, rank):
-    module = net(torch)
-    parallel = wrapped(torch, module)
-    x, y = data(torch, 12)
-    if rank == 1:
-        module[0].weight.register_hook(lambda gradient: 1 / 0)
-    try:
-        loss_of(torch, parallel, shares(x, rank, True), shares(y, rank, True)).backward()
-    except ZeroDivisionError:
-        pass
-    return gradients(module), whole(torch, 12)
-
-
-def unequal_loops(torch, rank):
-    module = net(torch)
-    parallel = wrapped(torch, module)
-    x, y = data(torch, 12)
-    for _ in range(1 + rank):
-        loss_of(torch, parallel, x, y).backward()
-    return gradients(module), whole(torch, 12, times=1 + rank)
-
-
-# Row of the table, case, Thaw's tests.
+# Row of the table; DDP's case; what Thaw does; the tests that show it.
 CASES = (
-    (1, equal_shares, "*AutomaticLoop*"),
-    (2, uneven_shares, "*AutomaticLoop*"),
-    (3, empty_share, "Skip*:*AnEmptyShare*"),
-    (6, later_thaw, "*OwnLoop*:DdpPitfalls*"),
-    (8, unused_parameter, "*AnUnusedParameterIsNamed"),
-    (11, micro_batches, "*MicroBatches*"),
-    (13, no_zero_grad, "*AddToGradients*"),
-    (18, autograd_grad, "*OfAutogradGrad*"),
-    (22, exception_in_backward, "*AnExceptionInABackward*"),
-    (25, converted, "*AModuleThatIsConverted*"),
-    (30, unequal_loops, "Join*"),
+    (1, ddp.equal_shares, RIGHT, "*AutomaticLoop*"),
+    (2, ddp.uneven_shares, RIGHT, "*AutomaticLoop*"),
+    (3, ddp.empty_share, RIGHT, "Skip*:*AnEmptyShare*"),
+    (4, ddp.overlap, "yes, in mid-backward", "*AutomaticLoop*"),
+    (5, ddp.weights_at_start, RIGHT, "*DataParallelBuild*:*GivesEveryRankTheFirstOnesValues*"),
+    (6, ddp.later_thaw, "right, by activate", "*OwnLoop*:DdpPitfalls.AThaw*"),
+    (7, ddp.frozen_behind_its_back, REFUSES, "DdpPitfalls.AFreeze*"),
+    (8, ddp.unused_parameter, "names it in the same step", "*AnUnusedParameterIsNamed"),
+    (9, ddp.unused_on_some_ranks, RIGHT, "*AnUnusedParameterIsNamed"),
+    (10, ddp.unused_on_all_ranks, RIGHT, "*HoldsNoGradientInFrozenAndUnreached*"),
+    (11, ddp.micro_batches, RIGHT, "*MicroBatchesAreWeighted*:*OwnLoop*"),
+    (12, ddp.uneven_micro_batches, RIGHT, "*MicroBatchesAreWeighted*"),
+    (13, ddp.no_zero_grad, RIGHT, "*AddToGradients*"),
+    (14, ddp.two_forwards, RIGHT, "*SeveralForwards*:Habits.TwoForwards*"),
+    (15, ddp.forward_without_backward, RIGHT, "*ForwardsWithoutABackward*:Habits.Evaluation*"),
+    (16, ddp.output_is_the_loss, RIGHT, "*ForwardMayReturnTheLoss"),
+    (17, ddp.several_outputs, RIGHT, "*TakesModulesOfAnyKind*"),
+    (18, ddp.autograd_grad, "right, by finish", "*OfAutogradGrad*"),
+    (19, ddp.gradient_penalty, RIGHT, "Habits.AGradientPenalty"),
+    (20, ddp.masked_gradient, RIGHT, "*ChangedGradients*"),
+    (21, ddp.dropped_in_mid_step, RIGHT, "*ThatWereDroppedInMidStep*"),
+    (22, ddp.exception_in_backward, f"{NAMES}, goes on", "*AnExceptionInABackward*:*LeftLoop*"),
+    (23, ddp.end_in_mid_step, RIGHT, "*DestructorsEnd*:*LeftLoop*"),
+    (24, ddp.gone_before_backward, REFUSES, "Misuse.AF*:Habits.ABackwardBehindTheEnd*"),
+    (25, ddp.converted, REFUSES, "*AModuleThatIsConverted*"),
+    (26, ddp.wrapped_twice, REFUSES, "*ASecondWrapIsRefused"),
+    (27, ddp.other_options, REFUSES, "*OptionsThatDifferAreNamed"),
+    (28, ddp.tied_weights, RIGHT, "*ATiedParameterThatIsUsedTwice*"),
+    (29, ddp.large_parameter, RIGHT, "*ABucketMayBeLarger*"),
+    (30, ddp.unequal_loops, RIGHT, "Join*"),
+    (31, ddp.buffers, "each rank's own, or rank 0's", "Buffers*:*BroadcastsBuffers*"),
+    (32, ddp.synchronized_norm, RIGHT, "*AreRightWithUnevenShares*"),
+    (33, ddp.norm_converter, "converts, or names the layer", "SynchronizedNorms*"),
+    (34, ddp.communication_hook, RIGHT, "*AHookOfOnesOwn*"),
+    (35, ddp.bfloat16_hook, "exact over 200 steps", "*Bfloat16Errors*"),
+    (36, ddp.other_types, RIGHT, "Types*"),
+    (37, ddp.sparse_gradient, "right, made dense", "*OfSparseEmbeddings*"),
+    (38, ddp.hanging_rank, f"{NAMES}, status 4", "WatchedLoop*"),
 )
 
 
-# --- running them -------------------------------------------------------------------------------
-
-
-def difference(torch, ours, expected):
-    if any((a is None) != (b is None) for a, b in zip(ours, expected)):
-        return float("inf")
-    pairs = [(a, b) for a, b in zip(ours, expected) if a is not None]
-    return max((a.double() - b).abs().max().item() for a, b in pairs)
+def outcome(torch, result) -> str:
+    if isinstance(result, str):
+        return result
+    ours, right = result
+    if any((a is None) != (b is None) for a, b in zip(ours, right)):
+        which = "no gradient" if any(a is None for a in ours) else "a gradient too many"
+        return f"{which}, no error"
+    pairs = [(a, b) for a, b in zip(ours, right) if a is not None]
+    if not all(a.isfinite().all() for a, _ in pairs):
+        return "not a number, no error"
+    apart = max((0.0, *((a.double() - b.double()).abs().max().item() for a, b in pairs)))
+    return "right" if apart < 1e-9 else f"off by {apart:.1g}, no error"
 
 
 def work(case, rank, port, results):
@@ -198,65 +94,90 @@ def work(case, rank, port, results):
 
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+    torch.distributed.init_process_group(
+        "gloo", rank=rank, world_size=RANKS, timeout=timedelta(seconds=GROUP_SECONDS)
+    )
     try:
-        apart = difference(torch, *case(torch, rank))
-        results.put("right" if apart < 1e-9 else f"off by {apart:.1g}, no error")
+        results.put((rank, outcome(torch, case(torch, rank))))
     except Exception as error:  # what DDP says is the outcome
-        results.put(f"{type(error).__name__}: {str(error).splitlines()[0][:60]}")
+        told = str(error).splitlines()[0].split("] ", 1)[-1]
+        results.put((rank, f"{type(error).__name__}: {told[:90]}"))
+    time.sleep(SECONDS)  # a rank that ends would be an error of the other's connection
 
 
-def outcome_of_ddp(case) -> str:
+def outcome_of_ddp(case, context) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
     results = context.Queue()
     workers = [
-        context.Process(target=work, args=(case, rank, port, results)) for rank in range(RANKS)
+        context.Process(target=work, args=(case, rank, port, results), daemon=True)
+        for rank in range(RANKS)
     ]
     for worker in workers:
         worker.start()
-    outcomes = []
+    outcomes, deadline = {}, time.monotonic() + SECONDS
     try:
-        for _ in workers:
-            outcomes.append(results.get(timeout=SECONDS))
+        while len(outcomes) < RANKS:
+            rank, told = results.get(timeout=max(0.1, deadline - time.monotonic()))
+            outcomes[rank] = told
     except queue.Empty:
-        outcomes.append("hangs")
+        for rank in range(RANKS):
+            outcomes.setdefault(rank, "hangs")
     for worker in workers:
         worker.kill()
         worker.join()
-    return "; ".join(sorted(set(outcomes)))
+    if len(set(outcomes.values())) == 1:
+        return outcomes[0]
+    return "; ".join(f"rank {rank}: {told}" for rank, told in sorted(outcomes.items()))
 
 
-def outcome_of_thaw(program: str, tests: str) -> str:
+def outcome_of_thaw(program: str, does: str, tests: str) -> tuple[bool, str]:
     command = [program, f"--gtest_filter={tests}", "--gtest_brief=1"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if " 0 tests from" in result.stdout:
-        return "no such test"
-    return "passes" if result.returncode == 0 else "fails"
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=TEST_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False, f"tests hang ({tests})"
+    run = re.search(r"(\d+) tests? from", result.stdout)
+    if run is None or int(run[1]) == 0:
+        return False, f"no such test: {tests}"
+    if result.returncode != 0:
+        return False, f"tests fail ({tests})"
+    return True, f"{does} ({run[1]} tests)"
 
 
-def has_torch() -> bool:
+def torch_context():
+    """None where torch is not to be had; else ranks are forks, which have imported it already."""
     if importlib.util.find_spec("torch") is None:
-        return False
-    command = [sys.executable, "-c", "import torch.distributed as d; assert d.is_available()"]
-    return subprocess.run(command, capture_output=True).returncode == 0
+        return None
+    command = [sys.executable, "-c", "import torch.distributed as d; assert d.is_gloo_available()"]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        return None
+    # All that DDP imports when it is first used, which takes seconds.
+    import torch._dynamo  # noqa: F401
+    import torch.distributed.algorithms.ddp_comm_hooks.default_hooks  # noqa: F401
+    import torch.distributed.algorithms.join  # noqa: F401
+
+    return multiprocessing.get_context("fork")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tests", default="build/tests/test_dist_data_parallel", metavar="PROGRAM")
+    parser.add_argument("--rows", default="1-38", metavar="A-B", help="of the table")
     given = parser.parse_args()
-    torch_is_there = has_torch()
-    print("| row | case | DDP | Thaw's tests |\n| --- | --- | --- | --- |")
-    bad = False
-    for row, case, tests in CASES:
-        ddp = outcome_of_ddp(case) if torch_is_there else "not run: no torch here"
-        thaw = outcome_of_thaw(given.tests, tests)
-        bad = bad or thaw != "passes"
-        print(f"| {row} | {case.__name__.replace('_', ' ')} | {ddp} | {thaw} |", flush=True)
-    return 1 if bad else 0
+    first, last = (int(number) for number in given.rows.split("-"))
+    context = torch_context()
+    print("| row | case | DDP | Thaw |\n| --- | --- | --- | --- |")
+    good = True
+    for row, case, does, tests in CASES:
+        if not first <= row <= last:
+            continue
+        told = outcome_of_ddp(case, context) if context else "not run: no torch here"
+        passed, thaw = outcome_of_thaw(given.tests, does, tests)
+        good = good and passed
+        print(f"| {row} | {case.__name__.replace('_', ' ')} | {told} | {thaw} |", flush=True)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
