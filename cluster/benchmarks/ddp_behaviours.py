@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What PyTorch's DistributedDataParallel does in the cases of the table in dist/README.md, beside Thaw.
+"""What PyTorch's DistributedDataParallel does in each row of dist/README.md's table, beside Thaw.
 
 A row a case: DDP's outcome on two processes of this host (gloo), as the largest difference of its
 gradients from those of one process with the whole batch, or as its error, or "hangs"; and what
@@ -24,6 +24,7 @@ import time
 from datetime import timedelta
 
 from peers import ddp_cases as ddp
+from peers import ddp_wrap_cases as wrap
 
 RANKS = 2
 SECONDS = 30  # after which a rank of DDP counts as hanging
@@ -55,23 +56,23 @@ CASES = (
     (19, ddp.gradient_penalty, RIGHT, "Habits.AGradientPenalty"),
     (20, ddp.masked_gradient, RIGHT, "*ChangedGradients*"),
     (21, ddp.dropped_in_mid_step, RIGHT, "*ThatWereDroppedInMidStep*"),
-    (22, ddp.exception_in_backward, f"{NAMES}, goes on", "*AnExceptionInABackward*:*LeftLoop*"),
-    (23, ddp.end_in_mid_step, RIGHT, "*DestructorsEnd*:*LeftLoop*"),
-    (24, ddp.gone_before_backward, REFUSES, "Misuse.AF*:Habits.ABackwardBehindTheEnd*"),
-    (25, ddp.converted, REFUSES, "*AModuleThatIsConverted*"),
-    (26, ddp.wrapped_twice, REFUSES, "*ASecondWrapIsRefused"),
-    (27, ddp.other_options, REFUSES, "*OptionsThatDifferAreNamed"),
-    (28, ddp.tied_weights, RIGHT, "*ATiedParameterThatIsUsedTwice*"),
-    (29, ddp.large_parameter, RIGHT, "*ABucketMayBeLarger*"),
-    (30, ddp.unequal_loops, RIGHT, "Join*"),
-    (31, ddp.buffers, "each rank's own, or rank 0's", "Buffers*:*BroadcastsBuffers*"),
-    (32, ddp.synchronized_norm, RIGHT, "*AreRightWithUnevenShares*"),
-    (33, ddp.norm_converter, "converts, or names the layer", "SynchronizedNorms*"),
-    (34, ddp.communication_hook, RIGHT, "*AHookOfOnesOwn*"),
-    (35, ddp.bfloat16_hook, "exact over 200 steps", "*Bfloat16Errors*"),
-    (36, ddp.other_types, RIGHT, "Types*"),
-    (37, ddp.sparse_gradient, "right, made dense", "*OfSparseEmbeddings*"),
-    (38, ddp.hanging_rank, f"{NAMES}, status 4", "WatchedLoop*"),
+    (22, wrap.exception_in_backward, f"{NAMES}, goes on", "*AnExceptionInABackward*:*LeftLoop*"),
+    (23, wrap.end_in_mid_step, RIGHT, "*DestructorsEnd*:*LeftLoop*"),
+    (24, wrap.gone_before_backward, REFUSES, "Misuse.AF*:Habits.ABackwardBehindTheEnd*"),
+    (25, wrap.converted, REFUSES, "*AModuleThatIsConverted*"),
+    (26, wrap.wrapped_twice, REFUSES, "*ASecondWrapIsRefused"),
+    (27, wrap.other_options, REFUSES, "*OptionsThatDifferAreNamed"),
+    (28, wrap.tied_weights, RIGHT, "*ATiedParameterThatIsUsedTwice*"),
+    (29, wrap.large_parameter, RIGHT, "*ABucketMayBeLarger*"),
+    (30, wrap.unequal_loops, RIGHT, "Join*"),
+    (31, wrap.buffers, "each rank's own, or rank 0's", "Buffers*:*BroadcastsBuffers*"),
+    (32, wrap.synchronized_norm, RIGHT, "*AreRightWithUnevenShares*"),
+    (33, wrap.norm_converter, "converts, or names the layer", "SynchronizedNorms*"),
+    (34, wrap.communication_hook, RIGHT, "*AHookOfOnesOwn*"),
+    (35, wrap.bfloat16_hook, "exact over 200 steps", "*Bfloat16Errors*"),
+    (36, wrap.other_types, RIGHT, "Types*"),
+    (37, wrap.sparse_gradient, "right, made dense", "*OfSparseEmbeddings*"),
+    (38, wrap.hanging_rank, f"{NAMES}, status 4", "WatchedLoop*"),
 )
 
 
