@@ -8,6 +8,8 @@
 #include <memory>
 #include <utility>
 
+#include "dist/data_parallel/left_backward.h"
+
 namespace thaw {
 
 namespace {
@@ -28,16 +30,19 @@ struct Ending {
 };
 
 // Of the node that made the output, not of the tensor: it runs also where backward starts there.
-class OutputHook final : public torch::autograd::FunctionPreHook {
+class OutputHook final : public WatchingHook {
  public:
-  explicit OutputHook(std::function<void()> reached) : reached_(std::move(reached)) {}
+  OutputHook(std::function<void()> reached, std::function<void(std::uint64_t)> left)
+      : reached_(std::move(reached)), left_(std::move(left)) {}
   torch::autograd::variable_list operator()(const torch::autograd::variable_list& grads) override {
     reached_();
     return grads;
   }
+  void left(std::uint64_t backward) noexcept override { left_(backward); }
 
  private:
   std::function<void()> reached_;
+  std::function<void(std::uint64_t)> left_;
 };
 
 }  // namespace
@@ -58,9 +63,10 @@ void at_end_of_backward(std::function<void()> ended, std::function<void()> left)
       });
 }
 
-bool at_backward_of(const at::Tensor& output, std::function<void()> reached) {
+bool at_backward_of(const at::Tensor& output, std::function<void()> reached,
+                    std::function<void(std::uint64_t)> left) {
   if (!output.defined() || !output.requires_grad() || output.is_leaf()) return false;
-  output.grad_fn()->add_pre_hook(std::make_unique<OutputHook>(std::move(reached)));
+  output.grad_fn()->add_pre_hook(std::make_unique<OutputHook>(std::move(reached), std::move(left)));
   return true;
 }
 

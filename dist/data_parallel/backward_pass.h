@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 
 namespace thaw {
@@ -21,7 +22,10 @@ bool backward_is_whole();
 void at_end_of_backward(std::function<void()> ended, std::function<void()> left);
 
 /// Calls back whenever a backward comes to `output`, before anything behind it; also where it
-/// starts there. Returns false where nothing can: `output` is a leaf, or needs no gradient.
-bool at_backward_of(const at::Tensor& output, std::function<void()> reached);
+/// starts there. `left` (which throws none): see WatchingHook in
+/// dist/data_parallel/left_backward.h. Returns false where nothing can: `output` is a leaf, or
+/// needs no gradient.
+bool at_backward_of(const at::Tensor& output, std::function<void()> reached,
+                    std::function<void(std::uint64_t)> left);
 
 }  // namespace thaw

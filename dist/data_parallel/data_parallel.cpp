@@ -3,6 +3,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <exception>
 #include <optional>
 #include <set>
 #include <span>
@@ -111,6 +112,7 @@ class DataParallel::Implementation {
     enter(names_of_trainable(parameters_));
   }
   ~Implementation() {
+    if (steps_ && std::uncaught_exceptions() > unwinding_) steps_->leave_loop();
     link_.enter(nullptr);
     for (nn::BatchNorm* layer : batch_norms_) {
       if (layer->loss_share() == &loss_share_) layer->set_loss_share(nullptr);
@@ -227,6 +229,7 @@ class DataParallel::Implementation {
   /// Throws InputError where the state's tensors are not this module's.
   void check_loadable(const DataParallelState& state) const;
 
+  const int unwinding_ = std::uncaught_exceptions();
   std::unique_ptr<DeadlineWatch> watch_;  ///< null: another one's, or none
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<Communicator> totals_;  ///< of the steps, whose sums go on while others are made

@@ -173,7 +173,9 @@ struct DataParallelState {
 /// wrapped, a parameter that two DataParallels wrap, options that are not the same everywhere. Only
 /// `activate` may write `requires_grad`: a parameter that is frozen or thawed behind its back is a
 /// ReductionMismatch on all ranks. A step that ends in an error leaves no gradients; training may
-/// go on where all ranks caught theirs. `train()` and `eval()` stay the caller's: a frozen
+/// go on where all ranks caught theirs. An exception that leaves a rank's backward, wherever in the
+/// graph, or that destroys its DataParallel between steps, is an error on the others at once, which
+/// names the rank. `train()` and `eval()` stay the caller's: a frozen
 /// BatchNorm in training mode goes on moving its running statistics.
 ///
 /// With `ReducerOptions::monitor` it says where this rank is, for a watch over the ranks: see

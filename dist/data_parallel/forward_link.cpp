@@ -48,10 +48,14 @@ std::any ForwardLink::run(AnyForward::Arguments& arguments) {
               [target = target_, samples = *samples] {
                 if (target->steps == nullptr) {
                   throw RunError(
-                      "this backward goes through a forward from before the last activate: call "
-                      "activate between steps");
+                      "this backward goes through a forward from before the last activate, or of a "
+                      "DataParallel that has ended: call activate between steps, and keep it until "
+                      "then");
                 }
                 target->steps->reach_output(samples);
+              },
+              [target = target_, samples = *samples](std::uint64_t backward) {
+                if (target->steps != nullptr) target->steps->leave_unreached(backward, samples);
               }) &&
           all;
   }

@@ -1,10 +1,21 @@
 #include "dist/data_parallel/step_header.h"
 
 #include <ATen/ops/zeros.h>
+#include <fmt/format.h>
 
+#include <chrono>
 #include <exception>
+#include <thread>
+
+#include "core/base/error.h"
 
 namespace thaw {
+
+namespace {
+
+constexpr std::chrono::seconds kMoment{1};
+
+}  // namespace
 
 // While an exception unwinds, the other ranks may never say theirs: what was started stays with
 // the process then, since it can be neither cancelled nor waited for.
@@ -19,9 +30,14 @@ StepHeader::~StepHeader() {
 }
 
 void StepHeader::start(std::int64_t samples, bool automatic) {
+  refuse_left();
   if (pending_) pending_->wait();  // of a step that was given up on all ranks
   pending_.reset();
   started_ = true;
+  send(samples, automatic);
+}
+
+void StepHeader::send(std::int64_t samples, bool automatic) {
   const int size = communicator_.size();
   values_ = at::zeros({size + 1}, at::kLong);
   auto* values = values_.mutable_data_ptr<std::int64_t>();
@@ -31,6 +47,7 @@ void StepHeader::start(std::int64_t samples, bool automatic) {
 }
 
 const StepShares& StepHeader::wait() {
+  refuse_left();
   if (!pending_) return shares_;
   pending_->wait();
   pending_.reset();
@@ -40,14 +57,40 @@ const StepShares& StepHeader::wait() {
   shares_.automatic = static_cast<int>(values[size]);
   shares_.first_active = size;
   for (int rank = size; rank-- > 0;) {
-    if (values[rank] == kJoined) {
+    if (values[rank] == kLeft) {
+      left_ = rank;
+    } else if (values[rank] == kJoined) {
       ++shares_.joined;
     } else {
       shares_.total += values[rank];
       shares_.first_active = rank;
     }
   }
+  refuse_left();
   return shares_;
+}
+
+void StepHeader::refuse_left() const {
+  if (left_ < 0) return;
+  throw RunError(
+      fmt::format("rank {} makes no more steps: an exception took it out of its loop, so that its "
+                  "DataParallel ended (its own message says why); end the loop here too",
+                  left_));
+}
+
+// The others may be at something else, or about to end: so not for long, and then the destructor
+// leaves it behind.
+void StepHeader::leave() {
+  if (left_ >= 0 || pending_ || communicator_.size() == 1) return;
+  try {
+    send(kLeft, /*automatic=*/false);
+    const auto until = std::chrono::steady_clock::now() + kMoment;
+    while (!pending_->poll() && std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  } catch (const std::exception&) {
+    // The communicator is broken, which tells the others.
+  }
 }
 
 }  // namespace thaw

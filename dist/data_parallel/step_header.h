@@ -21,7 +21,9 @@ struct StepShares {
 /// that it travels beside the work.
 class StepHeader {
  public:
-  static constexpr std::int64_t kJoined = -1;  ///< in the place of samples
+  // In the place of samples:
+  static constexpr std::int64_t kJoined = -1;
+  static constexpr std::int64_t kLeft = -2;  ///< makes no more steps, because of an exception
 
   /// `communicator` outlives it.
   explicit StepHeader(Communicator& communicator) : communicator_(communicator) {}
@@ -29,20 +31,27 @@ class StepHeader {
   StepHeader(const StepHeader&) = delete;
   StepHeader& operator=(const StepHeader&) = delete;
 
-  /// Starts to tell the others. Once a step, on all ranks.
+  /// Starts to tell the others. Once a step, on all ranks. Throws RunError where one has left.
   void start(std::int64_t samples, bool automatic);
   bool started() const { return started_; }
-  /// Waits for the others; after `start`. May be called again.
+  /// Waits for the others; after `start`. May be called again. Throws RunError, naming it, where
+  /// one has left in the place of this step.
   const StepShares& wait();
   /// Gets ready for the next step.
   void reset() { started_ = false; }
+  /// In the place of `start`: this rank makes no more steps. Gives the others a moment to hear it.
+  void leave();
 
  private:
+  void send(std::int64_t samples, bool automatic);
+  void refuse_left() const;
+
   Communicator& communicator_;
   bool started_ = false;
   at::Tensor values_;  ///< of each rank its samples, then how many are automatic
   std::unique_ptr<Work> pending_;
   StepShares shares_;
+  int left_ = -1;  ///< a rank that has left
 };
 
 }  // namespace thaw

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -30,7 +31,12 @@ class StepHooks {
   /// May replace the gradient, which is undefined where none of the parameter's uses counts.
   using Before = std::function<void(std::size_t, at::Tensor&)>;
 
-  StepHooks(std::span<const NamedTensor> parameters, const Before& before, const Callback& after);
+  /// Gets the number of a backward that would have come to a parameter (see WatchingHook in
+  /// dist/data_parallel/left_backward.h). Throws none.
+  using Left = std::function<void(std::uint64_t)>;
+
+  StepHooks(std::span<const NamedTensor> parameters, const Before& before, const Callback& after,
+            const Left& left);
   ~StepHooks();
   StepHooks(const StepHooks&) = delete;
   StepHooks& operator=(const StepHooks&) = delete;

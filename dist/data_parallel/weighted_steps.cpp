@@ -9,6 +9,7 @@
 #include "core/base/error.h"
 #include "core/parallel/active_set.h"
 #include "dist/data_parallel/backward_pass.h"
+#include "dist/data_parallel/left_backward.h"
 
 namespace thaw {
 
@@ -37,7 +38,8 @@ namespace {
 //
 // Every step has the same collectives on every rank, whichever kind it is there, also for a rank
 // that has no samples (`skip`) or has joined. Misuse that `finish` notices travels as a fault with
-// the step's own messages, so that all ranks are told.
+// the step's own messages, so that all ranks are told. A rank that
+// leaves its loop by an exception says so in the place of its next header (`leave_loop`).
 
 void check_samples(std::int64_t samples) {
   if (samples < 0) throw RunError(fmt::format("a share of {} samples", samples));
@@ -53,7 +55,9 @@ WeightedSteps::WeightedSteps(StepParts& parts, std::vector<NamedTensor> active)
       header_(parts.totals),
       hooks_(
           active_, [this](std::size_t, at::Tensor& gradient) { before_gradient(gradient); },
-          [this](std::size_t parameter) { after_gradient(parameter); }) {
+          [this](std::size_t parameter) { after_gradient(parameter); },
+          [this](std::uint64_t backward) { leave_unreached(backward, std::nullopt); }) {
+  watch_backwards();
   parts_.rules.settled = [this] { weigh_the_rest(); };
 }
 
@@ -247,6 +251,7 @@ void WeightedSteps::enter_announced(std::int64_t samples) {
   micro_samples_ += samples;
   const bool by_forward = parts_.options.loss_mean == LossMean::kForward;
   if (by_forward) parts_.loss_share.samples = samples;
+  entered_ = started_backwards();
   if (accumulating()) {
     at_end_of_backward([] {}, [this] { give_up_micro_batches(); });
     return;
@@ -267,6 +272,10 @@ void WeightedSteps::enter_announced(std::int64_t samples) {
 // In a destructor while an exception unwinds, with nothing of ours locked.
 void WeightedSteps::leave_backward() {
   const std::lock_guard lock(mutex_);
+  complete_left();
+}
+
+void WeightedSteps::complete_left() {
   parts_.rules.fault = "its backward was left by an exception before its end";
   try {
     complete();
@@ -275,7 +284,38 @@ void WeightedSteps::leave_backward() {
   }
 }
 
-// Likewise; the other ranks have not heard of the step yet.
+// While the exception is handled: the other ranks' backwards have begun this step, or will.
+void WeightedSteps::leave_unreached(std::uint64_t backward, std::optional<std::int64_t> samples) {
+  const std::lock_guard lock(mutex_);
+  if (ending_ || entered_ >= backward) return;  // it did come, and the others have been told
+  if (!samples) samples = announced_;
+  if (!samples || (step_ == Step::kExplicit && samples_)) return;
+  announced_.reset();
+  entered_ = backward;
+  const bool has_others = step_ == Step::kAutomatic;
+  if (step_ == Step::kExplicit || accumulating()) close();
+  if (accumulating()) {
+    if (has_others) drop_gradients(active_);
+    return;
+  }
+  try {
+    if (step_ == Step::kNone) open(Step::kAutomatic, *samples > 0);
+    micro_samples_ += *samples;
+    samples_ = micro_samples_;
+    header_.start(*samples_, /*automatic=*/true);
+  } catch (const std::exception&) {
+    close();  // the communicator is broken, or a rank has left: the others know
+    return;
+  }
+  complete_left();
+}
+
+void WeightedSteps::leave_loop() {
+  const std::lock_guard lock(mutex_);
+  if (!header_.started()) header_.leave();
+}
+
+// In a destructor; the other ranks have not heard of the step yet.
 void WeightedSteps::give_up_micro_batches() {
   const std::lock_guard lock(mutex_);
   close();

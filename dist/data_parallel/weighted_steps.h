@@ -61,6 +61,11 @@ class WeightedSteps {
   std::optional<std::int64_t> take_announced();
   /// A backward has come to what a forward over so many samples returned.
   void reach_output(std::int64_t samples);
+  /// An exception left a backward before it came there, or to the parameters that `announce` was
+  /// for (no samples). `backward`: see left_backward.h. Throws none.
+  void leave_unreached(std::uint64_t backward, std::optional<std::int64_t> samples);
+  /// This rank's loop is left by an exception: tells the others, for a moment at most.
+  void leave_loop();
   /// Throws RunError where hooks are gone, or where it is called from within a backward.
   void require_ready(const char* what) const;
   /// Throws RunError in mid-step.
@@ -82,6 +87,7 @@ class WeightedSteps {
   void enter_backward(int backward, std::optional<std::int64_t> samples);
   void enter_announced(std::int64_t samples);
   void leave_backward();
+  void complete_left();
   void give_up_micro_batches();
   void refuse_forgotten_end();
   void open(Step step, bool has_samples);
@@ -110,6 +116,7 @@ class WeightedSteps {
   std::optional<std::pair<int, std::int64_t>> offered_;  ///< likewise, but for this one alone
   std::int64_t micro_samples_ = 0;     ///< of the backwards so far of an automatic step
   int backward_ = -1;                  ///< the last one that hooks heard of
+  std::uint64_t entered_ = 0;          ///< the last one of a step, as left_backward.h counts
   std::int64_t backward_samples_ = 0;  ///< of an automatic step: those of that backward
   bool accumulated_ = false;           ///< that one was in an accumulation
   bool ending_ = false;                ///< that one's end is the step's

@@ -14,6 +14,7 @@
 #include "tests/core/parallel/agreed_errors.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/data_parallel/loop_module.h"
+#include "tests/support/loop_replica.h"
 
 namespace thaw {
 namespace {
@@ -139,57 +140,39 @@ TEST(AutomaticSteps, MicroBatchesAreWeightedByTheirSamples) {
 
 // Without zero_grad gradients add up over steps, as they do without ranks.
 TEST(AutomaticSteps, AddToGradientsThatAreThere) {
-  for (const int ranks : {1, 2}) {
-    run_ranks(ranks, [](Communicator& communicator) {
-      LoopNet net, alone;
-      DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
-      const LoopData all(13);
-      const LoopData own = all.share(communicator);
-      for (int i = 0; i < 3; ++i) {
-        at::mse_loss(parallel.forward(own.x), own.y).backward();
-        at::mse_loss(alone->forward(all.x), all.y).backward();
-      }
-      EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
-                1e-12);
-    });
-  }
+  on_replicas([](Communicator&, LoopReplica& replica) {
+    for (int i = 0; i < 3; ++i) {
+      replica.loss().backward();
+      replica.lone_loss().backward();
+    }
+    replica.expect_equal(Compare::kGradients);
+  });
 }
 
 TEST(AutomaticSteps, SeveralForwardsMayGoIntoOneBackward) {
-  run_ranks(2, [](Communicator& communicator) {
-    LoopNet net, alone;
-    DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
-    const LoopData all(13);
-    const LoopData own = all.share(communicator);
-    (at::mse_loss(parallel.forward(own.x), own.y) + parallel.forward(own.x * 2).square().mean())
-        .backward();
-    (at::mse_loss(alone->forward(all.x), all.y) + alone->forward(all.x * 2).square().mean())
-        .backward();
-    EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients), 1e-12);
-    const at::Tensor other = parallel.forward(own.x.slice(0, 0, 1)).sum();
-    net->zero_grad();
-    EXPECT_THROW((other + parallel.forward(own.x).sum()).backward(), RunError);
-    net->zero_grad();
-    at::mse_loss(parallel.forward(own.x), own.y).backward();  // and goes on
+  on_replicas([](Communicator&, LoopReplica& replica) {
+    DataParallel& parallel = replica.parallel;
+    const at::Tensor& own = replica.own.x;
+    (replica.loss() + parallel.forward(own * 2).square().mean()).backward();
+    (replica.lone_loss() + replica.alone->forward(replica.all.x * 2).square().mean()).backward();
+    replica.expect_equal(Compare::kGradients);
+    const at::Tensor other = parallel.forward(own.slice(0, 0, 1)).sum();
+    replica.zero_grad();
+    EXPECT_THROW((other + parallel.forward(own).sum()).backward(), RunError);
+    replica.expect_right_step();  // and goes on
   });
 }
 
 // Nothing is under way between forward and backward.
 TEST(AutomaticSteps, ForwardsWithoutABackwardCostNothing) {
-  run_ranks(2, [](Communicator& communicator) {
-    LoopNet net, alone;
-    DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
-    const LoopData all(13);
-    const LoopData own = all.share(communicator);
-    if (communicator.rank() == 0) parallel.forward(all.x);  // one rank evaluates with gradients
-    const at::Tensor input = own.x.clone().set_requires_grad(true);
-    const at::Tensor output = parallel.forward(input).square().sum();
-    const at::Tensor penalty =
-        torch::autograd::grad({output}, {input}, {}, true, true).front().square().mean();
-    (at::mse_loss(parallel.forward(own.x), own.y) + penalty * 0).backward();
-    at::mse_loss(alone->forward(all.x), all.y).backward();
-    EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients), 1e-12);
-    parallel.activate({"*"});
+  on_replicas([](Communicator& communicator, LoopReplica& replica) {
+    // One rank evaluates with gradients.
+    if (communicator.rank() == 0) replica.parallel.forward(replica.all.x);
+    const at::Tensor input = replica.own.x.clone().set_requires_grad(true);
+    const at::Tensor output = replica.parallel.forward(input).square().sum();
+    torch::autograd::grad({output}, {input});
+    replica.expect_right_step();
+    replica.parallel.activate({"*"});
   });
 }
 
@@ -220,29 +203,24 @@ TEST(AutomaticSteps, AnUnusedParameterIsNamed) {
 TEST(AutomaticSteps, AnExceptionInABackwardEndsTheStepOnAllRanks) {
   for (const bool on_all : {true, false}) {
     run_ranks(2, [&](Communicator& communicator) {
-      LoopNet net, alone;
-      DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
-      const LoopData all(13);
-      const LoopData own = all.share(communicator);
+      LoopReplica replica(communicator);
       for (int step = 0; step < 4; ++step) {
-        net->zero_grad();
+        replica.zero_grad();
         const bool throws = step == 2 && (on_all || communicator.rank() == 1);
         std::string error;
-        const at::Tensor planted = net->planted(throws);  // made first, so reached last
+        const at::Tensor planted = replica.net->planted(throws);  // made first, so reached last
         try {
-          at::mse_loss(parallel.forward(own.x), own.y + planted).backward();
+          (replica.loss() + planted).backward();
         } catch (const std::exception& caught) {
           error = caught.what();
         }
         if (step != 2) {
-          alone->zero_grad();
-          at::mse_loss(alone->forward(all.x), all.y).backward();
           EXPECT_EQ(error, "");
-          EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
-                    1e-12);
+          replica.lone_loss().backward();
+          replica.expect_equal(Compare::kGradients);
         } else if (throws) {
           EXPECT_EQ(error, "planted");
-          EXPECT_FALSE(net->parameters().front().grad().defined());
+          EXPECT_FALSE(replica.net->parameters().front().grad().defined());
         } else {
           EXPECT_THAT(error, AllOf(HasSubstr("rank 1"), HasSubstr("left by an exception")));
         }
@@ -255,28 +233,20 @@ TEST(AutomaticSteps, AnExceptionInABackwardEndsTheStepOnAllRanks) {
 TEST(AutomaticSteps, MicroBatchesThatWereGivenUpDoNotCount) {
   for (const bool throws : {true, false}) {
     run_ranks(2, [&](Communicator& communicator) {
-      LoopNet net, alone;
-      DataParallel parallel(communicator, net, small_buckets(Overlap::kOn));
-      const LoopData all(13);
-      const LoopData own = all.share(communicator);
+      LoopReplica replica(communicator);
       for (int step = 0; step < 3; ++step) {
-        net->zero_grad();
         if (communicator.rank() == 1) {
-          const auto scope = parallel.accumulate();
-          const at::Tensor planted = net->planted(throws);
+          const auto scope = replica.parallel.accumulate();
+          const at::Tensor planted = replica.net->planted(throws);
           try {
-            (parallel.forward(own.x.slice(0, 0, 2)).sum() + planted).backward();
+            (replica.parallel.forward(replica.own.x.slice(0, 0, 2)).sum() + planted).backward();
             EXPECT_FALSE(throws);
-            net->zero_grad();
+            replica.zero_grad();
           } catch (const std::runtime_error&) {
             EXPECT_TRUE(throws);
           }
         }
-        at::mse_loss(parallel.forward(own.x), own.y).backward();
-        alone->zero_grad();
-        at::mse_loss(alone->forward(all.x), all.y).backward();
-        EXPECT_LE(worst_difference(net->parameters(), alone->parameters(), Compare::kGradients),
-                  1e-12);
+        replica.expect_right_step();
       }
     });
   }
