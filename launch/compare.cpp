@@ -11,6 +11,7 @@
 #include "launch/compare/compare_session.h"
 #include "launch/job/child_jobs.h"
 #include "launch/job/job.h"
+#include "launch/job/stop_signals.h"
 
 namespace thaw {
 namespace {
@@ -107,7 +108,9 @@ ExitStatus compare(const std::vector<std::string>& command_line) {
           ? std::filesystem::path("runs") / ("compare-" + configuration.stem().string())
           : std::filesystem::path(arguments["output"]);
   try {
-    CompareSession(request_of(arguments), folder).run();
+    StopSignals signals(/*terminations=*/true, /*children=*/true);
+    StopSignals::nothing_to_save();
+    CompareSession(request_of(arguments), folder, signals).run();
   } catch (const JobsStopped& stopped) {
     fmt::print("{}; what has ended is kept in {}: the same command goes on\n", stopped.what(),
                folder.string());

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
@@ -27,15 +29,96 @@ fs::path name_beside(const fs::path& path) {
   return fmt::format("{}.{}-{:x}.tmp", path.string(), ::getpid(), now);
 }
 
-int create(const fs::path& path, int flags) {
+constexpr mode_t kMode = 0666;  // less what the user's mask takes away
+
+int create(const fs::path& path, int flags, int own) {
+  const int all = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | flags;
+  if (own > 0) return open_own_file(path, own, all);
   const FileUse use("create", path.native());
-  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | flags, 0666);
+  return ::open(path.c_str(), all, kMode);
+}
+
+constexpr const char* kLink =
+    "is a link, which is not followed here: remove it, or put what it leads to in its place";
+constexpr const char* kNoFile = "is no plain file, which belongs there: remove it";
+
+/// A descriptor to go on from, closed where another one takes its place.
+class Step {
+ public:
+  explicit Step(int number) : number_(number) {}
+  ~Step() {
+    if (number_ >= 0) ::close(number_);
+  }
+  Step(const Step&) = delete;
+  Step& operator=(const Step&) = delete;
+  int number() const { return number_; }
+  void take(int number) {
+    if (number_ >= 0) ::close(number_);
+    number_ = number;
+  }
+
+ private:
+  int number_;
+};
+
+bool is_link(int folder, const fs::path& name) {
+  struct stat status {};
+  return ::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+         S_ISLNK(status.st_mode);
+}
+
+[[noreturn]] void refuse(const fs::path& path, const char* why) {
+  throw RunError(fmt::format("{}: {}", path.string(), why));
 }
 
 }  // namespace
 
-OutputFile::OutputFile(fs::path path, int flags, Remedy remedy)
-    : path_(std::move(path)), remedy_(remedy), file_(create(path_, flags)) {
+int open_own_file(const fs::path& path, int own, int flags) {
+  const FileUse use("open", path.native());
+  std::vector<fs::path> names;  // the file's first
+  fs::path above = path;
+  for (int i = 0; i < own && above.has_filename(); ++i) {
+    names.push_back(above.filename());
+    above = above.parent_path();
+  }
+  Step folder(::open(above.empty() ? "." : above.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  for (; folder.number() >= 0 && names.size() > 1; names.pop_back()) {
+    above /= names.back();
+    const int next = ::openat(folder.number(), names.back().c_str(),
+                              O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int error = errno;
+    if (next < 0 && is_link(folder.number(), names.back())) refuse(above, kLink);
+    folder.take(next);
+    errno = error;
+  }
+  if (folder.number() < 0) return -1;
+  // Without O_NONBLOCK a pipe would hold this process for ever.
+  const int file = ::openat(folder.number(), names.front().c_str(),
+                            flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, kMode);
+  const int error = errno;
+  if (file < 0 && error == ELOOP) refuse(path, kLink);
+  if (file < 0 && error == ENXIO) refuse(path, kNoFile);
+  struct stat status {};
+  if (file >= 0 && (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode))) {
+    ::close(file);
+    refuse(path, kNoFile);
+  }
+  errno = error;
+  return file;
+}
+
+void refuse_planted(const fs::path& path, bool folder) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) return;
+  if (S_ISLNK(status.st_mode)) throw InputError(fmt::format("{}: {}", path.string(), kLink));
+  if (folder ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode)) return;
+  throw InputError(folder ? fmt::format("{}: is no folder, as belongs there: remove it",
+                                        path.string())
+                          : fmt::format("{}: {}", path.string(), kNoFile));
+}
+
+OutputFile::OutputFile(fs::path path, int flags, Remedy remedy, int own)
+    : path_(std::move(path)), remedy_(remedy), file_(create(path_, flags, own)) {
   if (file_ < 0) fail("create it");
 }
 
@@ -89,6 +172,7 @@ void write_whole_file(const fs::path& path, const std::string& text) {
 }
 
 void flush_folder(const fs::path& folder) {
+  const FileUse use("flush", folder.native());
   const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (opened < 0) return;
   ::fsync(opened);

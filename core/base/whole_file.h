@@ -6,6 +6,16 @@
 
 namespace thaw {
 
+/// Opens a plain file in folders of the program's own: of `path`, the last `own` parts (at least
+/// one, the file itself) are names that only this program makes, so what is a link among them was
+/// planted, and is not followed. `flags` as for open(2). Returns the descriptor, or -1 with errno.
+/// Throws RunError, naming it, for a link, or where a pipe or a device stands in the file's place.
+int open_own_file(const std::filesystem::path& path, int own, int flags);
+
+/// Throws InputError, naming it, where a link stands at `path`, or something that is neither there
+/// nor a `folder` or plain file: for a name of the program's own, before anything is changed.
+void refuse_planted(const std::filesystem::path& path, bool folder);
+
 /// A file open for writing, on the disk once `finish` has returned. Throws RunError, naming the
 /// file, what could not be done, the system's reason, and what to do where that is known.
 class OutputFile {
@@ -13,8 +23,10 @@ class OutputFile {
   /// What to do about a number of errno, as the end of a message; "" where nobody knows.
   using Remedy = const char* (*)(int error);
 
-  /// `flags`: of open(2), besides those of a new file that is written from its start.
-  explicit OutputFile(std::filesystem::path path, int flags = 0, Remedy remedy = nullptr);
+  /// `flags`: of open(2), besides those of a new file that is written from its start. `own`: as for
+  /// `open_own_file`; 0: links are followed.
+  explicit OutputFile(std::filesystem::path path, int flags = 0, Remedy remedy = nullptr,
+                      int own = 0);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;

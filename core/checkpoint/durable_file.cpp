@@ -21,6 +21,9 @@ namespace {
 // A write of everything at once would show no progress for minutes on a slow file system.
 constexpr std::size_t kPiece = 8 << 20;
 
+/// Of its path: the folder of checkpoints, the one of this checkpoint, the file.
+constexpr int kOwnParts = 3;
+
 const char* remedy(int error) {
   switch (error) {
     case ENOSPC:
@@ -94,7 +97,7 @@ class Input {
 
 DurableFile::DurableFile(const std::filesystem::path& path,
                          std::atomic<std::uint64_t>* bytes_written)
-    : file_(path, /*flags=*/0, remedy), bytes_written_(bytes_written) {}
+    : file_(path, /*flags=*/0, remedy, kOwnParts), bytes_written_(bytes_written) {}
 
 void DurableFile::write(const void* bytes, std::size_t size) {
   const char* at = static_cast<const char*>(bytes);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,7 +22,7 @@ namespace thaw {
 //     shard-0-of-2.safetensors ...  the tensors; each rank wrote its own
 //
 // What is no such name is never read: ".partial", ".removing" (half deleted), "set-aside." (newer
-// than what a run resumed from, or damaged; kept for the user to look at).
+// than what a run resumed from, or damaged; the last few are kept for the user to look at).
 
 inline constexpr const char* kManifestFile = "manifest.json";
 inline constexpr const char* kStateFile = "state.json";
@@ -29,6 +30,7 @@ inline constexpr const char* kConfigurationFile = "config.resolved.toml";
 inline constexpr const char* kPartialSuffix = ".partial";
 inline constexpr const char* kRemovingSuffix = ".removing";
 inline constexpr const char* kSetAsidePrefix = "set-aside.";
+inline constexpr std::size_t kSetAsideKept = 3;
 
 /// When a checkpoint was taken: what its folder's name tells.
 struct CheckpointPlace {

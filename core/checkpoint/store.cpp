@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <system_error>
+#include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/checkpoint/durable_file.h"
 
 namespace thaw {
@@ -15,6 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 void rename_folder(const fs::path& from, const fs::path& to) {
+  const FileUse use("rename", from.native());
   std::error_code error;
   fs::rename(from, to, error);
   if (error) {
@@ -25,6 +28,7 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 
 /// Gives each the other's name, with no instant without either; false where the file system cannot.
 bool exchange(const fs::path& one, const fs::path& other) {
+  const FileUse use("rename", one.native());
   return ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE) == 0;
 }
 
@@ -73,6 +77,13 @@ std::vector<CheckpointPlace> CheckpointStore::places() const {
 void CheckpointStore::open_partial(CheckpointPlace place) const {
   std::error_code error;
   const fs::path partial = partial_path_of(place);
+  const FileUse use("create", partial.native());
+  try {
+    refuse_planted(folder_, /*folder=*/true);
+    refuse_planted(partial, /*folder=*/true);
+  } catch (const InputError& planted) {
+    throw RunError(planted.what());
+  }
   fs::create_directories(partial, error);
   if (error && !fs::is_directory(partial)) {
     throw RunError(fmt::format("{}: cannot be created: {}", partial.string(), error.message()));
@@ -132,6 +143,24 @@ fs::path CheckpointStore::set_aside(CheckpointPlace place) const {
   }
   rename_folder(path_of(place), aside);
   return aside;
+}
+
+std::vector<fs::path> CheckpointStore::prune_set_aside() const {
+  std::vector<std::pair<fs::file_time_type, fs::path>> aside;
+  for (const std::string& name : names_in(folder_)) {
+    std::error_code error;
+    if (!name.starts_with(kSetAsidePrefix)) continue;
+    const fs::file_time_type written = fs::last_write_time(folder_ / name, error);
+    if (!error) aside.emplace_back(written, folder_ / name);
+  }
+  std::sort(aside.begin(), aside.end());
+  std::vector<fs::path> gone;
+  for (std::size_t i = 0; i + kSetAsideKept < aside.size(); ++i) {
+    std::error_code error;
+    fs::remove_all(aside[i].second, error);
+    if (!error) gone.push_back(aside[i].second);
+  }
+  return gone;
 }
 
 void CheckpointStore::clear_leftovers() const noexcept {

@@ -26,7 +26,8 @@ class CheckpointStore {
   /// Of the complete ones, oldest first, unverified. Empty where there is no such folder.
   std::vector<CheckpointPlace> places() const;
 
-  /// Makes the folder that the files of `place` are written to; any rank may call it.
+  /// Makes the folder that the files of `place` are written to; any rank may call it. A link that
+  /// stands in its place or in that of the folder of all is not followed: RunError.
   void open_partial(CheckpointPlace place) const;
   /// Completes the partial folder of `manifest.place`, all files of which are on the disk: looks
   /// whether all are there, writes the manifest, renames.
@@ -38,6 +39,9 @@ class CheckpointStore {
   void prune(const RetentionRules& rules) const noexcept;
   /// Renames a complete one so that it is never read again, but there for the user; its new path.
   std::filesystem::path set_aside(CheckpointPlace place) const;
+  /// Removes what was set aside but for the `kSetAsideKept` that were written last: the paths that
+  /// are gone.
+  std::vector<std::filesystem::path> prune_set_aside() const;
   /// Removes what an interrupted run left half written or half removed.
   void clear_leftovers() const noexcept;
 

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
+#include "core/base/whole_file.h"
 
 namespace thaw {
 namespace {
@@ -21,8 +22,8 @@ constexpr std::size_t kMostWaiting = 64 << 20;
 
 LineFile::LineFile(std::filesystem::path path, bool goes_on)
     : path_(std::move(path)),
-      file_(::open(path_.c_str(),
-                   O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (goes_on ? 0 : O_TRUNC), 0644)) {
+      file_(open_own_file(path_, /*own=*/1,
+                          O_WRONLY | O_CREAT | O_APPEND | (goes_on ? 0 : O_TRUNC))) {
   if (file_ < 0) {
     throw RunError(
         fmt::format("{}: cannot be opened for writing: {}", path_.string(), std::strerror(errno)));
@@ -62,7 +63,10 @@ void LineFile::add(const std::string& line) {
 }
 
 // A disk that refuses is told of with the next line, and what it has lost when the run goes on.
-void LineFile::flush() { ::fdatasync(file_); }
+void LineFile::flush() {
+  const FileUse use("flush", path_.native());
+  ::fdatasync(file_);
+}
 
 void LineFile::settle() {
   write_waiting();

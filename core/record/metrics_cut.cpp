@@ -47,6 +47,7 @@ std::string missing_steps(const LoggedSteps& logged, std::int64_t step, std::int
 
 LoggedSteps cut_metrics(const std::filesystem::path& path, const MetricsCut& cut) {
   LoggedSteps logged;
+  refuse_planted(path, /*folder=*/false);
   if (!std::filesystem::exists(path)) return logged;
   std::ifstream file(path);
   std::string kept;

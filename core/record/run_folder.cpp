@@ -59,6 +59,11 @@ void RunFolder::check_writable() const {
   }
 }
 
+void RunFolder::check_unplanted() const {
+  refuse_planted(metrics(), /*folder=*/false);
+  refuse_planted(checkpoints(), /*folder=*/true);
+}
+
 void RunFolder::create() const {
   std::vector<fs::path> parents;  // of what is not there yet
   const fs::path ancestor = existing_ancestor(path_);

@@ -27,6 +27,10 @@ class RunFolder {
   /// The second half of it, for a run that goes on.
   void check_writable() const;
 
+  /// Throws `InputError`, naming it, where a link or what is no plain file was planted in the place
+  /// of the log, or a link in that of the folder of checkpoints. All else is only ever replaced.
+  void check_unplanted() const;
+
   /// Creates the folder, so that it survives a power cut. Call after everything else was checked.
   void create() const;
   /// Removes files that killed runs have left half written beside their places. To be called by

@@ -15,8 +15,10 @@
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/host_topology.h"
 #include "launch/command/version.h"
+#include "launch/compare/comparison_folder.h"
 #include "launch/compare/comparison_text.h"
 #include "launch/job/child_jobs.h"
+#include "launch/job/stop_signals.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -47,26 +49,11 @@ fs::path log_of(const fs::path& run_folder) {
   return run_folder.parent_path() / (run_folder.filename().string() + ".log");
 }
 
-/// What `thaw evaluate` said of a run's weights on a split; there once it has ended well.
-fs::path measured_of(const fs::path& run_folder, const std::string& split) {
-  return run_folder / ("evaluation." + split + ".json");
-}
-
-bool is_lease(const fs::path& path) { return path.filename().string().starts_with(kLeasePrefix); }
-
 bool is_finished(const fs::path& run_folder) { return fs::exists(run_folder / "summary.json"); }
 
-/// What a run left that did not end is no run. One that has not ended yet is: InputError.
-void start_anew(const fs::path& run_folder) {
-  if (fs::is_directory(run_folder)) {
-    const FolderLease lease(run_folder);
-    std::vector<fs::path> left;
-    for (const auto& each : fs::directory_iterator(run_folder)) {
-      if (!is_lease(each.path())) left.push_back(each.path());
-    }
-    for (const fs::path& each : left) fs::remove_all(each);
-  }
-  fs::create_directories(run_folder.parent_path());
+/// Between two things that are each done in an instant, or stop by themselves.
+void stop_where_asked() {
+  if (StopSignals::came()) throw JobsStopped("stopped by a signal");
 }
 
 /// Whether the folder holds the comparison that is wanted; false where it is new. Throws InputError
@@ -92,9 +79,10 @@ bool check_request_of(const fs::path& folder, const nlohmann::json& wanted) {
 
 }  // namespace
 
-CompareSession::CompareSession(CompareRequest request, fs::path folder)
+CompareSession::CompareSession(CompareRequest request, fs::path folder, StopSignals& signals)
     : request_(std::move(request)),
       folder_(std::move(folder)),
+      signals_(signals),
       thaw_(fs::read_symlink("/proc/self/exe").string()) {}
 
 void CompareSession::run() {
@@ -152,12 +140,14 @@ void CompareSession::claim_folder() {
   const std::string text = json_text(wanted, 1) + "\n";  // a path may be no UTF-8
   const nlohmann::json readable = nlohmann::json::parse(text);
   check_request_of(folder_, readable);
+  StopSignals::training_begins();  // the folder and its lease are not to be left behind
   std::error_code error;
   fs::create_directories(folder_, error);
   if (error) {
     throw InputError(fmt::format("{} cannot be created: {}", folder_.string(), error.message()));
   }
-  lease_.emplace(folder_);
+  lease_.emplace(folder_, LeaseTiming{.waiting = stop_where_asked});
+  remove_half_written(folder_);
   if (!check_request_of(folder_, readable)) {  // under the lease: it stays so
     write_whole_file(folder_ / kRequestFile, text);
   }
@@ -183,7 +173,7 @@ void CompareSession::set_lengths() {
 double CompareSession::cost_of(const std::string& schedule) {
   const fs::path run_folder = folder_ / "cost" / schedule;
   if (!is_finished(run_folder)) {
-    start_anew(run_folder);
+    start_anew(folder_, run_folder);
     PlannedRun run{schedule, 1, 0, 0, 1};
     std::vector<std::string> command = train_command(request_, run, thaw_, run_folder.string());
     const auto length = std::find(command.begin(), command.end(), "--schedule.total-epochs");
@@ -229,7 +219,8 @@ void CompareSession::train(const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs) {
     const fs::path run_folder = folder_of(run);
     if (is_finished(run_folder)) continue;
-    start_anew(run_folder);
+    stop_where_asked();
+    start_anew(folder_, run_folder);
     jobs.push_back({train_command(request_, run, thaw_, run_folder.string()), run.describe(),
                     log_of(run_folder)});
   }
@@ -275,12 +266,12 @@ void CompareSession::run_all(const std::vector<NamedJob>& jobs) const {
   lease_->claim().check();
   std::vector<ChildJob> children;
   for (const NamedJob& job : jobs) {
-    const fs::path output =
-        job.result.empty() ? job.log : fs::path(job.result.string() + ".partial");
+    const fs::path output = job.result.empty() ? job.log : partial_of(job.result);
     children.push_back({job.command, output, job.log});
   }
   std::size_t done = 0;
-  run_jobs(children, static_cast<int>(request_.parallel), [&](std::size_t index, int status) {
+  stop_where_asked();
+  const auto ended = [&](std::size_t index, int status) {
     const NamedJob& job = jobs[index];
     lease_->claim().check();
     if (status != 0) {
@@ -290,7 +281,8 @@ void CompareSession::run_all(const std::vector<NamedJob>& jobs) const {
     if (!job.result.empty()) fs::rename(children[index].output, job.result);
     fmt::print("  [{}/{}] {}\n", ++done, jobs.size(), job.name);
     std::fflush(stdout);
-  });
+  };
+  run_jobs(children, static_cast<int>(request_.parallel), ended, signals_);
 }
 
 // ---------------------------------------------------------------------- report

@@ -13,14 +13,18 @@
 
 namespace thaw {
 
+class StopSignals;
+
 /// A comparison of schedules in a folder of its own: what it has already trained there it does not
 /// train again.
 class CompareSession {
  public:
-  CompareSession(CompareRequest request, std::filesystem::path folder);
+  /// `signals`, which outlive it, stop it; until it takes its folder nothing is to be saved.
+  CompareSession(CompareRequest request, std::filesystem::path folder, StopSignals& signals);
 
   /// Checks everything that the runs would find wrong, trains, measures, and writes the report.
-  /// Throws InputError before anything is written; RunError where a run fails, naming its log.
+  /// Throws InputError before anything is written; RunError where a run fails, naming its log;
+  /// JobsStopped where a signal asks it to stop.
   void run();
 
  private:
@@ -75,6 +79,7 @@ class CompareSession {
 
   CompareRequest request_;
   std::filesystem::path folder_;
+  StopSignals& signals_;
   std::optional<FolderLease> lease_;  ///< of the folder, once it is claimed
   std::string thaw_;                  ///< this program
   std::map<std::string, CheckedSchedule> checked_;

@@ -63,6 +63,11 @@ class Running {
 void run_jobs(const std::vector<ChildJob>& jobs, int parallel,
               const std::function<void(std::size_t, int)>& ended) {
   StopSignals signals(/*terminations=*/true, /*children=*/true);
+  run_jobs(jobs, parallel, ended, signals);
+}
+
+void run_jobs(const std::vector<ChildJob>& jobs, int parallel,
+              const std::function<void(std::size_t, int)>& ended, StopSignals& signals) {
   Running running(signals);
   std::size_t next = 0;
   while (next < jobs.size() || running.count() > 0) {

@@ -10,6 +10,8 @@
 
 namespace thaw {
 
+class StopSignals;
+
 /// A program to be run to its end.
 struct ChildJob {
   std::vector<std::string> command;  ///< found on PATH where it has no slash
@@ -30,5 +32,8 @@ class JobsStopped : public RunError {
 /// job cannot be started.
 void run_jobs(const std::vector<ChildJob>& jobs, int parallel,
               const std::function<void(std::size_t job, int status)>& ended);
+/// The same where the process hears signals already: `signals`, of children's ends too.
+void run_jobs(const std::vector<ChildJob>& jobs, int parallel,
+              const std::function<void(std::size_t job, int status)>& ended, StopSignals& signals);
 
 }  // namespace thaw

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/base/whole_file.h"
+
 namespace thaw {
 namespace {
 
@@ -91,7 +93,7 @@ Descriptor::~Descriptor() {
 Descriptor::Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
 
 Descriptor Descriptor::create(const std::filesystem::path& path) {
-  Descriptor made(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  Descriptor made(open_own_file(path, /*own=*/1, O_WRONLY | O_CREAT | O_TRUNC));
   if (made.number() < 0) {
     throw RunError(fmt::format("{}: cannot be written: {}", path.string(), std::strerror(errno)));
   }

@@ -19,7 +19,8 @@ class Descriptor {
   Descriptor(Descriptor&& other) noexcept;
   Descriptor& operator=(Descriptor&&) = delete;
 
-  /// A new file that takes what is written to it. Throws RunError where it cannot be made.
+  /// A new file, of a name of this program's own (`open_own_file`), that takes what is written to
+  /// it. Throws RunError where it cannot be made.
   static Descriptor create(const std::filesystem::path& path);
   /// Whatever is written is gone, whatever is read at its end: /dev/null.
   static Descriptor nothing();

@@ -26,7 +26,8 @@ static_assert(std::atomic<int>::is_always_lock_free, "written in a signal handle
 
 extern "C" void note_signal(int number) {
   const int error = errno;
-  if (const SignalWatch::Ending* ending = at_once.load()) {
+  const SignalWatch::Ending* ending = at_once.load();
+  if (ending != nullptr && number != SIGCHLD) {
     [[maybe_unused]] const ssize_t said =
         write(STDERR_FILENO, ending->words, std::strlen(ending->words));
     _exit(ending->status);

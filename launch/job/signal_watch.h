@@ -29,8 +29,8 @@ class SignalWatch {
     int status;
     const char* words;  ///< for standard error
   };
-  /// Until the next call, a watched signal ends the process at once, as `ending` says, whatever its
-  /// threads wait for; null: it is counted. `ending` must live for ever.
+  /// Until the next call, a watched signal but SIGCHLD ends the process at once, as `ending` says,
+  /// whatever its threads wait for; null: it is counted. `ending` must live for ever.
   static void end_at_once(const Ending* ending);
 
   /// How often this signal has come. Any thread.

@@ -185,6 +185,10 @@ class RunStarter {
         fmt::print(stderr, "thaw: kept aside as {}\n", store.set_aside(later).string());
       }
     }
+    for (const fs::path& gone : store.prune_set_aside()) {
+      fmt::print(stderr, "thaw: removed {}: the {} newest that were set aside are kept\n",
+                 gone.string(), kSetAsideKept);
+    }
     const bool evaluated = state.last_evaluation && state.last_evaluation->step == state.step;
     const LoggedSteps logged = cut_metrics(folder_.metrics(), {state.step, evaluated});
     const std::string missing =

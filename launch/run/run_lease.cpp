@@ -33,6 +33,17 @@ bool RunLease::folder_holds_a_run() const {
   return on_rank_0(communicator_, [&] { return folder_.holds_a_run(); });
 }
 
+bool RunLease::folder_is_writable() const {
+  return on_rank_0(communicator_, [&] {
+    try {
+      folder_.check_writable();
+    } catch (const InputError&) {
+      return false;
+    }
+    return true;
+  });
+}
+
 void RunLease::take() {
   const auto waiting = [this] {
     monitor_.tick();
@@ -46,6 +57,7 @@ void RunLease::take() {
   std::string text = agreed(communicator_, [&]() -> std::string {
     if (communicator_.rank() != 0) return "";
     folder_.check_writable();
+    folder_.check_unplanted();
     folder_.create();
     lease_.emplace(folder_.path(), LeaseTiming{.waiting = waiting});
     folder_.remove_leftovers();
@@ -58,6 +70,11 @@ void RunLease::take() {
 
 RunStart start_leased(RunLease& lease, const std::function<RunStart()>& start) {
   const bool was_there = lease.folder_is_there();
+  if (was_there && !lease.folder_is_writable()) {
+    // One that is not finished is refused, by `start` or else by `take`.
+    RunStart looked_at = start();
+    if (looked_at.finished) return looked_at;
+  }
   if (was_there) lease.take();
   RunStart begun = start();
   if (was_there) return begun;

@@ -22,6 +22,8 @@ class RunLease {
   bool folder_is_there() const;
   /// A collective: whether it holds a run, on rank 0.
   bool folder_holds_a_run() const;
+  /// A collective: whether it could be written to, on rank 0.
+  bool folder_is_writable() const;
   /// A collective: makes the folder where it is not there, takes the lease, and removes what killed
   /// runs have left of files that were not complete. Throws InputError where another job holds it.
   void take();
@@ -38,7 +40,8 @@ class RunLease {
 };
 
 /// A collective: what `start` comes to with the lease held. It looks at a folder that is there
-/// under the lease; one that is not there is made only once `start` has found nothing wrong.
+/// under the lease; one that is not there is made only once `start` has found nothing wrong. A run
+/// that is finished needs none where it cannot be written: nothing is left to do there.
 RunStart start_leased(RunLease& lease, const std::function<RunStart()>& start);
 
 }  // namespace thaw
