@@ -19,6 +19,7 @@
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/evaluation_setup.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -60,7 +61,8 @@ ExitStatus evaluate_split(const std::vector<std::string>& command_line,
   }
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::string split = arguments["split"];
-  const RunSetup setup = set_up(evaluation_request(arguments, split), communicator);
+  FileDeadline files(communicator);
+  const RunSetup setup = set_up(evaluation_request(arguments, split, files), communicator);
   setup.model->eval();
   const Stopwatch watch;
   const Configuration& configuration = setup.configuration();

@@ -16,6 +16,7 @@
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
 #include "launch/run/evaluation_setup.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -76,7 +77,8 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   const std::string split = arguments["split"];
-  const RunSetup setup = set_up(evaluation_request(arguments, split), *alone);
+  FileDeadline files(*alone);
+  const RunSetup setup = set_up(evaluation_request(arguments, split, files), *alone);
   setup.model->eval();
   LineSink sink(arguments["output"]);
   const Configuration& configuration = setup.configuration();

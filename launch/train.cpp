@@ -2,22 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
-#include "core/base/system.h"
 #include "core/data/dataset.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/record/run_folder.h"
-#include "dist/coordination/job_end.h"
 #include "dist/coordination/job_watch.h"
 #include "launch/command/subcommand.h"
-#include "launch/job/file_watch.h"
 #include "launch/job/job.h"
 #include "launch/job/stop_signals.h"
 #include "launch/run/evaluation_setup.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/output_loss.h"
 #include "launch/run/parting_words.h"
 #include "launch/run/process_setup.h"
@@ -36,27 +33,18 @@ namespace {
 // it to stop, or training wants to go back to a checkpoint. Everything here runs on every rank's
 // main thread; what only one rank does (print, write) is rank 0's.
 
-/// Ends the job over a file system that does not answer, from whatever thread.
-[[noreturn]] void end_over_file(const Communicator& world, const std::string& what) {
-  const bool alone = world.size() == 1;
-  print_now(alone ? what : fmt::format("rank {} (host {}): {}", world.rank(), host_name(), what));
-  if (alone) std::_Exit(static_cast<int>(ExitStatus::kFailed));
-  end_mpi_job(ExitStatus::kDisagreement);
-}
-
 /// What hangs ends the job: a rank, and a call to the file system.
 struct Watches {
   Launcher launcher;
   JobWatch ranks;
-  std::optional<FileWatch> files = {};
+  std::optional<FileDeadline> files = {};
 
   /// By the configuration's deadlines. A collective.
   void start(const DistributedOptions& options) {
     ranks.start({.hang = options.hang_deadline, .transition = options.transition_deadline},
                 /*takes_sigterm=*/launcher == Launcher::kMpirun);
-    files.emplace(options.hang_deadline, [&world = ranks.communicator()](const std::string& what) {
-      end_over_file(world, what);
-    });
+    if (!files) files.emplace(ranks.communicator());
+    files->set(options.hang_deadline);
   }
 };
 
@@ -132,7 +120,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   watch.finish();
   if (first) {
     fmt::print("{}", end_text(summary, folder));
-    tell_output_loss(folder);
+    tell_output_loss(folder, summary, lease.claim());
   }
   return summary.stopped ? ExitStatus::kRequeue : ExitStatus::kDone;
 }

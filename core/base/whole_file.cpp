@@ -112,9 +112,9 @@ void refuse_planted(const fs::path& path, bool folder) {
   if (::lstat(path.c_str(), &status) != 0) return;
   if (S_ISLNK(status.st_mode)) throw InputError(fmt::format("{}: {}", path.string(), kLink));
   if (folder ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode)) return;
-  throw InputError(folder ? fmt::format("{}: is no folder, as belongs there: remove it",
-                                        path.string())
-                          : fmt::format("{}: {}", path.string(), kNoFile));
+  throw InputError(folder
+                       ? fmt::format("{}: is no folder, as belongs there: remove it", path.string())
+                       : fmt::format("{}: {}", path.string(), kNoFile));
 }
 
 OutputFile::OutputFile(fs::path path, int flags, Remedy remedy, int own)

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/base/stopwatch.h"
 #include "core/base/system.h"
 #include "core/record/lease_process.h"
@@ -236,6 +237,7 @@ void remove_leftovers(int opened, const fs::path& folder, std::uint64_t held) {
 
 void LeaseClaim::check() const {
   if (generation == 0) return;
+  const FileUse use("look at the lease of", folder.native());
   const Opened opened = open_folder(folder);
   if (opened.number() < 0 && errno == ENOENT) return;
   if (opened.number() < 0) fail(folder, "look whether it is still held");
@@ -329,6 +331,9 @@ void FolderLease::renew_until_stopped() {
 }
 
 /// A failure is for the next renewal to mend; who cannot renew for long loses the folder.
-void FolderLease::write_record() { static_cast<void>(write_at_start(file_, lease_text(record_))); }
+void FolderLease::write_record() {
+  const FileUse use("renew the lease of", claim_.folder.native());
+  static_cast<void>(write_at_start(file_, lease_text(record_)));
+}
 
 }  // namespace thaw

@@ -5,15 +5,16 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
+#include "core/base/system.h"
 #include "core/base/text_bytes.h"
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/registry.h"
+#include "dist/coordination/job_end.h"
+#include "launch/job/launcher_watch.h"
 #include "launch/job/process_start.h"
 
 namespace thaw {
@@ -38,33 +39,14 @@ int report(const std::function<ExitStatus()>& body) {
   }
 }
 
-/// The parent of a process and the first 15 bytes of its program's name; nothing where the system
-/// does not show it.
-struct Process {
-  pid_t parent = 0;
-  std::string name;
-};
-Process process_of(pid_t number) {
-  std::ifstream file(fmt::format("/proc/{}/stat", number));
-  std::string text;
-  std::getline(file, text);
-  const std::size_t begin = text.find('('), end = text.rfind(')');
-  if (begin == std::string::npos || end == std::string::npos || end + 4 >= text.size()) return {};
-  return {std::atoi(text.c_str() + end + 4), text.substr(begin + 1, end - begin - 1)};
-}
-
-/// Whether a launcher of ranks is among the processes that this one comes from.
-bool descends_from_launcher() {
-  constexpr std::string_view kLaunchers[] = {"mpirun", "mpiexec",   "orte",       "prte",
-                                             "prun",   "hydra_pmi", "slurmstepd", "flux-shell"};
-  for (pid_t number = getppid(); number > 1;) {
-    const Process process = process_of(number);
-    for (const std::string_view launcher : kLaunchers) {
-      if (process.name.starts_with(launcher)) return true;
-    }
-    number = process.parent;
-  }
-  return false;
+/// Ends this rank where its launcher is gone.
+[[noreturn]] void end_without_launcher(int rank) {
+  print_now(
+      fmt::format("rank {} (host {}): what had started the ranks is gone, as after kill -9, "
+                  "and has not ended them: it ends by itself; a training goes on from its "
+                  "newest checkpoint",
+                  rank, host_name()));
+  std::_Exit(static_cast<int>(ExitStatus::kFailed));
 }
 
 }  // namespace
@@ -77,7 +59,8 @@ void let_root_start_mpirun() {
 }
 
 Launcher find_launcher() {
-  if (!rank_by_launcher()) {
+  // Variables of a launcher that is not there, as an interactive shell inherits them, make none.
+  if (!rank_by_launcher() || !launcher_process()) {
     return Launcher::kNone;
   }
   // mpirun's ranks inherit srun's variables where mpirun itself runs in a Slurm job.
@@ -89,6 +72,11 @@ Launcher find_launcher() {
 }
 
 int run_job(const std::function<ExitStatus(Communicator&)>& body) {
+  std::optional<LauncherWatch> watch;
+  const std::optional<int> rank = rank_by_launcher();
+  if (const std::optional<pid_t> launcher = rank ? launcher_process() : std::nullopt) {
+    watch.emplace(*launcher, [rank = *rank] { end_without_launcher(rank); });
+  }
   if (const std::optional<int> status = run_ranks(body)) {
     return *status;
   }
@@ -100,7 +88,7 @@ int run_job(const std::function<ExitStatus(Communicator&)>& body) {
 
 int run_alone(const std::function<ExitStatus()>& body) {
   const int rank = rank_by_launcher().value_or(0);
-  if (rank == 0 || !descends_from_launcher()) return report(body);
+  if (rank == 0 || !launcher_process()) return report(body);
   fmt::print(stderr, "thaw: rank {}: this works alone and is left to rank 0\n", rank);
   return static_cast<int>(ExitStatus::kDone);
 }

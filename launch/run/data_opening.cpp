@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/base/stopwatch.h"
 #include "core/base/text_bytes.h"
 #include "core/parallel/step_monitor.h"
@@ -21,8 +22,8 @@ namespace thaw {
 namespace {
 
 constexpr const char* kProgram = "thaw-hdf5-probe";
-/// As arguments of one program, of which the system allows a few hundred kilobytes at least.
-constexpr std::size_t kFilesAtOnce = 100;
+/// So few that a file system which answers has done with them within any sensible deadline.
+constexpr std::size_t kFilesAtOnce = 8;
 /// What a shell says of a program that could not be started: its libraries are missing, say.
 constexpr int kNotStarted = 127;
 
@@ -84,6 +85,7 @@ void try_data_files(const std::vector<std::string>& files) {
     const std::size_t count = std::min(kFilesAtOnce, files.size() - first);
     const auto begin = files.begin() + static_cast<std::ptrdiff_t>(first);
     const CapturedText errors;
+    const FileUse use("read", *begin);  // or one of the next: which, the program alone knows
     const std::optional<int> status =
         run(program, {begin, begin + static_cast<std::ptrdiff_t>(count)}, errors.descriptor());
     if (!status || *status == kNotStarted) {

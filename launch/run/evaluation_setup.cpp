@@ -7,13 +7,18 @@
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/train/boundary_measurements.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
 
-SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split) {
+SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split,
+                                FileDeadline& files) {
   SetupRequest request{arguments["CONFIG"], arguments.overrides, arguments["weights"], {split}};
   request.loaded_head = true;
+  request.configured = [&files](const Configuration& known) {
+    files.set(known.distributed.hang_deadline);
+  };
   return request;
 }
 

@@ -10,9 +10,13 @@
 
 namespace thaw {
 
+class FileDeadline;
+
 /// What `evaluate` and `predict` set up: weights with their head (`--weights`, or else the
-/// configuration's `model.weights`), and one split.
-SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split);
+/// configuration's `model.weights`), and one split. `files`, which outlive the set-up, take the
+/// configuration's deadline.
+SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split,
+                                FileDeadline& files);
 
 /// Writes `text` to a file, all or nothing, or to standard output for "-".
 void write_text(const std::string& path, const std::string& text);

@@ -2,12 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "core/base/error.h"
+#include "core/base/json_text.h"
 #include "core/base/whole_file.h"
+#include "core/record/folder_lease.h"
+#include "core/record/line_file.h"
+#include "core/record/observer.h"
 #include "core/record/run_folder.h"
 #include "launch/job/process_start.h"
 
@@ -16,7 +21,7 @@ namespace {
 
 void add_to_summary(const RunFolder& folder, const std::string& lost) {
   std::ifstream file(folder.summary());
-  if (!file) return;  // a run that was stopped has none
+  if (!file) return;
   nlohmann::ordered_json summary =
       nlohmann::ordered_json::parse(file, nullptr, /*allow_exceptions=*/false);
   if (!summary.is_object()) return;
@@ -24,9 +29,16 @@ void add_to_summary(const RunFolder& folder, const std::string& lost) {
   write_whole_file(folder.summary(), summary.dump(2) + "\n");
 }
 
+void add_to_log(const RunFolder& folder, std::int64_t step, const std::string& lost) {
+  LineFile log(folder.metrics(), /*goes_on=*/true);
+  log.add(json_text(
+      nlohmann::ordered_json{{"event", "output_lost"}, {"step", step}, {"output_lost", lost}}));
+  log.settle();
+}
+
 }  // namespace
 
-void tell_output_loss(const RunFolder& folder) {
+void tell_output_loss(const RunFolder& folder, const RunSummary& summary, const LeaseClaim& claim) {
   std::string lost = lost_output();
   const std::string errors = lost_errors();
   if (!lost.empty() && !errors.empty()) lost += "; ";
@@ -36,7 +48,12 @@ void tell_output_loss(const RunFolder& folder) {
              "thaw: warning: of what the run said was lost: {}; the run itself is whole in {}\n",
              lost, folder.path().string());
   try {
-    add_to_summary(folder, lost);
+    claim.check();
+    if (summary.stopped) {
+      add_to_log(folder, summary.steps, lost);
+    } else {
+      add_to_summary(folder, lost);
+    }
   } catch (const Error& error) {
     fmt::print(stderr, "thaw: warning: {}\n", error.what());
   }

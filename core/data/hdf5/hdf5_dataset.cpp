@@ -9,6 +9,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/base/file_use.h"
 #include "core/data/hdf5/stored_elsewhere.h"
 
 namespace thaw {
@@ -132,6 +133,7 @@ std::string name_of_file(hid_t object) {
 Hdf5Dataset::Hdf5Dataset(std::int64_t file, const std::string& path, const std::string& name)
     : file_(path), name_(name) {
   const Hdf5Guard guard;
+  const FileUse use("read", path);  // not file_, which changes
   handle_ = Hdf5Handle(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose,
                        where() + ": cannot be opened as an HDF5 dataset");
   file_ = name_of_file(handle_.get());
@@ -249,6 +251,7 @@ std::int64_t Hdf5Dataset::most_compression() const {
 }
 
 void Hdf5Dataset::require_credible() const {
+  const FileUse use("read", file_);
   if (!missing_filter_.empty()) {
     throw InputError(fmt::format(
         "{}: was written with {}, which this HDF5 cannot undo; write it with gzip or without "
@@ -294,6 +297,7 @@ void Hdf5Dataset::require_credible() const {
 void Hdf5Dataset::read_rows(std::int64_t first, std::int64_t last, std::byte* memory) const {
   if (first == last || elements_ == 0) return;
   const Hdf5Guard guard;
+  const FileUse use("read", file_);
   const std::string context =
       fmt::format("{}: rows {} to {} cannot be read", where(), first, last - 1);
   std::vector<hsize_t> start(shape_.size(), 0);

@@ -157,6 +157,7 @@ Hdf5File::Hdf5File(const std::string& path) : path_(path), bytes_(check_readable
 
 std::vector<std::string> Hdf5File::names_in(const std::string& group) const {
   const Hdf5Guard guard;
+  const FileUse use("read", path_);
   const std::string context = fmt::format("{}: {}: cannot be listed", path_, group);
   const Hdf5Handle opened(H5Gopen2(handle_.get(), group.c_str(), H5P_DEFAULT), H5Gclose, context);
   std::vector<std::string> names;
@@ -171,6 +172,7 @@ std::vector<std::string> Hdf5File::names_in(const std::string& group) const {
 std::vector<std::string> Hdf5File::groups_in(const std::string& group) const {
   std::vector<std::string> names = names_in(group);
   const Hdf5Guard guard;
+  const FileUse use("read", path_);
   std::erase_if(names, [&](const std::string& name) {
     const std::string full = (group == "/" ? "" : group) + "/" + name;
     const hid_t object = H5Oopen(handle_.get(), full.c_str(), H5P_DEFAULT);
@@ -202,6 +204,7 @@ bool Hdf5File::has_attribute(const std::string& attribute) const {
 
 std::vector<std::string> Hdf5File::attribute_names() const {
   const Hdf5Guard guard;
+  const FileUse use("read", path_);
   std::vector<std::string> names;
   hsize_t position = 0;
   if (H5Aiterate2(handle_.get(), H5_INDEX_NAME, H5_ITER_INC, &position, collect_attribute, &names) <
@@ -213,6 +216,7 @@ std::vector<std::string> Hdf5File::attribute_names() const {
 
 std::optional<std::vector<std::string>> Hdf5File::strings(const std::string& attribute) const {
   const Hdf5Guard guard;
+  const FileUse use("read", path_);
   if (!has_attribute(attribute)) return std::nullopt;
   const Attribute opened = open_attribute(handle_.get(), attribute, where(attribute), bytes_);
   if (opened.kind != H5T_STRING || opened.rank != 1) {
@@ -223,6 +227,7 @@ std::optional<std::vector<std::string>> Hdf5File::strings(const std::string& att
 
 std::optional<std::string> Hdf5File::text(const std::string& attribute) const {
   const Hdf5Guard guard;
+  const FileUse use("read", path_);
   if (!has_attribute(attribute)) return std::nullopt;
   const Attribute opened = open_attribute(handle_.get(), attribute, where(attribute), bytes_);
   if (opened.kind != H5T_STRING || opened.elements != 1) {
@@ -233,6 +238,7 @@ std::optional<std::string> Hdf5File::text(const std::string& attribute) const {
 
 std::optional<std::vector<double>> Hdf5File::numbers(const std::string& attribute) const {
   const Hdf5Guard guard;
+  const FileUse use("read", path_);
   if (!has_attribute(attribute)) return std::nullopt;
   const Attribute opened = open_attribute(handle_.get(), attribute, where(attribute), bytes_);
   if ((opened.kind != H5T_FLOAT && opened.kind != H5T_INTEGER) || opened.rank > 1) {
@@ -243,6 +249,7 @@ std::optional<std::vector<double>> Hdf5File::numbers(const std::string& attribut
 
 std::string Hdf5File::attribute_text(const std::string& attribute) const {
   const Hdf5Guard guard;
+  const FileUse use("read", path_);
   const Attribute opened = open_attribute(handle_.get(), attribute, where(attribute), bytes_);
   constexpr std::int64_t kShown = 8;
   if (opened.elements > kShown) return fmt::format("{} values", opened.elements);

@@ -9,11 +9,13 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <string_view>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/base/text_bytes.h"
 #include "core/models/weights/safetensors.h"
 #include "core/models/weights/safetensors_header.h"
@@ -60,6 +62,28 @@ class OpenFile {
   int file_ = -1;
   std::size_t size_ = 0;
 };
+
+/// Brings what is mapped into memory, piece by piece as `FileUse` wants it: a page of a dead server
+/// would hold whoever touches it for ever, and tell nobody which file that is.
+void bring_in(const char* first, std::size_t size, const std::string& path) {
+  constexpr std::uintptr_t kPiece = 8 << 20;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto end = reinterpret_cast<std::uintptr_t>(first) + size;
+  for (auto at = reinterpret_cast<std::uintptr_t>(first) / page * page; at < end; at += kPiece) {
+    const FileUse use("read", path);
+    const std::uintptr_t length = std::min(kPiece, end - at);
+#ifdef MADV_POPULATE_READ
+    if (::madvise(reinterpret_cast<void*>(at), length, MADV_POPULATE_READ) == 0) continue;
+    if (errno == EFAULT) {
+      throw InputError(
+          fmt::format("{}: cannot be read to its end: it was cut short while in use", path));
+    }
+#endif
+    for (std::uintptr_t each = at; each < at + length; each += page) {
+      static_cast<void>(*reinterpret_cast<const volatile char*>(each));
+    }
+  }
+}
 
 std::size_t whole_pages(std::size_t bytes) {
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -111,6 +135,7 @@ class SafetensorsFile::Mapping {
 // What is at `path` may be an index of several files, or a folder: see WeightParts. Then offsets
 // count from the first file's data, and the metadata are the first one's.
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
+  const FileUse use("read", path);
   const WeightParts found = find_weight_parts(path);
   const auto mapping = std::make_shared<const Mapping>(found.files);
   mapping_ = mapping;
@@ -151,6 +176,7 @@ at::Tensor SafetensorsFile::view(const SafetensorsEntry& entry) const {
   if (reinterpret_cast<std::uintptr_t>(first) % c10::elementSize(entry.dtype) != 0) {
     return copy(entry);
   }
+  bring_in(first, entry.end - entry.begin, path_);
   // from_blob has no notion of constant memory; the mapping itself refuses writes.
   return at::from_blob(
       const_cast<char*>(first), entry.shape,
@@ -160,6 +186,7 @@ at::Tensor SafetensorsFile::view(const SafetensorsEntry& entry) const {
 at::Tensor SafetensorsFile::copy(const SafetensorsEntry& entry) const {
   at::Tensor result = at::empty(entry.shape, entry.dtype);
   if (entry.end > entry.begin) {
+    bring_in(data_ + entry.begin, entry.end - entry.begin, path_);
     std::memcpy(result.mutable_data_ptr(), data_ + entry.begin, entry.end - entry.begin);
   }
   return result;
