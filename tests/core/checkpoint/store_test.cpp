@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <functional>
@@ -150,6 +151,49 @@ TEST_F(StoreTest, OneOfTheSamePlaceIsReplaced) {
   store_.commit(written(kOlder, "again"));
   expect_newest(kOlder, "again");
   EXPECT_EQ(store_.places(), std::vector<CheckpointPlace>{kOlder});
+}
+
+// What stands elsewhere is not ours: a planted link must neither be written through nor emptied.
+TEST_F(StoreTest, NothingIsWrittenThroughAPlantedLink) {
+  const fs::path elsewhere = fs::path(folder_ / "elsewhere");
+  fs::create_directory(elsewhere);
+  fs::create_directory_symlink(elsewhere, store_.partial_path_of(kNewer));
+  EXPECT_THROW(store_.open_partial(kNewer), RunError);
+  EXPECT_THROW(write_durable_text(store_.partial_path_of(kNewer) / "state.json", "x"), RunError);
+  EXPECT_TRUE(fs::is_empty(elsewhere));
+  fs::remove(store_.partial_path_of(kNewer));
+
+  store_.open_partial(kNewer);
+  const fs::path file = store_.partial_path_of(kNewer) / "state.json";
+  fs::create_symlink(elsewhere / "planted", file);
+  try {
+    write_durable_text(file, "x");
+    ADD_FAILURE() << "written";
+  } catch (const RunError& error) {
+    EXPECT_NE(std::string(error.what()).find(file.string() + ": is a link"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_TRUE(fs::is_empty(elsewhere));
+
+  fs::rename(store_.path(), elsewhere / "checkpoints");
+  fs::create_directory_symlink(elsewhere / "checkpoints", store_.path());
+  EXPECT_THROW(store_.open_partial({3, false}), RunError);
+  EXPECT_THROW(write_durable_text(store_.path() / folder_name(kOlder) / "state.json", "x"),
+               RunError);
+}
+
+TEST_F(StoreTest, OfWhatWasSetAsideTheNewestAreKept) {
+  std::vector<fs::path> aside;
+  for (int i = 0; i < static_cast<int>(kSetAsideKept) + 2; ++i) {
+    store_.commit(written(kNewer, "newer"));
+    aside.push_back(store_.set_aside(kNewer));
+    // Whatever the names say: the last ones to be written are those of this order.
+    fs::last_write_time(aside.back(), fs::file_time_type::clock::now() + std::chrono::hours(i));
+  }
+  EXPECT_EQ(store_.prune_set_aside(), (std::vector<fs::path>{aside[0], aside[1]}));
+  for (std::size_t i = 0; i < aside.size(); ++i) EXPECT_EQ(fs::exists(aside[i]), i >= 2);
+  EXPECT_TRUE(store_.prune_set_aside().empty());
+  expect_newest(kOlder, "older");
 }
 
 }  // namespace

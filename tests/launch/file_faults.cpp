@@ -1,0 +1,106 @@
+// Preloaded, it makes the file system another one, as the environment says:
+//   THAW_FILE_FAULT   words among "no-links" (hard links are not known) and "no-exchange"
+//   THAW_FLUSH_LOG    a file that takes the path of each file and folder that is flushed
+//   THAW_HANG         reading what has this in its path never comes back; "mapped": memory is never
+//                     brought in from mapped files
+//   THAW_HANG_NOT     but in a program of this name it does
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+namespace {
+
+std::string_view setting(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+template <class Function>
+Function* next(const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+std::string path_of(int file) {
+  std::array<char, 4096> space{};
+  const std::string link = "/proc/self/fd/" + std::to_string(file);
+  const ssize_t size = readlink(link.c_str(), space.data(), space.size());
+  return size < 0 ? "" : std::string(space.data(), static_cast<std::size_t>(size));
+}
+
+void hang_on(std::string_view what) {
+  const std::string_view where = setting("THAW_HANG");
+  if (where.empty() || what.find(where) == std::string_view::npos) return;
+  if (setting("THAW_HANG_NOT") == program_invocation_short_name) return;
+  while (true) pause();
+}
+
+void note_flush(int file) {
+  const std::string log(setting("THAW_FLUSH_LOG"));
+  if (log.empty()) return;
+  const std::string line = path_of(file) + "\n";
+  const int to = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (to < 0 || write(to, line.data(), line.size()) < 0) std::abort();
+  close(to);
+}
+
+}  // namespace
+
+extern "C" {
+
+int linkat(int from, const char* name, int to, const char* other, int flags) {
+  if (setting("THAW_FILE_FAULT").find("no-links") != std::string_view::npos) {
+    errno = EPERM;
+    return -1;
+  }
+  return next<int(int, const char*, int, const char*, int)>("linkat")(from, name, to, other, flags);
+}
+
+int renameat2(int from, const char* name, int to, const char* other, unsigned flags) {
+  if (flags != 0 && setting("THAW_FILE_FAULT").find("no-exchange") != std::string_view::npos) {
+    errno = EINVAL;
+    return -1;
+  }
+  return next<int(int, const char*, int, const char*, unsigned)>("renameat2")(from, name, to, other,
+                                                                              flags);
+}
+
+int fsync(int file) {
+  note_flush(file);
+  return next<int(int)>("fsync")(file);
+}
+
+int fdatasync(int file) {
+  note_flush(file);
+  return next<int(int)>("fdatasync")(file);
+}
+
+ssize_t read(int file, void* bytes, std::size_t size) {
+  if (!setting("THAW_HANG").empty()) hang_on(path_of(file));
+  return next<ssize_t(int, void*, std::size_t)>("read")(file, bytes, size);
+}
+
+ssize_t pread(int file, void* bytes, std::size_t size, off_t offset) {
+  if (!setting("THAW_HANG").empty()) hang_on(path_of(file));
+  return next<ssize_t(int, void*, std::size_t, off_t)>("pread")(file, bytes, size, offset);
+}
+
+ssize_t pread64(int file, void* bytes, std::size_t size, off64_t offset) {
+  return pread(file, bytes, size, offset);
+}
+
+int madvise(void* memory, std::size_t size, int advice) {
+#ifdef MADV_POPULATE_READ
+  if (advice == MADV_POPULATE_READ) hang_on("mapped");
+#endif
+  return next<int(void*, std::size_t, int)>("madvise")(memory, size, advice);
+}
+}
