@@ -10,6 +10,9 @@ import unittest
 from command_fixture import THAW, CommandTest, is_running, require, two_stages
 
 RUN = ("--run-dir", "run", "--output.progress", "off")
+# Another host, as far as a lease can tell: another name, and other numbers of processes.
+ELSEWHERE = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
+             "sh", "-c", 'hostname node7 && exec "$@"', "sh")
 
 
 class Lease(CommandTest):
@@ -19,8 +22,8 @@ class Lease(CommandTest):
         self.long = self.resnet_config(name="long.toml",
                                        stages=two_stages("steps = 3000", "steps = 3000"))
 
-    def start(self, *arguments):
-        job = subprocess.Popen([THAW, *arguments], cwd=self.folder, text=True,
+    def start(self, *arguments, prefix=()):
+        job = subprocess.Popen([*prefix, THAW, *arguments], cwd=self.folder, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env=dict(os.environ, OMP_NUM_THREADS="1"))
         self.addCleanup(job.stderr.close)
@@ -83,6 +86,32 @@ class Lease(CommandTest):
         lease = self.folder / f"run/.lease.{number + 1}"
         self.assertEqual(lease.read_text(encoding="utf-8"), other)
         self.assertFalse((self.folder / "run/summary.json").exists())
+
+    def test_another_host_is_watched_and_one_that_was_suspended_stops_by_itself(self):
+        if subprocess.run([*ELSEWHERE, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("namespaces are not allowed")
+        job = self.start("train", self.long, *RUN, prefix=ELSEWHERE)
+        self.wait_for(self.has_steps())
+        holder = int(subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True,
+                                    check=True).stdout)
+        said = self.refused("train", self.long, *RUN)
+        self.assertIn("watching for 30 s whether that lives", said)
+        self.assertRegex(said, r"run: is held by process \d+ on node7, which works in it")
+        os.kill(holder, signal.SIGSTOP)
+        begin = time.monotonic()
+        other = self.start("train", self.long, *RUN)
+        self.wait_for((self.folder / "run/.lease.2").exists)
+        self.assertGreater(time.monotonic() - begin, 29)
+        self.wait_for(lambda: self.holder() == (other.pid, 2))
+        self.wait_for(self.has_steps())
+        os.kill(holder, signal.SIGCONT)
+        _, errors = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 3, errors)
+        self.assertIn(f"is held by process {other.pid} on ", errors)
+        other.terminate()
+        self.assertEqual(other.wait(timeout=60), 75)
+        steps = [line["step"] for line in self.metrics("run")]
+        self.assertEqual(steps, list(range(1, len(steps) + 1)))
 
     def test_a_killed_launch_or_comparison_leaves_no_job_and_goes_on_at_once(self):
         compared = self.resnet_config(
