@@ -84,10 +84,12 @@ void CheckpointStore::open_partial(CheckpointPlace place) const {
   } catch (const InputError& planted) {
     throw RunError(planted.what());
   }
+  const bool is_first = !fs::exists(folder_, error);
   fs::create_directories(partial, error);
   if (error && !fs::is_directory(partial)) {
     throw RunError(fmt::format("{}: cannot be created: {}", partial.string(), error.message()));
   }
+  if (is_first) flush_folder(folder_.has_parent_path() ? folder_.parent_path() : ".");
 }
 
 void CheckpointStore::commit(const Manifest& manifest) const {
