@@ -5,12 +5,12 @@
 #include "core/config/configuration_document.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
-#include "core/models/weights/safetensors.h"
 #include "core/models/weights/weights.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
-#include "launch/run/checkpoint_weights.h"
+#include "launch/run/trained_weights.h"
+#include "launch/run/weights_match.h"
 
 namespace thaw {
 namespace {
@@ -35,45 +35,35 @@ ArgumentParser export_parser() {
 /// A model with its trained weights.
 struct Source {
   std::shared_ptr<Model> model;
-  std::vector<std::string> classes;
+  ModelDescription description;
   WeightNames names;
 };
 
-/// Builds the model and fills it, from a file or a checkpoint's folder. Throws InputError where
-/// `options.weights` are not what training wrote, or of another model.
-Source read_source(const ModelOptions& options, Precision precision) {
-  std::optional<CheckpointWeights> checkpoint;
-  std::optional<SafetensorsFile> file;
+/// Builds the model and fills it, from a file or a checkpoint's folder, as the weights and
+/// `document`, which is made to agree with them, say. Throws InputError where they are not what
+/// training wrote, or of another model.
+Source read_source(ConfigurationDocument& document) {
+  const ModelOptions& options = document.configuration.model;
+  const TrainedWeights weights(options.weights, options.head);
+  adopt_options(document, weights);
   Source source;
-  if (CheckpointWeights::is_at(options.weights)) {
-    source.classes = checkpoint.emplace(options.weights).classes();
-  } else {
-    source.classes = saved_classes(file.emplace(options.weights));
-  }
-  if (source.classes.empty()) {
+  source.description = weights.description();
+  if (!source.description.one_class_a_sample) {
     throw InputError(fmt::format(
-        "{}: names no classes in its metadata; give weights that thaw train wrote, of a "
+        "{}: names no classes in its metadata{}; give weights that thaw train wrote, of a "
         "classification: those of other tasks are not exported so far",
-        options.weights));
+        options.weights,
+        source.description.task.empty() ? "" : ", being of a " + source.description.task));
   }
-  const InputFacts input =
-      trained_on(options.architecture,
-                 [&](const std::string& weight) -> std::optional<std::vector<std::int64_t>> {
-                   if (checkpoint) return checkpoint->shape_of(weight);
-                   const SafetensorsEntry* entry = file->find(weight);
-                   return entry != nullptr ? std::optional(entry->shape) : std::nullopt;
-                 });
-  source.model = make_model(options, static_cast<std::int64_t>(source.classes.size()), input,
-                            /*seed=*/0);
-  if (precision == Precision::kFloat64) {
+  const InputFacts input = trained_on(
+      options.architecture, [&](const std::string& weight) { return weights.shape_of(weight); });
+  source.model = make_model(options, static_cast<std::int64_t>(source.description.classes.size()),
+                            input, /*seed=*/0);
+  check_settings(*source.model, weights, WeightsRole::kOwn);
+  if (document.configuration.train.precision == Precision::kFloat64) {
     source.model->to(at::kDouble);
   }
-  if (checkpoint) {
-    checkpoint->load(*source.model);
-    source.names = checkpoint->names();
-  } else {
-    source.names = load_weights(*source.model, *file, options).names;
-  }
+  source.names = weights.load(*source.model, options);
   return source;
 }
 
@@ -88,23 +78,22 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
     throw InputError(
         fmt::format("--format {}: the formats are huggingface and safetensors", format));
   }
-  const ConfigurationDocument document =
-      read_configuration(arguments["CONFIG"], arguments.overrides);
-  ModelOptions options = document.configuration.model;
+  ConfigurationDocument document = read_configuration(arguments["CONFIG"], arguments.overrides);
+  ModelOptions& options = document.configuration.model;
   if (!arguments["weights"].empty()) {
     options.weights = arguments["weights"];
   }
   options.head = HeadSource::kLoaded;
-  const Source source = read_source(options, document.configuration.train.precision);
+  const Source source = located_errors(document, [&] { return read_source(document); });
   if (is_written_through(arguments["PATH"])) {
     throw InputError(fmt::format("{}: is a pipe or a device; weights are written to a plain file",
                                  arguments["PATH"]));
   }
   std::string advice;
   if (format == "safetensors") {
-    save_weights(arguments["PATH"], *source.model, source.names, source.classes);
+    save_weights(arguments["PATH"], *source.model, source.names, source.description);
   } else {
-    advice = export_huggingface(arguments["PATH"], *source.model, options, source.classes);
+    advice = export_huggingface(arguments["PATH"], *source.model, options, source.description);
   }
   fmt::print("written to {}\n{}", arguments["PATH"], advice);
   return ExitStatus::kDone;

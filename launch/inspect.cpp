@@ -12,6 +12,7 @@
 #include "core/base/text_bytes.h"
 #include "core/checkpoint/reader.h"
 #include "core/data/dataset.h"
+#include "core/models/weights/model_description.h"
 #include "core/models/weights/safetensors.h"
 #include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
@@ -70,7 +71,11 @@ void print_safetensors(const std::string& path) {
   }
   fmt::print("{}: safetensors, {} tensors, {} values\n{}", printable(path), file.entries().size(),
              with_commas(elements), table.text());
+  if (file.metadata().contains(kDescriptionKey)) {
+    fmt::print("{}", describe(description_in(file), "  "));
+  }
   for (const auto& [key, value] : file.metadata()) {
+    if (key == kDescriptionKey) continue;
     const bool whole = value.size() <= 200;
     fmt::print("  {}: {}{}\n", printable(key), printable(value.substr(0, 200)), whole ? "" : " …");
   }
@@ -127,6 +132,7 @@ std::string describe_checkpoint(const std::string& path) {
     text += fmt::format("  best so far: {} loss {:.4f}, {} at step {}\n", best.split, best.loss,
                         figure_text(best.figures.at(0)), best.step);
   }
+  text += describe(state.model, "  ");
   return text + tensor_table(reader) + file_table(manifest);
 }
 

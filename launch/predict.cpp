@@ -78,7 +78,9 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   const std::string split = arguments["split"];
   FileDeadline files(*alone);
-  const RunSetup setup = set_up(evaluation_request(arguments, split, files), *alone);
+  SetupRequest request = evaluation_request(arguments, split, files);
+  request.labels_unused = true;
+  const RunSetup setup = set_up(request, *alone);
   setup.model->eval();
   LineSink sink(arguments["output"]);
   const Configuration& configuration = setup.configuration();

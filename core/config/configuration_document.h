@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/config/configuration.h"
 #include "core/config/setting.h"
 
@@ -33,6 +34,19 @@ struct ConfigurationDocument {
   /// ...".
   std::string located(const std::string& message) const;
 };
+
+/// Calls `body`; an InputError that begins with an option's name gets the option's place, and stays
+/// agreed.
+template <class Body>
+auto located_errors(const ConfigurationDocument& document, Body&& body) {
+  try {
+    return body();
+  } catch (const InputError& error) {
+    InputError located(document.located(error.what()));
+    if (error.agreed()) located.mark_agreed();
+    throw located;
+  }
+}
 
 /// The text of the configuration file at `path`. Throws InputError where it cannot be read or is
 /// no such file by its size.

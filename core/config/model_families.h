@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,5 +37,17 @@ bool is_input_group(std::string_view name);
 /// Throws InputError for an option that is not at its default and that the family
 /// `options.architecture` does not read. One that is not listed (`register_family`) may read all.
 void check_family_options(const ModelOptions& options);
+
+/// The options of [model] besides `architecture` that decide what the network computes once it is
+/// trained, by key and as text: what weights say of themselves. Any option that the family reads is
+/// one, but for those about files and about training.
+std::map<std::string, std::string> function_options(const ModelOptions& options);
+
+/// Whether `[model]`'s `key` is about the head alone, so that a new one may do it otherwise.
+bool is_of_the_head(std::string_view key);
+
+/// Sets `[model]`'s `key` to what `text` says, as `function_options` has it. False where there is
+/// no such option, or the text is none of its values.
+bool set_from_text(ModelOptions& options, std::string_view key, const std::string& text);
 
 }  // namespace thaw

@@ -13,6 +13,7 @@
 #include "core/data/hdf5/dataset_attributes.h"
 #include "core/data/hdf5/hdf5_file.h"
 #include "core/data/hdf5/split_reader.h"
+#include "core/data/label_matching.h"
 #include "core/data/label_names.h"
 #include "core/data/order/sample_selection.h"
 
@@ -93,6 +94,14 @@ void Joining::require_same_attributes(const DatasetAttributes& other,
   if (other.task != attributes.task) differ("task");
   if (other.mean != attributes.mean) differ("mean");
   if (other.std_deviation != attributes.std_deviation) differ("std");
+  for (const char* name : {"tokenizer_sha256", "vocabulary_size"}) {
+    const auto mine = attributes.tokens.find(name);
+    const auto theirs = other.tokens.find(name);
+    if (mine != attributes.tokens.end() && theirs != other.tokens.end() &&
+        mine->second != theirs->second) {
+      differ(name);
+    }
+  }
 }
 
 /// The known splits first, then by name.
@@ -139,6 +148,7 @@ Dataset::Dataset(std::vector<std::string> files) : files_(std::move(files)) {
   task_ = std::move(joining.attributes.task);
   mean_ = std::move(joining.attributes.mean);
   std_ = std::move(joining.attributes.std_deviation);
+  tokens_ = std::move(joining.attributes.tokens);
   remarks_ = std::move(joining.attributes.remarks);
   for (const std::string& name : in_order(joining.splits)) {
     JoinedSplit& split = joining.splits[name];
@@ -157,6 +167,7 @@ Dataset::Dataset(std::string name, const SampleFormat& format,
       task_(std::move(attributes.task)),
       mean_(std::move(attributes.mean)),
       std_(std::move(attributes.std_deviation)),
+      tokens_(std::move(attributes.tokens)),
       remarks_(std::move(attributes.remarks)),
       splits_(std::move(splits)) {}
 
@@ -195,6 +206,17 @@ void Dataset::narrow(const std::string& name, std::vector<std::int64_t> samples)
   for (auto& split : splits_) {
     if (split->name() == name) split = narrow_split(std::move(split), std::move(samples));
   }
+}
+
+void Dataset::relabel(const std::vector<std::string>& names, std::span<const std::int64_t> places) {
+  const auto width = static_cast<std::int64_t>(names.size());
+  for (auto& split : splits_) split->relabel(renumbered(split->labels(), places, width));
+  (label_type() == LabelType::kValues ? targets_ : classes_) = names;
+}
+
+void Dataset::normalise(std::vector<double> mean, std::vector<double> std_deviation) {
+  mean_ = std::move(mean);
+  std_ = std::move(std_deviation);
 }
 
 Fingerprint Dataset::fingerprint() const {

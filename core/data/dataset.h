@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,6 +64,10 @@ class Dataset {
   const std::vector<double>& mean() const { return mean_; }
   const std::vector<double>& std_deviation() const { return std_; }
 
+  /// What the files say of the tokenizer behind their tokens, by attribute: "tokenizer_sha256",
+  /// "max_tokens", "vocabulary_size"; empty where they say nothing.
+  const std::map<std::string, std::string>& tokens() const { return tokens_; }
+
   /// Those present, in the order train, validation, test, then others by name.
   std::vector<std::string> split_names() const;
   bool has_split(const std::string& name) const;
@@ -70,6 +76,13 @@ class Dataset {
   const Split& split(const std::string& name) const;
   /// Leaves these samples (ascending, not empty) of a split, which is prepared; see narrow_split.
   void narrow(const std::string& split, std::vector<std::int64_t> samples);
+
+  /// Puts the names of others, in their order, in the place of classes (of numbers: of targets):
+  /// what was number i is now number `places[i]`, in all splits; -1: none of them, for labels that
+  /// nobody will look at. See core/data/label_matching.h.
+  void relabel(const std::vector<std::string>& names, std::span<const std::int64_t> places);
+  /// A number a channel, in the place of the files' own.
+  void normalise(std::vector<double> mean, std::vector<double> std_deviation);
 
   /// Equal for equal format, classes, labels and sample lengths in all splits, wherever the files
   /// lie: tells a resumed run, or another rank, that it holds other data.
@@ -86,6 +99,7 @@ class Dataset {
   std::string task_;
   std::vector<double> mean_;
   std::vector<double> std_;
+  std::map<std::string, std::string> tokens_;
   std::vector<std::pair<std::string, std::string>> remarks_;  // other attributes, for describe
   std::vector<std::unique_ptr<Split>> splits_;
 };

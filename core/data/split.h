@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/data/labels.h"
@@ -96,6 +97,9 @@ class Split {
   /// a second a gigabyte), so ask on one rank. Throws `InputError` for a negative token. Needs
   /// `prepare`.
   std::int64_t largest_token() const;
+
+  /// Other labels for the same samples.
+  void relabel(Labels labels) { labels_ = std::move(labels); }
 
   /// Makes samples readable. Contiguous data is at once; chunked data is decoded as `cache` says.
   /// A second call does nothing. Throws `InputError` where that is impossible.

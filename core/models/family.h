@@ -10,6 +10,7 @@
 namespace thaw {
 
 class Model;
+struct ModelDescription;
 struct ModelOptions;
 
 // Note [Model families]
@@ -41,12 +42,13 @@ using ModelBuilder =
 using ShapeOfWeight =
     std::function<std::optional<std::vector<std::int64_t>>(const std::string& name)>;
 
-/// Writes a trained model of the family, which `options` describe, for Hugging Face's transformers
+/// Writes a trained model of the family, which `options` describe, and whose classes stand in
+/// `trained` with all else that its file is to say of it, for Hugging Face's transformers
 /// into `folder`, whole or not at all. Returns what the folder's users must know, as lines; empty:
 /// nothing. Throws InputError for a folder that holds such files.
-using HuggingFaceExport = std::function<std::string(const std::string& folder, const Model& model,
-                                                    const ModelOptions& options,
-                                                    const std::vector<std::string>& classes)>;
+using HuggingFaceExport =
+    std::function<std::string(const std::string& folder, const Model& model,
+                              const ModelOptions& options, const ModelDescription& trained)>;
 
 /// A family of models: Note [Model families]. Called on every rank, on one thread.
 struct ModelFamily {

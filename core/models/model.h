@@ -5,6 +5,7 @@
 #include <torch/nn/module.h>
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,11 @@ class Model : public torch::nn::Module {
                          const Batch& batch) = 0;
 
   at::Tensor forward(const Batch& batch) { return run(0, groups().size(), at::Tensor(), batch); }
+
+  /// What decides the function that the tensors are part of, besides the options of [model], by
+  /// name and as text: activation, epsilons, heads. Written beside the weights and compared with
+  /// those that are read (Note [Model descriptions]).
+  virtual std::map<std::string, std::string> settings() const { return {}; }
 
   /// How weight files by others name this model's tensors (core/models/weights/weight_naming.h).
   virtual WeightNaming weight_naming() const;

@@ -68,15 +68,14 @@ InputFacts trained_on(const std::string& architecture, const ShapeOfWeight& shap
 }
 
 std::string export_huggingface(const std::string& folder, const Model& model,
-                               const ModelOptions& options,
-                               const std::vector<std::string>& classes) {
+                               const ModelOptions& options, const ModelDescription& trained) {
   const ModelFamily& family = family_of(options.architecture);
   if (!family.export_huggingface) {
     throw InputError(fmt::format("\"{}\" is not exported to transformers{}{}", options.architecture,
                                  family.instead_of_export.empty() ? "" : "; ",
                                  family.instead_of_export));
   }
-  return family.export_huggingface(folder, model, options, classes);
+  return family.export_huggingface(folder, model, options, trained);
 }
 
 void register_family(const std::string& architecture, ModelFamily family) {

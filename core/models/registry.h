@@ -24,8 +24,7 @@ InputFacts trained_on(const std::string& architecture, const ShapeOfWeight& shap
 /// what the folder's users must know, as lines. Throws InputError for a family that has no export,
 /// saying what serves instead.
 std::string export_huggingface(const std::string& folder, const Model& model,
-                               const ModelOptions& options,
-                               const std::vector<std::string>& classes);
+                               const ModelOptions& options, const ModelDescription& trained);
 
 /// Adds a family under a name, or replaces one, for programs with models of their own; it may read
 /// every option of [model]. Thaw's own are in core/config/model_families.inc. Call before threads

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/models/weights/model_description.h"
 #include "core/record/observer.h"
 #include "core/tasks/task.h"
 
@@ -34,6 +35,7 @@ struct CheckpointParts {
   std::string configuration = {};    ///< of the run, as TOML
   RunFacts facts = {};
   std::vector<std::string> classes = {};                 ///< for who exports from a checkpoint
+  ModelDescription model = {};                           ///< likewise: what is trained
   std::map<std::string, std::string> weight_names = {};  ///< likewise
   StopRequest* stop = nullptr;                           ///< null: nothing stops it
 

@@ -53,6 +53,7 @@ void describe(auto fields, Described<TrainingState> auto& state) {
   fields("facts", state.facts);
   fields("classes", state.classes);
   fields("weight_names", state.weight_names);
+  fields.added("model", state.model);
 }
 
 }  // namespace

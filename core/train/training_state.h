@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/models/weights/model_description.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/record/observer.h"
 #include "core/schedule/schedule_state.h"
@@ -38,6 +39,7 @@ struct TrainingState {
   std::optional<EvaluationReport> last_evaluation, best_evaluation;
   RunFacts facts;
   std::vector<std::string> classes;                 ///< that the head tells apart
+  ModelDescription model;                           ///< that is trained
   std::map<std::string, std::string> weight_names;  ///< to export under: see WeightNames
 };
 

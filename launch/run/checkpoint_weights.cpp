@@ -23,7 +23,11 @@ CheckpointWeights::CheckpointWeights(const std::string& path)
     : alone_(make_self_communicator()), reader_(std::make_unique<CheckpointReader>(path, *alone_)) {
   TrainingState state =
       training_state_from_json(reader_->state(), path + "/" + std::string(kStateFile));
-  classes_ = std::move(state.classes);
+  description_ = std::move(state.model);
+  if (description_.says_nothing()) {
+    description_.classes = std::move(state.classes);
+    description_.one_class_a_sample = !description_.classes.empty();
+  }
   names_ = std::move(state.weight_names);
 }
 

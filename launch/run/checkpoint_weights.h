@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/checkpoint/reader.h"
+#include "core/models/weights/model_description.h"
 
 namespace thaw {
 
@@ -23,7 +24,8 @@ class CheckpointWeights {
   explicit CheckpointWeights(const std::string& path);
   ~CheckpointWeights();
 
-  const std::vector<std::string>& classes() const { return classes_; }
+  /// Of a checkpoint of an earlier version, the classes alone.
+  const ModelDescription& description() const { return description_; }
   /// Under which names the model's tensors were loaded.
   const std::map<std::string, std::string>& names() const { return names_; }
 
@@ -37,7 +39,7 @@ class CheckpointWeights {
  private:
   std::unique_ptr<Communicator> alone_;
   std::unique_ptr<CheckpointReader> reader_;
-  std::vector<std::string> classes_;
+  ModelDescription description_;
   std::map<std::string, std::string> names_;
 };
 

@@ -14,8 +14,6 @@
 #include "core/data/order/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
-#include "core/models/weights/safetensors.h"
-#include "core/models/weights/weights.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
@@ -25,26 +23,13 @@
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/registry.h"
-#include "launch/run/checkpoint_weights.h"
 #include "launch/run/data_opening.h"
 #include "launch/run/process_setup.h"
+#include "launch/run/trained_weights.h"
+#include "launch/run/weights_match.h"
 
 namespace thaw {
 namespace {
-
-/// Calls `body`; an InputError that names an option gets the option's line, and stays agreed.
-template <class Body>
-auto located_errors(const ConfigurationDocument& document, Body&& body) {
-  try {
-    return body();
-  } catch (const InputError& error) {
-    InputError located(document.located(error.what()));
-    if (error.agreed()) {
-      located.mark_agreed();
-    }
-    throw located;
-  }
-}
 
 ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& communicator) {
   std::string text = agreed(communicator, [&] {
@@ -123,9 +108,44 @@ void check_values(const RunSetup& setup, const std::string& split, const SetupRe
   }
 }
 
+WeightsRole role_of(const SetupRequest& request) {
+  return request.source_task ? WeightsRole::kSourceTask : WeightsRole::kOwn;
+}
+
+/// Opens the weights that the model begins from, and fills into the configuration what they say of
+/// themselves. A collective.
+std::unique_ptr<TrainedWeights> open_weights(RunSetup& setup, const SetupRequest& request,
+                                             Communicator& communicator) {
+  return located_errors(setup.document, [&] {
+    ModelOptions& options = setup.document.configuration.model;
+    if (!request.weights.empty()) options.weights = request.weights;
+    if (request.loaded_head) options.head = HeadSource::kLoaded;
+    auto weights = std::make_unique<TrainedWeights>(options.weights, options.head, communicator);
+    agreed(communicator, [&] {
+      if (request.loaded_head && options.weights.empty()) {
+        throw InputError("model.weights: names none; name trained ones, or give --weights");
+      }
+      adopt_options(setup.document, *weights, role_of(request));
+    });
+    return weights;
+  });
+}
+
+/// What is learnt, with its classes in the order of the weights' whose head is loaded.
+void make_matching_task(RunSetup& setup, const DataUse& use, const TrainedWeights& weights,
+                        bool first) {
+  const TaskKind kind = setup.configuration().task.kind;
+  setup.task = make_task(*setup.dataset, kind);
+  const std::vector<std::string> notes = match_data(*setup.dataset, *setup.task, use, weights);
+  setup.task = make_task(*setup.dataset, kind);
+  if (!first) return;
+  for (const std::string& note : notes) fmt::print(stderr, "thaw: note: {}\n", note);
+}
+
 /// Opens the data on every rank, decodes what is to be decoded, and makes sure that all see the
 /// same. A collective.
-void open_data(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
+void open_data(RunSetup& setup, const SetupRequest& request, const TrainedWeights& weights,
+               Communicator& communicator) {
   const DataOptions& options = setup.configuration().data;
   const std::vector<std::string> files = agreed(communicator, [&] {
     std::vector<std::string> names = expand_files(options.file);
@@ -152,7 +172,8 @@ void open_data(RunSetup& setup, const SetupRequest& request, Communicator& commu
   agreed(communicator, [&] {
     located_errors(setup.document, [&] {
       narrow_training_data(*setup.dataset, options, splits);
-      setup.task = make_task(*setup.dataset, setup.configuration().task.kind);
+      make_matching_task(setup, {.splits = splits, .labels = !request.labels_unused}, weights,
+                         communicator.rank() == 0);
     });
   });
   const std::vector<std::string> fingerprints =
@@ -198,14 +219,9 @@ InputFacts input_facts(const RunSetup& setup, const std::vector<std::string>& sp
 
 /// Builds the model, loads its weights, and makes all ranks' copies equal, on the device that it is
 /// trained on. A collective.
-void build_model(RunSetup& setup, const SetupRequest& request, Communicator& communicator) {
-  ModelOptions options = setup.configuration().model;
-  if (!request.weights.empty()) {
-    options.weights = request.weights;
-  }
-  if (request.loaded_head) {
-    options.head = HeadSource::kLoaded;
-  }
+void build_model(RunSetup& setup, const SetupRequest& request, const TrainedWeights& weights,
+                 Communicator& communicator) {
+  const ModelOptions& options = setup.configuration().model;
   const TrainOptions& train = setup.configuration().train;
   const InputFacts facts = input_facts(setup, wanted_splits(request, *setup.dataset), communicator);
   const auto made_model = [&] {
@@ -217,13 +233,8 @@ void build_model(RunSetup& setup, const SetupRequest& request, Communicator& com
       model->set_precision(at::kBFloat16);
     }
     model->set_gradient_checkpointing(train.gradient_checkpointing);
-    if (CheckpointWeights::is_at(options.weights) && options.head == HeadSource::kLoaded) {
-      const CheckpointWeights checkpoint(options.weights);
-      checkpoint.load(*model);
-      setup.weight_names = checkpoint.names();
-    } else if (!options.weights.empty()) {
-      setup.weight_names = load_weights(*model, SafetensorsFile(options.weights), options).names;
-    }
+    check_settings(*model, weights, role_of(request));
+    setup.weight_names = weights.load(*model, options);
     use_own_groups(*model, setup.document);
     return model;
   };
@@ -262,8 +273,9 @@ RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
   setup.topology = discover_topology(communicator);
   use_cores(setup.configuration().train.threads, setup.topology, communicator);
   setup.gpu = choose_gpu(setup, communicator);
-  open_data(setup, request, communicator);
-  build_model(setup, request, communicator);
+  const std::unique_ptr<TrainedWeights> weights = open_weights(setup, request, communicator);
+  open_data(setup, request, *weights, communicator);
+  build_model(setup, request, *weights, communicator);
   return setup;
 }
 
@@ -284,8 +296,10 @@ RunSetup set_up_source_task(const RunSetup& setup, Communicator& communicator) {
   request.weights = forgetting.weights;
   request.loaded_head = true;
   request.splits = {forgetting.split};
-  open_data(source, request, communicator);
-  build_model(source, request, communicator);
+  request.source_task = true;
+  const std::unique_ptr<TrainedWeights> weights = open_weights(source, request, communicator);
+  open_data(source, request, *weights, communicator);
+  build_model(source, request, *weights, communicator);
   return source;
 }
 

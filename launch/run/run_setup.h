@@ -39,7 +39,9 @@ struct SetupRequest {
   std::vector<Override> overrides = {};
   std::string weights = {};              ///< instead of `model.weights`, if not empty
   std::vector<std::string> splits = {};  ///< to be made readable; empty: train and validation
-  bool loaded_head = false;  ///< the head comes from the weights, whatever `model.head` says
+  bool loaded_head = false;    ///< the head comes from the weights, whatever `model.head` says
+  bool source_task = false;    ///< it is what `[retention]` names, not the run's own
+  bool labels_unused = false;  ///< nothing depends on the data's labels
   /// Called on all ranks when the configuration is known and the rest is still to come. May be
   /// empty.
   std::function<void(const Configuration&)> configured = {};

@@ -23,6 +23,7 @@
 #include "launch/job/restart_clock.h"
 #include "launch/job/run_stops.h"
 #include "launch/run/parting_words.h"
+#include "launch/run/weights_match.h"
 #include "launch/terminal/progress.h"
 
 namespace thaw {
@@ -106,6 +107,7 @@ class TrainingJob {
               const CoordinatorMaker& make_coordinator)
       : run_(run),
         configuration_(run.setup.configuration()),
+        description_(describe_model(run.setup)),
         monitor_(watch.monitor()),
         communicator_(watch.communicator()),
         observers_(run, communicator_),
@@ -133,8 +135,7 @@ class TrainingJob {
  private:
   void save(const std::filesystem::path& path) {
     run_.claim.check();
-    save_weights(path.string(), *run_.setup.model, run_.setup.weight_names,
-                 run_.setup.task->exclusive_classes());
+    save_weights(path.string(), *run_.setup.model, run_.setup.weight_names, description_);
   }
 
   /// The best weights are a copy for the user: a full disk must not end the training over them.
@@ -170,6 +171,7 @@ class TrainingJob {
                                      .configuration = run_.resolved,
                                      .facts = run_.facts,
                                      .classes = run_.setup.task->exclusive_classes(),
+                                     .model = description_,
                                      .weight_names = run_.setup.weight_names,
                                      .stop = &stops_,
                                      .resume = run_.start.checkpoint.get(),
@@ -180,6 +182,7 @@ class TrainingJob {
 
   PreparedRun& run_;
   const Configuration& configuration_;
+  ModelDescription description_;
   StepMonitor& monitor_;
   Communicator& communicator_;  ///< of the job, watched
   RunObservers observers_;

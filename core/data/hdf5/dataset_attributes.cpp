@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <string_view>
@@ -14,6 +16,9 @@
 
 namespace thaw {
 namespace {
+
+constexpr std::array<std::string_view, 4> kTokenAttributes = {"tokenizer", "tokenizer_sha256",
+                                                              "max_tokens", "vocabulary_size"};
 
 /// The names that `attribute` lists, each of one `thing`; empty where there is no such attribute.
 std::vector<std::string> read_names(const Hdf5File& file, const std::string& attribute,
@@ -58,6 +63,10 @@ DatasetAttributes read_attributes(const Hdf5File& file) {
   for (const std::string& name : file.attribute_names()) {
     if (name == "classes" || name == "targets" || name == "mean" || name == "std") continue;
     result.remarks.emplace_back(name, file.attribute_text(name));
+    if (std::find(kTokenAttributes.begin(), kTokenAttributes.end(), name) !=
+        kTokenAttributes.end()) {
+      result.tokens.insert(result.remarks.back());
+    }
   }
   return result;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,8 @@ struct DatasetAttributes {
   std::string task;                  ///< what is learnt, by its name; "" where the file has none
   std::vector<double> mean;          ///< a number a channel; empty where the file has none
   std::vector<double> std_deviation;
+  /// What is said of the tokenizer that made the tokens: "tokenizer_sha256", "max_tokens", …
+  std::map<std::string, std::string> tokens = {};
   std::vector<std::pair<std::string, std::string>> remarks;  ///< other attributes, for people
 };
 

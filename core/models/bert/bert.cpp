@@ -141,6 +141,8 @@ void Bert::check_inputs(std::int64_t largest_token, std::int64_t longest_sample,
   }
 }
 
+std::map<std::string, std::string> Bert::settings() const { return function_of(config_); }
+
 WeightNaming Bert::weight_naming() const {
   WeightNaming naming;
   naming.prefixes = {"bert."};

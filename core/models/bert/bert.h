@@ -39,6 +39,8 @@ class Bert : public Model {
   at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                  const Batch& batch) override;
 
+  /// By config.json's names.
+  std::map<std::string, std::string> settings() const override;
   WeightNaming weight_naming() const override;
   void set_precision(at::ScalarType compute) override;
   /// Recomputes encoder layers, one at a time.

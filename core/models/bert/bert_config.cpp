@@ -181,6 +181,24 @@ void refuse_other_networks(const Fields& fields) {
 
 }  // namespace
 
+std::map<std::string, std::string> function_of(const BertConfig& config) {
+  static const std::map<Activation, std::string> activations = {
+      {Activation::kGelu, "gelu"},
+      {Activation::kGeluTanh, "gelu_pytorch_tanh"},
+      {Activation::kRelu, "relu"},
+  };
+  return {{"hidden_act", activations.at(config.activation)},
+          {"hidden_size", std::to_string(config.hidden)},
+          {"intermediate_size", std::to_string(config.intermediate)},
+          {"layer_norm_eps", fmt::format("{}", config.layer_norm_epsilon)},
+          {"max_position_embeddings", std::to_string(config.longest)},
+          {"num_attention_heads", std::to_string(config.heads)},
+          {"num_hidden_layers", std::to_string(config.layers)},
+          {"position_embedding_type", "absolute"},
+          {"type_vocab_size", std::to_string(config.token_types)},
+          {"vocab_size", std::to_string(config.vocabulary)}};
+}
+
 BertConfig read_bert_config(const std::string& path) {
   const Fields fields = read_fields(path);
   refuse_other_networks(fields);

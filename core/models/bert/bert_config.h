@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "core/kernels/activation.h"
@@ -24,6 +25,10 @@ struct BertConfig {
   double head_dropout = 0.1;          ///< classifier_dropout, else hidden_dropout_prob
   Activation activation = Activation::kGelu;  ///< hidden_act
 };
+
+/// What of it decides the encoder's function, by the file's names: what training alone looks at
+/// (dropout, initial values, padding) is left out.
+std::map<std::string, std::string> function_of(const BertConfig& config);
 
 /// Reads Hugging Face's config.json of a BERT encoder. Throws InputError naming the file, the key
 /// and what it should be for anything missing, of another type, out of range, or that would change

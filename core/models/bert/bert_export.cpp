@@ -158,7 +158,7 @@ std::string advice(const std::string& folder, const Bert& model, bool has_tokeni
 }  // namespace
 
 std::string export_bert(const std::string& folder, const Model& model, const ModelOptions& options,
-                        const std::vector<std::string>& classes) {
+                        const ModelDescription& trained) {
   const auto* bert = dynamic_cast<const Bert*>(&model);
   if (bert == nullptr) {
     throw InputError("the model to export to transformers is no BERT");
@@ -180,13 +180,14 @@ std::string export_bert(const std::string& folder, const Model& model, const Mod
   if (bert->pooling() == Pooling::kMean) {
     for (auto& file : mean_pooling_files(*bert)) texts.push_back(std::move(file));
   }
-  texts.emplace_back(kConfig, json_text(exported_config(config.value, *bert, classes), 2) + "\n");
+  texts.emplace_back(kConfig,
+                     json_text(exported_config(config.value, *bert, trained.classes), 2) + "\n");
 
   std::vector<std::string> names = {kWeights};
   for (const auto& [name, text] : texts) names.push_back(name);
   prepare_folder(folder, names);
   const fs::path target(folder);
-  save_weights((target / kWeights).string(), *bert, huggingface_names(*bert), classes);
+  save_weights((target / kWeights).string(), *bert, huggingface_names(*bert), trained);
   for (const auto& [name, text] : texts) {
     fs::create_directories((target / name).parent_path());
     write_whole_file(target / name, text);

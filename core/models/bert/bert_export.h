@@ -1,11 +1,11 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 namespace thaw {
 
 class Model;
+struct ModelDescription;
 struct ModelOptions;
 
 /// Writes a fine-tuned BERT as Hugging Face's transformers load it: config.json (the source's, with
@@ -23,6 +23,6 @@ struct ModelOptions;
 /// expect. Throws InputError for such a file, for a model that is no BERT, and for a source that
 /// cannot be read.
 std::string export_bert(const std::string& folder, const Model& model, const ModelOptions& options,
-                        const std::vector<std::string>& classes);
+                        const ModelDescription& trained);
 
 }  // namespace thaw

@@ -7,12 +7,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/base/error.h"
 #include "core/base/glob.h"
-#include "core/base/json_text.h"
 #include "core/base/text_bytes.h"
 #include "core/config/configuration.h"
 #include "core/models/model.h"
@@ -288,7 +286,7 @@ LoadReport load_weights(Model& model, const SafetensorsFile& file, const ModelOp
 }
 
 void save_weights(const std::string& path, const torch::nn::Module& module,
-                  const WeightNames& names, const std::vector<std::string>& classes) {
+                  const WeightNames& names, const ModelDescription& description) {
   std::vector<SafetensorsItem> items;
   for (const NamedTensor& own : tensors_of(module)) {
     const auto known = names.find(own.name);
@@ -299,24 +297,7 @@ void save_weights(const std::string& path, const torch::nn::Module& module,
     const bool to_float = own.tensor.is_floating_point() && own.tensor.scalar_type() != at::kDouble;
     items.push_back({name, own.tensor, to_float ? std::optional(at::kFloat) : std::nullopt});
   }
-  SafetensorsFile::Metadata metadata = {{"format", "pt"}};
-  if (!classes.empty()) {
-    metadata["classes"] = json_text(classes);
-  }
-  write_safetensors(path, items, metadata);
-}
-
-std::vector<std::string> saved_classes(const SafetensorsFile& file) {
-  const auto found = file.metadata().find("classes");
-  if (found == file.metadata().end()) {
-    return {};
-  }
-  try {
-    return nlohmann::json::parse(found->second).get<std::vector<std::string>>();
-  } catch (const nlohmann::json::exception&) {
-    throw InputError(
-        fmt::format("{}: the metadata's \"classes\" is not a JSON list of strings", file.path()));
-  }
+  write_safetensors(path, items, description_metadata(description));
 }
 
 }  // namespace thaw

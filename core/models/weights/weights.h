@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/models/weights/model_description.h"
 #include "core/models/weights/safetensors.h"
 #include "core/models/weights/weight_naming.h"
 
@@ -40,12 +41,10 @@ LoadReport load_weights(Model& model, const SafetensorsFile& file, const ModelOp
 
 /// Writes parameters and buffers under the names in `names`, as safetensors that Python reads back
 /// with `load_state_dict`: floating-point tensors in float32 whatever the source had, float64 ones
-/// of a float64 model as they are. `classes` (may be empty) goes into the metadata.
+/// of a float64 model as they are. What the model is goes into the metadata (Note [Model
+/// descriptions]), classes of which each sample has one also as a list of their own, "classes".
 /// Throws like write_safetensors.
 void save_weights(const std::string& path, const torch::nn::Module& module,
-                  const WeightNames& names, const std::vector<std::string>& classes);
-
-/// The class names that `save_weights` left in a file; empty where there are none.
-std::vector<std::string> saved_classes(const SafetensorsFile& file);
+                  const WeightNames& names, const ModelDescription& description);
 
 }  // namespace thaw

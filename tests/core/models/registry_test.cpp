@@ -10,6 +10,7 @@
 #include "core/config/configuration.h"
 #include "core/config/model_families.h"
 #include "core/models/model.h"
+#include "core/models/weights/model_description.h"
 
 namespace thaw {
 namespace {
@@ -110,7 +111,7 @@ TEST(Registry, SaysWhatServesInsteadOfAnExport) {
   options.depth = 8;
   const std::shared_ptr<Model> model = make_model(options, 2, kImages, 0);
   try {
-    export_huggingface(testing::TempDir() + "never", *model, options, {"a", "b"});
+    export_huggingface(testing::TempDir() + "never", *model, options, {});
     FAIL();
   } catch (const InputError& error) {
     EXPECT_EQ(std::string(error.what()),

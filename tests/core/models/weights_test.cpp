@@ -245,19 +245,19 @@ TEST_F(Weights, AreSavedInFloat32OrAFloat64ModelsOwn) {
        {std::pair(at::kBFloat16, at::kFloat), std::pair(at::kFloat, at::kFloat),
         std::pair(at::kDouble, at::kDouble)}) {
     module->to(dtype);
-    save_weights(path_, *module, {}, {"cat", "d\"og"});
+    save_weights(path_, *module, {}, {.classes = {"cat", "d\"og"}, .one_class_a_sample = true});
     const SafetensorsFile file(path_);
     EXPECT_EQ(file.find("encoder.norm.weight")->dtype, stored);
-    EXPECT_THAT(saved_classes(file), ElementsAre("cat", "d\"og"));
+    EXPECT_THAT(description_in(file).classes, ElementsAre("cat", "d\"og"));
     EXPECT_EQ(file.metadata().at("format"), "pt");
   }
 }
 
 TEST_F(Weights, WithoutOrWithBadClasses) {
   write_safetensors(path_, {}, {});
-  EXPECT_TRUE(saved_classes(SafetensorsFile(path_)).empty());
+  EXPECT_EQ(description_in(SafetensorsFile(path_)), ModelDescription());
   write_safetensors(path_, {}, {{"classes", "[1"}});
-  EXPECT_THROW(saved_classes(SafetensorsFile(path_)), InputError);
+  EXPECT_THROW(description_in(SafetensorsFile(path_)), InputError);
 }
 
 /// A ResNet-20's weights for CIFAR-10 as trained ones are published: without BatchNorm's counts.

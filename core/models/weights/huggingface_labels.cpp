@@ -1,0 +1,78 @@
+#include "core/models/weights/huggingface_labels.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <unordered_set>
+
+#include "core/base/error.h"
+#include "core/base/input_text.h"
+#include "core/base/json_text.h"
+#include "core/models/weights/safetensors.h"
+
+namespace thaw {
+namespace {
+
+/// How the usual heads end.
+constexpr std::array<std::string_view, 4> kHeads = {"classifier.weight", "score.weight",
+                                                    "fc.weight", "head.weight"};
+
+/// Rows of the file's head; 0 where none is recognised.
+std::int64_t rows_of_head(const SafetensorsFile& file) {
+  for (const SafetensorsEntry& entry : file.entries()) {
+    const bool is_head = std::any_of(kHeads.begin(), kHeads.end(), [&](std::string_view end) {
+      return entry.name.ends_with(end);
+    });
+    if (is_head && entry.shape.size() == 2) return entry.shape[0];
+  }
+  return 0;
+}
+
+/// `id2label` as a list; empty where its keys are not 0 to `count` - 1, or two names are one.
+std::vector<std::string> names_in(const nlohmann::json& labels, std::int64_t count) {
+  std::vector<std::string> names;
+  std::unordered_set<std::string> seen;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto found = labels.find(std::to_string(i));
+    if (found == labels.end() || !found->is_string()) return {};
+    names.push_back(found->get<std::string>());
+    if (!seen.insert(names.back()).second) return {};
+  }
+  return names;
+}
+
+}  // namespace
+
+std::vector<std::string> huggingface_labels(const SafetensorsFile& file) {
+  namespace fs = std::filesystem;
+  constexpr std::int64_t kLongest = 16 << 20;
+  std::error_code ignored;
+  const fs::path path = fs::is_directory(file.path(), ignored)
+                            ? fs::path(file.path()) / "config.json"
+                            : fs::path(file.path()).replace_filename("config.json");
+  if (!fs::is_regular_file(path, ignored)) return {};
+  std::string text;
+  try {
+    text = read_input_text(path.string(), kLongest);
+  } catch (const InputError&) {
+    return {};  // who needs it, reads it as model.config and says what is wrong
+  }
+  if (json_is_deeper(text)) return {};
+  const nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object() || !config.contains("id2label")) return {};
+  const nlohmann::json& labels = config["id2label"];
+  const std::int64_t rows = rows_of_head(file);
+  if (!labels.is_object() || rows == 0 || static_cast<std::int64_t>(labels.size()) != rows) {
+    return {};
+  }
+  std::vector<std::string> names = names_in(labels, rows);
+  const bool numbered = std::all_of(names.begin(), names.end(), [](const std::string& name) {
+    return name.starts_with("LABEL_");
+  });
+  return numbered ? std::vector<std::string>() : names;
+}
+
+}  // namespace thaw

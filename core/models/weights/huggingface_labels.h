@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace thaw {
+
+class SafetensorsFile;
+
+/// The names of a classification's classes, where a config.json of Hugging Face's lies beside the
+/// weights and has them as `id2label`: one for each row of the head in `file`, in its order. Empty
+/// where there is no such file, or where it names others than the head's rows, or by number alone
+/// ("LABEL_0"): then nothing is known.
+std::vector<std::string> huggingface_labels(const SafetensorsFile& file);
+
+}  // namespace thaw
