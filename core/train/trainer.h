@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "core/models/weights/model_description.h"
 #include "core/record/observer.h"
 #include "core/tasks/task.h"
 
@@ -24,6 +23,7 @@ class StageCoordinator;
 class StepMonitor;
 class StopRequest;
 struct DataOptions;
+struct ModelDescription;
 struct Schedule;
 struct TrainingState;
 struct TrainOptions;
@@ -35,7 +35,7 @@ struct CheckpointParts {
   std::string configuration = {};    ///< of the run, as TOML
   RunFacts facts = {};
   std::vector<std::string> classes = {};                 ///< for who exports from a checkpoint
-  ModelDescription model = {};                           ///< likewise: what is trained
+  const ModelDescription* model = nullptr;               ///< likewise; null: nobody says
   std::map<std::string, std::string> weight_names = {};  ///< likewise
   StopRequest* stop = nullptr;                           ///< null: nothing stops it
 

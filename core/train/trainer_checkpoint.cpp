@@ -76,7 +76,7 @@ TrainingState Trainer::Run::state(const StageRun* run) const {
   state.best_evaluation = measurements_.best_evaluation();
   state.facts = parts_.checkpoints.facts;
   state.classes = parts_.checkpoints.classes;
-  state.model = parts_.checkpoints.model;
+  if (parts_.checkpoints.model != nullptr) state.model = *parts_.checkpoints.model;
   state.weight_names = parts_.checkpoints.weight_names;
   return state;
 }

@@ -171,7 +171,7 @@ class TrainingJob {
                                      .configuration = run_.resolved,
                                      .facts = run_.facts,
                                      .classes = run_.setup.task->exclusive_classes(),
-                                     .model = description_,
+                                     .model = &description_,
                                      .weight_names = run_.setup.weight_names,
                                      .stop = &stops_,
                                      .resume = run_.start.checkpoint.get(),
