@@ -121,12 +121,7 @@ std::unique_ptr<TrainedWeights> open_weights(RunSetup& setup, const SetupRequest
     if (!request.weights.empty()) options.weights = request.weights;
     if (request.loaded_head) options.head = HeadSource::kLoaded;
     auto weights = std::make_unique<TrainedWeights>(options.weights, options.head, communicator);
-    agreed(communicator, [&] {
-      if (request.loaded_head && options.weights.empty()) {
-        throw InputError("model.weights: names none; name trained ones, or give --weights");
-      }
-      adopt_options(setup.document, *weights, role_of(request));
-    });
+    agreed(communicator, [&] { adopt_options(setup.document, *weights, role_of(request)); });
     return weights;
   });
 }
@@ -225,6 +220,9 @@ void build_model(RunSetup& setup, const SetupRequest& request, const TrainedWeig
   const TrainOptions& train = setup.configuration().train;
   const InputFacts facts = input_facts(setup, wanted_splits(request, *setup.dataset), communicator);
   const auto made_model = [&] {
+    if (request.loaded_head && options.weights.empty()) {
+      throw InputError("model.weights: names none; name trained ones, or give --weights");
+    }
     std::shared_ptr<Model> model =
         make_model(options, setup.task->outputs(), facts, static_cast<std::uint64_t>(train.seed));
     if (train.precision == Precision::kFloat64) {
