@@ -230,7 +230,7 @@ class WeightsOfTexts(CommandTest):
                           self.refused(*command, "--model.pooling", "mean"))
         path = self.folder / self.config
         path.write_text(path.read_text().replace("[data]", 'pooling = "mean"\n\n[data]'))
-        self.assertIn("bert.toml:6: model.pooling: is \"mean\"", self.refused(*evaluate))
+        self.assertIn("bert.toml:7: model.pooling: is \"mean\"", self.refused(*evaluate))
 
     def test_export_names_classes_in_the_heads_order(self):
         self.thaw("export", self.config, "--weights", WEIGHTS, "out")
