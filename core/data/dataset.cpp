@@ -94,7 +94,10 @@ void Joining::require_same_attributes(const DatasetAttributes& other,
   if (other.task != attributes.task) differ("task");
   if (other.mean != attributes.mean) differ("mean");
   if (other.std_deviation != attributes.std_deviation) differ("std");
-  for (const char* name : {"tokenizer_sha256", "vocabulary_size"}) {
+  const bool by_function = attributes.tokens.contains("tokenizer_function") &&
+                           other.tokens.contains("tokenizer_function");
+  for (const char* name :
+       {by_function ? "tokenizer_function" : "tokenizer_sha256", "vocabulary_size"}) {
     const auto mine = attributes.tokens.find(name);
     const auto theirs = other.tokens.find(name);
     if (mine != attributes.tokens.end() && theirs != other.tokens.end() &&

@@ -17,8 +17,8 @@
 namespace thaw {
 namespace {
 
-constexpr std::array<std::string_view, 4> kTokenAttributes = {"tokenizer", "tokenizer_sha256",
-                                                              "max_tokens", "vocabulary_size"};
+constexpr std::array<std::string_view, 5> kTokenAttributes = {
+    "tokenizer", "tokenizer_sha256", "tokenizer_function", "max_tokens", "vocabulary_size"};
 
 /// The names that `attribute` lists, each of one `thing`; empty where there is no such attribute.
 std::vector<std::string> read_names(const Hdf5File& file, const std::string& attribute,

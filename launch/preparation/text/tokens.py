@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import tempfile
 from array import array
@@ -82,6 +84,7 @@ class Tokenizer:
         self.attributes = {
             "tokenizer": source["file"],
             "tokenizer_sha256": source["sha256"],
+            "tokenizer_function": _function_of(content),
             "max_tokens": longest,
             "vocabulary_size": self._tokenizer.get_vocab_size(),
         }
@@ -124,6 +127,16 @@ class Tokenizer:
                     f"{_LARGEST_TYPE} can be kept"
                 )
             yield sample, Tokens(ids, types, bool(encoding.overflowing))
+
+
+def _function_of(content: bytes) -> str:
+    """SHA-256 of what in a tokenizer.json decides a text's tokens: equal for the file as another
+    program has written it again, or has it cut and pad texts."""
+    value = json.loads(content)
+    cut = value.pop("truncation", None) or {}
+    value = {key: value[key] for key in value if key not in ("padding", "version")}
+    value["direction"] = str(cut.get("direction", "right")).lower()
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 class TokenSplit:
