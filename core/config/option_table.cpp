@@ -20,7 +20,8 @@ std::optional<OptionValue> convert(const Setting& setting, const OptionValue& li
         if constexpr (std::is_same_v<Type, std::int64_t>) return as_integer(setting);
         if constexpr (std::is_same_v<Type, double>) return as_number(setting);
         if constexpr (std::is_same_v<Type, std::string>) return as_string(setting);
-        if constexpr (std::is_same_v<Type, std::vector<std::string>>) return as_strings(setting);
+        // The table's lists are all of files.
+        if constexpr (std::is_same_v<Type, std::vector<std::string>>) return as_paths(setting);
       },
       like);
 }

@@ -4,7 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
+#include <system_error>
 
+#include "core/base/error.h"
+#include "core/config/toml_reader.h"
 #include "core/config/toml_text.h"
 
 namespace thaw {
@@ -33,6 +37,43 @@ std::vector<std::string> split_at_commas(const std::string& text) {
     if (comma == std::string::npos) return parts;
     begin = comma + 1;
   }
+}
+
+/// What a flag's text names where it is a list in TOML's spelling, `["a,b.h5", "c.h5"]`.
+std::optional<std::vector<std::string>> toml_list(const std::string& text) {
+  if (!text.starts_with('[')) return std::nullopt;  // nor does a table of TOML begin so here
+  try {
+    const Setting table = read_toml("list = " + text, "flag");
+    const Setting* list = table.find("list");
+    if (table.table()->size() != 1 || list == nullptr || !list->array()) return std::nullopt;
+    return as_strings(*list);
+  } catch (const InputError&) {  // a pattern: [ab].h5
+    return std::nullopt;
+  }
+}
+
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+/// The parts between commas; but where what stands on both sides of one is a file's name as it
+/// stands, and the part before it is none, the comma belongs to the name.
+std::vector<std::string> split_paths(const std::string& text) {
+  constexpr std::size_t kMostCommas = 16;  // in one name
+  const std::vector<std::string> parts = split_at_commas(text);
+  std::vector<std::string> paths;
+  for (std::size_t i = 0; i < parts.size();) {
+    std::string joined = parts[i];
+    std::size_t end = i + 1;
+    while (!exists(joined) && end < parts.size() && end - i <= kMostCommas) {
+      joined += "," + parts[end++];
+    }
+    const bool found = exists(joined);
+    paths.push_back(found ? joined : parts[i]);
+    i = found ? end : i + 1;
+  }
+  return paths;
 }
 
 struct Describer {
@@ -89,7 +130,10 @@ std::optional<std::string> as_string(const Setting& setting) {
 }
 
 std::optional<std::vector<std::string>> as_strings(const Setting& setting) {
-  if (const std::string* text = text_of(setting)) return split_at_commas(*text);
+  if (const std::string* text = text_of(setting)) {
+    const auto list = toml_list(*text);
+    return list ? *list : split_at_commas(*text);
+  }
   if (const auto single = as_string(setting)) return std::vector<std::string>{*single};
   if (!setting.array()) return std::nullopt;
   std::vector<std::string> strings;
@@ -99,6 +143,14 @@ std::optional<std::vector<std::string>> as_strings(const Setting& setting) {
     strings.push_back(*string);
   }
   return strings;
+}
+
+std::optional<std::vector<std::string>> as_paths(const Setting& setting) {
+  const std::string* text = text_of(setting);
+  if (!text) return as_strings(setting);
+  if (exists(*text)) return std::vector<std::string>{*text};
+  if (auto list = toml_list(*text)) return list;
+  return split_paths(*text);
 }
 
 std::string_view type_name(const OptionValue& value) {

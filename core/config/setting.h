@@ -55,12 +55,14 @@ std::string describe(const Setting& setting);
 
 /// The setting as a value of the wanted type; nothing where it is of another. A flag's text is
 /// parsed; an integer serves as a number; a string serves as a list of one; a flag's list is
-/// separated by commas.
+/// separated by commas, or written as TOML writes it: `["a,b", "c"]`.
 std::optional<bool> as_boolean(const Setting& setting);
 std::optional<std::int64_t> as_integer(const Setting& setting);
 std::optional<double> as_number(const Setting& setting);
 std::optional<std::string> as_string(const Setting& setting);
 std::optional<std::vector<std::string>> as_strings(const Setting& setting);
+/// The same of files' names: in a flag, a name with commas that is there as it stands is one.
+std::optional<std::vector<std::string>> as_paths(const Setting& setting);
 
 /// One `--section.key VALUE` of a command line.
 struct Override {

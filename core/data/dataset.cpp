@@ -16,6 +16,7 @@
 #include "core/data/label_matching.h"
 #include "core/data/label_names.h"
 #include "core/data/order/sample_selection.h"
+#include "core/data/split_names.h"
 
 namespace thaw {
 namespace {
@@ -26,6 +27,7 @@ struct JoinedSplit {
   Labels labels;
   std::vector<std::int64_t> offsets;
   std::vector<std::int8_t> types;
+  std::string called;  ///< in a file, where that is another name
 
   void append(FileSplit&& split) {
     labels.append(split.labels);
@@ -77,7 +79,10 @@ void Joining::add(const std::string& path) {
                       path, name, split.format.describe(), first_file, format.describe()));
     }
     names.add(split.labels, attributes, fmt::format("{}: /{}/labels", path, name));
-    splits[name].append(std::move(split));
+    const std::string meant = split_meant(name);
+    JoinedSplit& joined = splits[meant.empty() ? name : meant];
+    if (!meant.empty() && meant != name) joined.called = name;
+    joined.append(std::move(split));
   }
 }
 
@@ -155,6 +160,7 @@ Dataset::Dataset(std::vector<std::string> files) : files_(std::move(files)) {
   remarks_ = std::move(joining.attributes.remarks);
   for (const std::string& name : in_order(joining.splits)) {
     JoinedSplit& split = joining.splits[name];
+    if (!split.called.empty()) remarks_.emplace_back(name, "in the file as /" + split.called);
     splits_.push_back(std::make_unique<Split>(name, format_, std::move(split.parts),
                                               std::move(split.labels), std::move(split.offsets),
                                               std::move(split.types)));
@@ -184,15 +190,19 @@ std::vector<std::string> Dataset::split_names() const {
   return names;
 }
 
-bool Dataset::has_split(const std::string& name) const {
-  return std::any_of(splits_.begin(), splits_.end(),
-                     [&](const auto& split) { return split->name() == name; });
+bool Dataset::has_split(const std::string& name) const { return find_split(name) != nullptr; }
+
+Split* Dataset::find_split(const std::string& name) const {
+  for (const std::string& wanted : {name, split_meant(name)}) {
+    for (const auto& split : splits_) {
+      if (split->name() == wanted) return split.get();
+    }
+  }
+  return nullptr;
 }
 
 const Split& Dataset::split(const std::string& name) const {
-  for (const auto& split : splits_) {
-    if (split->name() == name) return *split;
-  }
+  if (const Split* found = find_split(name)) return *found;
   const std::vector<std::string> names = split_names();
   const std::string nearest = nearest_name(name, names);
   throw InputError(fmt::format("{}: no split \"{}\" (holds: {}){}", fmt::join(files_, ", "), name,
@@ -205,9 +215,9 @@ Split& Dataset::split(const std::string& name) {
 }
 
 void Dataset::narrow(const std::string& name, std::vector<std::int64_t> samples) {
-  split(name);  // there, or an error that lists those that are
+  const Split* wanted = &split(name);  // there, or an error that lists those that are
   for (auto& split : splits_) {
-    if (split->name() == name) split = narrow_split(std::move(split), std::move(samples));
+    if (split.get() == wanted) split = narrow_split(std::move(split), std::move(samples));
   }
 }
 

@@ -68,7 +68,8 @@ class Dataset {
   /// "max_tokens", "vocabulary_size"; empty where they say nothing.
   const std::map<std::string, std::string>& tokens() const { return tokens_; }
 
-  /// Those present, in the order train, validation, test, then others by name.
+  /// Those present, in the order train, validation, test, then others by name. A split that a file
+  /// calls otherwise (`val`, `dev`: see `split_meant`) has its usual name, and is found by each.
   std::vector<std::string> split_names() const;
   bool has_split(const std::string& name) const;
   /// Throws `InputError` that lists the splits present.
@@ -92,6 +93,8 @@ class Dataset {
   std::string describe() const;
 
  private:
+  Split* find_split(const std::string& name) const;
+
   std::vector<std::string> files_;
   SampleFormat format_;
   std::vector<std::string> classes_;

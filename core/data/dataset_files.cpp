@@ -1,5 +1,6 @@
 // Which files make up a dataset.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <glob.h>
 #include <unistd.h>
 
@@ -36,12 +37,20 @@ std::vector<std::string> matches(const std::string& pattern) {
   return names;
 }
 
-void check_file(const std::string& name) {
+/// What helps where a flag's text was taken apart at a comma of a name; "" where there was none.
+std::string comma_advice(const std::vector<std::string>& names) {
+  if (names.size() < 2) return "";
+  return fmt::format(
+      "; a name that has a comma itself is written as a list on the command line: '[\"{}\"]'",
+      fmt::join(names, ","));
+}
+
+void check_file(const std::string& name, const std::string& advice) {
   std::error_code error;
   const fs::file_status status = fs::status(name, error);
   if (status.type() == fs::file_type::not_found) {
-    throw InputError(fmt::format("data.file: \"{}\": no such file (looked for from {})", name,
-                                 fs::current_path(error).string()));
+    throw InputError(fmt::format("data.file: \"{}\": no such file (looked for from {}){}", name,
+                                 fs::current_path(error).string(), advice));
   }
   if (fs::is_directory(status)) {
     throw InputError(fmt::format("data.file: \"{}\" is a folder; name its files: \"{}\"", name,
@@ -68,11 +77,12 @@ std::vector<std::string> expand_files(const std::vector<std::string>& patterns) 
     if (pattern.find_first_of("*?[") != std::string::npos && !fs::exists(pattern)) {
       names = matches(pattern);
       if (names.empty()) {
-        throw InputError(fmt::format("data.file: \"{}\" matches no file", pattern));
+        throw InputError(
+            fmt::format("data.file: \"{}\" matches no file{}", pattern, comma_advice(patterns)));
       }
     }
     for (const std::string& name : names) {
-      check_file(name);
+      check_file(name, comma_advice(patterns));
       const auto [other, fresh] = seen.emplace(fs::canonical(name).string(), name);
       if (!fresh) {
         throw InputError(

@@ -73,8 +73,40 @@ def dataset():
     return [bytes((7 * i * k + i) % 256 for i in range(200)) for k in range(1, 9)], []
 
 
+def json_files():
+    """As tests/fuzz/json_fuzz.cpp takes them apart: a byte for the reader, and the file's text."""
+    config = {"model_type": "bert", "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2,
+              "num_attention_heads": 4, "intermediate_size": 64, "max_position_embeddings": 40,
+              "type_vocab_size": 2, "pad_token_id": 0, "layer_norm_eps": 1e-12,
+              "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "classifier_dropout": None}
+    index = {"metadata": {"total_size": 12},
+             "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (state,) = re.findall(r'R"\((.*?)\)"', read("tests/core/train/training_state_test.cpp"),
+                          re.DOTALL)
+    evaluation = {"event": "evaluation", "step": 12, "epoch": 1.0, "stage": "head",
+                  "split": "validation", "loss": 0.5, "accuracy": 0.75, "samples": 8,
+                  "trained_samples": 96, "training_seconds": 1.5, "training_flops": 1e9}
+    log = [{"event": "transition", "step": 0, "epoch": 0.0, "stage": "head", "stage_index": 0,
+            "curve_steps": 12, "groups": {"head": {"parameters": 10, "learning_rate": 0.1}}},
+           {"event": "step", "step": 1, "epoch": 0.1, "stage": "head", "loss": 1.25},
+           {"event": "skipped", "step": 2, "epoch": 0.2, "stage": "head", "loss": None},
+           evaluation, {"event": "checkpoint", "step": 12}, dict(evaluation, step=24),
+           {"event": "end", "step": 24}]
+    metrics = "".join(json.dumps(line) + "\n" for line in log)
+    summary = json.dumps({"stages": [{"samples": 96, "training_seconds": 1.5, "flops": 1e9}],
+                          "retention": {"forgetting": 0.1, "before": {"accuracy": 0.5}}})
+    texts = [json.dumps(config), json.dumps(index), state, metrics, metrics,
+             metrics + "\x01" + summary]
+    inputs = [bytes([kind]) + text.encode() for kind, text in enumerate(texts)]
+    return inputs, literals("core/models/bert/bert_config.cpp") + literals(
+        "core/record/run_*.cpp") + literals("core/train/training_state.cpp") + literals(
+        "core/schedule/schedule_state_json.cpp") + literals("core/record/report_json.cpp") + [
+        "weight_map", "null", "true", "-1", "1e400", "9223372036854775808", "[", "]", "{}", "\n",
+        "\\ud800", "../"]
+
+
 SUBJECTS = {"configuration": configuration, "safetensors": safetensors, "manifest": manifest,
-            "dataset": dataset}
+            "json": json_files, "dataset": dataset}
 
 
 def write(subject, corpus, dictionary):

@@ -13,6 +13,7 @@
 
 #include "core/base/file_kind.h"
 #include "core/base/file_use.h"
+#include "core/data/split_names.h"
 
 namespace thaw {
 namespace {
@@ -178,7 +179,7 @@ std::vector<std::string> Hdf5File::groups_in(const std::string& group) const {
     const hid_t object = H5Oopen(handle_.get(), full.c_str(), H5P_DEFAULT);
     if (object < 0) {  // a link that leads nowhere
       // Of a split that somebody means to be there; what else leads nowhere is none of Thaw's.
-      if (group == "/" && (name == "train" || name == "validation" || name == "test")) {
+      if (group == "/" && !split_meant(name).empty()) {
         throw Hdf5Error(fmt::format("{}: {} is a link that leads nowhere", path_, full));
       }
       return true;

@@ -9,6 +9,7 @@
 #include "core/base/system.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/readable_file.h"
+#include "core/data/split_names.h"
 
 namespace thaw {
 namespace {
@@ -79,15 +80,19 @@ void require_offsets(const Hdf5Dataset& dataset, const std::vector<std::int64_t>
 std::vector<std::string> SplitReader::names() const {
   std::vector<std::string> names = file_.groups_in("/");
   std::erase_if(names, [&](const std::string& name) {
-    const bool known = name == "train" || name == "validation" || name == "test";
-    return !known && !contains(file_.names_in("/" + name), "labels");
+    if (name == "train" || name == "validation" || name == "test") return false;
+    const std::vector<std::string> arrays = file_.names_in("/" + name);
+    const bool meant =
+        !split_meant(name).empty() && (contains(arrays, "inputs") || contains(arrays, "tokens"));
+    return !meant && !contains(arrays, "labels");
   });
   if (names.empty()) {
     throw InputError(fmt::format(
-        "{}: holds none of the HDF5 groups train, validation, test{}", file_.path(),
+        "{}: holds none of the HDF5 groups {}{}", file_.path(), kSplitNames,
         contains(file_.names_in("/"), "labels") ? "; its arrays must lie in one, as /train/labels"
                                                 : ""));
   }
+  require_one_name_a_split(names, file_.path());
   return names;
 }
 

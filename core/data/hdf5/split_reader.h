@@ -32,7 +32,8 @@ class SplitReader {
  public:
   explicit SplitReader(const Hdf5File& file) : file_(file) {}
 
-  /// Names of the HDF5 groups that are splits: train, validation, test, and others with labels.
+  /// Names of the HDF5 groups that are splits: train, validation, test, what else means one of
+  /// them (see `split_meant`), and others with labels. Two that mean the same are an error.
   std::vector<std::string> names() const;
   FileSplit read(const std::string& name);
 

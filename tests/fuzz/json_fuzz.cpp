@@ -1,0 +1,119 @@
+// What Thaw reads of JSON besides a checkpoint's manifest. The first byte says as what the rest is
+// taken: a model's config.json, the index of weights in parts, a checkpoint's state, or what is in
+// a run's folder (metrics.jsonl, and behind a byte 1 summary.json).
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "core/base/error.h"
+#include "core/models/bert/bert_config.h"
+#include "core/models/weights/weight_parts.h"
+#include "core/record/metrics_cut.h"
+#include "core/record/run_history.h"
+#include "core/record/run_record.h"
+#include "core/train/training_state.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kBetween = '\1';
+
+void require(bool condition) {
+  if (!condition) std::abort();
+}
+
+/// A folder of this process's own, in memory where that can be; the same for all inputs.
+const fs::path& scratch_folder() {
+  static const fs::path folder = [] {
+    const char* root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    fs::path path = fs::path(root) / ("thaw-json-fuzz-" + std::to_string(getpid()));
+    fs::create_directories(path);
+    return path;
+  }();
+  static const int registered = std::atexit([] { fs::remove_all(scratch_folder()); });
+  require(registered == 0);
+  return folder;
+}
+
+std::string write(const char* name, std::string_view text) {
+  const fs::path path = scratch_folder() / name;
+  std::ofstream(path, std::ios::binary) << text;
+  return path.string();
+}
+
+std::string read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void check_config(std::string_view text) {
+  const thaw::BertConfig config = thaw::read_bert_config(write("config.json", text));
+  require(config.vocabulary > 0 && config.layers > 0 && config.longest > 0);
+  require(config.heads > 0 && config.hidden % config.heads == 0);
+  require(config.padding < config.vocabulary);
+}
+
+void check_index(std::string_view text) {
+  const std::string path = write("model.safetensors.index.json", text);
+  const thaw::WeightParts parts = thaw::find_weight_parts(path);
+  require(!parts.files.empty() && !parts.holders.empty());
+  for (const auto& [tensor, file] : parts.holders) require(file < parts.files.size());
+  for (const std::string& file : parts.files)
+    require(fs::path(file).parent_path() == scratch_folder());
+}
+
+/// What is taken for a state is written as one that is the same.
+void check_state(std::string_view text) {
+  const thaw::TrainingState state = thaw::training_state_from_json(std::string(text), "state.json");
+  const std::string written = thaw::to_json(state);
+  require(thaw::to_json(thaw::training_state_from_json(written, "again.json")) == written);
+}
+
+/// Cut a second time, a log stays what it is.
+void check_cut(std::string_view text) {
+  const std::string path = write("cut.jsonl", text);
+  const thaw::MetricsCut cut{.step = 20, .evaluated = true};
+  const thaw::LoggedSteps logged = thaw::cut_metrics(path, cut);
+  require(logged.apart >= 1);
+  const std::string kept = read(path);
+  require(thaw::cut_metrics(path, cut).last == logged.last && read(path) == kept);
+}
+
+void check_history(std::string_view text) {
+  write("metrics.jsonl", text);
+  require(!thaw::read_history(thaw::RunFolder(scratch_folder())).stages.empty());
+}
+
+void check_record(std::string_view text) {
+  const std::string_view metrics = text.substr(0, text.find(kBetween));
+  write("metrics.jsonl", metrics);
+  write("summary.json", text.size() > metrics.size() ? text.substr(metrics.size() + 1) : "{}");
+  const thaw::RunRecord record = thaw::read_run(scratch_folder());
+  require(!record.curve.empty() && !record.metric.empty());
+  record.area();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  using Check = void (*)(std::string_view);
+  constexpr Check kChecks[] = {check_config, check_index,   check_state,
+                               check_cut,    check_history, check_record};
+  const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  try {
+    kChecks[data[0] % std::size(kChecks)](text);
+  } catch (const thaw::InputError& error) {
+    require(!std::string_view(error.what()).empty());
+  }
+  return 0;
+}
