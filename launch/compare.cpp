@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <limits>
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/config/option_table.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/compare/compare_plan.h"
@@ -62,22 +62,23 @@ std::vector<double> numbers_of(const std::string& option, const std::string& tex
 
 /// What was asked for, each option read and checked; nothing of the configuration is looked at yet.
 CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
-  constexpr double kAny = std::numeric_limits<double>::max();
-  const auto count = [&](const std::string& name) {
-    return whole_number_of("--" + name, arguments[name], 1);
+  const double highest_rate = find_option("schedule", "learning-rate")->range->most;
+  const auto count = [&](const std::string& name, std::int64_t most) {
+    return whole_number_of("--" + name, arguments[name], 1, most);
   };
   CompareRequest request;
   request.configuration = arguments["CONFIG"];
   request.overrides = arguments.overrides;
   request.schedules = list_of("--schedules", arguments["schedules"]);
-  request.seeds = count("seeds");
+  request.seeds = count("seeds", 10'000);
   request.fractions = numbers_of("--fractions", arguments["fractions"], 1);
   if (!arguments["learning-rates"].empty()) {
-    request.learning_rates = numbers_of("--learning-rates", arguments["learning-rates"], kAny);
+    request.learning_rates =
+        numbers_of("--learning-rates", arguments["learning-rates"], highest_rate);
   }
   request.budget = word_of("--budget", arguments["budget"], {"samples", "seconds", "flops"});
-  request.parallel = count("parallel");
-  request.ranks = count("ranks");
+  request.parallel = count("parallel", 1024);
+  request.ranks = count("ranks", kMostRanks);
   if (!arguments["target"].empty()) {
     request.target = positive_number_of("--target", arguments["target"], 1);
   }

@@ -63,14 +63,14 @@ ScaleRequest request_of(const ArgumentParser::Parsed& arguments) {
   request.configuration = arguments["CONFIG"];
   request.overrides = arguments.overrides;
   for (const std::string& each : list_of("--ranks", arguments["ranks"])) {
-    request.ranks.insert(whole_number_of("--ranks", each, 1));
+    request.ranks.insert(whole_number_of("--ranks", each, 1, kMostRanks));
   }
   for (const std::string& each : list_of("--scaling", arguments["scaling"])) {
     const bool weak = word_of("--scaling", each, {"strong", "weak"}) == "weak";
     request.scalings.push_back(weak ? Scaling::kWeak : Scaling::kStrong);
   }
-  request.repetitions = whole_number_of("--repetitions", arguments["repetitions"], 1);
-  request.steps = whole_number_of("--steps", arguments["steps"], 1);
+  request.repetitions = whole_number_of("--repetitions", arguments["repetitions"], 1, 10'000);
+  request.steps = whole_number_of("--steps", arguments["steps"], 1, 1'000'000);
   request.launcher = word_of("--launcher", arguments["launcher"], {"mpirun", "srun"});
   request.folder =
       arguments["output"].empty()

@@ -56,7 +56,8 @@ std::string objection(const Option& option, const OptionValue& value) {
 }  // namespace
 
 bool Range::contains(double value) const {
-  return value >= least && value > above && value <= most && value < below;
+  return (or_zero && value == 0) ||
+         (value >= least && value > above && value <= most && value < below);
 }
 
 std::string Range::text() const {
@@ -65,7 +66,7 @@ std::string Range::text() const {
   if (above != -kNone) bounds.push_back(fmt::format("above {}", above));
   if (most != kNone) bounds.push_back(fmt::format("at most {}", most));
   if (below != kNone) bounds.push_back(fmt::format("below {}", below));
-  return fmt::format("{}", fmt::join(bounds, " and "));
+  return fmt::format("{}{}", or_zero ? "0, or " : "", fmt::join(bounds, " and "));
 }
 
 const std::vector<std::string>& section_names() {

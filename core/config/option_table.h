@@ -22,15 +22,21 @@ namespace thaw {
 // of the member. Only the stages of a schedule, which are no scalars, are read elsewhere
 // (core/schedule/toml/stage_reader.h).
 
-/// Bounds of a number. All numbers must be finite besides.
+/// Bounds of a number. All numbers must be finite besides. Every number that people write has both:
+/// what lies beyond is a slip of the finger, and would end as a fault in the middle of a training.
 struct Range {
   static constexpr double kNone = std::numeric_limits<double>::infinity();
   double least = -kNone;  ///< allowed itself
   double above = -kNone;  ///< not allowed itself
   double most = kNone;    ///< allowed itself
   double below = kNone;   ///< not allowed itself
+  bool or_zero = false;   ///< 0 is allowed besides: it stands for "none"
 
   bool contains(double value) const;
+  /// On both sides.
+  bool bounded() const {
+    return (least > -kNone || above > -kNone) && (most < kNone || below < kNone);
+  }
   /// "at least 0 and below 1"
   std::string text() const;
 };

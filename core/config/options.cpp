@@ -89,7 +89,11 @@ class TableBuilder {
   std::vector<Option> table_;
 };
 
-constexpr Range kNotNegative{.least = 0};
+// Beyond it float32 holds nothing of a step.
+constexpr Range kRate{.least = 0, .most = 1e30};
+// What is in double what float32 would round to 0.
+constexpr Range kNorm{.least = 1e-30, .most = 1e30, .or_zero = true};
+constexpr Range kSeed{.least = -0x1p63, .most = 0x1p63};
 // What is counted may be any number that a double holds to the unit. What costs memory or threads
 // by its size has bounds of its own: beyond them stands nothing but a slip of the finger, which
 // would end in the middle of a training.
@@ -97,7 +101,7 @@ constexpr Range kCount{.least = 0, .most = 1e15};
 constexpr Range kPositive{.least = 1, .most = 1e15};
 constexpr Range kBatch{.least = 1, .most = 1e9};
 constexpr Range kBatchOrNone{.least = 0, .most = 1e9};
-constexpr Range kSeconds{.least = 0, .most = 1e9};
+constexpr Range kSeconds{.least = 1e-3, .most = 1e9, .or_zero = true};
 constexpr Range kThreads{.least = 0, .most = 4096};
 constexpr Range kSteps{.least = 1, .most = 1e15};
 constexpr Range kEpochs{.above = 0, .most = 1e9};
@@ -128,7 +132,7 @@ void add_data(TableBuilder& table) {
   table.add(&D::file, "file", "", "HDF5 files or globs, read as one dataset in this order",
             Required{});
   table.add(&D::batch, "batch", "samples", "of one optimizer step, over all ranks", kBatch);
-  table.add(&D::seed, "seed", "", "of the order of samples and of their augmentation");
+  table.add(&D::seed, "seed", "", "of the order of samples and of their augmentation", kSeed);
   table.add(&D::fraction, "fraction", "",
             "of the training samples of each class that are used, chosen by seed",
             Range{.above = 0, .most = 1});
@@ -158,10 +162,9 @@ void add_train(TableBuilder& table) {
   table.add(&T::precision, "precision", "", "of the computation");
   table.add(&T::micro_batch, "micro-batch", "samples",
             "of one forward on one rank; 0: the rank's whole share", kBatchOrNone);
-  table.add(&T::seed, "seed", "", "of the new head and of dropout");
+  table.add(&T::seed, "seed", "", "of the new head and of dropout", kSeed);
   table.add(&T::optimizer, "optimizer", "", "");
-  table.add(&T::weight_decay, "weight-decay", "", "decoupled; added to gradients in sgd",
-            kNotNegative);
+  table.add(&T::weight_decay, "weight-decay", "", "decoupled; added to gradients in sgd", kRate);
   table.add(&T::decay_norms_and_biases, "decay-norms-and-biases", "",
             "weight decay of normalization layers and biases too");
   table.add(
@@ -172,11 +175,12 @@ void add_train(TableBuilder& table) {
       &T::beta2, "beta2", "",
       "second decay rate, in adamw of squares; -1: " + own_defaults(&OptimizerDefaults::beta2),
       kFraction);
-  table.add(&T::epsilon, "epsilon", "", "of adamw's denominator", Range{.above = 0});
+  table.add(&T::epsilon, "epsilon", "", "of adamw's denominator",
+            Range{.least = 1e-30, .most = 1e6});
   table.add(&T::momentum, "momentum", "", "of sgd", kFraction);
   table.add(&T::nesterov, "nesterov", "", "Nesterov's momentum, of sgd");
   table.add(&T::clip_norm, "clip-norm", "",
-            "largest global norm of the active gradients; 0: no clipping", kNotNegative);
+            "largest global norm of the active gradients; 0: no clipping", kNorm);
   table.add(&T::label_smoothing, "label-smoothing", "", "share of the target spread evenly",
             kFraction);
   table.add(&T::gradient_checkpointing, "gradient-checkpointing", "",
@@ -210,8 +214,7 @@ void add_transitions(TableBuilder& table) {
   table.add(&S::thawed_warmup_steps, "thawed-warmup-steps", "steps",
             "of linear warm-up of groups that a transition thawed", kCount);
   table.add(&S::thawed_rate_cap, "thawed-rate-cap", "",
-            "most that rates of groups become which the first stage froze; 0: no cap",
-            kNotNegative);
+            "most that rates of groups become which the first stage froze; 0: no cap", kRate);
   table.add(&S::optimizer_state, "optimizer-state", "",
             "at transitions; keep-staying: kept for groups that stay active, new for all others");
   table.add(&S::restore_best, "restore-best", "",
@@ -219,8 +222,9 @@ void add_transitions(TableBuilder& table) {
   table.add(&S::plateau, "plateau", "",
             "metric whose plateau ends a stage before its length; empty: nothing does");
   table.add(&S::plateau_patience, "plateau-patience", "evaluations", "without a new best",
-            kPositive);
-  table.add(&S::plateau_least_change, "plateau-least-change", "", "of a new best", kNotNegative);
+            Range{.least = 1, .most = 1e9});
+  table.add(&S::plateau_least_change, "plateau-least-change", "", "of a new best",
+            Range{.least = 0, .most = 1e9});
 }
 
 /// What freeze-out and the policies need.
@@ -236,7 +240,7 @@ void add_freezing(TableBuilder& table) {
             "between two choices of random and auto-freeze", kPositive);
   table.add(&S::random_groups, "random-groups", "groups",
             "drawn by random, besides head and embeddings", kPositive);
-  table.add(&S::random_seed, "random-seed", "", "of random's draws");
+  table.add(&S::random_seed, "random-seed", "", "of random's draws", kSeed);
   table.add(&S::freeze_percentile, "freeze-percentile", "",
             "auto-freeze freezes from the input on what changes less than this share of groups",
             Range{.least = 0, .most = 100});
@@ -263,13 +267,13 @@ void add_schedule(TableBuilder& table) {
                 "like the layers");
   table.add(&S::head, "head", "", "turn of the head in bottom-up");
   table.add(&S::learning_rate, "learning-rate", "",
-            "of the head, or of the group below where head-learning-rate is given", kNotNegative);
-  table.add(&S::head_learning_rate, "head-learning-rate", "", "0: learning-rate", kNotNegative);
+            "of the head, or of the group below where head-learning-rate is given", kRate);
+  table.add(&S::head_learning_rate, "head-learning-rate", "", "0: learning-rate", kRate);
   table.add(&S::final_learning_rate, "final-learning-rate", "",
-            "of the last stage of chain-thaw and head-then-all; 0: as in the others", kNotNegative);
+            "of the last stage of chain-thaw and head-then-all; 0: as in the others", kRate);
   table.add(&S::discriminative, "discriminative", "",
             "each group's rate is that of the group above over this (ULMFiT: 2.6)",
-            Range{.above = 0});
+            Range{.least = 1e-6, .most = 1e6});
   table.add(&S::curve, "curve", "", "of the learning rates over each stage");
   table.add(&S::curve_at_transition, "curve-at-transition", "",
             "each stage has a curve of its own, or all stages share one");
@@ -282,8 +286,8 @@ void add_schedule(TableBuilder& table) {
   table.add(&S::cut_fraction, "cut-fraction", "", "share of slanted-triangular that rises",
             Range{.above = 0, .below = 1});
   table.add(&S::ratio, "ratio", "", "peak over lowest rate of slanted-triangular",
-            Range{.least = 1});
-  table.add(&S::power, "power", "", "of polynomial", Range{.above = 0});
+            Range{.least = 1, .most = 1e9});
+  table.add(&S::power, "power", "", "of polynomial", Range{.least = 1e-3, .most = 1000});
   add_transitions(table);
   add_freezing(table);
 }

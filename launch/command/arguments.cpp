@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 #include <set>
 #include <sstream>
 
@@ -137,11 +136,11 @@ std::vector<std::string> list_of(const std::string& option, const std::string& t
   return items;
 }
 
-std::int64_t whole_number_of(const std::string& option, const std::string& text,
-                             std::int64_t least) {
+std::int64_t whole_number_of(const std::string& option, const std::string& text, std::int64_t least,
+                             std::int64_t most) {
   std::int64_t value = 0;
-  if (!read(text, value) || value < least) {
-    refuse(option, text, fmt::format("a whole number of at least {}", least));
+  if (!read(text, value) || value < least || value > most) {
+    refuse(option, text, fmt::format("a whole number of at least {}, at most {}", least, most));
   }
   return value;
 }
@@ -149,9 +148,7 @@ std::int64_t whole_number_of(const std::string& option, const std::string& text,
 double positive_number_of(const std::string& option, const std::string& text, double most) {
   double value = 0;
   if (!read(text, value) || !(value > 0) || value > most) {
-    const bool bounded = most < std::numeric_limits<double>::max();
-    refuse(option, text,
-           fmt::format("a number above 0{}", bounded ? fmt::format(", at most {:g}", most) : ""));
+    refuse(option, text, fmt::format("a number above 0, at most {:g}", most));
   }
   return value;
 }

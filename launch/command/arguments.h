@@ -61,13 +61,17 @@ class ArgumentParser {
 
 // What a sub-command reads from its own options. `option` is as the user wrote it, "--ranks" or
 // "-n"; all throw InputError that names it, what was given and what was expected:
-// `--seeds 0: expected a whole number of at least 1`.
+// `--seeds 0: expected a whole number of at least 1, at most 10000`.
 
 /// The items of a comma-separated list: at least one, and none twice.
 std::vector<std::string> list_of(const std::string& option, const std::string& text);
 
-std::int64_t whole_number_of(const std::string& option, const std::string& text,
-                             std::int64_t least);
+/// More ranks than any machine has: beyond stands a slip of the finger.
+constexpr std::int64_t kMostRanks = 1 << 16;
+
+/// Both bounds are allowed themselves.
+std::int64_t whole_number_of(const std::string& option, const std::string& text, std::int64_t least,
+                             std::int64_t most);
 /// Above 0, and at most `most`.
 double positive_number_of(const std::string& option, const std::string& text, double most);
 

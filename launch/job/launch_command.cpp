@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
-#include <limits>
 
 #include "core/base/error.h"
 #include "launch/command/arguments.h"
@@ -13,9 +12,10 @@
 namespace thaw {
 namespace {
 
-int number_of(const std::string& option, const std::string& text, int least) {
-  const std::int64_t number = whole_number_of(option, text, least);
-  return static_cast<int>(std::min<std::int64_t>(number, std::numeric_limits<int>::max()));
+constexpr std::int64_t kMostRestarts = 1'000'000;
+
+int number_of(const std::string& option, const std::string& text, int least, std::int64_t most) {
+  return static_cast<int>(whole_number_of(option, text, least, most));
 }
 
 /// Lives at the end that brought no newer checkpoint than the one before them.
@@ -43,10 +43,10 @@ LaunchRequest parse_launch(const std::vector<std::string>& arguments) {
     } else if (std::next(each) == dashes) {
       throw InputError(fmt::format("launch: {} needs a number", *each));
     } else if (*each == "--restarts") {
-      request.restarts = number_of(*each, *std::next(each), 0);
+      request.restarts = number_of(*each, *std::next(each), 0, kMostRestarts);
       ++each;
     } else {
-      request.ranks = number_of(*each, *std::next(each), 1);
+      request.ranks = number_of(*each, *std::next(each), 1, kMostRanks);
       ++each;
     }
   }

@@ -115,6 +115,7 @@ class FuzzTest(PrepareTest):
             self.assertFalse([n for n in os.listdir(self.folder) if n.startswith(".thaw")])
             self.count += 1
         self.assertGreater(self.count, 0)
+        print(f"{self.id()}: {self.count} inputs", flush=True)
 
     def test_tables(self):
         rows = [("my card", "a", "0.5"), ('where "is" it, my', "b", "1"), ("lost\nred", "a", "-2")]

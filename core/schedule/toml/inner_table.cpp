@@ -3,11 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "core/base/suggest.h"
 
 namespace thaw {
+namespace {
+
+/// A mistake in the program, not in a file: found by whatever reads a table of this kind.
+void require_bounds(std::string_view key, const Range& range) {
+  if (!range.bounded()) throw std::logic_error(fmt::format("{} has no bounds", key));
+}
+
+}  // namespace
 
 InnerTable::InnerTable(const Setting& setting, std::string subject, std::vector<std::string> keys,
                        Problems& problems)
@@ -51,10 +60,12 @@ OptionValue InnerTable::read(std::string_view key, OptionValue fallback,
 }
 
 double InnerTable::number(std::string_view key, double fallback, const Range& range) {
+  require_bounds(key, range);
   return std::get<double>(read(key, fallback, range, {}));
 }
 
 std::int64_t InnerTable::integer(std::string_view key, std::int64_t fallback, const Range& range) {
+  require_bounds(key, range);
   return std::get<std::int64_t>(read(key, fallback, range, {}));
 }
 

@@ -25,7 +25,8 @@ class InnerTable {
   /// Where `key` is written, or the table where it is not.
   const Location& where(std::string_view key) const;
 
-  /// The value of `key`, or `fallback` where it is not given or wrong.
+  /// The value of `key`, or `fallback` where it is not given or wrong. Numbers have bounds on both
+  /// sides, or std::logic_error tells whoever wrote the call.
   double number(std::string_view key, double fallback, const Range& range);
   std::int64_t integer(std::string_view key, std::int64_t fallback, const Range& range);
   bool boolean(std::string_view key, bool fallback);

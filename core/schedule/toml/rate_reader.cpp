@@ -52,9 +52,18 @@ class RateReader {
       problems_.add(setting.where, subject_, "discriminative needs a base beside it");
     }
     if (!base || !factor || !alone) return std::nullopt;
+    const double most = find_option("schedule", "learning-rate")->range->most;
     std::vector<double> rates;
     for (const std::size_t group : active_) {
-      rates.push_back(*base / std::pow(*factor, static_cast<double>(active_.back() - group)));
+      const double rate = *base / std::pow(*factor, static_cast<double>(active_.back() - group));
+      if (rate <= most) {
+        rates.push_back(rate);
+        continue;
+      }
+      problems_.add(setting.where, subject_,
+                    fmt::format("gives {} the rate {}: at most {}", model_groups_[group],
+                                toml_text(rate), most));
+      return std::nullopt;
     }
     return rates;
   }

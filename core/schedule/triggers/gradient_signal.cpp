@@ -68,7 +68,7 @@ std::optional<ReadTrigger> read_signal(const Setting& value, const std::string& 
   rule.group = table.text("group", "", {});
   rule.every_steps = table.integer("every-steps", 100, {.least = 1, .most = 1e15});
   rule.patience = table.integer("patience", 1, {.least = 1, .most = 1e9});
-  rule.least_change = table.number("least-change", 0.05, {.above = 0});
+  rule.least_change = table.number("least-change", 0.05, {.above = 0, .most = 1e9});
   const auto& groups = stage.groups;
   if (table.good() && std::find(groups.begin(), groups.end(), rule.group) == groups.end()) {
     const std::string near = nearest_name(rule.group, groups);

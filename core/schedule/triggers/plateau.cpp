@@ -45,7 +45,7 @@ std::optional<ReadTrigger> read_plateau(const Setting& value, const std::string&
   InnerTable table(value, subject, {"metric", "patience", "least-change", "mode"}, problems);
   MetricRule rule = read_metric(table, stage);
   const std::int64_t patience = table.integer("patience", 3, {.least = 1, .most = 1e9});
-  rule.least_change = table.number("least-change", 0, {.least = 0});
+  rule.least_change = table.number("least-change", 0, {.least = 0, .most = 1e9});
   if (!table.good()) return {};
   return ReadTrigger{{std::make_shared<Plateau>(rule, patience)}};
 }

@@ -54,6 +54,24 @@ TEST_F(DatasetErrors, NotThere) {
               HasSubstr("is a folder, must be an HDF5 file"));
 }
 
+TEST_F(DatasetErrors, TwoNamesOfOneSplit) {
+  for (const char* other : {"validation", "dev"}) {
+    EXPECT_THAT(refusal([&](Hdf5Writer& file) {
+                  write_text(file, "train", 4);
+                  write_text(file, "val", 4);
+                  write_text(file, other, 4);
+                }),
+                AllOf(HasSubstr("bad.h5: both /"), HasSubstr("/val"),
+                      HasSubstr(std::string("/") + other), HasSubstr(" are validation; keep one")));
+  }
+  // A split that somebody means to be there, and that lacks its labels.
+  EXPECT_THAT(refusal([&](Hdf5Writer& file) {
+                write_text(file, "train", 4);
+                file.write("/val/tokens", {1}, Int32s{1});
+              }),
+              HasSubstr("/val holds no labels"));
+}
+
 TEST_F(DatasetErrors, NotHdf5) {
   std::ofstream(path_) << "text,label\nhello,1\n";
   EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }),

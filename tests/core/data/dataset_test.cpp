@@ -68,6 +68,33 @@ TEST_F(DatasetTest, ReadsTexts) {
   EXPECT_THROW(train.read(std::vector<std::int64_t>{-1}, &none), std::out_of_range);
 }
 
+TEST_F(DatasetTest, TakesTheNamesThatPeopleGiveSplits) {
+  for (const char* name : {"val", "valid", "dev", "Validation", "VAL"}) {
+    {
+      Hdf5Writer file(folder_ / "named.h5");
+      write_text(file, "Training", 20);
+      write_text(file, name, 4);
+      write_text(file, "testing", 3);
+      write_text(file, "eval", 2);  // validation to some, test to others
+    }
+    Dataset dataset({folder_ / "named.h5"});
+    EXPECT_THAT(dataset.split_names(), ElementsAre("train", "validation", "test", "eval")) << name;
+    EXPECT_EQ(dataset.split("validation").size(), 4);
+    EXPECT_EQ(&dataset.split(name), &dataset.split("validation"));
+    EXPECT_TRUE(dataset.has_split("dev"));
+    EXPECT_FALSE(dataset.has_split("evaluation"));
+    EXPECT_THAT(dataset.describe(), HasSubstr(std::string("validation: in the file as /") + name));
+  }
+  {
+    Hdf5Writer file(folder_ / "usual.h5");
+    write_text(file, "train", 20);
+    write_text(file, "validation", 5);
+  }
+  Dataset joined({folder_ / "named.h5", folder_ / "usual.h5"});
+  EXPECT_EQ(joined.split("train").size(), 40);
+  EXPECT_EQ(joined.split("val").size(), 9);
+}
+
 TEST_F(DatasetTest, ReadsImages) {
   {
     Hdf5Writer file(folder_ / "images.h5");

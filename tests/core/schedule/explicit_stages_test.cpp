@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include "core/schedule/curves/curve.h"
+#include "core/schedule/stage_options.h"
 #include "tests/core/schedule/schedule_fixture.h"
 
 namespace thaw {
@@ -241,6 +243,65 @@ INSTANTIATE_TEST_SUITE_P(
         BadStage{"until = { steps = 999999999999999 }",
                  "a.toml:4: schedule.stage[0].until: 999999999999999 steps are more than 1e15 "
                  "samples"}));
+
+/// Every number of a stage, as # in a line of it.
+std::vector<std::string> lines_with_numbers() {
+  std::vector<std::string> lines = {
+      "learning-rate = #",
+      "learning-rate = { head = # }",
+      "learning-rate = { base = #, discriminative = 2.6 }",
+      "learning-rate = { base = 0.1, discriminative = # }\ngroups = [\"*\"]",
+      "until = { epochs = # }",
+      "until = { steps = # }",
+      "until = { seconds = # }",
+      "until = { epochs = 1, at-most = { steps = # } }",
+      "until = { plateau = { metric = \"validation/loss\", patience = # } }",
+      "until = { plateau = { metric = \"validation/loss\", least-change = # } }",
+      "until = { threshold = { metric = \"validation/loss\", value = # } }",
+      "curve = { shape = \"constant\", warmup-steps = # }",
+      "curve = { shape = \"constant\", warmup-fraction = # }",
+      "curve = { shape = \"linear\", steps = # }",
+      "curve = { shape = \"linear\", steps = { head = # } }",
+      "thawed-warmup-steps = #",
+      "thawed-rate-cap = #",
+      "groups = [\"*\"]\npolicy = { kind = \"random\", groups = # }",
+      "groups = [\"*\"]\npolicy = { kind = \"random\", every-steps = # }",
+      "groups = [\"*\"]\npolicy = { kind = \"auto-freeze\", percentile = # }"};
+  for (const Option* option : stage_options()) {
+    const bool number = option->range.has_value();
+    if (number) lines.push_back(option->key + " = #");
+  }
+  for (const CurveShape& shape : curve_shapes()) {
+    for (const CurveParameter& parameter : shape.parameters) {
+      EXPECT_TRUE(parameter.range.bounded()) << shape.name << " " << parameter.key;
+      lines.push_back("curve = { shape = \"" + std::string(shape.name) + "\", " + parameter.key +
+                      " = # }");
+    }
+  }
+  return lines;
+}
+
+TEST(ExplicitStages, RefuseEveryNumberThatNobodyMeans) {
+  for (const std::string& line : lines_with_numbers()) {
+    for (const char* number : {"1e308", "-1e308", "inf", "-inf", "nan", "-9223372036854775808"}) {
+      std::string text = line;
+      text.replace(text.find('#'), 1, number);
+      const std::string message = message_of_schedule(stage(text));
+      const auto says = [&](const char* part) { return message.find(part) != std::string::npos; };
+      EXPECT_TRUE(says("is out of range: ") || says("is not a finite number") ||
+                  says("expected an integer"))
+          << text << ": " << message;
+    }
+  }
+}
+
+TEST(ExplicitStages, RefuseRatesThatFollowFromOthers) {
+  const std::string rates = "learning-rate = { base = 1e28, discriminative = 1e-3 }";
+  EXPECT_THAT(message_of_schedule(stage(rates + "\ngroups = [\"*\"]")),
+              testing::AllOf(testing::StartsWith("a.toml:4: schedule.stage[0].learning-rate: gives "
+                                                 "embeddings the rate "),
+                             testing::HasSubstr("e+49: at most 1e+30")));
+}
 
 TEST(ExplicitStages, ListWhatIsMissing) {
   EXPECT_EQ(message_of_schedule("[[schedule.stage]]\n"),
