@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "core/base/error.h"
+#include "core/base/text_bytes.h"
 
 namespace thaw {
 
@@ -16,7 +17,8 @@ std::string prefix_of(const Location& where, std::string_view subject) {
 }
 
 void Problems::add(const Location& where, std::string_view subject, std::string_view message) {
-  found_.push_back({where, fmt::format("{}: {}", prefix_of(where, subject), message)});
+  // A line each, whatever a file's keys and values hold.
+  found_.push_back({where, printable(fmt::format("{}: {}", prefix_of(where, subject), message))});
 }
 
 void Problems::throw_if_any() const {

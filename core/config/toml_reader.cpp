@@ -39,7 +39,7 @@ Setting::Table convert_table(const toml::table& table, const std::string& path) 
   for (auto&& [key, node] : table) {
     const toml::source_position at = key.source().begin;
     written.push_back(
-        {at, {std::string(key.str()), {path, at.line, {}, at.column}, convert(node, path)}});
+        {at, {bytes_of_utf8(key.str()), {path, at.line, {}, at.column}, convert(node, path)}});
   }
   std::sort(written.begin(), written.end(),
             [](const Written& a, const Written& b) { return a.position < b.position; });

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -105,6 +107,95 @@ void require_taken(hid_t creation, std::size_t index, hid_t taken, hid_t space,
   }
 }
 
+/// `pattern` for the source of number `block`: "%b" is the number, "%%" a per cent sign.
+std::string numbered(const std::string& pattern, hsize_t block) {
+  std::string name;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    const char next = pattern[i] == '%' && i + 1 < pattern.size() ? pattern[i + 1] : '\0';
+    if (next == 'b') {
+      name += std::to_string(block);
+    } else if (next == '%') {
+      name += '%';
+    } else {
+      name += pattern[i];
+      continue;
+    }
+    ++i;
+  }
+  return name;
+}
+
+/// Source `index` of a virtual dataset that is a pattern: it stands for as many sources as there
+/// are, of which HDF5 takes those before the first that is missing.
+struct Series {
+  hid_t creation;
+  std::size_t index;
+  hid_t dataset;
+  const std::string& where;
+  const fs::path& file;
+  const std::string& name;
+  const std::string& inner;
+
+  std::string text(hsize_t block) const {
+    return numbered(inner, block) + " in " + (name == "." ? file.string() : numbered(name, block));
+  }
+
+  bool holds(hsize_t block) const {
+    const std::string path =
+        name == "." ? file.string()
+                    : find_file(numbered(name, block), file.parent_path(), "HDF5_VDS_PREFIX");
+    if (path.empty()) return false;
+    const hid_t opened =
+        name == "." ? H5Iget_file_id(dataset) : H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (opened < 0) return false;
+    const Hdf5Handle closing(opened, H5Fclose, where);
+    const hid_t source = H5Dopen2(opened, numbered(inner, block).c_str(), H5P_DEFAULT);
+    if (source >= 0) H5Dclose(source);
+    return source >= 0;
+  }
+
+  /// How many are taken; nothing where the pattern is of another form than h5py's and HDF5's own.
+  std::optional<hsize_t> taken() const {
+    const Hdf5Handle place(H5Pget_virtual_vspace(creation, index), H5Sclose, where);
+    const Hdf5Handle space(H5Dget_space(dataset), H5Sclose, where);
+    if (H5Sis_regular_hyperslab(place.get()) <= 0) return std::nullopt;
+    std::array<hsize_t, H5S_MAX_RANK> start{}, stride{}, count{}, block{}, extent{};
+    H5Sget_regular_hyperslab(place.get(), start.data(), stride.data(), count.data(), block.data());
+    H5Sget_simple_extent_dims(space.get(), extent.data(), nullptr);
+    for (std::size_t i = 0; i < count.size(); ++i) {
+      if (count[i] != H5S_UNLIMITED || stride[i] == 0) continue;
+      return extent[i] <= start[i] ? 0 : (extent[i] - start[i] - 1) / stride[i] + 1;
+    }
+    return std::nullopt;
+  }
+};
+
+/// Of a series everything must be there up to its end: what lies behind a gap HDF5 leaves out.
+void require_series(const Series& series) {
+  constexpr hsize_t kMostSources = 100'000, kLookedAhead = 1000;
+  const std::optional<hsize_t> taken = series.taken();
+  if (!taken) return;
+  if (*taken > kMostSources) {
+    throw InputError(
+        fmt::format("{}: is virtual, with more than {} sources", series.where, kMostSources));
+  }
+  hsize_t first = 0;
+  while (first < *taken && series.holds(first)) ++first;
+  if (first < *taken || first == 0) {
+    throw InputError(
+        fmt::format("{}: is virtual, and its source {} is not there; put it there, or "
+                    "copy the data into one file where all of it is",
+                    series.where, series.text(first)));
+  }
+  for (hsize_t later = first + 1; later < first + kLookedAhead; ++later) {
+    if (!series.holds(later)) continue;
+    throw InputError(
+        fmt::format("{}: is virtual, and its source {} is not there, though {} is; "
+                    "HDF5 would leave out what lies behind the gap: put it there",
+                    series.where, series.text(first), series.text(later)));
+  }
+}
+
 void require_sources_to(int levels, hid_t dataset, const std::string& where, const fs::path& file);
 
 /// Source `index` of a virtual dataset: the file, the dataset in it, and as many rows as are taken.
@@ -112,8 +203,10 @@ void require_source(hid_t creation, std::size_t index, int levels, hid_t dataset
                     const std::string& where, const fs::path& file) {
   const std::string name = text_of(H5Pget_virtual_filename, creation, index, where);
   const std::string inner = text_of(H5Pget_virtual_dsetname, creation, index, where);
-  // A pattern stands for as many files as there are.
-  if (name.find('%') != std::string::npos || inner.find('%') != std::string::npos) return;
+  if (name.find('%') != std::string::npos || inner.find('%') != std::string::npos) {
+    require_series({creation, index, dataset, where, file, name, inner});
+    return;
+  }
   const bool same = name == ".";
   const std::string path =
       same ? file.string() : find_file(name, file.parent_path(), "HDF5_VDS_PREFIX");

@@ -219,6 +219,14 @@ TEST(ReadConfiguration, ListsAllProblemsInTheFilesOrderAndFlagsLast) {
             "command line: --train.beta2: 7.0 is out of range: at least 0 and below 1");
 }
 
+TEST(ReadConfiguration, ShowsEachProblemOnALineOfItsOwnWhateverTheFileHolds) {
+  const std::string message = message_of<InputError>([] {
+    parse_configuration(with_required("train.\"a\\nthaw: all is lost\\u001b[2J\" = 1\n"), "a.toml");
+  });
+  EXPECT_NE(message.find("a\\x0athaw: all is lost\\x1b[2J"), std::string::npos) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+}
+
 TEST(ReadConfiguration, RefusesEmptyRequiredOptions) {
   EXPECT_EQ(message_of("model.architecture = \"\"\ndata.file = [\"a.h5\", \"\"]\n"),
             "a.toml:1: model.architecture: must not be empty\n"

@@ -34,6 +34,8 @@ TEST(TomlText, StoresPathsWholeThatAreNoUtf8) {
       "es/\xff.h5";
   const Setting root = read_toml("x = " + toml_text(path), "t");
   EXPECT_EQ(as_string(*root.find("x")), path);
+  const Setting keyed = read_toml(toml_key(path) + " = 1", "t");
+  EXPECT_NE(keyed.find(path), nullptr);
 }
 
 TEST(TomlText, EscapesWhatMustBe) {

@@ -168,6 +168,41 @@ TEST_F(H5pyFiles, ValuesThatAreNotThere) {
               HasSubstr("/validation is a link that leads nowhere"));
 }
 
+TEST_F(H5pyFiles, SeriesOfSources) {
+  const auto write_without = [&](const std::string& missing) {
+    write(R"(
+    import os
+    from h5py import h5s
+    def series(name, inner, tail, dtype):
+        ones = (1,) * len(tail)
+        space = h5s.create_simple((10, *tail), (h5s.UNLIMITED, *tail))
+        space.select_hyperslab((0, *(0 * n for n in tail)), (h5s.UNLIMITED, *ones),
+                               stride=(10, *tail), block=(10, *tail))
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_virtual(space, b'part-%b.h5', inner, h5s.create_simple((10, *tail)))
+        h5py.h5d.create(f.require_group('train').id, name, dtype, space, dcpl=creation)
+    for k in range(3):
+        file = os.path.join(os.path.dirname(path), f'part-{k}.h5')
+        with h5py.File(file, 'w') as part:
+            part['pixels'] = pixels(30, 3, 32, 32)[10 * k:10 * k + 10]
+            part['labels'] = labels(30)[10 * k:10 * k + 10]
+    series(b'inputs', b'pixels', (3, 32, 32), h5py.h5t.STD_U8LE)
+    series(b'labels', b'labels', (), h5py.h5t.STD_I64LE)
+    for k in ()" +
+          missing + "): os.remove(os.path.join(os.path.dirname(path), f'part-{k}.h5'))\n");
+  };
+  const auto refusal = [&](const std::string& missing) {
+    write_without(missing);
+    return message_of<InputError>([&] { Dataset({path_}); });
+  };
+  write_without("");
+  expect_images("memory", 30);
+  // HDF5 takes 10 samples without a word.
+  EXPECT_THAT(refusal("1,"), HasSubstr("part-1.h5 is not there, though "));
+  EXPECT_THAT(refusal("0,"), HasSubstr("part-0.h5 is not there; put it there"));
+  EXPECT_THAT(refusal("0, 1, 2"), HasSubstr("part-0.h5 is not there; put it there"));
+}
+
 TEST_F(H5pyFiles, AttributesOfAnyKind) {
   write(R"(
     f['train/inputs'] = pixels(5, 3, 4, 4)
