@@ -52,6 +52,37 @@ class Values(CommandTest):
             self.assertIn("images.h5: /validation/inputs: sample 7 holds nan",
                           self.refused(command, "resnet.toml"))
 
+    def test_evaluate_and_predict_name_what_is_no_number(self):
+        self.images()
+        with h5py.File(self.folder / "images.h5", "r+") as file:
+            pixels = file["test/inputs"][()].astype(np.float32) / 255
+            for split in ("train", "validation", "test"):
+                values = file[split]["inputs"][()].astype(np.float32) / 255
+                del file[split]["inputs"]
+                file[split]["inputs"] = values
+        self.resnet_config(stages=two_stages("steps = 1", "steps = 1"))
+        self.thaw("train", "resnet.toml", "--run-dir", "run")
+        whole = (self.folder / "run/weights.safetensors").read_bytes()
+        size = int.from_bytes(whole[:8], "little")
+        begin = json.loads(whole[8:8 + size])["conv1.weight"]["data_offsets"][0]
+        spoilt = bytearray(whole)
+        spoilt[8 + size + begin:8 + size + begin + 4] = np.float32(np.inf).tobytes()
+        (self.folder / "spoilt.safetensors").write_bytes(spoilt)
+        for command in ("evaluate", "predict"):
+            with self.subTest(command=command, what="weights"):
+                said = self.refused(command, "resnet.toml", "--weights", "spoilt.safetensors")
+                self.assertIn("spoilt.safetensors", said)
+                self.assertIn("conv1.weight", said)
+                self.assertIn("inf", said)
+        pixels[4, 0, 1, 2] = np.nan
+        with h5py.File(self.folder / "images.h5", "r+") as file:
+            file["test/inputs"][...] = pixels
+        for command in ("evaluate", "predict"):
+            with self.subTest(command=command, what="inputs"):
+                self.assertIn("images.h5: /test/inputs: sample 4 holds nan",
+                              self.refused(command, "resnet.toml", "--weights",
+                                           "run/weights.safetensors", "--split", "test"))
+
     def test_nested_json_where_a_number_must_be(self):
         self.texts()
         self.tiny_bert()
