@@ -187,7 +187,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "a.toml:3: train.beta1: 1.0 is out of range: at least 0 and below 1"},
         BadFile{"model.dropout = -0.5",
                 "a.toml:3: model.dropout: -0.5 is out of range: at least 0 and below 1"},
-        BadFile{"train.epsilon = 0", "a.toml:3: train.epsilon: 0.0 is out of range: above 0"},
+        BadFile{"train.epsilon = 0",
+                "a.toml:3: train.epsilon: 0.0 is out of range: at least 1e-30 and at most "
+                "1000000"},
         BadFile{"train.optimizer = \"adam\"",
                 "a.toml:3: train.optimizer: \"adam\" is not one of adamw, sgd, lion; did you mean "
                 "\"adamw\"?"},

@@ -110,7 +110,7 @@ std::string objection_to_written(const Option& option, const std::string& text, 
     const double number = integer ? static_cast<double>(*integer) : std::get<double>(value);
     // The optimizer's own stands for -1 in its betas.
     if (value == option.default_value() || option.key.starts_with("beta")) return "";
-    EXPECT_EQ(number, std::stod(text));
+    EXPECT_EQ(number, std::strtod(text.c_str(), nullptr));
     EXPECT_TRUE(option.range->contains(number));
     return "";
   } catch (const InputError& error) {
