@@ -1,6 +1,10 @@
 #include "core/base/fact.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <nlohmann/json.hpp>
+
+#include "core/base/hash.h"
 
 namespace thaw {
 
@@ -25,6 +29,24 @@ Facts decode_facts(const std::string& text) {
     begin = end + 1;
   }
   return facts;
+}
+
+std::string fact_value(std::string_view bytes) {
+  constexpr std::size_t kShort = 80;
+  const bool plain = bytes.size() <= kShort && std::all_of(bytes.begin(), bytes.end(), [](char c) {
+                       return c >= ' ' && c <= '~';
+                     });
+  return plain ? std::string(bytes) : fingerprint(bytes).hex();
+}
+
+void to_json(nlohmann::ordered_json& json, const Fact& fact) {
+  json = {fact.subject, fact.what, fact.value};
+}
+
+void from_json(const nlohmann::ordered_json& json, Fact& fact) {
+  json.at(0).get_to(fact.subject);
+  json.at(1).get_to(fact.what);
+  json.at(2).get_to(fact.value);
 }
 
 }  // namespace thaw

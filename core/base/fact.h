@@ -1,6 +1,8 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace thaw {
@@ -20,5 +22,13 @@ using Facts = std::vector<Fact>;
 /// One line a fact, fields separated by tabs: what fingerprints are taken over, and what travels.
 std::string encode(const Facts& facts);
 Facts decode_facts(const std::string& text);
+
+/// Any bytes as the value of a fact: short text in ASCII stays itself, anything else becomes its
+/// fingerprint.
+std::string fact_value(std::string_view bytes);
+
+/// As JSON, `["subject", "what", "value"]`; back again it throws the library's exceptions.
+void to_json(nlohmann::ordered_json& json, const Fact& fact);
+void from_json(const nlohmann::ordered_json& json, Fact& fact);
 
 }  // namespace thaw

@@ -144,6 +144,15 @@ void Split::append_blocks(std::size_t part, std::vector<std::int64_t>& blocks) c
   }
 }
 
+std::optional<std::vector<SampleSource>> Split::sources() const {
+  std::vector<SampleSource> sources;
+  for (const Part& part : parts_) {
+    if (!part.source) return std::nullopt;
+    sources.push_back(*part.source);
+  }
+  return sources;
+}
+
 std::string Split::describe() const {
   std::string text = fmt::format("{} samples", size());
   if (format_.kind == DataKind::kText) {

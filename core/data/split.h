@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/data/identity/file_stamp.h"
 #include "core/data/labels.h"
 
 namespace thaw {
@@ -53,6 +54,14 @@ struct DataCacheOptions {
   DecodeProgress progress = nullptr;
 };
 
+/// The array in a file that samples come from, and how the file was when it was opened.
+struct SampleSource {
+  std::string file;   ///< its path, for people
+  std::string array;  ///< as `/train/tokens`
+  FileStamp stamp;
+  friend bool operator==(const SampleSource&, const SampleSource&) = default;
+};
+
 /// One split (`train`, `validation`, `test`) of a dataset: the samples of all its files, in order.
 ///
 /// Labels, the lengths of samples and token types are in memory; what is in the samples is read on
@@ -66,6 +75,7 @@ class Split {
     std::int64_t samples = 0;
     std::shared_ptr<const ByteStore> store;      ///< reads them; of chunked data once prepared
     std::shared_ptr<const Hdf5Dataset> chunked;  ///< what `prepare` has to make readable
+    std::optional<SampleSource> source = {};     ///< nothing: in several files, or in none
   };
 
   /// `labels`, `offsets` (text: first token of each sample and the end, N + 1; images: empty) and
@@ -116,6 +126,15 @@ class Split {
   /// reading costs the same. Known after `prepare`.
   const std::vector<std::int64_t>& blocks() const { return blocks_; }
 
+  /// Where the samples come from, a source a file; nothing where a stamp of files does not tell
+  /// that they are the same as before: they lie in memory, or elsewhere than in the file itself.
+  std::optional<std::vector<SampleSource>> sources() const;
+
+  /// The split that these samples were chosen from (see narrow_split); itself, where all were.
+  const Split& whole() const { return whole_ ? whole_->whole() : *this; }
+  /// Says so.
+  void chosen_from(std::shared_ptr<const Split> whole) { whole_ = std::move(whole); }
+
   /// One line for people: size, layouts, and after `prepare` how they are read.
   std::string describe() const;
 
@@ -136,6 +155,7 @@ class Split {
   std::vector<std::int64_t> offsets_;
   std::vector<std::int8_t> types_;
   std::vector<std::int64_t> blocks_;
+  std::shared_ptr<const Split> whole_;
 };
 
 }  // namespace thaw

@@ -22,6 +22,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/base/system.h"
+#include "core/data/cache/checked_byte_store.h"
 #include "core/data/hdf5/hdf5_dataset.h"
 
 namespace thaw {
@@ -99,6 +100,16 @@ class Mapping {
   std::size_t size_;
 };
 
+/// The id that a file system has of its own; "0" where it has none, as over a network.
+std::string file_system_of(const fs::path& path) {
+  struct statfs found {};
+  if (::statfs(path.c_str(), &found) != 0) fail(path, "its file system cannot be examined", errno);
+  std::uint64_t id = 0;
+  static_assert(sizeof(found.f_fsid) == sizeof(id));
+  std::memcpy(&id, &found.f_fsid, sizeof(id));
+  return fmt::format("{:x}", id);
+}
+
 /// Removes the file at its end unless told to keep it.
 struct Remover {
   std::string path;
@@ -148,9 +159,11 @@ CacheFile::CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgr
   const ReadableFile source(dataset.file());
   const fs::path path = fs::canonical(dataset.file());
   source_ = path.string() + ": " + dataset.name();
+  const FileStamp& stamp = source.stamp();
   const std::string state =
-      fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n", source_, source.size(), source.modified(),
-                  dataset.type(), dataset.layout(), fmt::join(dataset.shape(), "x"));
+      fmt::format("{}\n{} {}\n{} {} {}\n{}\n{}\n{}\n", source_, file_system_of(path), stamp.inode,
+                  stamp.size, stamp.modified, stamp.changed, dataset.type(), dataset.layout(),
+                  fmt::join(dataset.shape(), "x"));
   std::string name = dataset.name().substr(1);
   std::replace(name.begin(), name.end(), '/', '.');
   stem_ = fmt::format("{}.{}.{}", path.stem().string().substr(0, 60), name,
@@ -162,23 +175,36 @@ std::string CacheFile::path() const {
   return (fs::path(folder_) / fmt::format("{}.{}.bin", stem_, fingerprint_)).string();
 }
 
-std::string CacheFile::header() const {
+std::string CacheFile::header(const std::vector<Fingerprint>& checks) const {
   std::string text = fmt::format(
-      "thaw decoded data 1\nfingerprint {}\nbytes {}\nsource {}\n"
-      "Elements follow at byte {}. This file may be deleted at any time.\n",
-      fingerprint_, bytes_, source_, kHeaderBytes);
+      "thaw decoded data 2\nfingerprint {}\nbytes {}\nchecks {}\nsource {}\n"
+      "Elements follow at byte {}, then a fingerprint for each {} bytes of them. This file may be "
+      "deleted at any time.\n",
+      fingerprint_, bytes_,
+      thaw::fingerprint(checks.data(), checks.size() * sizeof(Fingerprint)).hex(), source_,
+      kHeaderBytes, kCheckedPieceBytes);
   text.resize(kHeaderBytes, '\n');
   return text;
 }
 
-std::unique_ptr<ReadableFile> CacheFile::open_existing() const {
+std::int64_t CacheFile::file_bytes() const {
+  return kHeaderBytes + bytes_ +
+         checked_pieces(bytes_) * static_cast<std::int64_t>(sizeof(Fingerprint));
+}
+
+std::unique_ptr<ReadableFile> CacheFile::open_existing() {
   std::error_code error;
   if (!fs::exists(path(), error)) return nullptr;
   auto file = std::make_unique<ReadableFile>(path());
-  if (file->size() != kHeaderBytes + bytes_) return nullptr;
+  if (file->size() != file_bytes()) return nullptr;
   std::string found(kHeaderBytes, '\0');
   file->read(0, kHeaderBytes, reinterpret_cast<std::byte*>(found.data()));
-  return found == header() ? std::move(file) : nullptr;
+  std::vector<Fingerprint> checks(static_cast<std::size_t>(checked_pieces(bytes_)));
+  file->read(kHeaderBytes + bytes_, file_bytes() - kHeaderBytes - bytes_,
+             reinterpret_cast<std::byte*>(checks.data()));
+  if (found != header(checks)) return nullptr;
+  checks_ = std::move(checks);
+  return file;
 }
 
 void CacheFile::tell(std::int64_t done) const {
@@ -211,7 +237,7 @@ std::unique_ptr<ReadableFile> CacheFile::open(const Decode& decode) {
 
 void CacheFile::require_room() const {
   const std::int64_t free = room_in(folder_);
-  if (free < bytes_ + kHeaderBytes) {
+  if (free < file_bytes()) {
     throw InputError(fmt::format(
         "{}: decoded it takes {}, {} has {} left; set data.cache to a folder with more room, to "
         "\"memory\" or to \"off\", or rewrite the file without chunks (h5repack -l CONTI)",
@@ -226,13 +252,18 @@ void CacheFile::write(const std::function<void(std::byte*)>& decode) const {
         ::open(partial.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (file.get() < 0) fail(partial.path, "cannot be created", errno);
     // All of it now: a full disk behind a mapping would be a SIGBUS.
-    if (const int error = ::posix_fallocate(file.get(), 0, kHeaderBytes + bytes_)) {
+    if (const int error = ::posix_fallocate(file.get(), 0, file_bytes())) {
       fail(partial.path, "has no room", error);
     }
     {
-      const Mapping mapping(file.get(), kHeaderBytes + bytes_, partial.path);
-      decode(mapping.bytes() + kHeaderBytes);
-      std::memcpy(mapping.bytes(), header().data(), kHeaderBytes);
+      const Mapping mapping(file.get(), static_cast<std::size_t>(file_bytes()), partial.path);
+      std::byte* const elements = mapping.bytes() + kHeaderBytes;
+      decode(elements);
+      // Decoding is not done yet for who waits, and time goes on.
+      const std::vector<Fingerprint> checks = piece_fingerprints(
+          elements, bytes_, [&](std::int64_t done) { tell(std::min(done, bytes_ - 1)); });
+      std::memcpy(elements + bytes_, checks.data(), checks.size() * sizeof(Fingerprint));
+      std::memcpy(mapping.bytes(), header(checks).data(), kHeaderBytes);
     }
     // Before the name is there: after a crash a complete name must not hold zeros.
     if (::fsync(file.get()) != 0) fail(partial.path, "cannot be written", errno);

@@ -5,12 +5,16 @@
 #include <algorithm>
 #include <new>
 #include <utility>
+#include <vector>
 
+#include "core/base/error.h"
 #include "core/base/system.h"
 #include "core/data/cache/cache_file.h"
+#include "core/data/cache/checked_byte_store.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/chunked_byte_store.h"
 #include "core/data/hdf5/hdf5_dataset.h"
+#include "core/data/hdf5/hdf5_file.h"
 
 namespace thaw {
 namespace {
@@ -48,6 +52,25 @@ std::unique_ptr<ByteStore> decode_to_memory(const Hdf5Dataset& dataset,
                                     memory_text(dataset.bytes()), memory_text(available)));
 }
 
+/// Decodes some bytes of a dataset anew. Its file is opened for that alone: one that is open for
+/// weeks could not be written to.
+CheckedByteStore::DecodeAgain decoder_of(std::string file, std::string name) {
+  return [file = std::move(file), name = std::move(name)](std::int64_t offset, std::int64_t size,
+                                                          std::byte* memory) {
+    const Hdf5File opened(file);
+    const Hdf5Dataset dataset = opened.dataset(name);
+    const std::int64_t row = dataset.bytes() / std::max<std::int64_t>(1, dataset.rows());
+    if (row == 0 || offset + size > dataset.bytes()) {
+      throw InputError(dataset.where() + ": has another shape now");
+    }
+    const std::int64_t first = offset / row;
+    const std::int64_t last = (offset + size + row - 1) / row;
+    std::vector<std::byte> rows(static_cast<std::size_t>((last - first) * row));
+    dataset.read_rows(first, last, rows.data());
+    std::copy_n(rows.data() + (offset - first * row), size, memory);
+  };
+}
+
 std::unique_ptr<ByteStore> decode_to_folder(const Hdf5Dataset& dataset, const std::string& folder,
                                             const DataCacheOptions& options) {
   CacheFile cache(folder, dataset, options.progress);
@@ -58,7 +81,9 @@ std::unique_ptr<ByteStore> decode_to_folder(const Hdf5Dataset& dataset, const st
   });
   const std::string how = fresh ? "decoded into " : "found decoded in ";
   const std::string path = file->path();
-  return std::make_unique<FileByteStore>(std::move(file), CacheFile::kHeaderBytes, how + path);
+  return std::make_unique<CheckedByteStore>(std::move(file), CacheFile::kHeaderBytes,
+                                            dataset.bytes(), cache.checks(),
+                                            decoder_of(dataset.file(), dataset.name()), how + path);
 }
 
 /// Memory where it is plentiful and the work is not done again by every process of the host.

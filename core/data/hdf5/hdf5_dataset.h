@@ -34,6 +34,8 @@ class Hdf5Dataset {
   /// Where the elements lie in `file`, one after another; nothing where they are chunked, compact,
   /// elsewhere (external, virtual) or were never written.
   std::optional<std::int64_t> address() const { return address_; }
+  /// Whether all elements lie in `file`, and not in others that it names (external, virtual).
+  bool in_its_file() const { return storage_ != "external" && storage_ != "virtual"; }
   /// Shape of a chunk; empty where the dataset is not chunked.
   const std::vector<std::int64_t>& chunk() const { return chunk_; }
   /// For people: `contiguous`, `chunks of 64 x 3 x 8 x 8, shuffle, gzip`.

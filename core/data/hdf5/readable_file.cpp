@@ -23,8 +23,7 @@ ReadableFile::ReadableFile(const std::string& path) : path_(path) {
     if (descriptor_ >= 0) ::close(descriptor_);
     throw InputError(fmt::format("{}: {}", path, reason));
   }
-  size_ = status.st_size;
-  modified_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+  stamp_ = stamp_of(status);
 }
 
 ReadableFile::~ReadableFile() { ::close(descriptor_); }

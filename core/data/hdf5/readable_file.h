@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/data/identity/file_stamp.h"
+
 namespace thaw {
 
 /// A file open for reading at any place. Reads the file that it opened, whatever happens to its
@@ -18,9 +20,9 @@ class ReadableFile {
 
   const std::string& path() const { return path_; }
   /// As when it was opened.
-  std::int64_t size() const { return size_; }
-  /// Time of modification, nanoseconds since 1970, when it was opened.
-  std::int64_t modified() const { return modified_; }
+  std::int64_t size() const { return stamp_.size; }
+  /// Likewise.
+  const FileStamp& stamp() const { return stamp_; }
 
   /// Copies [offset, offset + size) to `memory`. Throws `RunError`: unreadable, or cut short.
   void read(std::int64_t offset, std::int64_t size, std::byte* memory) const;
@@ -28,8 +30,7 @@ class ReadableFile {
  private:
   std::string path_;
   int descriptor_ = -1;
-  std::int64_t size_ = 0;
-  std::int64_t modified_ = 0;
+  FileStamp stamp_;
 };
 
 }  // namespace thaw

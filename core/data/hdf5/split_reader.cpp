@@ -218,7 +218,10 @@ void SplitReader::set_values(Hdf5Dataset values, Split::Part& part) {
   part.layout = values.layout();
   values.require_credible();
   // Chunked, compact, virtual, external: readable through HDF5 only.
+  const std::string array = values.name();
   if (!values.address()) {
+    const std::optional<FileStamp> stamp = stamp_of(values.file());
+    if (stamp && values.in_its_file()) part.source = SampleSource{values.file(), array, *stamp};
     part.chunked = std::make_shared<const Hdf5Dataset>(std::move(values));
     return;
   }
@@ -230,6 +233,7 @@ void SplitReader::set_values(Hdf5Dataset values, Split::Part& part) {
                     "short",
                     values.where(), values.bytes(), *values.address(), file->size()));
   }
+  part.source = SampleSource{file->path(), array, file->stamp()};
   part.store = std::make_shared<FileByteStore>(file, *values.address(), part.layout);
 }
 

@@ -18,7 +18,7 @@ namespace {
 /// The chosen samples' elements laid end to end.
 class NarrowedStore final : public ByteStore {
  public:
-  NarrowedStore(std::unique_ptr<Split> whole, std::vector<std::int64_t> samples)
+  NarrowedStore(std::shared_ptr<const Split> whole, std::vector<std::int64_t> samples)
       : whole_(std::move(whole)), samples_(std::move(samples)), begins_{0} {
     begins_.reserve(samples_.size() + 1);
     for (const std::int64_t sample : samples_) {
@@ -47,7 +47,7 @@ class NarrowedStore final : public ByteStore {
     return static_cast<std::size_t>(found - begins_.begin());
   }
 
-  std::unique_ptr<Split> whole_;
+  std::shared_ptr<const Split> whole_;
   std::vector<std::int64_t> samples_;
   std::vector<std::int64_t> begins_;  ///< first byte of each sample, and the end
 };
@@ -79,8 +79,9 @@ std::vector<std::int64_t> select_samples(std::span<const std::int64_t> labels,
   return chosen;
 }
 
-std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> whole,
+std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> split,
                                     std::vector<std::int64_t> samples) {
+  const std::shared_ptr<const Split> whole = std::move(split);
   Labels labels = whole->labels().of(samples);
   std::vector<std::int64_t> offsets;
   std::vector<std::int8_t> types;
@@ -99,12 +100,14 @@ std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> whole,
   Split::Part part;
   part.name = "chosen from " + name;
   part.samples = static_cast<std::int64_t>(samples.size());
-  part.store = std::make_shared<NarrowedStore>(std::move(whole), std::move(samples));
+  part.store = std::make_shared<NarrowedStore>(whole, std::move(samples));
   part.layout = part.store->describe();
   std::vector<Split::Part> parts;
   parts.push_back(std::move(part));
-  return std::make_unique<Split>(name, format, std::move(parts), std::move(labels),
-                                 std::move(offsets), std::move(types));
+  auto narrowed = std::make_unique<Split>(name, format, std::move(parts), std::move(labels),
+                                          std::move(offsets), std::move(types));
+  narrowed->chosen_from(whole);
+  return narrowed;
 }
 
 }  // namespace thaw

@@ -1,0 +1,125 @@
+#include "core/data/cache/checked_byte_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/file_use.h"
+#include "core/base/text_bytes.h"
+#include "core/data/hdf5/readable_file.h"
+
+namespace thaw {
+namespace {
+
+constexpr std::int64_t kBits = 64;  ///< of a word
+
+/// What to do where a piece can be neither believed nor made anew.
+RunError lost_piece(const std::string& path, std::int64_t byte, const std::string& why) {
+  return RunError(
+      fmt::format("{}: is damaged at byte {}, and could not be decoded anew ({}); delete it and "
+                  "start again: it is made anew from the data file",
+                  printable(path), byte, printable(why)));
+}
+
+}  // namespace
+
+std::vector<Fingerprint> piece_fingerprints(const std::byte* memory, std::int64_t bytes,
+                                            const std::function<void(std::int64_t)>& told) {
+  std::vector<Fingerprint> checks;
+  for (std::int64_t first = 0; first < bytes; first += kCheckedPieceBytes) {
+    const std::int64_t size = std::min(kCheckedPieceBytes, bytes - first);
+    checks.push_back(fingerprint(memory + first, static_cast<std::size_t>(size)));
+    if (told) told(first + size);
+  }
+  return checks;
+}
+
+CheckedByteStore::CheckedByteStore(std::shared_ptr<const ReadableFile> file, std::int64_t address,
+                                   std::int64_t bytes, std::vector<Fingerprint> checks,
+                                   DecodeAgain decode_again, std::string description)
+    : file_(std::move(file)),
+      address_(address),
+      bytes_(bytes),
+      checks_(std::move(checks)),
+      decode_again_(std::move(decode_again)),
+      description_(std::move(description)),
+      good_(new std::atomic<std::uint64_t>[checks_.size() / kBits + 1]()) {}
+
+void CheckedByteStore::read(std::int64_t offset, std::int64_t size, std::byte* memory) const {
+  if (size == 0) return;
+  const std::int64_t last = (offset + size - 1) / kCheckedPieceBytes;
+  for (std::int64_t piece = offset / kCheckedPieceBytes; piece <= last; ++piece) {
+    if (!is_good(piece)) check(piece);
+  }
+  file_->read(address_ + offset, size, memory);
+}
+
+bool CheckedByteStore::is_good(std::int64_t piece) const {
+  const std::uint64_t word =
+      good_[static_cast<std::size_t>(piece / kBits)].load(std::memory_order_relaxed);
+  return (word >> (piece % kBits) & 1) != 0;
+}
+
+/// Several threads may check one piece at the same time, and come to the same.
+void CheckedByteStore::check(std::int64_t piece) const {
+  const std::int64_t offset = piece * kCheckedPieceBytes;
+  thread_local std::vector<std::byte> bytes;
+  bytes.resize(static_cast<std::size_t>(std::min(kCheckedPieceBytes, bytes_ - offset)));
+  file_->read(address_ + offset, std::ssize(bytes), bytes.data());
+  if (fingerprint(bytes.data(), bytes.size()) != checks_[static_cast<std::size_t>(piece)]) {
+    mend(piece, bytes);
+  }
+  good_[static_cast<std::size_t>(piece / kBits)].fetch_or(std::uint64_t{1} << (piece % kBits),
+                                                          std::memory_order_relaxed);
+}
+
+void CheckedByteStore::mend(std::int64_t piece, std::vector<std::byte>& bytes) const {
+  const std::int64_t offset = piece * kCheckedPieceBytes;
+  try {
+    decode_again_(offset, std::ssize(bytes), bytes.data());
+  } catch (const Error& error) {
+    throw lost_piece(file_->path(), address_ + offset, error.what());
+  }
+  if (fingerprint(bytes.data(), bytes.size()) != checks_[static_cast<std::size_t>(piece)]) {
+    throw lost_piece(file_->path(), address_ + offset, "the data file holds something else now");
+  }
+  write_back(offset, bytes);
+  fmt::print(stderr,
+             "thaw: warning: {}: was damaged between bytes {} and {}; they were decoded anew. Look "
+             "after the disk that it lies on\n",
+             printable(file_->path()), address_ + offset, address_ + offset + std::ssize(bytes));
+}
+
+/// Into the file that is open, and no other that has its name by now.
+void CheckedByteStore::write_back(std::int64_t offset, const std::vector<std::byte>& bytes) const {
+  const FileUse use("write", file_->path());
+  const auto fail = [&](int error) {
+    throw lost_piece(file_->path(), address_ + offset, std::strerror(error));
+  };
+  const int descriptor = ::open(file_->path().c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (descriptor < 0) fail(errno);
+  struct stat status {};
+  int error = ::fstat(descriptor, &status) != 0 ? errno : 0;
+  const FileStamp now = stamp_of(status);
+  const FileStamp& opened = file_->stamp();
+  if (error == 0 && (now.device != opened.device || now.inode != opened.inode)) error = ESTALE;
+  std::size_t done = 0;
+  while (error == 0 && done < bytes.size()) {
+    const ssize_t count = ::pwrite(descriptor, bytes.data() + done, bytes.size() - done,
+                                   address_ + offset + static_cast<std::int64_t>(done));
+    if (count > 0) done += static_cast<std::size_t>(count);
+    if (count < 0 && errno != EINTR) error = errno;
+  }
+  if (error == 0 && ::fdatasync(descriptor) != 0) error = errno;
+  ::close(descriptor);
+  if (error != 0) fail(error);
+}
+
+}  // namespace thaw
