@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "core/data/dataset.h"
 #include "core/parallel/communicator.h"
@@ -11,6 +12,7 @@
 #include "core/record/run_folder.h"
 #include "dist/coordination/job_watch.h"
 #include "launch/command/subcommand.h"
+#include "launch/identity/run_identity.h"
 #include "launch/job/job.h"
 #include "launch/job/stop_signals.h"
 #include "launch/run/evaluation_setup.h"
@@ -98,7 +100,8 @@ ExitStatus train(const std::vector<std::string>& command_line,
   std::unique_ptr<Forgetting> forgetting = make_forgetting(setup, communicator);
   say_what_is_off(setup, first);
   const RunFolder folder = run_folder(*arguments, setup.configuration());
-  const RunFacts facts = run_facts(setup, communicator);
+  RunIdentity identity = run_identity(setup, folder.identity(), communicator, &watch.monitor());
+  const RunFacts facts = run_facts(setup, std::move(identity.facts), communicator);
   StopSignals::training_begins();  // the folder and its lease are not to be left behind
   RunLease lease(folder, communicator, watch.monitor());
   RunStart start = start_leased(lease, [&] {
@@ -115,7 +118,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
     return ExitStatus::kDone;
   }
   PreparedRun run{std::move(setup), schedule, std::move(forgetting), folder,
-                  lease.claim(),    facts,    std::move(start)};
+                  lease.claim(),    facts,    std::move(start),      std::move(identity.kept)};
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
   if (first) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/fact.h"
 #include "core/kernels/flop_counter.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/schedule/metrics.h"
@@ -209,6 +210,7 @@ struct RunFacts {
   std::string version = {};     ///< of Thaw
   std::string data = {};        ///< fingerprint of the dataset
   std::string model_file = {};  ///< fingerprint of model.config's content; "" without one
+  Facts identity = {};          ///< what is trained, by name; empty where it was not recorded
 
   friend bool operator==(const RunFacts&, const RunFacts&) = default;
 };

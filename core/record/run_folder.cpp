@@ -81,8 +81,8 @@ void RunFolder::create() const {
 }
 
 void RunFolder::remove_leftovers() const noexcept {
-  const std::array<fs::path, 5> ours = {resolved_configuration(), metrics(), summary(),
-                                        last_weights(), best_weights()};
+  const std::array<fs::path, 6> ours = {
+      resolved_configuration(), identity(), metrics(), summary(), last_weights(), best_weights()};
   std::error_code error;
   std::vector<fs::path> left;
   for (fs::directory_iterator each(path_, error), end; !error && each != end;

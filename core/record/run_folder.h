@@ -12,6 +12,8 @@ class RunFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path resolved_configuration() const { return path_ / "config.resolved.toml"; }
+  /// What the run is, and the files that this was found out from; no part of what makes a run.
+  std::filesystem::path identity() const { return path_ / "identity.json"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path summary() const { return path_ / "summary.json"; }
   std::filesystem::path last_weights() const { return path_ / "weights.safetensors"; }

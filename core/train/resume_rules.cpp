@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/config/option_table.h"
@@ -69,6 +70,90 @@ void compare_stage(const Stage& before, const Stage& now, std::vector<std::strin
   }
 }
 
+// ---------------------------------------------------------------------- facts
+
+/// What a difference in facts of a subject does; its prefix up to ":" counts.
+ChangeEffect effect_of_fact(const std::string& subject) {
+  const std::string kind = subject.substr(0, subject.find(':'));
+  if (kind == "model.weights" || kind == "model.tokenizer") return ChangeEffect::kNone;
+  if (kind == "program" || kind == "LibTorch") return ChangeEffect::kBits;
+  return ChangeEffect::kMathematics;
+}
+
+/// "split train: inputs differ from when the run began".
+std::string text_of_difference(const Fact& was, const std::string& is) {
+  const auto is_hash = [](const std::string& value) {
+    return value.size() == 32 && value.find_first_not_of("0123456789abcdef") == std::string::npos;
+  };
+  const std::size_t colon = was.subject.find(": ");
+  const std::string of =
+      colon == std::string::npos ? was.what : was.subject.substr(colon + 2) + ": " + was.what;
+  if (is_hash(was.value) || is_hash(is)) {
+    return fmt::format("{} differ{} from when the run began", of, of.ends_with('s') ? "" : "s");
+  }
+  return fmt::format("{} was {} when the run began, is {} now", of,
+                     was.value.empty() ? "not given" : was.value, is.empty() ? "not given" : is);
+}
+
+void add_bits(const std::string& text, bool canonical, ResumeVerdict& verdict) {
+  if (canonical) {
+    verdict.refusals.push_back(text + "; train.reduction \"canonical\" refuses other bits");
+  } else {
+    verdict.warnings.push_back(text);
+  }
+}
+
+void add_difference(const Fact& was, const std::string& is, bool canonical,
+                    ResumeVerdict& verdict) {
+  const ChangeEffect effect = effect_of_fact(was.subject);
+  if (effect == ChangeEffect::kNone) return;
+  const std::string kind = was.subject.substr(0, was.subject.find(':'));
+  const std::string text = fmt::format("{}: {}{}", kind,
+                                       kind == "data.file"      ? "holds other data: "
+                                       : kind == "model.config" ? "describes another model: "
+                                                                : "",
+                                       text_of_difference(was, is));
+  if (effect == ChangeEffect::kBits) {
+    add_bits(text, canonical, verdict);
+  } else {
+    verdict.refusals.push_back(text);
+  }
+}
+
+using FactValues = std::map<std::pair<std::string, std::string>, std::string>;
+
+FactValues values_of(const Facts& facts) {
+  FactValues values;
+  for (const Fact& fact : facts) values[{fact.subject, fact.what}] = fact.value;
+  return values;
+}
+
+/// Another version may know facts that this one does not: those do not count, but what is of a
+/// subject that is gone or new (a split, say), and every key of config.json.
+void compare_identities(const Facts& before, const Facts& now, bool canonical,
+                        ResumeVerdict& verdict) {
+  const FactValues is = values_of(now);
+  const FactValues was = values_of(before);
+  const auto has = [](const Facts& facts, const std::string& subject) {
+    return std::any_of(facts.begin(), facts.end(),
+                       [&](const Fact& fact) { return fact.subject == subject; });
+  };
+  const auto lack_counts = [&](const Fact& fact, const Facts& others) {
+    return fact.subject == "model.config" || !has(others, fact.subject);
+  };
+  for (const Fact& fact : before) {
+    const auto found = is.find({fact.subject, fact.what});
+    const bool there = found != is.end();
+    if (there ? found->second != fact.value : lack_counts(fact, now)) {
+      add_difference(fact, there ? found->second : "", canonical, verdict);
+    }
+  }
+  for (const Fact& fact : now) {
+    if (was.contains({fact.subject, fact.what}) || !lack_counts(fact, before)) continue;
+    add_difference({fact.subject, fact.what, ""}, fact.value, canonical, verdict);
+  }
+}
+
 }  // namespace
 
 ChangeEffect effect_of_change(const std::string& option) {
@@ -110,19 +195,19 @@ ResumeVerdict compare_stages(const Schedule& before, const Schedule& now, std::s
 
 ResumeVerdict compare_facts(const RunFacts& before, const RunFacts& now, bool canonical) {
   ResumeVerdict verdict;
-  if (before.data != now.data) {
+  const bool named = !before.identity.empty() && !now.identity.empty();
+  // By earlier versions alone: they looked at labels and lengths, of all splits, and at the bytes
+  // of config.json.
+  if (!named && before.data != now.data) {
     verdict.refusals.emplace_back("data.file: holds other data than when the run began");
   }
-  if (before.model_file != now.model_file) {
+  if (!named && before.model_file != now.model_file) {
     verdict.refusals.emplace_back("model.config: describes another model than when the run began");
   }
+  if (named) compare_identities(before.identity, now.identity, canonical, verdict);
   const auto compare = [&](const std::string& what, const auto& was, const auto& is) {
-    if (was == is) return;
-    const std::string text = fmt::format("{}: {} before, {} now", what, was, is);
-    if (canonical) {
-      verdict.refusals.push_back(text + "; train.reduction \"canonical\" refuses other bits");
-    } else {
-      verdict.warnings.push_back(text);
+    if (was != is) {
+      add_bits(fmt::format("{}: {} before, {} now", what, was, is), canonical, verdict);
     }
   };
   if (!canonical) compare("ranks", before.ranks, now.ranks);

@@ -23,6 +23,7 @@ void describe(auto fields, Described<RunFacts> auto& facts) {
   fields("data", facts.data);
   fields("model_config", facts.model_file);
   fields.added("processor", facts.processor);
+  fields.added("identity", facts.identity);
 }
 
 void describe(auto fields, Described<StageState> auto& stage) {

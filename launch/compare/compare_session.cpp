@@ -10,11 +10,14 @@
 
 #include "core/base/error.h"
 #include "core/base/json_text.h"
+#include "core/base/text_bytes.h"
 #include "core/base/whole_file.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
+#include "core/record/run_folder.h"
 #include "dist/communicator/host_topology.h"
 #include "launch/command/version.h"
+#include "launch/compare/compare_identity.h"
 #include "launch/compare/comparison_folder.h"
 #include "launch/compare/comparison_text.h"
 #include "launch/job/child_jobs.h"
@@ -27,7 +30,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kRequestFile = "request.json";
-constexpr std::size_t kStepsAStage = 8;  ///< to measure what a schedule costs
+constexpr const char* kIdentityKey = "identity";  ///< in it
+constexpr std::size_t kStepsAStage = 8;           ///< to measure what a schedule costs
 
 /// Of a file that this program wrote; RunError where it is none.
 nlohmann::json read_json(const fs::path& path) {
@@ -49,19 +53,42 @@ fs::path log_of(const fs::path& run_folder) {
   return run_folder.parent_path() / (run_folder.filename().string() + ".log");
 }
 
-bool is_finished(const fs::path& run_folder) { return fs::exists(run_folder / "summary.json"); }
-
 /// Between two things that are each done in an instant, or stop by themselves.
 void stop_where_asked() {
   if (StopSignals::came()) throw JobsStopped("stopped by a signal");
 }
 
+/// Throws InputError where the comparison in the folder was begun with other data, weights or
+/// versions than there are now.
+void check_identity_of(const fs::path& folder, const nlohmann::json& begun, const Facts& now) {
+  if (!begun.contains(kIdentityKey)) {
+    fmt::print(stderr,
+               "thaw: warning: {} was begun by a version that did not write down its data and "
+               "weights: whether they are the same cannot be told\n",
+               printable(folder.string()));
+    return;
+  }
+  const auto before = nlohmann::ordered_json(begun.at(kIdentityKey)).get<Facts>();
+  const std::string changed = changed_facts(before, now);
+  if (changed.empty()) return;
+  throw InputError(fmt::format(
+      "{} holds a comparison of something else:{}\nundo the change, name another folder "
+      "with --output, or delete it",
+      folder.string(), changed));
+}
+
 /// Whether the folder holds the comparison that is wanted; false where it is new. Throws InputError
 /// where it holds something else.
-bool check_request_of(const fs::path& folder, const nlohmann::json& wanted) {
+bool check_request_of(const fs::path& folder, const nlohmann::json& wanted, const Facts& facts) {
   const fs::path path = folder / kRequestFile;
   if (fs::exists(path)) {
-    if (read_json(path) == wanted) return true;
+    nlohmann::json found = read_json(path);
+    const nlohmann::json whole = found;
+    if (found.is_object()) found.erase(kIdentityKey);
+    if (found == wanted) {
+      check_identity_of(folder, whole, facts);
+      return true;
+    }
     throw InputError(fmt::format(
         "{} holds a comparison of another configuration, budget or number of ranks; name another "
         "folder with --output, or delete it",
@@ -105,9 +132,11 @@ void CompareSession::run() {
 
 // ---------------------------------------------------------------------- before anything is run
 
-CompareSession::CheckedSchedule CompareSession::check(const std::string& schedule) const {
+CompareSession::CheckedSchedule CompareSession::check(const std::string& schedule) {
   const std::unique_ptr<Communicator> alone = make_self_communicator();
-  SetupRequest setup_request{request_.configuration, request_.overrides};
+  SetupRequest setup_request{.path = request_.configuration,
+                             .overrides = request_.overrides,
+                             .splits_if_any = {"test"}};  // which is measured too
   setup_request.overrides.push_back({"schedule.preset", schedule});
   const RunSetup setup = set_up(setup_request, *alone);
   const double epochs = setup.document.schedule.total_epochs;
@@ -121,6 +150,9 @@ CompareSession::CheckedSchedule CompareSession::check(const std::string& schedul
     throw InputError(
         fmt::format("{}: schedules are compared on a validation split, and the data has none",
                     request_.configuration));
+  }
+  if (identity_.kept.empty()) {  // the same for all schedules
+    identity_ = run_identity(setup, RunFolder(folder_).identity(), *alone, nullptr);
   }
   return {agreed_schedule(setup, *alone).stages.size(), epochs, setup.dataset->has_split("test"),
           setup.document.given.contains("train.threads")};
@@ -137,9 +169,10 @@ void CompareSession::claim_folder() {
       {"ranks", request_.ranks},
       {"flags", nlohmann::json::object()}};
   for (const Override& each : request_.overrides) wanted["flags"][each.key] = each.value;
-  const std::string text = json_text(wanted, 1) + "\n";  // a path may be no UTF-8
-  const nlohmann::json readable = nlohmann::json::parse(text);
-  check_request_of(folder_, readable);
+  const Facts facts = common_facts(identity_.facts);
+  // A path may be no UTF-8.
+  nlohmann::json readable = nlohmann::json::parse(json_text(wanted));
+  check_request_of(folder_, readable, facts);
   StopSignals::training_begins();  // the folder and its lease are not to be left behind
   std::error_code error;
   fs::create_directories(folder_, error);
@@ -148,9 +181,11 @@ void CompareSession::claim_folder() {
   }
   lease_.emplace(folder_, LeaseTiming{.waiting = stop_where_asked});
   remove_half_written(folder_);
-  if (!check_request_of(folder_, readable)) {  // under the lease: it stays so
-    write_whole_file(folder_ / kRequestFile, text);
+  if (!check_request_of(folder_, readable, facts)) {  // under the lease: it stays so
+    readable[kIdentityKey] = nlohmann::ordered_json(facts);
+    write_whole_file(folder_ / kRequestFile, json_text(readable, 1) + "\n");
   }
+  write_whole_file(RunFolder(folder_).identity(), identity_.kept);
 }
 
 // ---------------------------------------------------------------------- lengths and rates
@@ -172,8 +207,8 @@ void CompareSession::set_lengths() {
 /// Seconds a step or operations a sample, of a few steps of each stage.
 double CompareSession::cost_of(const std::string& schedule) {
   const fs::path run_folder = folder_ / "cost" / schedule;
-  if (!is_finished(run_folder)) {
-    start_anew(folder_, run_folder);
+  if (!is_there(run_folder)) {
+    prepare(run_folder);
     PlannedRun run{schedule, 1, 0, 0, 1};
     std::vector<std::string> command = train_command(request_, run, thaw_, run_folder.string());
     const auto length = std::find(command.begin(), command.end(), "--schedule.total-epochs");
@@ -214,13 +249,24 @@ fs::path CompareSession::folder_of(const PlannedRun& run) const {
   return folder_ / "runs" / run.folder();
 }
 
+bool CompareSession::is_there(const fs::path& run_folder) const {
+  return fs::exists(run_folder / "summary.json") &&
+         run_is_of(run_folder, common_facts(identity_.facts));
+}
+
+void CompareSession::prepare(const fs::path& run_folder) const {
+  start_anew(folder_, run_folder);
+  fs::create_directories(run_folder);
+  write_whole_file(RunFolder(run_folder).identity(), identity_.kept);
+}
+
 void CompareSession::train(const std::vector<PlannedRun>& runs) {
   std::vector<NamedJob> jobs;
   for (const PlannedRun& run : runs) {
     const fs::path run_folder = folder_of(run);
-    if (is_finished(run_folder)) continue;
+    if (is_there(run_folder)) continue;
     stop_where_asked();
-    start_anew(folder_, run_folder);
+    prepare(run_folder);
     jobs.push_back({train_command(request_, run, thaw_, run_folder.string()), run.describe(),
                     log_of(run_folder)});
   }

@@ -10,6 +10,7 @@
 #include "core/record/folder_lease.h"
 #include "core/record/run_record.h"
 #include "launch/compare/compare_plan.h"
+#include "launch/identity/run_identity.h"
 
 namespace thaw {
 
@@ -46,7 +47,11 @@ class CompareSession {
 
   /// Sets a run with this schedule up without training; throws InputError for what it would find
   /// wrong.
-  CheckedSchedule check(const std::string& schedule) const;
+  CheckedSchedule check(const std::string& schedule);
+  /// Whether a run ended and is one of what is trained now; else it is made anew.
+  bool is_there(const std::filesystem::path& run_folder) const;
+  /// Empties a run's folder, and leaves it what is known of the data, which it need not read again.
+  void prepare(const std::filesystem::path& run_folder) const;
   /// Takes the folder's lease and writes the request into it, or finds the same one there; else
   /// InputError.
   void claim_folder();
@@ -83,6 +88,7 @@ class CompareSession {
   std::optional<FolderLease> lease_;  ///< of the folder, once it is claimed
   std::string thaw_;                  ///< this program
   std::map<std::string, CheckedSchedule> checked_;
+  RunIdentity identity_;                                           ///< of what is compared
   std::map<std::string, double> epochs_;                           ///< of each schedule's runs
   std::map<std::pair<std::string, double>, double> chosen_rates_;  ///< by schedule and fraction
 };

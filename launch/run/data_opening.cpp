@@ -76,6 +76,35 @@ std::optional<int> run(const std::string& program, const std::vector<std::string
   }
 }
 
+/// `end_is_told`: also where nothing was told before.
+DecodeProgress progress_of(const char* action, bool end_is_told, int rank, StepMonitor* monitor) {
+  if (rank != 0 && monitor == nullptr) {
+    return {};
+  }
+  return [=, watch = Stopwatch(), terminal = watched_on_terminal(), told = false](
+             const std::string& what, std::int64_t done, std::int64_t total) mutable {
+    if (monitor != nullptr) {
+      monitor->tick();
+    }
+    if (rank != 0) {
+      return;
+    }
+    const bool finished = done >= total;
+    const double patience = !end_is_told && !told ? 3.0 : terminal ? 0.1 : 5.0;
+    if (finished ? !end_is_told && !told : watch.seconds() < patience) {
+      return;
+    }
+    told = !finished;
+    watch.lap();
+    const double share =
+        total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0;
+    fmt::print(stderr, "{}{} {}: {:.0f} % of {:.0f} MB{}", terminal ? "\r\x1b[K" : "", action,
+               printable(what), share, static_cast<double>(total) / 1e6,
+               terminal && !finished ? "" : "\n");
+    std::fflush(stderr);
+  };
+}
+
 }  // namespace
 
 void try_data_files(const std::vector<std::string>& files) {
@@ -106,29 +135,10 @@ void try_data_files(const std::vector<std::string>& files) {
 }
 
 DecodeProgress decode_progress(int rank, StepMonitor* monitor) {
-  if (rank != 0 && monitor == nullptr) {
-    return {};
-  }
-  return [rank, monitor, watch = Stopwatch(), terminal = watched_on_terminal()](
-             const std::string& what, std::int64_t done, std::int64_t total) mutable {
-    if (monitor != nullptr) {
-      monitor->tick();
-    }
-    if (rank != 0) {
-      return;
-    }
-    const bool finished = done >= total;
-    if (!finished && watch.seconds() < (terminal ? 0.1 : 5.0)) {
-      return;
-    }
-    watch.lap();
-    const double share =
-        total > 0 ? 100.0 * static_cast<double>(done) / static_cast<double>(total) : 100.0;
-    fmt::print(stderr, "{}decoding {}: {:.0f} % of {:.0f} MB{}", terminal ? "\r\x1b[K" : "",
-               printable(what), share, static_cast<double>(total) / 1e6,
-               terminal && !finished ? "" : "\n");
-    std::fflush(stderr);
-  };
+  return progress_of("decoding", /*end_is_told=*/true, rank, monitor);
 }
 
+DecodeProgress reading_progress(int rank, StepMonitor* monitor) {
+  return progress_of("reading", /*end_is_told=*/false, rank, monitor);
+}
 }  // namespace thaw

@@ -19,4 +19,8 @@ void try_data_files(const std::vector<std::string>& files);
 /// `monitor`, if there is one, that it goes on.
 DecodeProgress decode_progress(int rank, StepMonitor* monitor = nullptr);
 
+/// The same of reading what samples hold, which is shown only where it takes longer than a few
+/// seconds.
+DecodeProgress reading_progress(int rank, StepMonitor* monitor);
+
 }  // namespace thaw

@@ -7,6 +7,7 @@
 #include <torch/version.h>
 
 #include <filesystem>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -224,8 +225,9 @@ void require_equal_machines(const RunFacts& facts, Communicator& communicator) {
 
 }  // namespace
 
-RunFacts run_facts(const RunSetup& setup, Communicator& communicator) {
+RunFacts run_facts(const RunSetup& setup, Facts identity, Communicator& communicator) {
   RunFacts facts;
+  facts.identity = std::move(identity);
   facts.ranks = communicator.size();
   facts.threads = at::get_num_threads();
   facts.device = setup.gpu ? "cuda" : "cpu";

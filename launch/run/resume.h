@@ -21,9 +21,10 @@ struct RunStart {
   std::vector<std::string> passed_over;          ///< newer checkpoints that are damaged, and why
 };
 
-/// What this run is computed on and with. A collective. Throws InputError on all ranks where
-/// train.reduction is "canonical" and they run on different kinds of machines.
-RunFacts run_facts(const RunSetup& setup, Communicator& communicator);
+/// What this run is computed on and with; `identity`: what is trained (run_identity). A collective.
+/// Throws InputError on all ranks where train.reduction is "canonical" and they run on different
+/// kinds of machines.
+RunFacts run_facts(const RunSetup& setup, Facts identity, Communicator& communicator);
 
 /// A collective: finds what `resume` (auto, never, or the path of a checkpoint, or of a folder of
 /// them) says to begin with, and brings the run folder to that state.

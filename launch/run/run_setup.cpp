@@ -4,13 +4,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
+#include <utility>
 
 #include "core/base/error.h"
-#include "core/base/hash.h"
 #include "core/base/suggest.h"
 #include "core/base/text_bytes.h"
 #include "core/data/dataset.h"
 #include "core/data/finite_values.h"
+#include "core/data/identity/data_facts.h"
 #include "core/data/order/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
@@ -23,6 +25,8 @@
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/registry.h"
+#include "launch/identity/input_agreement.h"
+#include "launch/identity/model_identity.h"
 #include "launch/run/data_opening.h"
 #include "launch/run/process_setup.h"
 #include "launch/run/trained_weights.h"
@@ -36,18 +40,26 @@ ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& 
     return communicator.rank() == 0 ? read_configuration_text(request.path) : std::string();
   });
   text = communicator.broadcast(std::move(text), 0);
-  return agreed(communicator,
-                [&] { return parse_configuration(text, request.path, request.overrides); });
+  ConfigurationDocument document = agreed(
+      communicator, [&] { return parse_configuration(text, request.path, request.overrides); });
+  agree_on_inputs(communicator, "options", configuration_facts(document),
+                  "give all of them the same flags");
+  return document;
 }
 
 /// The splits that will be read: those asked for, or what training needs.
 std::vector<std::string> wanted_splits(const SetupRequest& request, const Dataset& dataset) {
-  if (!request.splits.empty()) {
-    return request.splits;
+  std::vector<std::string> splits = request.splits;
+  if (splits.empty()) {
+    splits.emplace_back("train");
+    if (dataset.has_split("validation")) {
+      splits.emplace_back("validation");
+    }
   }
-  std::vector<std::string> splits = {"train"};
-  if (dataset.has_split("validation")) {
-    splits.push_back("validation");
+  for (const std::string& split : request.splits_if_any) {
+    if (dataset.has_split(split)) {
+      splits.push_back(split);
+    }
   }
   return splits;
 }
@@ -137,6 +149,15 @@ void make_matching_task(RunSetup& setup, const DataUse& use, const TrainedWeight
   for (const std::string& note : notes) fmt::print(stderr, "thaw: note: {}\n", note);
 }
 
+/// A collective: all ranks see the same samples and labels of the splits that will be read.
+void agree_on_labels(const RunSetup& setup, Communicator& communicator) {
+  std::map<std::string, std::string> contents;
+  for (const std::string& split : setup.splits) contents[split];
+  agree_on_inputs(communicator, "data", data_facts(*setup.dataset, contents),
+                  fmt::format("{} holds other data than on rank 0 there",
+                              printable(setup.dataset->files().front())));
+}
+
 /// Opens the data on every rank, decodes what is to be decoded, and makes sure that all see the
 /// same. A collective.
 void open_data(RunSetup& setup, const SetupRequest& request, const TrainedWeights& weights,
@@ -153,7 +174,7 @@ void open_data(RunSetup& setup, const SetupRequest& request, const TrainedWeight
   const DataCacheOptions cache{.mode = options.cache,
                                .local_processes = setup.topology.local_size,
                                .progress = decode_progress(communicator.rank(), request.monitor)};
-  const std::vector<std::string> splits =
+  const std::vector<std::string>& splits = setup.splits =
       agreed(communicator, [&] { return wanted_splits(request, *setup.dataset); });
   agreed(communicator, [&] {
     for (const std::string& split : splits) {
@@ -171,14 +192,7 @@ void open_data(RunSetup& setup, const SetupRequest& request, const TrainedWeight
                          communicator.rank() == 0);
     });
   });
-  const std::vector<std::string> fingerprints =
-      communicator.all_gather(setup.dataset->fingerprint().hex());
-  agreed(communicator, [&] {
-    if (fingerprints[static_cast<std::size_t>(communicator.rank())] != fingerprints[0]) {
-      throw InputError(fmt::format("{}: holds other data than on rank 0 (host {})",
-                                   setup.dataset->files().front(), setup.topology.host(0)));
-    }
-  });
+  agree_on_labels(setup, communicator);
 }
 
 /// Tokens are read through once, on rank 0, and only of the splits that will be used.
@@ -212,13 +226,34 @@ InputFacts input_facts(const RunSetup& setup, const std::vector<std::string>& sp
   return facts;
 }
 
+/// A collective: all ranks have read the same network and weights, of which all but `initial` came
+/// from a file. What they read makes the run what it is.
+void agree_on_model(RunSetup& setup, const std::vector<std::string>& initial,
+                    Communicator& communicator) {
+  const ModelOptions& options = setup.configuration().model;
+  const Facts config = agreed(communicator, [&] {
+    return options.config.empty() ? Facts() : config_file_facts(options.config);
+  });
+  agree_on_inputs(communicator, "networks", config, "give all of them the same model.config");
+  agree_on_inputs(communicator, "groups of parameters", group_facts(*setup.model),
+                  "give all of them the same options");
+  const Facts built = tensor_facts(*setup.model);
+  agree_on_inputs(communicator, "networks", built, "give all of them the same model and data");
+  const Facts weights = weight_facts(*setup.model, initial);
+  agree_on_inputs(communicator, "weights", weights, "give all of them the same model.weights");
+  setup.model_identity = config;
+  setup.model_identity.push_back(summed_up(kModelSubject, "tensors", built));
+  setup.model_identity.push_back(summed_up(kWeightsSubject, "content", weights));
+}
+
 /// Builds the model, loads its weights, and makes all ranks' copies equal, on the device that it is
 /// trained on. A collective.
 void build_model(RunSetup& setup, const SetupRequest& request, const TrainedWeights& weights,
                  Communicator& communicator) {
   const ModelOptions& options = setup.configuration().model;
   const TrainOptions& train = setup.configuration().train;
-  const InputFacts facts = input_facts(setup, wanted_splits(request, *setup.dataset), communicator);
+  const InputFacts facts = input_facts(setup, setup.splits, communicator);
+  std::vector<std::string> initial;
   const auto made_model = [&] {
     if (request.loaded_head && options.weights.empty()) {
       throw InputError("model.weights: names none; name trained ones, or give --weights");
@@ -232,12 +267,15 @@ void build_model(RunSetup& setup, const SetupRequest& request, const TrainedWeig
     }
     model->set_gradient_checkpointing(train.gradient_checkpointing);
     check_settings(*model, weights, role_of(request));
-    setup.weight_names = weights.load(*model, options);
+    LoadReport loaded = weights.load(*model, options);
+    setup.weight_names = std::move(loaded.names);
+    initial = options.weights.empty() ? names_of_tensors(*model) : std::move(loaded.initial);
     use_own_groups(*model, setup.document);
     return model;
   };
   setup.model = agreed(communicator, [&] { return located_errors(setup.document, made_model); });
-  // Every rank starts from rank 0's values, whatever stood in a file of the same name elsewhere.
+  agree_on_model(setup, initial, communicator);
+  // What was drawn may differ in its last bits between kinds of processors: rank 0's counts.
   const c10::AutoGradMode no_grad(false);
   for (at::Tensor& tensor : setup.model->parameters()) {
     communicator.broadcast(tensor, 0);
@@ -263,6 +301,7 @@ std::vector<std::string> RunSetup::group_names() const {
 }
 
 RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
+  agree_on_program(communicator);
   RunSetup setup;
   setup.document = read_on_rank_0(request, communicator);
   if (request.configured) {

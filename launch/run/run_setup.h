@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/fact.h"
 #include "core/config/configuration_document.h"
 #include "core/schedule/schedule.h"
 #include "dist/communicator/host_topology.h"
@@ -25,9 +26,11 @@ struct RunSetup {
   HostTopology topology;
   std::optional<int> gpu;                           ///< this rank's; nothing: the CPU
   std::shared_ptr<Dataset> dataset;                 ///< its splits are prepared
+  std::vector<std::string> splits;                  ///< those of them that will be read
   std::shared_ptr<const Task> task;                 ///< that is learnt
   std::shared_ptr<Model> model;                     ///< loaded, on `gpu`, equal on all ranks
   std::map<std::string, std::string> weight_names;  ///< to save under: see WeightNames
+  Facts model_identity;  ///< config.json, the network, its weights as they were read
 
   const Configuration& configuration() const { return document.configuration; }
   std::vector<std::string> group_names() const;
@@ -39,6 +42,7 @@ struct SetupRequest {
   std::vector<Override> overrides = {};
   std::string weights = {};              ///< instead of `model.weights`, if not empty
   std::vector<std::string> splits = {};  ///< to be made readable; empty: train and validation
+  std::vector<std::string> splits_if_any = {};  ///< likewise, where the data has them
   bool loaded_head = false;    ///< the head comes from the weights, whatever `model.head` says
   bool source_task = false;    ///< it is what `[retention]` names, not the run's own
   bool labels_unused = false;  ///< nothing depends on the data's labels
@@ -51,7 +55,9 @@ struct SetupRequest {
 /// Reads configuration, data and weights on all ranks. A collective.
 ///
 /// The configuration is read on rank 0 and told to the others. Whatever is wrong, also on one host
-/// only, is thrown on all ranks as one error; nothing has been written then.
+/// only, is thrown on all ranks as one error; nothing has been written then. So is what differs
+/// from rank to rank: InputError for options, config.json, weights and labels (not yet for what
+/// samples hold: see run_identity), DisagreementError for the program itself.
 RunSetup set_up(const SetupRequest& request, Communicator& communicator);
 
 /// What `[retention]` names: the source task's data and, on the run's own architecture and device,

@@ -47,13 +47,12 @@ std::optional<std::vector<std::int64_t>> TrainedWeights::shape_of(const std::str
   return entry != nullptr ? std::optional(entry->shape) : std::nullopt;
 }
 
-std::map<std::string, std::string> TrainedWeights::load(Model& model,
-                                                        const ModelOptions& options) const {
+LoadReport TrainedWeights::load(Model& model, const ModelOptions& options) const {
   if (checkpoint_) {
     checkpoint_->load(model);
-    return checkpoint_->names();
+    return {.names = checkpoint_->names()};
   }
-  return file_ ? load_weights(model, *file_, options).names : std::map<std::string, std::string>();
+  return file_ ? load_weights(model, *file_, options) : LoadReport{};
 }
 
 }  // namespace thaw

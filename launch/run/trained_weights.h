@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +15,7 @@ class CheckpointWeights;
 class Communicator;
 class Model;
 class SafetensorsFile;
+struct LoadReport;
 struct ModelOptions;
 
 /// Weights that a model begins from, opened, and what they say of themselves: a safetensors file
@@ -43,9 +43,9 @@ class TrainedWeights {
   /// Of a weight, by the model's own name; nothing where there is none.
   std::optional<std::vector<std::int64_t>> shape_of(const std::string& weight) const;
 
-  /// Fills the model, of which `options` tell what is loaded. Returns the names to save under.
-  /// Nothing happens where there are no weights. Throws InputError.
-  std::map<std::string, std::string> load(Model& model, const ModelOptions& options) const;
+  /// Fills the model, of which `options` tell what is loaded. Returns what was loaded, and the names
+  /// to save under. Nothing happens where there are no weights. Throws InputError.
+  LoadReport load(Model& model, const ModelOptions& options) const;
 
  private:
   std::string path_;

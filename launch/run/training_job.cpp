@@ -87,13 +87,14 @@ class RunObservers {
   std::optional<PartingWords> parting_;
 };
 
-/// A collective: rank 0 makes the run's folder and writes what the run was resolved to.
+/// A collective: rank 0 makes the run's folder and writes what the run was resolved to, and is.
 void create_folder(const PreparedRun& run, Communicator& communicator) {
   agreed(communicator, [&] {
     if (communicator.rank() == 0) {
       run.claim.check();
       run.folder.create();
       write_whole_file(run.folder.resolved_configuration(), run.resolved);
+      write_whole_file(run.folder.identity(), run.identity);
     }
   });
 }

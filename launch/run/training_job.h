@@ -33,6 +33,7 @@ struct PreparedRun {
   LeaseClaim claim;  ///< of the folder: looked at before anything is written
   RunFacts facts;
   RunStart start;
+  std::string identity;       ///< of all that it is, to be kept: see RunIdentity
   std::string resolved = {};  ///< the configuration, all of it explicit
 };
 

@@ -31,10 +31,10 @@ std::string hash_value(std::span<const Number> numbers) {
   return fingerprint(numbers.data(), numbers.size_bytes()).hex();
 }
 
-void add_split(const Split& split, const Fingerprint& content, Facts& facts) {
+void add_split(const Split& split, const std::string& content, Facts& facts) {
   const std::string subject = split_subject(split.name());
   facts.push_back({subject, "samples", std::to_string(split.size())});
-  facts.push_back({subject, "inputs", content.hex()});
+  if (!content.empty()) facts.push_back({subject, "inputs", content});
   if (!split.offsets().empty()) facts.push_back({subject, "lengths", hash_value(split.offsets())});
   if (split.format().pairs) facts.push_back({subject, "types", hash_value(split.types())});
   facts.push_back({subject, "labels", split.labels().fingerprint().hex()});
@@ -46,7 +46,7 @@ std::string split_subject(const std::string& split) {
   return fmt::format("{}: split {}", kDataSubject, printable(split));
 }
 
-Facts data_facts(const Dataset& dataset, const std::map<std::string, Fingerprint>& contents) {
+Facts data_facts(const Dataset& dataset, const std::map<std::string, std::string>& contents) {
   Facts facts = {
       {kDataSubject, "format", dataset.format().describe()},
       {kDataSubject, "task", fact_value(dataset.task())},

@@ -12,12 +12,13 @@ class Dataset;
 
 /// All of a dataset that a training on some of its splits depends on, as facts that ranks, a
 /// checkpoint and a later run compare: names of classes and targets, task, normalisation, and of
-/// each of these splits the samples with their labels. `contents`: the fingerprint of what the
-/// samples of each split hold (Note [Fingerprints of content]). Other splits do not count, but for
-/// what the number of classes owes to their labels where the files do not name them.
+/// each of these splits the samples with their labels. `contents`: the fingerprint, in hexadecimal,
+/// of what the samples of each split hold (Note [Fingerprints of content]), "" where nobody asks.
+/// Other splits do not count, but for what the number of classes owes to their labels where the
+/// files do not name them.
 ///
 /// A split that was narrowed counts as the whole one that its samples were chosen from.
-Facts data_facts(const Dataset& dataset, const std::map<std::string, Fingerprint>& contents);
+Facts data_facts(const Dataset& dataset, const std::map<std::string, std::string>& contents);
 
 /// The subject of the facts about the dataset as a whole, and of those about one split.
 inline constexpr const char* kDataSubject = "data.file";
