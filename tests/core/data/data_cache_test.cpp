@@ -188,6 +188,33 @@ TEST_F(DataCache, ADamagedCacheIsNotUsed) {
   EXPECT_FALSE(decodes());
 }
 
+TEST_F(DataCache, AFlippedByteIsFoundAndDecodedAnew) {
+  write({.chunk = {10, 3, 6, 5}});
+  EXPECT_TRUE(decodes());
+  const std::string name = cache_ + "/" + cached().front();
+  const auto flip = [&] {
+    std::fstream file(name, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(CacheFile::kHeaderBytes + 1234);
+    const char was = static_cast<char>(file.get());
+    file.seekp(CacheFile::kHeaderBytes + 1234);
+    file.put(static_cast<char>(was ^ 1));
+  };
+  flip();
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(decodes());  // all that is read is right, without all being decoded
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("was damaged between bytes 4096"));
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(decodes());  // and the file is mended
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  // Where its source is gone by then, it is an error that says what to do.
+  flip();
+  Dataset dataset({path_});
+  dataset.split("train").prepare({.mode = cache_});
+  std::filesystem::rename(path_, path_ + ".gone");
+  EXPECT_THAT(message_of<RunError>([&] { expect_all_readable(dataset.split("train")); }),
+              HasSubstr("delete it and start again"));
+}
+
 TEST_F(DataCache, WhatAKilledProcessLeftIsRemoved) {
   write({.chunk = {10, 3, 6, 5}});
   EXPECT_TRUE(decodes());

@@ -102,6 +102,45 @@ TEST(ResumeRulesTest, CanonicalMayChangeRanksAndNothingElse) {
   EXPECT_TRUE(compare_facts({}, {.processor = "EPYC"}).warnings.empty());
 }
 
+TEST(ResumeRulesTest, WhatIsTrainedIsComparedByName) {
+  const std::string hash(32, 'a');
+  const Facts facts = {{"program", "version", "1"},
+                       {"LibTorch", "build of libtorch_cpu.so", "12"},
+                       {"model.config", "hidden_act", "\"gelu\""},
+                       {"model.weights", "content", hash},
+                       {"data.file", "mean", "0.5"},
+                       {"data.file: split train", "inputs", hash}};
+  const auto changed = [&](std::size_t index, const std::string& value) {
+    Facts now = facts;
+    now[index].value = value;
+    return compare_facts({.data = "x", .identity = facts}, {.data = "y", .identity = now});
+  };
+  EXPECT_TRUE(changed(0, "1").refusals.empty());  // labels of other splits, in `data`, do not count
+  EXPECT_THAT(changed(5, std::string(32, 'b')).refusals,
+              ElementsAre("data.file: holds other data: split train: inputs differ from when the "
+                          "run began"));
+  EXPECT_THAT(changed(4, "0.6").refusals,
+              ElementsAre("data.file: holds other data: mean was 0.5 when the run began, is 0.6 "
+                          "now"));
+  EXPECT_THAT(changed(2, "\"relu\"").refusals, ElementsAre(HasSubstr("hidden_act was \"gelu\"")));
+  EXPECT_TRUE(changed(3, std::string(32, 'b')).refusals.empty());
+  EXPECT_THAT(changed(1, "13").warnings,
+              ElementsAre(HasSubstr("LibTorch: build of libtorch_cpu.so")));
+  EXPECT_TRUE(changed(1, "13").refusals.empty());
+  // A split that is gone counts, a fact that only another version knows does not.
+  Facts now = facts;
+  now.pop_back();
+  EXPECT_THAT(compare_facts({.identity = facts}, {.identity = now}).refusals,
+              ElementsAre(HasSubstr("split train")));
+  now = facts;
+  now.push_back({"data.file", "of tomorrow", "1"});
+  EXPECT_TRUE(compare_facts({.identity = facts}, {.identity = now}).refusals.empty());
+  // A checkpoint of an earlier version is compared by what it has.
+  EXPECT_TRUE(compare_facts({.data = "x"}, {.data = "x", .identity = facts}).refusals.empty());
+  EXPECT_THAT(compare_facts({.data = "x"}, {.data = "y", .identity = facts}).refusals,
+              ElementsAre(HasSubstr("data.file: holds other data than when the run began")));
+}
+
 TEST(MetricsCutTest, WhatTheCheckpointKnowsStays) {
   const auto line = [](const std::string& event, int step) {
     return "{\"event\":\"" + event + "\",\"step\":" + std::to_string(step) + "}";
