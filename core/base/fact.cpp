@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <nlohmann/json.hpp>
 
 #include "core/base/hash.h"
 
@@ -39,14 +38,10 @@ std::string fact_value(std::string_view bytes) {
   return plain ? std::string(bytes) : fingerprint(bytes).hex();
 }
 
-void to_json(nlohmann::ordered_json& json, const Fact& fact) {
-  json = {fact.subject, fact.what, fact.value};
-}
-
-void from_json(const nlohmann::ordered_json& json, Fact& fact) {
-  json.at(0).get_to(fact.subject);
-  json.at(1).get_to(fact.what);
-  json.at(2).get_to(fact.value);
+std::map<std::string, std::string> facts_by_name(const Facts& facts) {
+  std::map<std::string, std::string> values;
+  for (const Fact& fact : facts) values[fact.subject + ": " + fact.what] = fact.value;
+  return values;
 }
 
 }  // namespace thaw

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,8 +27,7 @@ Facts decode_facts(const std::string& text);
 /// fingerprint.
 std::string fact_value(std::string_view bytes);
 
-/// As JSON, `["subject", "what", "value"]`; back again it throws the library's exceptions.
-void to_json(nlohmann::ordered_json& json, const Fact& fact);
-void from_json(const nlohmann::ordered_json& json, Fact& fact);
+/// Values by "subject: what".
+std::map<std::string, std::string> facts_by_name(const Facts& facts);
 
 }  // namespace thaw

@@ -13,6 +13,7 @@
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/chunked_byte_store.h"
 #include "core/data/hdf5/hdf5_dataset.h"
+#include "core/data/identity/file_stamp.h"
 #include "core/data/order/sample_order.h"
 
 namespace thaw {

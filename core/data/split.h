@@ -10,13 +10,13 @@
 #include <utility>
 #include <vector>
 
-#include "core/data/identity/file_stamp.h"
 #include "core/data/labels.h"
 
 namespace thaw {
 
 class ByteStore;
 class Hdf5Dataset;
+struct SampleSource;
 
 enum class DataKind { kText, kImages };
 
@@ -54,14 +54,6 @@ struct DataCacheOptions {
   DecodeProgress progress = nullptr;
 };
 
-/// The array in a file that samples come from, and how the file was when it was opened.
-struct SampleSource {
-  std::string file;   ///< its path, for people
-  std::string array;  ///< as `/train/tokens`
-  FileStamp stamp;
-  friend bool operator==(const SampleSource&, const SampleSource&) = default;
-};
-
 /// One split (`train`, `validation`, `test`) of a dataset: the samples of all its files, in order.
 ///
 /// Labels, the lengths of samples and token types are in memory; what is in the samples is read on
@@ -73,9 +65,9 @@ class Split {
     std::string name;    ///< of file and HDF5 dataset, for people: `a.h5: /train/tokens`
     std::string layout;  ///< likewise: `contiguous`, `chunks of 64 x 3 x 8 x 8, gzip`
     std::int64_t samples = 0;
-    std::shared_ptr<const ByteStore> store;      ///< reads them; of chunked data once prepared
-    std::shared_ptr<const Hdf5Dataset> chunked;  ///< what `prepare` has to make readable
-    std::optional<SampleSource> source = {};     ///< nothing: in several files, or in none
+    std::shared_ptr<const ByteStore> store;           ///< reads them; of chunked data once prepared
+    std::shared_ptr<const Hdf5Dataset> chunked;       ///< what `prepare` has to make readable
+    std::shared_ptr<const SampleSource> source = {};  ///< null: in several files, or in none
   };
 
   /// `labels`, `offsets` (text: first token of each sample and the end, N + 1; images: empty) and

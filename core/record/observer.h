@@ -1,13 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "core/base/fact.h"
 #include "core/kernels/flop_counter.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/schedule/metrics.h"
@@ -210,7 +210,8 @@ struct RunFacts {
   std::string version = {};     ///< of Thaw
   std::string data = {};        ///< fingerprint of the dataset
   std::string model_file = {};  ///< fingerprint of model.config's content; "" without one
-  Facts identity = {};          ///< what is trained, by name; empty where it was not recorded
+  /// What is trained, as facts by name (facts_by_name); empty where it was not recorded.
+  std::map<std::string, std::string> identity = {};
 
   friend bool operator==(const RunFacts&, const RunFacts&) = default;
 };

@@ -72,27 +72,34 @@ void compare_stage(const Stage& before, const Stage& now, std::vector<std::strin
 
 // ---------------------------------------------------------------------- facts
 
-/// What a difference in facts of a subject does; its prefix up to ":" counts.
-ChangeEffect effect_of_fact(const std::string& subject) {
-  const std::string kind = subject.substr(0, subject.find(':'));
+using NamedFacts = std::map<std::string, std::string>;
+
+/// What comes before the first ": " of a fact's name, as "data.file", and what comes after it.
+std::pair<std::string, std::string> kind_and_rest(const std::string& name) {
+  const std::size_t colon = name.find(": ");
+  return colon == std::string::npos ? std::pair(name, name)
+                                    : std::pair(name.substr(0, colon), name.substr(colon + 2));
+}
+
+ChangeEffect effect_of_fact(const std::string& kind) {
   if (kind == "model.weights" || kind == "model.tokenizer") return ChangeEffect::kNone;
   if (kind == "program" || kind == "LibTorch") return ChangeEffect::kBits;
   return ChangeEffect::kMathematics;
 }
 
 /// "split train: inputs differ from when the run began".
-std::string text_of_difference(const Fact& was, const std::string& is) {
+std::string text_of_difference(const std::string& what, const std::string& was,
+                               const std::string& is) {
   const auto is_hash = [](const std::string& value) {
     return value.size() == 32 && value.find_first_not_of("0123456789abcdef") == std::string::npos;
   };
-  const std::size_t colon = was.subject.find(": ");
-  const std::string of =
-      colon == std::string::npos ? was.what : was.subject.substr(colon + 2) + ": " + was.what;
-  if (is_hash(was.value) || is_hash(is)) {
-    return fmt::format("{} differ{} from when the run began", of, of.ends_with('s') ? "" : "s");
+  if (is_hash(was) || is_hash(is)) {
+    return fmt::format("{} differ{} from when the run began", what, what.ends_with('s') ? "" : "s");
   }
-  return fmt::format("{} was {} when the run began, is {} now", of,
-                     was.value.empty() ? "not given" : was.value, is.empty() ? "not given" : is);
+  const auto shown = [](const std::string& value) {
+    return value.empty() ? std::string("not given") : value;
+  };
+  return fmt::format("{} was {} when the run began, is {} now", what, shown(was), shown(is));
 }
 
 void add_bits(const std::string& text, bool canonical, ResumeVerdict& verdict) {
@@ -103,16 +110,15 @@ void add_bits(const std::string& text, bool canonical, ResumeVerdict& verdict) {
   }
 }
 
-void add_difference(const Fact& was, const std::string& is, bool canonical,
-                    ResumeVerdict& verdict) {
-  const ChangeEffect effect = effect_of_fact(was.subject);
+void add_difference(const std::string& name, const std::string& was, const std::string& is,
+                    bool canonical, ResumeVerdict& verdict) {
+  const auto [kind, what] = kind_and_rest(name);
+  const ChangeEffect effect = effect_of_fact(kind);
   if (effect == ChangeEffect::kNone) return;
-  const std::string kind = was.subject.substr(0, was.subject.find(':'));
-  const std::string text = fmt::format("{}: {}{}", kind,
-                                       kind == "data.file"      ? "holds other data: "
-                                       : kind == "model.config" ? "describes another model: "
-                                                                : "",
-                                       text_of_difference(was, is));
+  const char* of = kind == "data.file"      ? "holds other data: "
+                   : kind == "model.config" ? "describes another model: "
+                                            : "";
+  const std::string text = fmt::format("{}: {}{}", kind, of, text_of_difference(what, was, is));
   if (effect == ChangeEffect::kBits) {
     add_bits(text, canonical, verdict);
   } else {
@@ -120,37 +126,28 @@ void add_difference(const Fact& was, const std::string& is, bool canonical,
   }
 }
 
-using FactValues = std::map<std::pair<std::string, std::string>, std::string>;
-
-FactValues values_of(const Facts& facts) {
-  FactValues values;
-  for (const Fact& fact : facts) values[{fact.subject, fact.what}] = fact.value;
-  return values;
+/// Whether it counts that `others` lack this fact. Another version may know facts that this one
+/// does not; but every key of config.json counts, and whatever is of a subject (a split, say) of
+/// which they know nothing.
+bool lack_counts(const std::string& name, const NamedFacts& others) {
+  if (name.starts_with("model.config: ")) return true;
+  const std::string subject = name.substr(0, name.rfind(": ") + 2);
+  const auto next = others.lower_bound(subject);
+  return next == others.end() || !next->first.starts_with(subject);
 }
 
-/// Another version may know facts that this one does not: those do not count, but what is of a
-/// subject that is gone or new (a split, say), and every key of config.json.
-void compare_identities(const Facts& before, const Facts& now, bool canonical,
+void compare_identities(const NamedFacts& before, const NamedFacts& now, bool canonical,
                         ResumeVerdict& verdict) {
-  const FactValues is = values_of(now);
-  const FactValues was = values_of(before);
-  const auto has = [](const Facts& facts, const std::string& subject) {
-    return std::any_of(facts.begin(), facts.end(),
-                       [&](const Fact& fact) { return fact.subject == subject; });
-  };
-  const auto lack_counts = [&](const Fact& fact, const Facts& others) {
-    return fact.subject == "model.config" || !has(others, fact.subject);
-  };
-  for (const Fact& fact : before) {
-    const auto found = is.find({fact.subject, fact.what});
-    const bool there = found != is.end();
-    if (there ? found->second != fact.value : lack_counts(fact, now)) {
-      add_difference(fact, there ? found->second : "", canonical, verdict);
+  for (const auto& [name, was] : before) {
+    const auto found = now.find(name);
+    const bool there = found != now.end();
+    if (there ? found->second != was : lack_counts(name, now)) {
+      add_difference(name, was, there ? found->second : "", canonical, verdict);
     }
   }
-  for (const Fact& fact : now) {
-    if (was.contains({fact.subject, fact.what}) || !lack_counts(fact, before)) continue;
-    add_difference({fact.subject, fact.what, ""}, fact.value, canonical, verdict);
+  for (const auto& [name, is] : now) {
+    if (before.contains(name) || !lack_counts(name, before)) continue;
+    add_difference(name, "", is, canonical, verdict);
   }
 }
 

@@ -60,7 +60,7 @@ void stop_where_asked() {
 
 /// Throws InputError where the comparison in the folder was begun with other data, weights or
 /// versions than there are now.
-void check_identity_of(const fs::path& folder, const nlohmann::json& begun, const Facts& now) {
+void check_identity_of(const fs::path& folder, const nlohmann::json& begun, const NamedFacts& now) {
   if (!begun.contains(kIdentityKey)) {
     fmt::print(stderr,
                "thaw: warning: {} was begun by a version that did not write down its data and "
@@ -68,7 +68,7 @@ void check_identity_of(const fs::path& folder, const nlohmann::json& begun, cons
                printable(folder.string()));
     return;
   }
-  const auto before = nlohmann::ordered_json(begun.at(kIdentityKey)).get<Facts>();
+  const auto before = begun.at(kIdentityKey).get<NamedFacts>();
   const std::string changed = changed_facts(before, now);
   if (changed.empty()) return;
   throw InputError(fmt::format(
@@ -79,7 +79,8 @@ void check_identity_of(const fs::path& folder, const nlohmann::json& begun, cons
 
 /// Whether the folder holds the comparison that is wanted; false where it is new. Throws InputError
 /// where it holds something else.
-bool check_request_of(const fs::path& folder, const nlohmann::json& wanted, const Facts& facts) {
+bool check_request_of(const fs::path& folder, const nlohmann::json& wanted,
+                      const NamedFacts& facts) {
   const fs::path path = folder / kRequestFile;
   if (fs::exists(path)) {
     nlohmann::json found = read_json(path);
@@ -169,7 +170,7 @@ void CompareSession::claim_folder() {
       {"ranks", request_.ranks},
       {"flags", nlohmann::json::object()}};
   for (const Override& each : request_.overrides) wanted["flags"][each.key] = each.value;
-  const Facts facts = common_facts(identity_.facts);
+  const NamedFacts facts = common_facts(identity_.facts);
   // A path may be no UTF-8.
   nlohmann::json readable = nlohmann::json::parse(json_text(wanted));
   check_request_of(folder_, readable, facts);
@@ -182,7 +183,7 @@ void CompareSession::claim_folder() {
   lease_.emplace(folder_, LeaseTiming{.waiting = stop_where_asked});
   remove_half_written(folder_);
   if (!check_request_of(folder_, readable, facts)) {  // under the lease: it stays so
-    readable[kIdentityKey] = nlohmann::ordered_json(facts);
+    readable[kIdentityKey] = facts;
     write_whole_file(folder_ / kRequestFile, json_text(readable, 1) + "\n");
   }
   write_whole_file(RunFolder(folder_).identity(), identity_.kept);

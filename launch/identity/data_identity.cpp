@@ -14,6 +14,7 @@
 #include "core/data/dataset.h"
 #include "core/data/identity/content_hash.h"
 #include "core/data/identity/data_facts.h"
+#include "core/data/split.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "launch/run/data_opening.h"

@@ -1,12 +1,11 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "core/base/fact.h"
-#include "core/data/split.h"
+#include "core/data/identity/file_stamp.h"
 
 namespace thaw {
 
@@ -26,7 +25,7 @@ struct KeptSplit {
 /// What a run folder keeps of what the run is (identity.json), so that the next start need not read
 /// all data again.
 struct KeptIdentity {
-  Facts facts;  ///< of the run
+  std::map<std::string, std::string> facts;  ///< of the run, by name
   std::vector<KeptSplit> splits;
 };
 

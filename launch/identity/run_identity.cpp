@@ -29,10 +29,11 @@ RunIdentity run_identity(const RunSetup& setup, const std::filesystem::path& kep
       data_identity(setup, kept_on_rank_0(kept, communicator), communicator, monitor);
   agree_on_inputs(communicator, "data", data.facts,
                   "data.file must lead to the same data on all of them");
-  KeptIdentity identity{program_facts(), std::move(data.splits)};
+  Facts facts = program_facts();
   for (const Facts& more : {setup.model_identity, data.facts}) {
-    identity.facts.insert(identity.facts.end(), more.begin(), more.end());
+    facts.insert(facts.end(), more.begin(), more.end());
   }
+  KeptIdentity identity{facts_by_name(facts), std::move(data.splits)};
   std::string text = to_json(identity);
   return {std::move(identity.facts), std::move(text)};
 }

@@ -1,9 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
-
-#include "core/base/fact.h"
 
 namespace thaw {
 
@@ -13,8 +12,8 @@ struct RunSetup;
 
 /// What a run is: all that decides what comes of it, besides its configuration.
 struct RunIdentity {
-  Facts facts;       ///< equal on all ranks
-  std::string kept;  ///< to be kept in the run folder: see KeptIdentity
+  std::map<std::string, std::string> facts;  ///< by name; equal on all ranks
+  std::string kept;                          ///< to be kept in the run folder: see KeptIdentity
 };
 
 /// A collective: finds it out, and makes sure that all ranks have the same. `kept` is the file of

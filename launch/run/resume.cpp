@@ -225,7 +225,8 @@ void require_equal_machines(const RunFacts& facts, Communicator& communicator) {
 
 }  // namespace
 
-RunFacts run_facts(const RunSetup& setup, Facts identity, Communicator& communicator) {
+RunFacts run_facts(const RunSetup& setup, std::map<std::string, std::string> identity,
+                   Communicator& communicator) {
   RunFacts facts;
   facts.identity = std::move(identity);
   facts.ranks = communicator.size();

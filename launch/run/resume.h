@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +25,8 @@ struct RunStart {
 /// What this run is computed on and with; `identity`: what is trained (run_identity). A collective.
 /// Throws InputError on all ranks where train.reduction is "canonical" and they run on different
 /// kinds of machines.
-RunFacts run_facts(const RunSetup& setup, Facts identity, Communicator& communicator);
+RunFacts run_facts(const RunSetup& setup, std::map<std::string, std::string> identity,
+                   Communicator& communicator);
 
 /// A collective: finds what `resume` (auto, never, or the path of a checkpoint, or of a folder of
 /// them) says to begin with, and brings the run folder to that state.

@@ -221,7 +221,9 @@ void SplitReader::set_values(Hdf5Dataset values, Split::Part& part) {
   const std::string array = values.name();
   if (!values.address()) {
     const std::optional<FileStamp> stamp = stamp_of(values.file());
-    if (stamp && values.in_its_file()) part.source = SampleSource{values.file(), array, *stamp};
+    if (stamp && values.in_its_file()) {
+      part.source = std::make_shared<SampleSource>(SampleSource{values.file(), array, *stamp});
+    }
     part.chunked = std::make_shared<const Hdf5Dataset>(std::move(values));
     return;
   }
@@ -233,7 +235,7 @@ void SplitReader::set_values(Hdf5Dataset values, Split::Part& part) {
                     "short",
                     values.where(), values.bytes(), *values.address(), file->size()));
   }
-  part.source = SampleSource{file->path(), array, file->stamp()};
+  part.source = std::make_shared<SampleSource>(SampleSource{file->path(), array, file->stamp()});
   part.store = std::make_shared<FileByteStore>(file, *values.address(), part.layout);
 }
 

@@ -24,6 +24,14 @@ struct FileStamp {
   bool settled_at(std::int64_t time) const;
 };
 
+/// The array in a file that samples come from, and how the file was when it was opened.
+struct SampleSource {
+  std::string file;   ///< its path, for people
+  std::string array;  ///< as `/train/tokens`
+  FileStamp stamp;
+  friend bool operator==(const SampleSource&, const SampleSource&) = default;
+};
+
 /// Of what stat(2) and fstat(2) found.
 FileStamp stamp_of(const struct stat& status);
 /// Of the file that `path` leads to now; nothing where there is none.

@@ -104,36 +104,38 @@ TEST(ResumeRulesTest, CanonicalMayChangeRanksAndNothingElse) {
 
 TEST(ResumeRulesTest, WhatIsTrainedIsComparedByName) {
   const std::string hash(32, 'a');
-  const Facts facts = {{"program", "version", "1"},
-                       {"LibTorch", "build of libtorch_cpu.so", "12"},
-                       {"model.config", "hidden_act", "\"gelu\""},
-                       {"model.weights", "content", hash},
-                       {"data.file", "mean", "0.5"},
-                       {"data.file: split train", "inputs", hash}};
-  const auto changed = [&](std::size_t index, const std::string& value) {
-    Facts now = facts;
-    now[index].value = value;
+  const std::map<std::string, std::string> facts = {{"program: version", "1"},
+                                                    {"LibTorch: build of libtorch_cpu.so", "12"},
+                                                    {"model.config: hidden_act", "\"gelu\""},
+                                                    {"model.weights: content", hash},
+                                                    {"data.file: mean", "0.5"},
+                                                    {"data.file: split train: inputs", hash}};
+  const auto changed = [&](const std::string& name, const std::string& value) {
+    auto now = facts;
+    now[name] = value;
     return compare_facts({.data = "x", .identity = facts}, {.data = "y", .identity = now});
   };
-  EXPECT_TRUE(changed(0, "1").refusals.empty());  // labels of other splits, in `data`, do not count
-  EXPECT_THAT(changed(5, std::string(32, 'b')).refusals,
+  // Labels of splits that are not read are in `data`, and do not count.
+  EXPECT_TRUE(changed("program: version", "1").refusals.empty());
+  EXPECT_THAT(changed("data.file: split train: inputs", std::string(32, 'b')).refusals,
               ElementsAre("data.file: holds other data: split train: inputs differ from when the "
                           "run began"));
-  EXPECT_THAT(changed(4, "0.6").refusals,
+  EXPECT_THAT(changed("data.file: mean", "0.6").refusals,
               ElementsAre("data.file: holds other data: mean was 0.5 when the run began, is 0.6 "
                           "now"));
-  EXPECT_THAT(changed(2, "\"relu\"").refusals, ElementsAre(HasSubstr("hidden_act was \"gelu\"")));
-  EXPECT_TRUE(changed(3, std::string(32, 'b')).refusals.empty());
-  EXPECT_THAT(changed(1, "13").warnings,
-              ElementsAre(HasSubstr("LibTorch: build of libtorch_cpu.so")));
-  EXPECT_TRUE(changed(1, "13").refusals.empty());
+  EXPECT_THAT(changed("model.config: hidden_act", "\"relu\"").refusals,
+              ElementsAre(HasSubstr("hidden_act was \"gelu\"")));
+  EXPECT_TRUE(changed("model.weights: content", std::string(32, 'b')).refusals.empty());
+  const ResumeVerdict build = changed("LibTorch: build of libtorch_cpu.so", "13");
+  EXPECT_THAT(build.warnings, ElementsAre(HasSubstr("LibTorch: build of libtorch_cpu.so")));
+  EXPECT_TRUE(build.refusals.empty());
   // A split that is gone counts, a fact that only another version knows does not.
-  Facts now = facts;
-  now.pop_back();
+  auto now = facts;
+  now.erase("data.file: split train: inputs");
   EXPECT_THAT(compare_facts({.identity = facts}, {.identity = now}).refusals,
               ElementsAre(HasSubstr("split train")));
   now = facts;
-  now.push_back({"data.file", "of tomorrow", "1"});
+  now["data.file: of tomorrow"] = "1";
   EXPECT_TRUE(compare_facts({.identity = facts}, {.identity = now}).refusals.empty());
   // A checkpoint of an earlier version is compared by what it has.
   EXPECT_TRUE(compare_facts({.data = "x"}, {.data = "x", .identity = facts}).refusals.empty());

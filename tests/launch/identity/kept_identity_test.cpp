@@ -26,7 +26,7 @@ KeptSplit split() {
 }
 
 TEST(KeptIdentityTest, IsReadBackAsItWasWritten) {
-  const KeptIdentity identity{{{"data.file", "mean", "0.5"}}, {split()}};
+  const KeptIdentity identity{{{"data.file: mean", "0.5"}}, {split()}};
   const KeptIdentity back = kept_identity_from_json(to_json(identity), "i.json");
   EXPECT_EQ(back.facts, identity.facts);
   ASSERT_EQ(back.splits.size(), 1U);
