@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"{ plateau = { patience = 0 } }",
             ".plateau.patience: 0 is out of range: at least 1 and at most 1000000000"},
         Bad{"{ plateau = { least-change = -1 } }",
-            ".plateau.least-change: -1.0 is out of range: at least 0"},
+            ".plateau.least-change: -1.0 is out of range: at least 0 and at most 1000000000"},
         Bad{"{ threshold = {} }", ".threshold.value: missing"},
         Bad{"{ seconds = 0 }", ".seconds: 0.0 is out of range: above 0 and at most 1000000000"},
         Bad{"{ samples = 0 }", ".samples: 0 would be a stage of no length"},

@@ -136,7 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
                  "a.toml:4: schedule.stage[0].name: expected a string, got the integer 3"},
         BadStage{"name = \"\"", "a.toml:4: schedule.stage[0].name: must not be empty"},
         BadStage{"learning-rate = -1",
-                 "a.toml:4: schedule.stage[0].learning-rate: -1.0 is out of range: at least 0"},
+                 "a.toml:4: schedule.stage[0].learning-rate: -1.0 is out of range: at least 0 and "
+                 "at most 1e+30"},
         BadStage{"learning-rate = nan",
                  "a.toml:4: schedule.stage[0].learning-rate: nan is not a finite number"},
         BadStage{"learning-rate = \"fast\"",
@@ -163,7 +164,8 @@ INSTANTIATE_TEST_SUITE_P(
                  "a.toml:4: schedule.stage[0].learning-rate.head: cannot stand beside "
                  "discriminative; only base can"},
         BadStage{"weight-decay = -1",
-                 "a.toml:4: schedule.stage[0].weight-decay: -1.0 is out of range: at least 0"},
+                 "a.toml:4: schedule.stage[0].weight-decay: -1.0 is out of range: at least 0 and "
+                 "at most 1e+30"},
         BadStage{"clip-norm = \"1\"",
                  "a.toml:4: schedule.stage[0].clip-norm: expected a number, "
                  "got the string \"1\""}));

@@ -51,8 +51,9 @@ TEST(ResolveOptions, RefusesWhatAProgramGotWrong) {
               HasSubstr("stage \"upper\": micro-batch: no option that a stage may override "
                         "(frozen-dropout, "));
   EXPECT_EQ(refusal({{"clip-norm", 1}}), "stage \"upper\": clip-norm: expected a number, got 1");
-  EXPECT_EQ(refusal({{"clip-norm", -1.0}}),
-            "stage \"upper\": clip-norm: -1.0 is out of range: at least 0");
+  EXPECT_EQ(
+      refusal({{"clip-norm", -1.0}}),
+      "stage \"upper\": clip-norm: -1.0 is out of range: 0, or at least 1e-30 and at most 1e+30");
   EXPECT_THAT(refusal({{"frozen-dropout", "no"}}), HasSubstr("\"no\" is not one of off, on"));
 }
 
