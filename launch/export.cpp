@@ -63,7 +63,7 @@ Source read_source(ConfigurationDocument& document) {
   if (document.configuration.train.precision == Precision::kFloat64) {
     source.model->to(at::kDouble);
   }
-  source.names = weights.load(*source.model, options);
+  source.names = weights.load(*source.model, options).names;
   return source;
 }
 

@@ -16,6 +16,7 @@
 #include "core/data/order/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
+#include "core/models/weights/weights.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"

@@ -50,7 +50,7 @@ std::optional<std::vector<std::int64_t>> TrainedWeights::shape_of(const std::str
 LoadReport TrainedWeights::load(Model& model, const ModelOptions& options) const {
   if (checkpoint_) {
     checkpoint_->load(model);
-    return {.names = checkpoint_->names()};
+    return {checkpoint_->names(), {}, {}};
   }
   return file_ ? load_weights(model, *file_, options) : LoadReport{};
 }
