@@ -139,6 +139,8 @@ Labels SplitReader::read_labels(const std::string& group) const {
                          : "[samples]");
   }
   if (dataset.rows() == 0) {
+    // Sources that are not there leave nothing of a virtual one.
+    if (dataset.layout().starts_with("virtual")) dataset.require_credible();
     throw InputError(
         fmt::format("{}: {} holds no samples; leave the HDF5 group out", file_.path(), group));
   }

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "it"},
         BadStage{"learning-rate = { base = 1, discriminative = 0 }",
                  "a.toml:4: schedule.stage[0].learning-rate.discriminative: 0.0 is out of range: "
-                 "above 0"},
+                 "at least 1e-06 and at most 1000000"},
         BadStage{"learning-rate = { base = 1, discriminative = 2, head = 1 }",
                  "a.toml:4: schedule.stage[0].learning-rate.head: cannot stand beside "
                  "discriminative; only base can"},
@@ -386,7 +386,7 @@ TEST(StageFlags, SayWhatIsWrongAsFlags) {
             "command line: --schedule.stage.upper.until.epochs: 0 would be a stage of no length");
   EXPECT_EQ(message("upper.learning-rate", "-1"),
             "command line: --schedule.stage.upper.learning-rate: -1.0 is out of range: at least "
-            "0");
+            "0 and at most 1e+30");
 }
 
 }  // namespace
