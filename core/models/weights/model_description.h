@@ -27,13 +27,13 @@ class SafetensorsFile;
 /// What a trained network is, beside its tensors: see Note [Model descriptions]. A plain value;
 /// members that are empty, or 0, are not known.
 struct ModelDescription {
-  std::string version;       ///< of Thaw, that trained it
-  std::string architecture;  ///< model.architecture
+  std::string version = {};       ///< of Thaw, that trained it
+  std::string architecture = {};  ///< model.architecture
   /// Options of [model] that decide what the network computes, as text: "pooling", "depth".
   std::map<std::string, std::string> options = {};
   /// What else decides it, by the family's names, as text: Model::settings.
   std::map<std::string, std::string> settings = {};
-  std::string task;                                  ///< TaskKind's name
+  std::string task = {};                             ///< TaskKind's name
   std::vector<std::string> classes = {};             ///< of the head's rows, in their order
   bool one_class_a_sample = false;                   ///< whether they exclude each other
   std::vector<std::string> targets = {};             ///< names of the numbers that are predicted
