@@ -92,7 +92,10 @@ class JsonReader {
   using Json = nlohmann::ordered_json;
 
   /// `json` is borrowed.
-  explicit JsonReader(const Json& json) : json_(json) {}
+  explicit JsonReader(const Json& json) : json_(json) {
+    if (!json.is_object())
+      throw InputError(std::string("is no object but of type ") + json.type_name());
+  }
 
   template <class Value>
   void operator()(const char* key, Value& value) {

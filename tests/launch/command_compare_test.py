@@ -159,6 +159,7 @@ samples = 20
 
     def test_what_is_refused(self):
         self.images()
+        (self.folder / "w").write_bytes((2).to_bytes(8, "little") + b"{}")  # holds nothing
         for extra, says in (
                 ('[retention]\ndata = ["images.h5"]\n', "no weights"),
                 ('[retention]\ndata = ["none.h5"]\nweights = "w"\n', "none.h5"),

@@ -227,11 +227,12 @@ std::unique_ptr<ReadableFile> CacheFile::open(const Decode& decode) {
   write([&](std::byte* memory) {
     decode(memory, [&](const std::string&, std::int64_t done, std::int64_t) {
       lock.set_done(done);
-      tell(done);
+      tell(std::min(done, bytes_ - 1));
     });
   });
   auto file = open_existing();
   if (!file) throw InputError(path() + ": vanished right after it was written");
+  tell(bytes_);
   return file;
 }
 

@@ -124,8 +124,11 @@ TEST_F(DatasetErrors, StillBeingWritten) {
 }
 
 TEST_F(DatasetErrors, NoSplits) {
-  EXPECT_THAT(refusal([](Hdf5Writer& file) { file.group("/training"); }),
-              HasSubstr("bad.h5: holds none of the HDF5 groups train, validation, test"));
+  EXPECT_THAT(
+      refusal([](Hdf5Writer& file) { file.group("/training"); }),
+      HasSubstr(
+          "bad.h5: holds none of the HDF5 groups train (training), validation (val, valid, dev), "
+          "test (testing)"));
   EXPECT_THAT(refusal([](Hdf5Writer& file) { file.write("/labels", {1}, Int64s{0}); }),
               HasSubstr("its arrays must lie in one, as /train/labels"));
 }
