@@ -43,8 +43,8 @@ class TrainedWeights {
   /// Of a weight, by the model's own name; nothing where there is none.
   std::optional<std::vector<std::int64_t>> shape_of(const std::string& weight) const;
 
-  /// Fills the model, of which `options` tell what is loaded. Returns what was loaded, and the names
-  /// to save under. Nothing happens where there are no weights. Throws InputError.
+  /// Fills the model, of which `options` tell what is loaded. Returns what was loaded, and the
+  /// names to save under. Nothing happens where there are no weights. Throws InputError.
   LoadReport load(Model& model, const ModelOptions& options) const;
 
  private:

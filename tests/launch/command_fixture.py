@@ -162,6 +162,7 @@ optimizer = "sgd"
             "initializer_range": 0.02, "vocab_size": vocabulary, "pad_token_id": 0}))
 
     def bert_config(self, name="bert.toml", schedule="", extra="", weights=""):
+        schedule = schedule or '[schedule]\npreset = "top-down"\nlearning-rate = 1e-4'
         self.write(name, f"""
 [model]
 architecture = "bert"
@@ -175,6 +176,6 @@ batch = 16
 [train]
 {extra}
 
-{schedule or 'schedule = { preset = "top-down", learning-rate = 1e-4 }'}
+{schedule}
 """)
         return name

@@ -69,7 +69,8 @@ std::shared_ptr<const Policy> read_random(InnerTable& table, PolicyRule rule,
   const ScheduleOptions presets;
   const std::int64_t groups =
       table.integer("groups", presets.random_groups, {.least = 1, .most = 1e6});
-  const std::int64_t seed = table.integer("seed", presets.random_seed, {.least = -0x1p63, .most = 0x1p63});
+  const std::int64_t seed =
+      table.integer("seed", presets.random_seed, {.least = -0x1p63, .most = 0x1p63});
   if (table.good() && groups > static_cast<std::int64_t>(facts.free)) {
     table.report("groups", fmt::format("{} cannot be drawn of {}", groups, facts.free));
   }

@@ -53,7 +53,8 @@ std::optional<ReadTrigger> read_threshold(const Setting& value, const std::strin
   InnerTable table(value, subject, {"metric", "value", "mode"}, problems);
   const MetricRule rule = read_metric(table, stage);
   table.require("value");
-  const auto trigger = std::make_shared<Threshold>(rule, table.number("value", 0, {.least = -1e15, .most = 1e15}));
+  const auto trigger =
+      std::make_shared<Threshold>(rule, table.number("value", 0, {.least = -1e15, .most = 1e15}));
   if (!table.good()) return {};
   return ReadTrigger{
       {trigger}, trigger->never(*stage.metrics.find(rule.metric)), table.where("value")};
