@@ -47,7 +47,8 @@ DrawScope::DrawScope(Rows rows) : seed_(rows.seed), epoch_(rows.epoch), outer_(i
   check(rows.samples, rows.offsets);
   rows_ = std::make_shared<const SampleRows>(
       SampleRows{.samples = {rows.samples.begin(), rows.samples.end()},
-                 .offsets = {rows.offsets.begin(), rows.offsets.end()}});
+                 .offsets = {rows.offsets.begin(), rows.offsets.end()},
+                 .device = std::move(rows.device)});
   innermost = this;
 }
 
@@ -63,7 +64,11 @@ DrawScope::DrawScope(State state)
 DrawScope::~DrawScope() { innermost = outer_; }
 
 DrawScope::Rows DrawScope::rows() const {
-  return {.seed = seed_, .epoch = epoch_, .samples = rows_->samples, .offsets = rows_->offsets};
+  return {.seed = seed_,
+          .epoch = epoch_,
+          .samples = rows_->samples,
+          .offsets = rows_->offsets,
+          .device = rows_->device};
 }
 
 DropoutDraws DrawScope::draws(std::uint32_t site, double probability) {

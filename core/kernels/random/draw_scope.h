@@ -10,12 +10,16 @@
 
 namespace thaw {
 
+struct DeviceRows;
+
 /// Which sample each row of a micro-batch's tensors belongs to.
 struct SampleRows {
   /// Index in the dataset of each sample, [n].
   std::vector<std::int64_t> samples;
   /// Packed layouts: first row of each sample, [n + 1]; empty where a row is a sample.
   std::vector<std::int64_t> offsets;
+  /// The same on a GPU: came with the batch, or is made at the first use (see `on_device`).
+  mutable std::shared_ptr<const DeviceRows> device = {};
 
   std::int64_t size() const { return static_cast<std::int64_t>(samples.size()); }
 };
@@ -43,6 +47,8 @@ class DrawScope {
     std::span<const std::int64_t> samples = {};
     /// Packed layouts: first row of each sample, [n + 1]; empty where a row is a sample.
     std::span<const std::int64_t> offsets = {};
+    /// Where the batch brought them along; else they are made at the first use.
+    std::shared_ptr<const DeviceRows> device = {};
   };
 
   /// Copies what the spans show. Throws std::invalid_argument for offsets that do not fit the
