@@ -18,6 +18,8 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/models/layers/batch_norm.h"
+#include "core/models/layers/batch_norm_layout.h"
+#include "core/models/layers/device_batch_norm.h"
 #include "core/models/layers/recomputation.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/loss_share.h"
@@ -49,19 +51,6 @@ namespace {
 /// Payload layout of forward's all-reduce: [0, C) first moments, [C, 2 C) second moments, then
 /// these.
 enum Tail : std::int64_t { kCount, kChecksum, kChecksumSquared, kTailSize };
-
-std::int64_t values_per_channel(const at::Tensor& input) {
-  std::int64_t values = input.size(0);
-  for (std::int64_t i = 2; i < input.dim(); ++i) values *= input.size(i);
-  return values;
-}
-
-at::Tensor in_layout_of(const at::Tensor& tensor, const at::Tensor& reference) {
-  auto format = at::MemoryFormat::Contiguous;
-  if (!reference.is_contiguous() && reference.dim() == 4) format = at::MemoryFormat::ChannelsLast;
-  if (!reference.is_contiguous() && reference.dim() == 5) format = at::MemoryFormat::ChannelsLast3d;
-  return tensor.contiguous(format);
-}
 
 void all_reduce(const SynchronizedBatchNorm& settings, at::Tensor& payload) {
   if (settings.communicator == nullptr) {
@@ -267,6 +256,7 @@ class SynchronizedBatchNormFunction
 
 at::Tensor synchronized_batch_norm(const at::Tensor& input, const at::Tensor& weight,
                                    const at::Tensor& bias, const SynchronizedBatchNorm& settings) {
+  if (input.is_cuda()) return device_batch_norm(input, weight, bias, settings);
   return SynchronizedBatchNormFunction::apply(input, weight, bias, settings);
 }
 

@@ -21,7 +21,8 @@ struct SynchronizedBatchNorm {
 /// Normalises `input` by mean and variance over the samples and pixels of all ranks, and updates
 /// the running statistics; differentiable once, by a backward that is a collective too where
 /// `input` requires a gradient. See Note [Synchronised BatchNorm].
-/// Throws DisagreementError on all ranks if their running means differ.
+/// Throws DisagreementError on all ranks if their running means differ (on the host; on a GPU the
+/// audit finds it: Note [BatchNorm on a GPU]).
 at::Tensor synchronized_batch_norm(const at::Tensor& input, const at::Tensor& weight,
                                    const at::Tensor& bias, const SynchronizedBatchNorm& settings);
 
