@@ -15,6 +15,7 @@ Batch Batch::slice(std::int64_t first, std::int64_t last) const {
   }
   Batch part;
   part.epoch = epoch;
+  part.scale = scale;
   part.samples.assign(samples.begin() + first, samples.begin() + last);
   part.labels = labels.narrow(0, first, last - first);
   if (!offsets.defined()) {

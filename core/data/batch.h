@@ -3,16 +3,22 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace thaw {
+
+class BatchUpload;
+struct DeviceRows;
+struct ImageScale;
 
 /// Some samples of one split, as a model takes them. On the host.
 ///
 /// Text: `inputs` int64 [T], the tokens of all samples one after another, without padding;
 /// `offsets` int64 [n + 1], the first token of each; of pairs also `types` int64 [T]. Images:
 /// `inputs` float32 [n, C, H, W], normalised and augmented, channels-last in memory; `offsets`
-/// undefined.
+/// undefined. For a GPU images are uint8 where the file's are, as it has them, to be normalised
+/// there by `scale`.
 struct Batch {
   at::Tensor inputs;
   at::Tensor offsets;
@@ -21,8 +27,14 @@ struct Batch {
   std::vector<std::int64_t> samples;  ///< index in the split of each, [n]
   std::int64_t epoch = 0;
 
+  std::shared_ptr<const ImageScale> scale;    ///< of images that are bytes; else null
+  std::shared_ptr<const BatchUpload> upload;  ///< of the whole batch, where one was started
+  /// Of a batch on a GPU: what kernels read of its rows. Null where it did not come in one upload.
+  std::shared_ptr<const DeviceRows> rows;
+
   std::int64_t size() const { return static_cast<std::int64_t>(samples.size()); }
-  /// Samples [first, last) of this batch; tensors are views (offsets are rebased).
+  /// Samples [first, last) of this batch; tensors are views (offsets are rebased), and travel
+  /// by themselves.
   Batch slice(std::int64_t first, std::int64_t last) const;
 };
 

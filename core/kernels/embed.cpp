@@ -3,7 +3,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -15,6 +14,7 @@
 #include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
 namespace {
@@ -141,7 +141,7 @@ at::Tensor embed(const at::Tensor& tokens, const at::Tensor& token_types, const 
   TORCH_CHECK(!token_types.defined() || token_types.sizes() == tokens.sizes(),
               "embed: token types must be int64 [T], as tokens are");
   if (!use_fused(words)) {
-    const at::Tensor place = at::tensor(places(*rows), at::kLong).to(tokens.device());
+    const at::Tensor& place = on_device(*rows, tokens.device()).places;
     return at::embedding(words, tokens, padding) + positions.index_select(0, place) +
            (token_types.defined() ? types.index_select(0, token_types) : types[0]);
   }

@@ -8,7 +8,6 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/sum.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -25,6 +24,7 @@
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
 #include "core/kernels/random/keyed_dropout.h"
+#include "core/kernels/rows/device_rows.h"
 #include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/attention_head.inc"
@@ -48,25 +48,15 @@ std::int64_t longest(const SampleRows& rows) {
   return result;
 }
 
-/// Where each token lies among [n, length] padded ones.
-at::Tensor padded_places(const SampleRows& rows, std::int64_t length, const at::Tensor& like) {
-  std::vector<std::int64_t> places;
-  places.reserve(static_cast<std::size_t>(rows.offsets.back()));
-  for (std::size_t n = 0; n + 1 < rows.offsets.size(); ++n) {
-    for (std::int64_t t = 0; t < rows.offsets[n + 1] - rows.offsets[n]; ++t) {
-      places.push_back(static_cast<std::int64_t>(n) * length + t);
-    }
-  }
-  return at::tensor(places, at::kLong).to(like.device());
-}
-
 at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
                  std::int64_t heads, const SampleRows& rows, const Draws& draws) {
   const auto n = static_cast<std::int64_t>(rows.offsets.size()) - 1;
   const std::int64_t length = longest(rows);
   const std::int64_t width = projected.size(1) / 3;
   const std::int64_t size = width / heads;
-  const at::Tensor places = padded_places(rows, length, projected);
+  const DeviceRows& on_gpu = on_device(rows, projected.device());
+  // Where each token lies among [n, length] padded ones.
+  const at::Tensor places = (on_gpu.owners.to(at::kLong) * length).add_(on_gpu.places);
   const at::Tensor with_bias =
       (projected + at::cat({biases[0], biases[1], biases[2]})).to(projected.scalar_type());
   // [3, n, heads, length, size]
@@ -76,15 +66,11 @@ at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& b
                                 .permute({2, 0, 3, 1, 4});
   at::Tensor scores =
       at::matmul(padded[0], padded[1].transpose(2, 3)) / std::sqrt(static_cast<double>(size));
-  std::vector<std::int64_t> lengths;
-  for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
-    lengths.push_back(rows.offsets[i + 1] - rows.offsets[i]);
-  }
-  const at::Tensor outside =
-      at::arange(length, projected.options().dtype(at::kLong))
-          .unsqueeze(0)
-          .ge(at::tensor(lengths, at::kLong).to(projected.device()).unsqueeze(1))
-          .view({n, 1, 1, length});
+  const at::Tensor lengths = on_gpu.offsets.diff();
+  const at::Tensor outside = at::arange(length, lengths.options())
+                                 .unsqueeze(0)
+                                 .ge(lengths.unsqueeze(1))
+                                 .view({n, 1, 1, length});
   scores = scores.masked_fill(outside, -std::numeric_limits<double>::infinity());
   // Padded queries attend too, to the same keys, and nobody reads what they get.
   at::Tensor probabilities =

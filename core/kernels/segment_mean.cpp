@@ -2,8 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/repeat_interleave.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -15,6 +13,7 @@
 #include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
 namespace {
@@ -24,13 +23,10 @@ using torch::autograd::variable_list;
 using RowsPointer = std::shared_ptr<const SampleRows>;
 
 at::Tensor plain(const at::Tensor& input, const SampleRows& rows) {
-  std::vector<std::int64_t> lengths;
-  for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
-    lengths.push_back(rows.offsets[i + 1] - rows.offsets[i]);
-  }
-  const at::Tensor counts = at::tensor(lengths, at::kLong);
-  const at::Tensor owners = at::repeat_interleave(counts).to(input.device());
-  return at::zeros({counts.size(0), input.size(1)}, input.options()).index_add(0, owners, input) /
+  const DeviceRows& on_gpu = on_device(rows, input.device());
+  const at::Tensor counts = on_gpu.offsets.diff();
+  return at::zeros({rows.size(), input.size(1)}, input.options())
+             .index_add(0, on_gpu.owners, input) /
          counts.clamp_min(1).unsqueeze(1).to(input.options());
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/data/batch.h"
 #include "core/data/order/batch_plan.h"
+#include "core/data/upload/batch_upload.h"
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/random/draw_scope.h"
 #include "core/models/layers/batch_norm.h"
@@ -71,11 +72,12 @@ at::Tensor GradientPass::run_shards(const Batch& batch, SampleShare share, doubl
 }
 
 at::Tensor GradientPass::run_micro_batch(const Batch& batch, double weight, std::size_t cut) {
+  const Batch placed = to_model(batch, model_);
   const DrawScope scope({.seed = settings_.seed,
                          .epoch = static_cast<std::uint64_t>(batch.epoch),
                          .samples = batch.samples,
-                         .offsets = offsets_of(batch)});
-  const Batch placed = to_model(batch, model_);
+                         .offsets = offsets_of(batch),
+                         .device = placed.rows});
   const at::Tensor logits = forward_past_prefix(model_, cut, placed);
   const at::Tensor loss = settings_.task->loss(logits, placed, settings_.label_smoothing);
   if (loss.requires_grad()) {
@@ -91,6 +93,9 @@ Batch to_model(Batch batch, const Model& model) {
     return batch;
   }
   const at::TensorOptions wanted = parameters.front().options();
+  if (wanted.device().is_cuda()) {
+    batch = batch.upload != nullptr ? batch.upload->use() : uploaded(batch, wanted.device());
+  }
   if (batch.inputs.is_floating_point()) {
     batch.inputs = batch.inputs.to(wanted.device(), wanted.dtype().toScalarType(),
                                    /*non_blocking=*/true);
@@ -100,6 +105,12 @@ Batch to_model(Batch batch, const Model& model) {
   if (batch.types.defined()) batch.types = batch.types.to(wanted.device(), at::kLong, true);
   batch.labels = batch.labels.to(wanted.device(), batch.labels.scalar_type(), true);
   return batch;
+}
+
+std::optional<at::Device> gpu_of(const Model& model) {
+  const std::vector<at::Tensor> parameters = model.parameters(/*recurse=*/true);
+  if (parameters.empty() || !parameters.front().is_cuda()) return std::nullopt;
+  return parameters.front().device();
 }
 
 }  // namespace thaw

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "core/parallel/gradient_reducer.h"
 
@@ -58,5 +59,8 @@ class GradientPass {
 
 /// `batch` as `model` wants it: on the model's device, images in its floating-point type.
 Batch to_model(Batch batch, const Model& model);
+
+/// The GPU that `model` lies on, for loaders of its batches; nothing for one on the host.
+std::optional<at::Device> gpu_of(const Model& model);
 
 }  // namespace thaw

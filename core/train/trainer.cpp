@@ -94,7 +94,9 @@ TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
                          .horizontal_flip = parts.data.horizontal_flip,
                          .rank = parts.communicator.rank(),
                          .ranks = parts.communicator.size(),
-                         .shards = canonical_shards(parts.train)},
+                         .shards = canonical_shards(parts.train),
+                         .gpu = gpu_of(parts.model),
+                         .uploads = parts.train.micro_batch == 0},
                         cursor);
 }
 

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/data/dataset.h"
+#include "core/data/upload/batch_upload.h"
 
 namespace thaw {
 namespace {
@@ -73,16 +74,20 @@ at::Tensor types_of(const Split& split, const Batch& batch) {
 }  // namespace
 
 BatchAssembler::BatchAssembler(const Dataset& dataset, const Split& split,
-                               const AugmentationOptions& augmentation)
+                               const AugmentationOptions& augmentation, bool for_gpu)
     : split_(split),
       augmentation_(augmentation),
-      augments_(augmentation.crop_padding > 0 || augmentation.horizontal_flip) {
+      augments_(augmentation.crop_padding > 0 || augmentation.horizontal_flip),
+      for_gpu_(for_gpu) {
   if (!split.prepared()) {
     throw std::logic_error("split " + split.name() + ": prepare() before reading");
   }
   check(augmentation, split.format());
   if (split.format().kind == DataKind::kImages) {
     converter_.emplace(split.format(), dataset.mean(), dataset.std_deviation());
+    if (for_gpu && split.format().bytes) {
+      scale_ = std::make_shared<const ImageScale>(converter_->scale());
+    }
   }
 }
 
@@ -132,13 +137,22 @@ void BatchAssembler::read_texts(Batch& batch) {
   }
 }
 
+at::Tensor BatchAssembler::memory_for_images(std::int64_t count) {
+  const SampleFormat& format = split_.format();
+  if (for_gpu_) {
+    return image_memory({count, format.channels, format.height, format.width},
+                        scale_ != nullptr ? at::kByte : at::kFloat, /*pinned=*/true);
+  }
+  return images_.take(count * format.image_elements())
+      .view({count, format.height, format.width, format.channels})
+      .permute({0, 3, 1, 2});
+}
+
 void BatchAssembler::read_images(Batch& batch) {
   const SampleFormat& format = split_.format();
   const std::int64_t elements = format.image_elements();
-  batch.inputs = images_.take(batch.size() * elements)
-                     .view({batch.size(), format.height, format.width, format.channels})
-                     .permute({0, 3, 1, 2});
-  auto* images = batch.inputs.mutable_data_ptr<float>();
+  batch.inputs = memory_for_images(batch.size());
+  batch.scale = scale_;
   for (std::int64_t i = 0; i < batch.size();) {
     const std::int64_t count = next_group(batch.samples, i);
     split_.read(std::span(batch.samples).subspan(i, count), buffer_.data());
@@ -146,8 +160,14 @@ void BatchAssembler::read_images(Batch& batch) {
       const Augmentation augmentation =
           augments_ ? draw_augmentation(augmentation_, batch.epoch, batch.samples[i])
                     : Augmentation();
-      converter_->convert(buffer_.data() + k * elements * format.element_bytes(), augmentation,
-                          images + i * elements);
+      const std::byte* image = buffer_.data() + k * elements * format.element_bytes();
+      if (scale_ != nullptr) {
+        converter_->place(image, augmentation,
+                          batch.inputs.mutable_data_ptr<std::uint8_t>() + i * elements);
+      } else {
+        converter_->convert(image, augmentation,
+                            batch.inputs.mutable_data_ptr<float>() + i * elements);
+      }
     }
   }
 }

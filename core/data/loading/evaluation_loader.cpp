@@ -12,6 +12,7 @@
 #include "core/data/loading/batch_assembler.h"
 #include "core/data/loading/read_ahead.h"
 #include "core/data/order/batch_plan.h"
+#include "core/data/upload/batch_upload.h"
 #include "core/parallel/sum_tree.h"
 
 namespace thaw {
@@ -34,7 +35,8 @@ class EvaluationLoader::Implementation {
         shards_(options.shards > 0 ? options.shards : options.ranks),
         own_(shards_of_rank(shards_, options.rank, options.ranks)),
         split_(dataset.split(split)),
-        assembler_(dataset, split_),
+        assembler_(dataset, split_, {}, options.gpu.has_value()),
+        uploader_(options.gpu ? std::make_unique<BatchUploader>(*options.gpu) : nullptr),
         read_ahead_(options.read_ahead, [this] { return make(); }) {}
 
   std::optional<Batch> next() {
@@ -55,7 +57,9 @@ class EvaluationLoader::Implementation {
     const SampleRange range = balanced_piece(global.positions, shard, shards_);
     std::vector<std::int64_t> samples(range.size());
     std::iota(samples.begin(), samples.end(), range.first);
-    return assembler_.assemble(0, std::move(samples));
+    Batch batch = assembler_.assemble(0, std::move(samples));
+    if (uploader_ && batch.size() > 0) batch.upload = uploader_->start(batch);
+    return batch;
   }
 
   const EvaluationLoaderOptions options_;
@@ -63,7 +67,8 @@ class EvaluationLoader::Implementation {
   const ShardRange own_;
   const Split& split_;
   BatchAssembler assembler_;
-  std::int64_t cursor_ = 0;  // with `made_`: of the thread that makes them
+  std::unique_ptr<BatchUploader> uploader_;  ///< null: batches stay on the host
+  std::int64_t cursor_ = 0;                  // with `made_`: of the thread that makes them
   std::int64_t made_ = 0;
   std::int64_t taken_ = 0, shard_ = 0;
   ReadAhead<Batch> read_ahead_;  // last: its thread uses all of the above

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,7 +19,8 @@ struct EvaluationLoaderOptions {
   std::int64_t read_ahead = 4;  ///< batches prepared in advance; 0: none, and no thread
   int rank = 0;
   int ranks = 1;
-  std::int64_t shards = 0;  ///< of a global batch; 0: as many as ranks
+  std::int64_t shards = 0;             ///< of a global batch; 0: as many as ranks
+  std::optional<at::Device> gpu = {};  ///< that batches are for; nothing: the host
 };
 
 /// Yields every sample of a split once, in order, without augmentation: of each global batch this

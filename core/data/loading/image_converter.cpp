@@ -27,22 +27,46 @@ struct Normalisation {
   float zero() const { return (0.0F - mean) / deviation; }
 };
 
-/// One row of one channel, whose columns lie `stride` floats apart in the result. `row` is null
+/// uint8 values as they are.
+struct SameByte {
+  static constexpr std::int64_t kBytes = 1;
+  std::uint8_t operator()(const std::byte* at) const { return std::to_integer<std::uint8_t>(*at); }
+  std::uint8_t zero() const { return 0; }
+};
+
+/// One row of one channel, whose columns lie `stride` elements apart in the result. `row` is null
 /// outside of the image: zeros.
-template <typename Value>
+template <typename Value, typename Element>
 void convert_row(const Value& value, const std::byte* row, std::int64_t width,
-                 const Augmentation& augmentation, std::int64_t stride, float* result) {
+                 const Augmentation& augmentation, std::int64_t stride, Element* result) {
   // Mirroring is walking backwards.
-  float* out = augmentation.flip ? result + (width - 1) * stride : result;
+  Element* out = augmentation.flip ? result + (width - 1) * stride : result;
   const std::int64_t step = augmentation.flip ? -stride : stride;
   const std::int64_t right = augmentation.right;
   const std::int64_t first = row == nullptr ? width : std::clamp<std::int64_t>(-right, 0, width);
   const std::int64_t last = std::clamp<std::int64_t>(width - right, first, width);
-  const float zero = value.zero();
+  const Element zero = value.zero();
   std::int64_t x = 0;
   for (; x < first; ++x) out[x * step] = zero;
   for (; x < last; ++x) out[x * step] = value(row + (x + right) * Value::kBytes);
   for (; x < width; ++x) out[x * step] = zero;
+}
+
+/// Calls `body(row, channel, out)` for each row of each channel of the result; `row` is null
+/// outside of the image.
+template <typename Element, typename Body>
+void for_each_row(const SampleFormat& format, const std::byte* image,
+                  const Augmentation& augmentation, Element* result, const Body& body) {
+  const std::int64_t row_bytes = format.width * format.element_bytes();
+  for (std::int64_t y = 0; y < format.height; ++y) {
+    const std::int64_t from = y + augmentation.down;
+    const bool inside = from >= 0 && from < format.height;
+    // Channels innermost, so that the result's row stays in the processor's nearest cache.
+    for (std::int64_t c = 0; c < format.channels; ++c) {
+      body(inside ? image + (c * format.height + from) * row_bytes : nullptr, c,
+           result + y * format.width * format.channels + c);
+    }
+  }
 }
 
 }  // namespace
@@ -65,23 +89,24 @@ ImageConverter::ImageConverter(const SampleFormat& format, const std::vector<dou
 
 void ImageConverter::convert(const std::byte* image, const Augmentation& augmentation,
                              float* result) const {
-  const std::int64_t row_bytes = format_.width * format_.element_bytes();
-  const std::int64_t channels = format_.channels;
-  for (std::int64_t y = 0; y < format_.height; ++y) {
-    const std::int64_t from = y + augmentation.down;
-    const bool inside = from >= 0 && from < format_.height;
-    // Channels innermost, so that the result's row stays in the processor's nearest cache.
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const std::byte* row = inside ? image + (c * format_.height + from) * row_bytes : nullptr;
-      float* out = result + y * format_.width * channels + c;
-      if (format_.bytes) {
-        convert_row(TableLookup{&table_[c * 256]}, row, format_.width, augmentation, channels, out);
-      } else {
-        convert_row(Normalisation{mean_[c], deviation_[c]}, row, format_.width, augmentation,
-                    channels, out);
-      }
-    }
-  }
+  for_each_row(format_, image, augmentation, result,
+               [&](const std::byte* row, std::int64_t c, float* out) {
+                 if (format_.bytes) {
+                   convert_row(TableLookup{&table_[c * 256]}, row, format_.width, augmentation,
+                               format_.channels, out);
+                 } else {
+                   convert_row(Normalisation{mean_[c], deviation_[c]}, row, format_.width,
+                               augmentation, format_.channels, out);
+                 }
+               });
+}
+
+void ImageConverter::place(const std::byte* image, const Augmentation& augmentation,
+                           std::uint8_t* result) const {
+  for_each_row(format_, image, augmentation, result,
+               [&](const std::byte* row, std::int64_t, std::uint8_t* out) {
+                 convert_row(SameByte{}, row, format_.width, augmentation, format_.channels, out);
+               });
 }
 
 }  // namespace thaw

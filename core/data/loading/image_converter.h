@@ -6,6 +6,7 @@
 
 #include "core/data/loading/augmentation.h"
 #include "core/data/split.h"
+#include "core/data/upload/image_scale.h"
 
 namespace thaw {
 
@@ -22,6 +23,10 @@ class ImageConverter {
 
   /// `image`: [C, H, W] of the file's dtype. `result`: [H, W, C].
   void convert(const std::byte* image, const Augmentation& augmentation, float* result) const;
+  /// The same of an image of bytes without normalising it: for those that travel as bytes.
+  void place(const std::byte* image, const Augmentation& augmentation, std::uint8_t* result) const;
+  /// What is left to do to bytes then.
+  ImageScale scale() const { return {mean_, deviation_}; }
 
  private:
   SampleFormat format_;

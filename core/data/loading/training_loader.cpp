@@ -11,6 +11,7 @@
 #include "core/data/loading/batch_assembler.h"
 #include "core/data/loading/read_ahead.h"
 #include "core/data/order/sample_order.h"
+#include "core/data/upload/batch_upload.h"
 #include "core/parallel/sum_tree.h"
 
 namespace thaw {
@@ -26,6 +27,10 @@ const TrainingLoaderOptions& checked(const TrainingLoaderOptions& options) {
   return options;
 }
 
+std::unique_ptr<BatchUploader> uploader_for(const TrainingLoaderOptions& options) {
+  return options.gpu && options.uploads ? std::make_unique<BatchUploader>(*options.gpu) : nullptr;
+}
+
 }  // namespace
 
 class TrainingLoader::Implementation {
@@ -33,7 +38,9 @@ class TrainingLoader::Implementation {
   Implementation(const Dataset& dataset, const TrainingLoaderOptions& options, std::int64_t cursor)
       : options_(checked(options)),
         split_(dataset.split("train")),
-        assembler_(dataset, split_, {options.crop_padding, options.horizontal_flip, options.seed}),
+        assembler_(dataset, split_, {options.crop_padding, options.horizontal_flip, options.seed},
+                   options.gpu.has_value()),
+        uploader_(uploader_for(options)),
         read_ahead_(options.read_ahead, from(cursor)) {}
 
   TrainingBatch next() { return *read_ahead_.next(); }
@@ -47,6 +54,7 @@ class TrainingLoader::Implementation {
       result.global = next_global_batch(cursor, split_.size(), options_.batch);
       cursor += result.global.size();
       result.batch = assembler_.assemble(result.global.epoch, samples_of(result.global));
+      if (uploader_) result.batch.upload = uploader_->start(result.batch);
       return result;
     };
   }
@@ -73,6 +81,7 @@ class TrainingLoader::Implementation {
   const TrainingLoaderOptions options_;
   const Split& split_;
   BatchAssembler assembler_;
+  std::unique_ptr<BatchUploader> uploader_;  ///< null: batches stay on the host
   std::unique_ptr<SampleOrder> order_;
   std::int64_t order_epoch_ = -1;
   ReadAhead<TrainingBatch> read_ahead_;  // last: its thread uses all of the above

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "core/data/batch.h"
 #include "core/data/order/batch_plan.h"
@@ -20,6 +23,8 @@ struct TrainingLoaderOptions {
   int rank = 0;
   int ranks = 1;
   std::int64_t shards = 0;  ///< > 0: the batch is cut into these, of which ranks hold whole ones
+  std::optional<at::Device> gpu = {};  ///< that batches are for; nothing: the host
+  bool uploads = true;                 ///< starts their way there, in advance; false: cut up before
 };
 
 /// A rank's share of one global batch. `batch.size()` may be 0.

@@ -3,25 +3,20 @@
 #include <ATen/Dispatch.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/from_blob.h>
-#include <ATen/ops/tensor.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
 
 #include <cstdint>
-#include <vector>
+
+#include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
 namespace {
 
 constexpr int kThreads = 256;
 
-at::Tensor to_device(const std::vector<std::int64_t>& values, const at::Tensor& like) {
-  return at::tensor(values, at::kLong).to(like.device());
-}
-
 /// The sample that token `row` belongs to: the last that begins at or before it.
-__device__ std::int64_t sample_of(std::int64_t row, const std::int64_t* offsets, std::int64_t n) {
+__device__ std::int64_t sample_of(std::int64_t row, const std::int32_t* offsets, std::int64_t n) {
   std::int64_t low = 0, high = n;
   while (high - low > 1) {
     const std::int64_t middle = (low + high) / 2;
@@ -35,7 +30,7 @@ __device__ std::int64_t sample_of(std::int64_t row, const std::int64_t* offsets,
 template <typename scalar_t>
 __global__ void drop_rows(const scalar_t* input, scalar_t* output, std::int64_t rows,
                           std::int64_t width, DropoutKey key, const std::int64_t* samples,
-                          const std::int64_t* offsets, std::int64_t n) {
+                          const std::int32_t* offsets, std::int64_t n) {
   const std::int64_t blocks = (width + 127) / 128;
   const std::int64_t calls = rows * blocks * 16;
   for (std::int64_t call = blockIdx.x * std::int64_t{kThreads} + threadIdx.x; call < calls;
@@ -67,7 +62,7 @@ __global__ void drop_rows(const scalar_t* input, scalar_t* output, std::int64_t 
 template <typename scalar_t>
 __global__ void drop_attention(const scalar_t* input, scalar_t* output, std::int64_t elements,
                                std::int64_t heads, std::int64_t padded, DropoutKey key,
-                               const std::int64_t* samples, const std::int64_t* offsets) {
+                               const std::int64_t* samples, const std::int32_t* offsets) {
   for (std::int64_t at = blockIdx.x * std::int64_t{kThreads} + threadIdx.x; at < elements;
        at += std::int64_t{gridDim.x} * kThreads) {
     const std::int64_t matrix = at / (padded * padded);
@@ -99,14 +94,14 @@ at::Tensor keyed_dropout_cuda(const at::Tensor& input, const DropoutDraws& draws
   at::Tensor output = at::empty_like(input);
   const std::int64_t rows = input.size(0);
   const std::int64_t width = input.numel() / rows;
-  const at::Tensor samples = to_device(draws.rows->samples, input);
-  const at::Tensor offsets = packed ? to_device(draws.rows->offsets, input) : at::Tensor();
+  const DeviceRows& on_gpu = on_device(*draws.rows, input.device());
+  const at::Tensor &samples = on_gpu.samples, &offsets = on_gpu.offsets;
   const int grid = grid_for(rows * ((width + 127) / 128) * 16);
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, input.scalar_type(), "keyed_dropout", [&] {
     drop_rows<scalar_t><<<grid, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
         input.const_data_ptr<scalar_t>(), output.mutable_data_ptr<scalar_t>(), rows, width,
         draws.key, samples.const_data_ptr<std::int64_t>(),
-        packed ? offsets.const_data_ptr<std::int64_t>() : nullptr, draws.rows->size());
+        packed ? offsets.const_data_ptr<std::int32_t>() : nullptr, draws.rows->size());
   });
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return output;
@@ -118,15 +113,15 @@ at::Tensor keyed_attention_dropout_cuda(const at::Tensor& input, const DropoutDr
   if (input.numel() == 0) {
     return output;
   }
-  const at::Tensor samples = to_device(draws.rows->samples, input);
-  const at::Tensor offsets = to_device(draws.rows->offsets, input);
+  const DeviceRows& on_gpu = on_device(*draws.rows, input.device());
+  const at::Tensor &samples = on_gpu.samples, &offsets = on_gpu.offsets;
   const int grid = grid_for(input.numel());
   AT_DISPATCH_FLOATING_TYPES_AND(
       at::kBFloat16, input.scalar_type(), "keyed_attention_dropout", [&] {
         drop_attention<scalar_t><<<grid, kThreads, 0, at::cuda::getCurrentCUDAStream()>>>(
             input.const_data_ptr<scalar_t>(), output.mutable_data_ptr<scalar_t>(), input.numel(),
             input.size(1), input.size(2), draws.key, samples.const_data_ptr<std::int64_t>(),
-            offsets.const_data_ptr<std::int64_t>());
+            offsets.const_data_ptr<std::int32_t>());
       });
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return output;

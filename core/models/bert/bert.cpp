@@ -2,7 +2,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/tensor.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
@@ -11,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/config/configuration.h"
 #include "core/data/batch.h"
+#include "core/kernels/rows/device_rows.h"
 #include "core/kernels/segment_mean.h"
 #include "core/models/bert/bert_export.h"
 #include "core/models/bert/bert_layers.h"
@@ -76,8 +76,7 @@ at::Tensor Bert::head(const at::Tensor& hidden, const std::shared_ptr<const Samp
   if (pooling_ == Pooling::kMean) {
     pooled = segment_mean(hidden, rows);
   } else {
-    const std::vector<std::int64_t> starts(rows->offsets.begin(), rows->offsets.end() - 1);
-    const at::Tensor index = at::tensor(starts, at::kLong).to(hidden.device());
+    const at::Tensor index = on_device(*rows, hidden.device()).offsets.narrow(0, 0, rows->size());
     pooled = at::linear(hidden.index_select(0, index), pooler_->weight, pooler_->bias).tanh();
   }
   return at::linear(dropout_->forward(pooled), classifier_->weight, classifier_->bias);
@@ -92,6 +91,7 @@ std::shared_ptr<const SampleRows> Bert::rows_of(const Batch& batch) const {
   auto rows = std::make_shared<SampleRows>();
   rows->samples = batch.samples;
   rows->offsets.assign(data, data + offsets.numel());
+  rows->device = batch.rows;
   TORCH_CHECK(data[0] == 0 && data[batch.size()] == batch.inputs.numel(),
               "Bert: offsets do not span the batch's ", batch.inputs.numel(), " tokens");
   for (std::int64_t n = 0; n < batch.size(); ++n) {
