@@ -35,9 +35,10 @@ using NcclId = std::array<char, 128>;
 /// The calls of NCCL that Thaw makes, and no more: thin, so that timeouts, asynchronous errors and
 /// aborts are tested without a GPU.
 ///
-/// Communicators are made with NCCL's non-blocking configuration: a call returns at once, possibly
-/// with kInProgress, and no other may be made on the same communicator until `state` gives another
-/// status. Nothing here takes a lock or waits; NcclLink does, see Note [No thread inside NCCL].
+/// Communicators block: a call returns when what it queues is queued. One that answers kInProgress
+/// all the same goes on by itself, and no other may be made on the same communicator until `state`
+/// gives another status. Nothing here takes a lock or keeps a deadline; NcclLink does, see
+/// Note [No thread inside NCCL].
 class NcclApi {
  public:
   virtual ~NcclApi() = default;
@@ -46,8 +47,8 @@ class NcclApi {
   virtual int version() = 0;
   virtual NcclStatus make_id(NcclId& id) = 0;
 
-  /// Joins `ranks` ranks that use the same id. `comm` may be set before the call has succeeded, and
-  /// is then to be aborted if it does not.
+  /// Joins `ranks` ranks that use the same id, and may wait for them. `comm` may be set before the
+  /// call has succeeded, and is then to be aborted if it does not.
   virtual NcclStatus init(ncclComm*& comm, int ranks, const NcclId& id, int rank) = 0;
   /// Stores what became of the call in progress, or the error that has hit the communicator since.
   virtual NcclStatus state(ncclComm* comm, NcclStatus& state) = 0;

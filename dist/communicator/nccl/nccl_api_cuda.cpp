@@ -72,7 +72,7 @@ class Nccl final : public NcclApi {
     ncclUniqueId given;
     std::copy(id.begin(), id.end(), std::begin(given.internal));
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    config.blocking = 0;
+    config.blocking = 1;  // Note [No thread inside NCCL]
     return status_of(ncclCommInitRankConfig(&comm, ranks, given, rank, &config));
   }
 

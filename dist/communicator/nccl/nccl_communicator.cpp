@@ -139,7 +139,7 @@ class NcclCommunicator final : public Communicator {
     family_->health().require_good();
     if (!link_) {
       link_ = connect_ranks(*host_, family_->parts.nccl, stream_, family_->watch,
-                            family_->options.deadline);
+                            family_->options.deadline, family_->options.patience);
     }
     return link_;
   }

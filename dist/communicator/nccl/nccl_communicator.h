@@ -15,6 +15,9 @@ struct NcclOptions {
   /// How long a sum, a broadcast or the joining of the ranks may take before the other ranks count
   /// as lost. From when the GPU could begin with it, so waiting for slower ranks is included.
   std::chrono::milliseconds deadline = std::chrono::minutes(10);
+  /// How much longer a thread may then stay inside one call of NCCL before the communicators are
+  /// aborted beside it.
+  std::chrono::milliseconds patience = std::chrono::seconds(10);
   /// Between two looks at what is under way.
   std::chrono::milliseconds interval{20};
 };

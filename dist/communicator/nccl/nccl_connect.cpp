@@ -17,11 +17,11 @@ namespace thaw {
 namespace {
 
 // Note [Joining together]
-// NCCL's ranks wait for each other while they join, on threads of NCCL's own. A rank whose call has
-// failed would leave the others waiting until their deadline, so meanwhile all ranks meet over the
-// host's communicator again and again: each tells whether it has joined or failed. NCCL's progress
-// does not depend on these meetings, nor they on NCCL's. At the first failure all give up at once,
-// and agree on what was wrong.
+// NCCL's ranks wait for each other while they join, each on a thread for just that. A rank whose
+// call has failed would leave the others waiting until their deadline, so meanwhile all ranks meet
+// over the host's communicator again and again: each tells whether it has joined or failed. NCCL's
+// progress does not depend on these meetings, nor they on NCCL's. At the first failure all give up
+// at once, and agree on what was wrong.
 
 constexpr std::chrono::milliseconds kLongestConnectPause{20};
 
@@ -55,11 +55,13 @@ NcclId shared_id(Communicator& host, NcclApi& api) {
 std::unique_ptr<NcclLink> connect_ranks(Communicator& host, const std::shared_ptr<NcclApi>& api,
                                         std::shared_ptr<GpuStream> stream,
                                         std::shared_ptr<NcclWatch> watch,
-                                        std::chrono::milliseconds deadline) {
+                                        std::chrono::milliseconds deadline,
+                                        std::chrono::milliseconds patience) {
   const NcclId id = shared_id(host, *api);
   auto link = std::make_unique<NcclLink>(
       api, std::move(stream), std::move(watch),
-      NcclLink::Settings{.deadline = deadline, .rank = host.rank(), .host = host_name()});
+      NcclLink::Settings{
+          .deadline = deadline, .patience = patience, .rank = host.rank(), .host = host_name()});
 
   std::optional<LocalFailure> failure;
   bool has_joined = false;

@@ -15,6 +15,7 @@ namespace thaw {
 std::unique_ptr<NcclLink> connect_ranks(Communicator& host, const std::shared_ptr<NcclApi>& api,
                                         std::shared_ptr<GpuStream> stream,
                                         std::shared_ptr<NcclWatch> watch,
-                                        std::chrono::milliseconds deadline);
+                                        std::chrono::milliseconds deadline,
+                                        std::chrono::milliseconds patience);
 
 }  // namespace thaw

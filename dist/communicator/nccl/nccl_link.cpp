@@ -1,6 +1,7 @@
 #include "dist/communicator/nccl/nccl_link.h"
 
 #include <fmt/format.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -20,18 +21,22 @@ namespace {
 // does whatever host thread waits for its GPU. The only way out is ncclCommAbort, from a thread
 // that does not wait, and NCCL allows it only while no other thread is inside a call on that
 // communicator. So:
-// - Every call is made with the lock held, and none of them waits: the communicators are
-//   non-blocking. Where NCCL answers "in progress", the caller polls, and lets go of the lock
-//   between two polls.
+// - Every call is made with the lock held. Communicators block: a sum is then queued when its call
+//   returns, microseconds later, where a non-blocking one answers "in progress" and has to be asked
+//   again, which cost some 0.1 ms a bucket inside backward. What would block for other ranks does
+//   so elsewhere: joining, on a thread of its own; connecting, in a first sum that
+//   make_stream_sender makes outside of backward. "In progress" is understood all the same.
 // - A failure is first written down (NcclHealth), then acted on: whoever takes the lock next finds
 //   it and calls NCCL no more. The watch alone aborts; it takes the handle away in the same breath,
 //   so that it happens once.
 // - It aborts all communicators of the rank, in one group: the abort of one may free memory, which
 //   waits for all kernels of the GPU, and so for those of the next, which wait to be aborted
 //   (NCCL's issue 1013; groups of aborts exist from 2.22 on).
-// - The watch only tries the locks. If a thread should hang inside NCCL in spite of all this (a
-//   launch queue that is full, a broken driver), nothing is aborted beside it: the job's watchdog,
-//   which needs neither NCCL nor MPI's collectives, ends the process.
+// - The watch only tries the locks. Where a thread stays inside one call past the deadline (a peer
+//   that does not connect, a launch queue that is full), it aborts beside that call in the end:
+//   NCCL's waits look at the flag that an abort raises first, and the process has nothing to lose.
+//   If even that hangs, the job's watchdog, which needs neither NCCL nor MPI's collectives, ends
+//   the process.
 // The failure is thrown by the next call on any communicator of the rank. Until then the host may
 // go on for a moment with values that an aborted sum has left behind; it cannot get past the step,
 // since each step ends in calls that throw.
@@ -91,21 +96,38 @@ std::string NcclLink::late_text(const std::string& what) const {
       std::chrono::duration<double>(settings_.deadline).count());
 }
 
+/// What the thread that joins leaves behind; it may outlive the link, if NCCL never returns.
+struct NcclLink::Joining {
+  ncclComm* comm = nullptr;
+  NcclStatus status = NcclStatus::kUnknown;
+  std::atomic<bool> done = false;  ///< the two above are there
+};
+
 void NcclLink::join(int ranks, const NcclId& id) {
   joining_since_ = Clock::now();
-  const std::lock_guard lock(mutex_);
   health().require_good();
-  const NcclStatus status = api_->init(comm_, ranks, id, settings_.rank);
-  if (status == NcclStatus::kSuccess || status == NcclStatus::kInProgress) return;
-  const std::string message = failure_text("joining the other ranks", status);
-  if (is_misuse(status)) throw InputError(message);
-  throw RunError(message);
+  joining_ = std::make_shared<Joining>();
+  sigset_t all, before;
+  sigfillset(&all);  // signals are for the threads that know what to do with them
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread([api = api_, joining = joining_, ranks, id, rank = settings_.rank] {
+    joining->status = api->init(joining->comm, ranks, id, rank);
+    joining->done.store(true, std::memory_order_release);
+  }).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool NcclLink::joined() {
   const std::lock_guard lock(mutex_);
   health().require_good();
-  const NcclStatus status = state_locked();
+  NcclStatus status = NcclStatus::kInProgress;
+  if (joining_ == nullptr) {
+    status = state_locked();
+  } else if (joining_->done.load(std::memory_order_acquire)) {
+    comm_ = joining_->comm;
+    status = joining_->status;
+    joining_.reset();
+  }
   if (status == NcclStatus::kSuccess) return true;
   if (status != NcclStatus::kInProgress) {
     const std::string message = failure_text("joining the other ranks", status);
@@ -130,14 +152,30 @@ void NcclLink::fail(ExitStatus status, const std::string& message) {
   std::terminate();  // it has just been told of a failure
 }
 
+/// A call is about to be made: the watch looks after it until this ends.
+class NcclLink::CallUnderWay {
+ public:
+  explicit CallUnderWay(NcclLink& link) : link_(link) {
+    link_.inside_since_.store(Clock::now().time_since_epoch().count(), std::memory_order_release);
+    link_.watch_->wake();
+  }
+  ~CallUnderWay() { link_.inside_since_.store(0, std::memory_order_release); }
+  CallUnderWay(const CallUnderWay&) = delete;
+  CallUnderWay& operator=(const CallUnderWay&) = delete;
+
+ private:
+  NcclLink& link_;
+};
+
 void NcclLink::call(const std::string& what, const Call& call) {
   const auto attempt = [&](const auto& body) {
     const std::lock_guard lock(mutex_);
     health().require_good();
-    const NcclStatus status = body();
+    const NcclStatus status = inside(body);
     const bool fine = status == NcclStatus::kSuccess || status == NcclStatus::kInProgress;
     return std::pair(status, fine ? std::string() : failure_text(what, status));
   };
+  const CallUnderWay under_way(*this);
   const Clock::time_point begun = Clock::now();
   auto [status, complaint] = attempt([&] { return call(*api_, comm_); });
   for (Pauses pauses; status == NcclStatus::kInProgress; pauses.pause()) {
@@ -147,6 +185,29 @@ void NcclLink::call(const std::string& what, const Call& call) {
     }
   }
   if (status != NcclStatus::kSuccess) fail(ExitStatus::kFailed, complaint);
+}
+
+NcclStatus NcclLink::inside(const std::function<NcclStatus()>& body) {
+  const NcclStatus status = body();
+  if (aborted_beside_.load(std::memory_order_acquire)) {
+    comm_ = nullptr;
+    under_way_.clear();
+    health().require_good();
+  }
+  return status;
+}
+
+bool NcclLink::overdue(Clock::time_point now) const {
+  const Clock::rep since = inside_since_.load(std::memory_order_acquire);
+  return since != 0 &&
+         now - Clock::time_point(Clock::duration(since)) > settings_.deadline + settings_.patience;
+}
+
+bool NcclLink::abort_beside_call(Clock::time_point now) noexcept {
+  if (!overdue(now)) return false;
+  // The owner does not touch the handle until its call returns, which is what this is for.
+  if (!aborted_beside_.exchange(true) && comm_ != nullptr) api_->abort(comm_);
+  return true;
 }
 
 void NcclLink::track(std::string what, std::shared_ptr<const GpuEvent> end) {
@@ -192,18 +253,22 @@ std::optional<LocalFailure> NcclLink::look_locked(Clock::time_point now) {
 
 bool NcclLink::check(Clock::time_point now) {
   const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock.owns_lock()) return true;
+  if (!lock.owns_lock()) {
+    if (overdue(now)) health().fail({ExitStatus::kDisagreement, late_text("a call of NCCL")});
+    return true;
+  }
   if (health().is_good()) {
     if (const std::optional<LocalFailure> failure = look_locked(now)) health().fail(*failure);
   }
-  return !under_way_.empty();
+  return !under_way_.empty() || inside_since_.load(std::memory_order_acquire) != 0;
 }
 
 bool NcclLink::finalize() {
   const auto attempt = [&](const auto& body) {
     const std::lock_guard lock(mutex_);
-    return comm_ != nullptr ? body() : NcclStatus::kUnknown;
+    return comm_ != nullptr ? inside(body) : NcclStatus::kUnknown;
   };
+  const CallUnderWay under_way(*this);
   const Clock::time_point begun = Clock::now();
   NcclStatus status = attempt([&] { return api_->finalize(comm_); });
   for (Pauses pauses; status == NcclStatus::kInProgress; pauses.pause()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <exception>
@@ -26,6 +27,7 @@ class NcclLink {
 
   struct Settings {
     std::chrono::milliseconds deadline;  ///< of a call in progress and of each thing queued
+    std::chrono::milliseconds patience;  ///< with a call that does not return, after its deadline
     int rank = 0;
     std::string host;  ///< for messages
   };
@@ -76,6 +78,12 @@ class NcclLink {
   /// For the watch alone. With the lock.
   friend class NcclWatch;
   void abort_locked() noexcept;
+  /// Likewise, without: where the owner has been inside one call past the deadline, aborts beside
+  /// it. Returns whether there is nothing left to abort.
+  bool abort_beside_call(Clock::time_point now) noexcept;
+  bool overdue(Clock::time_point now) const;
+  /// Makes one call of NCCL, and finds out whether the watch has aborted beside it. With the lock.
+  NcclStatus inside(const std::function<NcclStatus()>& body);
   void close();
   /// Returns whether the communicator has ended in order.
   bool finalize();
@@ -87,7 +95,13 @@ class NcclLink {
   const int unwinding_ = std::uncaught_exceptions();
   Clock::time_point joining_since_;
 
+  class CallUnderWay;
+  struct Joining;
+  std::shared_ptr<Joining> joining_;  ///< null once it is over
+
   std::mutex mutex_;  ///< held during each call of NCCL, not while waiting between two
+  std::atomic<Clock::rep> inside_since_ = 0;  ///< of the call under way; 0: none
+  std::atomic<bool> aborted_beside_ = false;  ///< by the watch, while the owner was in a call
   ncclComm* comm_ = nullptr;
   std::deque<Operation> under_way_;  ///< in the order of the stream
 };

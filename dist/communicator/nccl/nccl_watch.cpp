@@ -78,9 +78,13 @@ bool NcclWatch::look() {
 bool NcclWatch::abort_all() {
   std::vector<std::unique_lock<std::mutex>> locks;
   std::vector<NcclLink*> locked;
+  std::size_t beside = 0;
   for (NcclLink* link : links_) {
     std::unique_lock lock(link->mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) continue;  // its owner is inside NCCL: the next time
+    if (!lock.owns_lock()) {  // its owner is inside NCCL: the next time
+      beside += link->abort_beside_call(NcclLink::Clock::now()) ? 1 : 0;
+      continue;
+    }
     locks.push_back(std::move(lock));
     locked.push_back(link);
   }
@@ -88,7 +92,7 @@ bool NcclWatch::abort_all() {
   if (in_group) api_->begin_group();
   for (NcclLink* link : locked) link->abort_locked();
   if (in_group) api_->end_group();
-  return locked.size() == links_.size();
+  return locked.size() + beside == links_.size();
 }
 
 void NcclWatch::watch() {

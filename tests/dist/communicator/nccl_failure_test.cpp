@@ -248,6 +248,27 @@ TEST(NcclFailure, AbortsWithNoThreadInsideNccl) {
   EXPECT_TRUE(eventually([&] { return rank.world.count(0, "abort") == 1; }));
 }
 
+// A call that never returns, as one that waits for a peer to connect: what it waits for looks at the
+// flag that an abort raises.
+TEST(NcclFailure, AbortsBesideACallThatDoesNotReturn) {
+  World world(1);
+  const std::unique_ptr<Communicator> host = make_self_communicator();
+  auto communicator = make_nccl_communicator(
+      *host, fake::parts(world, 0), {.deadline = 20ms, .patience = 20ms, .interval = 1ms});
+  world.change([&] { world.script(0).inside = 1s; });
+  const Stopwatch watch;
+  std::thread looks_on([&] {
+    EXPECT_TRUE(eventually([&] { return world.count(0, "abort") == 1; }));
+    EXPECT_LT(watch.seconds(), 0.8);
+  });
+  EXPECT_THAT(message_of<DisagreementError>([&] { communicator->start_all_reduce(at::ones({5})); }),
+              HasSubstr("did not end within 0.02 s"));
+  looks_on.join();
+  communicator.reset();
+  EXPECT_EQ(world.count(0, "abort"), 1);
+  EXPECT_THAT(world.complaints(), testing::ElementsAre("abort beside another thread"));
+}
+
 // Ranks as threads: one does not take part, the others tell and none hangs.
 TEST(NcclFailure, OfARankThatSkipsASum) {
   World world(3);
