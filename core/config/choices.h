@@ -150,6 +150,13 @@ constexpr auto names_of(Overlap) { return names("auto", "on", "off"); }
 enum class EmbeddingRows { kAuto, kOff };
 constexpr auto names_of(EmbeddingRows) { return names("auto", "off"); }
 
+/// As what gradients travel between ranks.
+enum class GradientWire {
+  kSame,      ///< as they are
+  kBFloat16,  ///< rounded to bfloat16: half or a quarter of the bytes
+};
+constexpr auto names_of(GradientWire) { return names("same", "bfloat16"); }
+
 /// What becomes of a step in which a rank that had samples left an active parameter without a
 /// gradient.
 enum class Unused {

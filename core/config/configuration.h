@@ -105,6 +105,7 @@ struct DistributedOptions {
   std::int64_t bucket_bytes = 0;  ///< cap of a bucket; 0: follows the active bytes
   Overlap overlap = Overlap::kAuto;
   EmbeddingRows embedding_rows = EmbeddingRows::kAuto;  ///< embedding gradients by touched rows
+  GradientWire wire = GradientWire::kSame;              ///< as what gradients travel
   Unused unused = Unused::kAllow;                       ///< active parameters without a gradient
   double hang_deadline = 300;                           ///< seconds; 0: none
   double transition_deadline = 900;  ///< likewise, in transitions and at start-up

@@ -316,6 +316,9 @@ void add_distributed(TableBuilder& table) {
   table.add(&D::overlap, "overlap", "", "gradients averaged while backward runs");
   table.add(&D::embedding_rows, "embedding-rows", "",
             "gradients of embeddings travel as the rows that were touched");
+  table.add(&D::wire, "wire", "",
+            "as what gradients travel between ranks: as they are, or rounded to bfloat16 (half the "
+            "bytes; embedding-rows means nothing then)");
   table.add(
       &D::unused, "unused", "",
       "an active parameter that got no gradient on a rank counts as zero there, or is an error");

@@ -20,8 +20,8 @@ struct BucketEntry {
   bool by_rows = false;        ///< travels as touched rows, in a bucket of its own
 };
 
-/// The cap for `active_bytes` of gradients where none is given.
-std::int64_t bucket_cap(std::int64_t active_bytes);
+/// The cap for `active_bytes` of gradients where none is given, in host memory or on GPUs.
+std::int64_t bucket_cap(std::int64_t active_bytes, bool on_gpus = false);
 
 /// Puts the gradients of `parameters` into buckets. Pure: the same on every rank for equal input.
 ///

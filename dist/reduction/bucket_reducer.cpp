@@ -60,6 +60,25 @@ ReducerOptions effective(ReducerOptions options) {
   return options;
 }
 
+/// Of buckets that leave on the thread that runs backward.
+std::unique_ptr<BucketSender> sender_for(Communicator& communicator,
+                                         const std::vector<NamedTensor>& active,
+                                         const ReducerOptions& options) {
+  const std::shared_ptr<GradientHook>& hook = options.hook;
+  if (active.empty() || !active.front().tensor.is_cuda()) {
+    return make_blocking_sender(communicator, hook);
+  }
+  if (hook != nullptr && !hook->rounds_to()) {
+    throw InputError(
+        fmt::format("gradients on GPUs cannot be summed by the hook \"{}\", which works on host "
+                    "memory; leave it "
+                    "out, or use make_rounding_hook()",
+                    hook->name()));
+  }
+  return make_stream_sender(communicator, active.front().tensor.device(),
+                            hook != nullptr ? hook->rounds_to() : std::nullopt);
+}
+
 class BucketReducer final : public GradientReducer {
  public:
   BucketReducer(Communicator& communicator, std::vector<NamedTensor> active,
@@ -72,8 +91,7 @@ class BucketReducer final : public GradientReducer {
         options_(effective(options)),
         memory_(std::move(memory)),
         on_gpu_(!active_.empty() && active_.front().tensor.is_cuda()),
-        sender_(on_gpu_ ? make_stream_sender(communicator, active_.front().tensor.device())
-                        : make_blocking_sender(communicator, options_.hook)),
+        sender_(sender_for(communicator, active_, options_)),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
     observed_.touched_rows.assign(active_.size(), 0.0);
     enter(std::move(map));

@@ -6,6 +6,7 @@
 #include "core/parallel/stage_coordinator.h"
 #include "core/train/reduction_rules.h"
 #include "dist/coordination/unfreezing_coordinator.h"
+#include "dist/reduction/sending/gradient_hook.h"
 
 namespace thaw {
 
@@ -22,6 +23,7 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   reducer.overlap = options.overlap;
   reducer.buckets.by_rows = options.embedding_rows == EmbeddingRows::kAuto;
   reducer.unused = options.unused;
+  if (options.wire == GradientWire::kBFloat16) reducer.hook = make_rounding_hook();
   reducer.monitor = &monitor;
   return make_unfreezing_coordinator(communicator, reducer);
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "core/parallel/communicator.h"
 #include "dist/reduction/row_reduction.h"
@@ -62,6 +63,8 @@ std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator,
 /// `communicator` takes tensors on `device` and several started sums at once
 /// (make_nccl_communicator does). A collective: sums one number there, so that what a communicator
 /// sets up at its first tensor costs no step, and does not wait for other ranks inside backward.
-std::unique_ptr<BucketSender> make_stream_sender(Communicator& communicator, at::Device device);
+/// `rounds_to`: the type that slabs travel as.
+std::unique_ptr<BucketSender> make_stream_sender(Communicator& communicator, at::Device device,
+                                                 std::optional<at::ScalarType> rounds_to = {});
 
 }  // namespace thaw

@@ -46,7 +46,22 @@ class Bfloat16Hook final : public GradientHook {
   std::map<std::size_t, at::Tensor> left_;  ///< of each bucket: what was not sent yet
 };
 
+class RoundingHook final : public GradientHook {
+ public:
+  std::string name() const override { return "bfloat16"; }
+  std::optional<at::ScalarType> rounds_to() const override { return at::kBFloat16; }
+
+  void reduce(std::size_t, at::Tensor& gradients, Communicator& communicator) override {
+    const c10::AutoGradMode no_grad(false);
+    at::Tensor travelling = gradients.to(at::kBFloat16);
+    communicator.all_reduce(travelling);
+    gradients.copy_(travelling);
+  }
+};
+
 }  // namespace
+
+std::shared_ptr<GradientHook> make_rounding_hook() { return std::make_shared<RoundingHook>(); }
 
 std::shared_ptr<GradientHook> make_bfloat16_hook() { return std::make_shared<Bfloat16Hook>(); }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/parallel/communicator.h"
@@ -21,6 +22,10 @@ class GradientHook {
   /// Says what it is, options included: equal on all ranks, or they disagree at `activate`.
   virtual std::string name() const = 0;
 
+  /// The type that gradients are rounded to on their way, where that is all that the hook does:
+  /// sums on GPUs, which call no hook, do it by themselves. Nothing: it serves host memory alone.
+  virtual std::optional<at::ScalarType> rounds_to() const { return std::nullopt; }
+
   /// A collective: replaces `gradients` (one dimension, contiguous, in host memory, this rank's
   /// part of the mean over all ranks' samples) by their sum over the ranks, the same bits on every
   /// rank. `bucket` is its place in the step; buckets are cut anew after a stage's first step and
@@ -32,6 +37,10 @@ class GradientHook {
 /// cuts off is kept and added to the next step's gradient (error feedback, Seide et al. 2014), so
 /// that errors do not add up over steps.
 std::shared_ptr<GradientHook> make_bfloat16_hook();
+
+/// float32 and float64 gradients travel as bfloat16 and what rounding cuts off is lost: nothing is
+/// kept from step to step, so a run that goes on from a checkpoint has the same bits.
+std::shared_ptr<GradientHook> make_rounding_hook();
 
 /// The sum as it is made without a hook; for hooks that send only some of the buckets in their way.
 std::shared_ptr<GradientHook> make_plain_hook();

@@ -1,8 +1,10 @@
 #include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,20 +22,25 @@ namespace {
 // the GPU's clock when they are there, which is one step later.
 class StreamSender final : public BucketSender {
  public:
-  StreamSender(Communicator& communicator, at::Device device) : communicator_(communicator) {
+  StreamSender(Communicator& communicator, at::Device device,
+               std::optional<at::ScalarType> rounds_to)
+      : communicator_(communicator), rounds_to_(rounds_to) {
     at::Tensor one = at::zeros({1}, device);
     communicator_.all_reduce(one);
   }
 
   void send(BucketLoad load) override {
     collect();
-    started_.push_back(communicator_.start_all_reduce(std::move(load.slab)));
+    const at::Tensor travels = rounds_to_ ? load.slab.to(*rounds_to_) : load.slab;
+    started_.push_back({communicator_.start_all_reduce(travels), load.slab, travels});
   }
 
   void drain() override {
-    for (std::unique_ptr<Work>& sum : started_) {
-      sum->wait_on_stream();
-      ordered_.push_back(std::move(sum));
+    const c10::AutoGradMode no_grad(false);
+    for (Sum& sum : started_) {
+      sum.work->wait_on_stream();
+      if (!sum.travelled.is_same(sum.slab)) sum.slab.copy_(sum.travelled);
+      ordered_.push_back(std::move(sum.work));
     }
     started_.clear();
   }
@@ -56,16 +63,23 @@ class StreamSender final : public BucketSender {
     }
   }
 
+  struct Sum {
+    std::unique_ptr<Work> work;
+    at::Tensor slab, travelled;  ///< the same tensor where nothing is rounded
+  };
+
   Communicator& communicator_;
-  std::vector<std::unique_ptr<Work>> started_;
+  const std::optional<at::ScalarType> rounds_to_;
+  std::vector<Sum> started_;
   std::deque<std::unique_ptr<Work>> ordered_;  ///< before the current stream
   double busy_seconds_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<BucketSender> make_stream_sender(Communicator& communicator, at::Device device) {
-  return std::make_unique<StreamSender>(communicator, device);
+std::unique_ptr<BucketSender> make_stream_sender(Communicator& communicator, at::Device device,
+                                                 std::optional<at::ScalarType> rounds_to) {
+  return std::make_unique<StreamSender>(communicator, device, rounds_to);
 }
 
 }  // namespace thaw

@@ -92,6 +92,8 @@ TEST(BucketPlanner, CapFollowsTheActiveBytes) {
   EXPECT_EQ(bucket_cap(0), 1 << 20);
   EXPECT_EQ(bucket_cap(64 << 20), 4 << 20);
   EXPECT_EQ(bucket_cap(std::int64_t{10} << 30), 16 << 20);
+  EXPECT_EQ(bucket_cap(0, /*on_gpus=*/true), 25 << 20);
+  EXPECT_EQ(bucket_cap(std::int64_t{10} << 30, /*on_gpus=*/true), 100 << 20);
 }
 
 TEST(BucketPlanner, KeepsTypesAndDevicesApartAndOrdersByReadiness) {

@@ -41,6 +41,20 @@ TEST(StreamSender, SumsOverTheRanks) {
   EXPECT_THAT(world.complaints(), IsEmpty());
 }
 
+TEST(StreamSender, RoundsWhatTravels) {
+  World world(2);
+  run_ranks(2, [&](Communicator& host) {
+    const auto communicator = make_nccl_communicator(host, fake::parts(world, host.rank()), kQuick);
+    const auto sender = make_stream_sender(*communicator, at::kCPU, at::kBFloat16);
+    const at::Tensor slab = at::full({3}, 1.001);  // 1 in bfloat16
+    sender->send({slab});
+    host.barrier();  // the fake GPUs are through when all ranks have queued their sums
+    sender->drain();
+    EXPECT_EQ(slab.scalar_type(), at::kFloat);
+    EXPECT_TRUE(slab.equal(at::full({3}, 2.0)));
+  });
+}
+
 // Each sum is queued behind what backward has queued; drain makes the current stream wait for all.
 TEST(StreamSender, NeverBlocksTheHost) {
   World world(1);
