@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,6 +19,7 @@ namespace thaw {
 
 class BatchNorms;
 class Communicator;
+class DeviceHash;
 class Optimizer;
 class ParameterTable;
 
@@ -39,6 +41,7 @@ class Audit {
   /// Everything is borrowed.
   Audit(const torch::nn::Module& model, const ParameterTable& parameters,
         const Optimizer& optimizer, Communicator& communicator, Settings settings);
+  ~Audit();
 
   /// A stage begins whose optimizer state is there; the parameters named are active. What the last
   /// audit found is what the frozen rest has to stay; the statistics of frozen BatchNorms if
@@ -65,6 +68,7 @@ class Audit {
     Fingerprint hash;                   ///< at the last check
   };
   std::vector<Item> list_items(const std::set<std::string>& active) const;
+  void hash_items();
   [[noreturn]] void search(const std::string& when);
 
   const torch::nn::Module& model_;
@@ -73,6 +77,7 @@ class Audit {
   Communicator& communicator_;
   Settings settings_;
   std::vector<Item> items_;
+  std::unique_ptr<DeviceHash> on_gpu_;  ///< of those items that lie on a GPU; null until needed
   std::int64_t bytes_ = 0;
 };
 
