@@ -83,9 +83,10 @@ void CheckpointSaver::save(const CheckpointContent& content) {
   if (!settings_.asynchronous) finish();
 }
 
-CheckpointSaver::Result CheckpointSaver::write_part() const {
+CheckpointSaver::Result CheckpointSaver::write_part() {
   Result result;
   if (settings_.may_write) settings_.may_write();
+  snapshot_.settle();
   const int rank = communicator_.rank();
   store_.open_partial(manifest_.place);
   const std::filesystem::path folder = store_.partial_path_of(manifest_.place);

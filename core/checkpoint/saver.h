@@ -83,7 +83,7 @@ class CheckpointSaver {
     std::string problem;
   };
 
-  Result write_part() const;
+  Result write_part();
   Result commit(const std::string& problem) const;
   void end_writing();
   void end_committing();

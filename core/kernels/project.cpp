@@ -72,6 +72,16 @@ struct Project : torch::autograd::Function<Project> {
     }
     std::int64_t column = 0;
     const FlopKindScope counted_as(FlopKind::kWeightGradient);
+    bool all = sizes.size() > 1;
+    for (std::size_t i = 0; i < sizes.size(); ++i) all = all && context->needs_input_grad(i + 1);
+    if (all && gradient.is_cuda()) {  // a GPU is not filled by one of them
+      const at::Tensor together = at::mm(gradient.t(), saved[0]);
+      products.fetch_add(1, std::memory_order_relaxed);
+      for (std::size_t i = 0; i < sizes.size(); column += sizes[i++]) {
+        result[i + 1] = together.narrow(0, column, sizes[i]);
+      }
+      return result;
+    }
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       if (context->needs_input_grad(i + 1)) {
         result[i + 1] = at::mm(gradient.narrow(1, column, sizes[i]).t(), saved[0]);

@@ -1,16 +1,23 @@
 #include "core/step/gradient_norm.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include "core/parallel/communicator.h"
 
 namespace thaw {
 
-double gradient_norm(const std::vector<at::Tensor>& parameters) {
+namespace {
+
+/// Undefined where there is no gradient.
+at::Tensor norm_of_gradients(const std::vector<at::Tensor>& parameters) {
   const c10::AutoGradMode no_grad(false);
   std::vector<at::Tensor> gradients;
   for (const at::Tensor& parameter : parameters) {
@@ -18,17 +25,37 @@ double gradient_norm(const std::vector<at::Tensor>& parameters) {
       gradients.push_back(parameter.grad());
     }
   }
-  if (gradients.empty()) {
-    return 0;
-  }
+  if (gradients.empty()) return {};
   const at::Tensor norms = at::stack(at::_foreach_norm(gradients, 2));
-  return at::linalg_vector_norm(norms, 2).item().toDouble();
+  return at::linalg_vector_norm(norms, 2);
 }
 
-double global_gradient_norm(const std::vector<at::Tensor>& parameters, Communicator& communicator) {
-  std::vector<double> norm = {communicator.rank() == 0 ? gradient_norm(parameters) : 0};
-  broadcast_numbers(communicator, norm);
-  return norm[0];
+}  // namespace
+
+double gradient_norm(const std::vector<at::Tensor>& parameters) {
+  const at::Tensor norm = norm_of_gradients(parameters);
+  return norm.defined() ? norm.item().toDouble() : 0;
+}
+
+at::Tensor shared_gradient_norm(const std::vector<at::Tensor>& parameters,
+                                Communicator& communicator) {
+  const bool on_gpu = !parameters.empty() && parameters.front().is_cuda();
+  if (!on_gpu) return communicator.rank() == 0 ? norm_of_gradients(parameters) : at::Tensor();
+  const c10::AutoGradMode no_grad(false);
+  at::Tensor norm = norm_of_gradients(parameters);
+  if (!norm.defined()) norm = at::zeros({}, parameters.front().options());
+  if (communicator.size() > 1) {
+    if (communicator.rank() != 0) norm.zero_();
+    communicator.start_all_reduce(norm)->wait_on_stream();
+  }
+  return norm;
+}
+
+DeviceScale device_scale(const at::Tensor& norm, double limit) {
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor none = at::ones_like(norm);
+  return {limit > 0 ? at::where(norm.gt(limit), limit / (norm + 1e-6), none) : none,
+          norm.isfinite().logical_not_().to(at::kFloat)};
 }
 
 double clip_factor(double norm, double limit) { return norm > limit ? limit / (norm + 1e-6) : 1.0; }

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <vector>
+#include <ATen/core/Tensor.h>
 
-namespace at {
-class Tensor;
-}
+#include <vector>
 
 namespace thaw {
 
@@ -14,13 +12,25 @@ class Communicator;
 /// count as zero. Blocks the host.
 double gradient_norm(const std::vector<at::Tensor>& parameters);
 
-/// The 2-norm over the gradients of all given parameters together; undefined gradients count as
-/// zero. A collective: computed on rank 0 and told to all, since the last bits of a sum differ
-/// with the number of threads, and what ranks decide by it must not. Blocks the host.
-double global_gradient_norm(const std::vector<at::Tensor>& parameters, Communicator& communicator);
+/// The 2-norm over the gradients of all given parameters together, a scalar where they are;
+/// undefined gradients count as zero. It is rank 0's, since the last bits of a sum differ with the
+/// number of threads, and what ranks decide by it must not: on a GPU every rank has it, by a
+/// collective that does not block the host; on the host the others' is undefined, and whoever needs
+/// it there hears it from rank 0 (StepVote).
+at::Tensor shared_gradient_norm(const std::vector<at::Tensor>& parameters,
+                                Communicator& communicator);
 
 /// What gradients of this norm are multiplied by so that it becomes at most `limit` (> 0), as
 /// torch.nn.utils.clip_grad_norm_ does.
 double clip_factor(double norm, double limit);
+
+/// What the optimizer makes of gradients whose norm only a GPU knows.
+struct DeviceScale {
+  at::Tensor factor;      ///< scalar: gradients are multiplied by it
+  at::Tensor not_finite;  ///< float32 scalar: 1 where the step is to change nothing, else 0
+};
+
+/// Of `norm`, a scalar; `limit` 0: as they are. Asks nothing of the host.
+DeviceScale device_scale(const at::Tensor& norm, double limit);
 
 }  // namespace thaw

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_sub.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -13,6 +14,7 @@
 #include "core/base/system.h"
 #include "core/config/configuration.h"
 #include "core/config/optimizers.h"
+#include "core/step/gradient_norm.h"
 
 namespace thaw {
 namespace {
@@ -135,6 +137,24 @@ void Optimizer::step(const std::vector<double>& rates, double gradient_factor) {
     now.gradient_scale = scale(now.gradients, gradient_factor);
     at::_foreach_add_(now.steps, 1);
     update(now);
+  }
+}
+
+void Optimizer::step(const std::vector<double>& rates, const DeviceScale& scale) {
+  const c10::AutoGradMode no_grad(false);
+  for (std::size_t i = 0; i < classes_.size(); ++i) {
+    Update now = with_gradients(classes_[i]);
+    if (now.parameters.empty()) continue;
+    now.learning_rate = rates.at(i);
+    now.not_finite = scale.not_finite;
+    if (now.gradients.front().scalar_type() == at::kDouble) {
+      at::_foreach_mul_(now.gradients, scale.factor);
+    } else {
+      now.gradient_scale = scale.factor.reciprocal().to(at::kFloat);
+    }
+    at::_foreach_add_(now.steps, 1);
+    update(now);
+    at::_foreach_sub_(now.steps, std::vector<at::Tensor>(now.steps.size(), scale.not_finite));
   }
 }
 

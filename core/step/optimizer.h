@@ -12,6 +12,7 @@
 
 namespace thaw {
 
+struct DeviceScale;
 struct TrainOptions;
 
 /// What an optimizer keeps for one parameter, from the first stage that it is active in on.
@@ -81,6 +82,10 @@ class Optimizer {
   /// One update with the learning rate `rates[i]` for class i, on gradients times `gradient_factor`
   /// (the clip factor; `.grad` itself may be scaled on the way).
   void step(const std::vector<double>& rates, double gradient_factor);
+  /// The same where clip factor and verdict are known on a GPU alone: parameters, state and counts
+  /// stay as they are where the step does not count. Only where `guards_on_device`.
+  void step(const std::vector<double>& rates, const DeviceScale& scale);
+  bool guards_on_device() const { return kernel_scales_; }
   /// The same with each class's own learning rate times `rate_factor`.
   void step(double rate_factor, double gradient_factor);
 
@@ -96,10 +101,12 @@ class Optimizer {
     std::vector<std::vector<at::Tensor>> slots;  ///< of each slot, the tensors of all parameters
     /// By which a fused kernel divides gradients; unset: they are as they are to be used.
     std::optional<at::Tensor> gradient_scale;
+    /// float32 scalar: a fused kernel changes nothing where it is 1. Unset: the step counts.
+    std::optional<at::Tensor> not_finite;
   };
 
-  /// `slots` start at zero. `kernel_scales`: the rule heeds `Update::gradient_scale`; for others
-  /// the gradients are scaled before.
+  /// `slots` start at zero. `kernel_scales`: the rule heeds `Update::gradient_scale` and
+  /// `not_finite`; for others the gradients are scaled before.
   explicit Optimizer(std::vector<std::string> slots, bool kernel_scales = false)
       : slots_(std::move(slots)), kernel_scales_(kernel_scales) {}
 

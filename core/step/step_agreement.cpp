@@ -1,6 +1,7 @@
 #include "core/step/step_agreement.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 
 #include <algorithm>
 #include <numeric>
@@ -10,21 +11,38 @@
 
 namespace thaw {
 
+namespace {
+
+enum Place { kUnready, kSignal, kStopFile, kTimeLimit, kNorm, kLosses };
+
+/// Writes what this rank says of the loss and the norm to its places in `sums`, in one copy from
+/// the device that they are on.
+void read_numbers(const StepVote& vote, bool is_first, std::vector<double>& sums) {
+  std::vector<at::Tensor> asked;
+  const bool has_norm = is_first && vote.gradient_norm != nullptr && vote.gradient_norm->defined();
+  const bool has_loss = vote.loss_sum != nullptr && vote.loss_sum->defined();
+  if (has_norm) asked.push_back(vote.gradient_norm->to(at::kDouble).view({1}));
+  if (has_loss) asked.push_back(vote.loss_sum->to(at::kDouble).flatten());
+  if (asked.empty()) return;
+  const at::Tensor host = (asked.size() > 1 ? at::cat(asked) : asked[0].contiguous()).cpu();
+  std::copy_n(host.const_data_ptr<double>(), static_cast<std::size_t>(host.numel()),
+              sums.begin() + (has_norm ? kNorm : kLosses));
+}
+
+}  // namespace
+
 StepVerdict agree_on_step(const StepVote& vote, Communicator& communicator) {
-  enum Place { kUnready, kSignal, kStopFile, kTimeLimit, kLosses };
   const auto parts = static_cast<std::size_t>(vote.loss_parts);
   std::vector<double> sums(kLosses + parts, 0.0);
-  if (vote.loss_sum != nullptr && vote.loss_sum->defined()) {
-    const at::Tensor losses = vote.loss_sum->to(at::kCPU, at::kDouble).contiguous();
-    std::copy_n(losses.const_data_ptr<double>(), parts, sums.begin() + kLosses);
-  }
+  read_numbers(vote, communicator.rank() == 0, sums);
   sums[kUnready] = vote.ready ? 0 : 1;
   sums[kSignal] = vote.stop == StopReason::kSignal ? 1 : 0;
   sums[kStopFile] = vote.stop == StopReason::kStopFile ? 1 : 0;
   sums[kTimeLimit] = vote.stop == StopReason::kTimeLimit ? 1 : 0;
   communicator.all_reduce(sums);
   StepVerdict verdict;
-  // A part that one rank alone has is exact here, whatever the order in which ranks are summed.
+  // What one rank alone has is exact here, whatever the order in which ranks are summed.
+  verdict.gradient_norm = sums[kNorm];
   verdict.loss_sum = std::accumulate(sums.begin() + kLosses, sums.end(), 0.0);
   verdict.all_ready = sums[kUnready] == 0;
   verdict.stop = sums[kSignal] > 0      ? StopReason::kSignal

@@ -31,7 +31,9 @@ namespace {
 // the weights as they were, for whoever goes on from them. So a step whose loss is asked for (by
 // the log, by a trigger, or since steps are to be skipped) waits for it. `output.log-every` above 1
 // spares the wait in the steps between, at the price that a loss that is not finite is found that
-// much later.
+// much later. On a GPU the norm comes in the same copy as the loss; in the steps between it is not
+// read at all: clipping and the guard against what is not finite are the optimizer's kernel's then,
+// which changes nothing in such a step.
 
 /// What is judged is equal on all ranks, so all of them throw together.
 [[noreturn]] void refuse_not_finite(double loss, double norm, std::int64_t step,
@@ -82,16 +84,16 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
   context_.monitor.phase(RankPhase::kUpdate);
 
   Outcome outcome;
-  double gradient_factor = 1;
-  if (stage.clip_norm() > 0 || guard_.watches_each_step()) {
-    outcome.gradient_norm = global_gradient_norm(stage.active_tensors(), parts.communicator);
-  }
-  if (stage.clip_norm() > 0) {
-    gradient_factor = clip_factor(outcome.gradient_norm, stage.clip_norm());
-  }
-  // Before the update: see Note [When the loss is read].
   const bool wants_loss = request.wants_loss || meter.wants_loss() || guard_.watches_each_step();
-  const StepVerdict agreed = context_.agree(wants_loss ? &loss_sum : nullptr);
+  const bool wants_norm = stage.clip_norm() > 0 || guard_.watches_each_step();
+  at::Tensor norm;
+  if (wants_norm) norm = shared_gradient_norm(stage.active_tensors(), parts.communicator);
+  // Before the update: see Note [When the loss is read].
+  const bool on_device = norm.defined() && norm.is_cuda() && context_.optimizer.guards_on_device();
+  const bool reads_norm = wants_norm && (wants_loss || !on_device);
+  const StepVerdict agreed =
+      context_.agree(wants_loss ? &loss_sum : nullptr, reads_norm ? &norm : nullptr);
+  outcome.gradient_norm = agreed.gradient_norm;
   outcome.loss = wants_loss ? agreed.loss_sum / weight : request.last_loss;
   outcome.verdict = guard_.judge(outcome.loss, outcome.gradient_norm);
   if (outcome.verdict == StepVerdictKind::kStop) {
@@ -106,8 +108,12 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
     buffers->restore();
   }
   outcome.values = meter.measure(share.total, commits ? outcome.loss : request.last_loss);
-  if (commits) {
-    context_.optimizer.step(stage.class_rates(), gradient_factor);
+  if (commits && on_device) {
+    context_.optimizer.step(stage.class_rates(), device_scale(norm, stage.clip_norm()));
+  } else if (commits) {
+    const double factor =
+        stage.clip_norm() > 0 ? clip_factor(outcome.gradient_norm, stage.clip_norm()) : 1;
+    context_.optimizer.step(stage.class_rates(), factor);
   }
   return outcome;
 }

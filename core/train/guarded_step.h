@@ -28,8 +28,8 @@ class GuardedStep {
     const TrainerParts& parts;
     Optimizer& optimizer;
     StepMonitor& monitor;
-    /// Agrees with the other ranks on what holds after this step. Null: nobody asks for the loss.
-    std::function<StepVerdict(const at::Tensor* loss_sum)> agree;
+    /// Agrees with the other ranks on what holds after this step. Null: nobody asks for it.
+    std::function<StepVerdict(const at::Tensor* loss_sum, const at::Tensor* gradient_norm)> agree;
   };
   struct Request {
     std::int64_t number = 1;  ///< of the step in the run, from 1

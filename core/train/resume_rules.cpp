@@ -30,7 +30,7 @@ constexpr const char* kHarmless[] = {
 constexpr const char* kRounding[] = {
     "data.evaluation-batch",        "train.micro-batch",
     "train.gradient-checkpointing",  // gradients become ready in another order
-    "distributed.bucket-bytes",     "distributed.embedding-rows",
+    "distributed.bucket-bytes",     "distributed.embedding-rows", "distributed.wire",
 };
 
 template <std::size_t count>

@@ -14,6 +14,7 @@
 #include "core/step/freezer.h"
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
+#include "core/step/peak_memory_cuda.h"
 
 namespace thaw {
 namespace {
@@ -63,6 +64,7 @@ StageRun::StageRun(const Context& context)
   transition_seconds_ = watch.seconds();
   training_seconds_ = transition_seconds_;
   reset_peak_resident();
+  if (const auto gpu = gpu_of(context.model)) reset_peak_gpu(*gpu);
 }
 
 void StageRun::carry_optimizer_state(Optimizer& optimizer) const {
@@ -191,7 +193,10 @@ StageSummary StageRun::summary() const {
   summary.training_seconds = training_seconds_;
   summary.bytes_reduced_per_step = last_counters_.payload_bytes;
   summary.padding_bytes_per_step = last_counters_.padding_bytes;
-  summary.peak_memory_bytes = peak_resident_bytes();
+  // Of the memory that a larger batch would run out of.
+  const at::Tensor& first = parameters_.tensors().front();
+  summary.peak_memory_bytes =
+      first.is_cuda() ? peak_gpu_bytes(first.device()) : peak_resident_bytes();
   summary.transition_seconds = transition_seconds_;
   return summary;
 }

@@ -124,7 +124,10 @@ Trainer::Run::Run(TrainerParts parts)
       guarded_step_({.parts = parts_,
                      .optimizer = *optimizer_,
                      .monitor = monitor_,
-                     .agree = [this](const at::Tensor* loss_sum) { return agree(loss_sum); }}),
+                     .agree =
+                         [this](const at::Tensor* loss_sum, const at::Tensor* gradient_norm) {
+                           return agree(loss_sum, gradient_norm);
+                         }}),
       train_samples_(parts_.dataset.split("train").size()),
       schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
   check_reduction(parts_.train, parts_.model, parts_.schedule, parts_.communicator.size());

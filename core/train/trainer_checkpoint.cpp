@@ -153,12 +153,14 @@ void Trainer::Run::save_last_weights() {
   });
 }
 
-StepVerdict Trainer::Run::agree(const at::Tensor* loss_sum) {
+StepVerdict Trainer::Run::agree(const at::Tensor* loss_sum, const at::Tensor* gradient_norm) {
   const CheckpointParts& parts = parts_.checkpoints;
   const bool under_way = parts.saver != nullptr && parts.saver->under_way();
-  if (loss_sum == nullptr && !under_way && parts.stop == nullptr) return {};
+  const bool asked = loss_sum != nullptr || gradient_norm != nullptr;
+  if (!asked && !under_way && parts.stop == nullptr) return {};
   StepVote vote;
   vote.loss_sum = loss_sum;
+  vote.gradient_norm = gradient_norm;
   vote.loss_parts = std::max<std::int64_t>(canonical_shards(parts_.train), 1);
   vote.ready = !under_way || parts.saver->ready();
   if (parts.stop != nullptr) {

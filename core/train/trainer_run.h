@@ -80,7 +80,7 @@ class Trainer::Run {
   void finish_checkpoint();
   void report_checkpoints();
   void save_last_weights();
-  StepVerdict agree(const at::Tensor* loss_sum);
+  StepVerdict agree(const at::Tensor* loss_sum, const at::Tensor* gradient_norm);
   void stop_here(const StageRun& run);
 
   template <typename Report>

@@ -24,7 +24,7 @@ class FusedAdamW final : public Optimizer {
     // zero it would turn parameters into NaN.
     at::_fused_adamw_(now.parameters, now.gradients, now.slots[0], now.slots[1], {}, now.steps,
                       now.learning_rate, beta1_, beta2_, now.weight_decay, epsilon_,
-                      /*amsgrad=*/false, /*maximize=*/false, now.gradient_scale);
+                      /*amsgrad=*/false, /*maximize=*/false, now.gradient_scale, now.not_finite);
   }
 
   double beta1_ = 0, beta2_ = 0, epsilon_ = 0;

@@ -25,7 +25,7 @@ class FusedSgd final : public Optimizer {
     const at::TensorList buffers = momentum_ != 0 ? at::TensorList(now.slots[0]) : at::TensorList();
     at::_fused_sgd_(now.parameters, now.gradients, buffers, now.weight_decay, momentum_,
                     now.learning_rate, /*dampening=*/0.0, nesterov_, /*maximize=*/false,
-                    /*is_first_step=*/false, now.gradient_scale);
+                    /*is_first_step=*/false, now.gradient_scale, now.not_finite);
   }
 
   double momentum_ = 0;

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "core/config/configuration.h"
+#include "core/step/gradient_norm.h"
 #include "core/step/optimizers/registry.h"
 
 namespace thaw {
@@ -74,6 +76,43 @@ TEST(AdamW, ClipFactorReachesTheKernelInFloat32Too) {
   optimizer->step(1.0, 1.0);
   EXPECT_NEAR(value_of(scaled), value_of(plain), 1e-6);
   EXPECT_NEAR(value_of(scaled), 1.4, 1e-6);
+}
+
+TEST(Optimizer, AScaleOnTheDeviceIsThatOfTheHost) {
+  for (const OptimizerKind kind : {OptimizerKind::kAdamW, OptimizerKind::kSgd}) {
+    for (const at::ScalarType type : {at::kFloat, at::kDouble}) {
+      at::Tensor by_host = parameter(1.5).detach().to(type).requires_grad_(true);
+      at::Tensor by_device = by_host.detach().clone().requires_grad_(true);
+      for (const bool on_device : {false, true}) {
+        at::Tensor& weight = on_device ? by_device : by_host;
+        const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = kind});
+        ASSERT_TRUE(optimizer->guards_on_device());
+        optimizer->enter_stage({{0.1, 0.01, {"w"}, {weight}}}, {});
+        weight.mutable_grad() = at::full({2, 3}, 4.0, type);
+        if (on_device) {
+          optimizer->step({0.1}, DeviceScale{at::full({}, 0.25, type), at::full({}, 0.0F)});
+        } else {
+          optimizer->step(std::vector<double>{0.1}, 0.25);
+        }
+      }
+      EXPECT_TRUE(by_host.equal(by_device)) << by_host << by_device;
+      EXPECT_NE(value_of(by_host), 1.5);
+    }
+  }
+}
+
+TEST(Optimizer, AStepThatIsNotFiniteOnTheDeviceChangesNothing) {
+  for (const OptimizerKind kind : {OptimizerKind::kAdamW, OptimizerKind::kSgd}) {
+    at::Tensor weight = parameter(1.5).detach().to(at::kFloat).requires_grad_(true);
+    const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = kind});
+    optimizer->enter_stage({{0.1, 0.01, {"w"}, {weight}}}, {});
+    weight.mutable_grad() = at::full({2, 3}, NAN);
+    optimizer->step({0.1}, DeviceScale{at::full({}, NAN), at::full({}, 1.0F)});
+    EXPECT_EQ(value_of(weight), 1.5);
+    const ParameterState& state = optimizer->states().at("w");
+    EXPECT_EQ(state.step.item<float>(), 0);
+    for (const at::Tensor& slot : state.slots) EXPECT_EQ(value_of(slot), 0);
+  }
 }
 
 TEST(AdamW, StatePreparedBesideTrainingChangesNothing) {

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+
+namespace thaw {
+
+#if defined(THAW_HAVE_CUDA)
+/// Makes `peak_gpu_bytes` count from now on.
+void reset_peak_gpu(c10::Device gpu);
+/// The most memory of `gpu` that tensors of this process took.
+std::int64_t peak_gpu_bytes(c10::Device gpu);
+#else
+inline void reset_peak_gpu(c10::Device) {}
+inline std::int64_t peak_gpu_bytes(c10::Device) { return 0; }
+#endif
+
+}  // namespace thaw
