@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/error.h"
 #include "core/base/json_text.h"
 #include "core/parallel/communicator.h"
 #include "dist/communicator/host_topology.h"
@@ -88,10 +89,10 @@ void print_ranks(const std::vector<RankFacts>& ranks) {
 }
 
 /// How fast the ranks add up, for several sizes; nothing at one rank.
-void print_sums(const std::vector<BandwidthFacts>& sums, std::size_t ranks) {
+void print_sums(const std::vector<BandwidthFacts>& sums, std::size_t ranks, const char* where) {
   for (const BandwidthFacts& sum : sums) {
-    fmt::print("  sum of {} over {} ranks: {:.2f} ms, {}/s a rank\n", bytes_text(sum.bytes), ranks,
-               1e3 * sum.seconds,
+    fmt::print("  sum of {} over {} ranks{}: {:.2f} ms, {}/s a rank\n", bytes_text(sum.bytes),
+               ranks, where, 1e3 * sum.seconds,
                bytes_text(static_cast<std::int64_t>(
                    sum.bytes_per_second(static_cast<std::int64_t>(ranks)))));
   }
@@ -123,12 +124,26 @@ ExitStatus examine(const std::vector<std::string>& command_line, Communicator& c
     ranks.push_back(from_text(text));
   }
   const std::vector<BandwidthFacts> sums = probe_sums(communicator);
+  std::vector<BandwidthFacts> gpu_sums;
+  std::string gpu_problem;
+  try {
+    gpu_sums = probe_gpu_sums(topology, communicator);
+  } catch (const Error& error) {
+    gpu_problem = error.what();
+  }
   bool any_fault = false;
   if (communicator.rank() == 0) {
     fmt::print("{}", version_text());
     print_ranks(ranks);
-    print_sums(sums, ranks.size());
-    any_fault = print_findings(doctor_findings(ranks, sums, folder));
+    print_sums(sums, ranks.size(), "");
+    print_sums(gpu_sums, ranks.size(), "' GPUs, by NCCL");
+    std::vector<Finding> findings = doctor_findings(ranks, sums, folder);
+    if (!gpu_problem.empty()) {
+      findings.push_back(
+          {true, fmt::format("ranks cannot add up on their GPUs: {}", gpu_problem),
+           "NCCL_DEBUG=INFO tells what NCCL tried; train.device = \"cpu\" does without"});
+    }
+    any_fault = print_findings(findings);
   }
   const bool agreed_fault = communicator.broadcast(any_fault ? "fault" : "", 0) == "fault";
   return agreed_fault ? ExitStatus::kBadInput : ExitStatus::kDone;

@@ -81,9 +81,11 @@ struct TrainOptions {
   Reduction reduction = Reduction::kBuckets;  ///< how gradients are summed
   std::int64_t shards = 8;                    ///< of a global batch, in canonical
   std::int64_t threads = 0;                   ///< intra-op, of a rank; 0: the cores it was given
-  bool deterministic = false;                 ///< the same bits in each run, or an error
-  NotFinite not_finite = NotFinite::kStop;    ///< loss or gradients
-  std::int64_t skip_limit = 5;                ///< steps in a row that may be skipped
+  bool tf32 = false;             ///< float32 products and convolutions on a GPU in TensorFloat-32
+  bool cudnn_benchmark = false;  ///< cuDNN times its convolutions and takes the fastest
+  bool deterministic = false;    ///< the same bits in each run, or an error
+  NotFinite not_finite = NotFinite::kStop;  ///< loss or gradients
+  std::int64_t skip_limit = 5;              ///< steps in a row that may be skipped
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
 };

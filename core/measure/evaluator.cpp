@@ -37,7 +37,7 @@ class OutputsUnderWay {
     arrival.record(
         c10::impl::VirtualGuardImpl(outputs.device().type()).getStream(outputs.device()));
     batch.upload = nullptr;
-    if (!batch.offsets.defined()) batch.inputs = {};  // images, which nobody asks for any more
+    if (!batch.offsets.defined()) batch.inputs.reset();  // images, which nobody asks for any more
     bytes_ += host.nbytes();
     waiting_.push_back({shard, std::move(batch), std::move(host), std::move(arrival)});
     while (!waiting_.empty() && (waiting_.front().arrival.query() || bytes_ > kMostBytes)) {

@@ -30,7 +30,8 @@ constexpr const char* kHarmless[] = {
 constexpr const char* kRounding[] = {
     "data.evaluation-batch",        "train.micro-batch",
     "train.gradient-checkpointing",  // gradients become ready in another order
-    "distributed.bucket-bytes",     "distributed.embedding-rows", "distributed.wire",
+    "distributed.bucket-bytes",     "distributed.embedding-rows", "distributed.wire", "train.tf32",
+    "train.cudnn-benchmark",
 };
 
 template <std::size_t count>

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <thread>
 
 #include "core/base/numbers.h"
@@ -18,6 +20,7 @@
 #include "core/parallel/communicator.h"
 #include "dist/communicator/gpu_choice.h"
 #include "dist/communicator/host_topology.h"
+#include "dist/communicator/nccl/nccl_communicator.h"
 #include "launch/command/version.h"
 
 namespace thaw {
@@ -144,14 +147,14 @@ RankFacts probe_rank(const HostTopology& topology, const std::string& folder,
   return facts;
 }
 
-std::vector<BandwidthFacts> probe_sums(Communicator& communicator) {
+std::vector<BandwidthFacts> probe_sums(Communicator& communicator, c10::Device device) {
   std::vector<BandwidthFacts> sums;
   if (communicator.size() == 1) return sums;
   for (const std::int64_t mebibytes : {1, 8, 32}) {
     constexpr int kRounds = 7;
     constexpr double kEnough = 2;  // seconds of one size, over a slow network
     BandwidthFacts facts{mebibytes << 20, 0};
-    at::Tensor values = at::ones({facts.bytes / 4});
+    at::Tensor values = at::ones({facts.bytes / 4}, device);
     std::vector<double> seconds, spent = {0};
     const Stopwatch all;
     for (int round = 0; round < kRounds && (round < 2 || spent[0] < kEnough); ++round) {
@@ -167,6 +170,16 @@ std::vector<BandwidthFacts> probe_sums(Communicator& communicator) {
     sums.push_back(facts);
   }
   return sums;
+}
+
+std::vector<BandwidthFacts> probe_gpu_sums(const HostTopology& topology,
+                                           Communicator& communicator) {
+  if (communicator.size() == 1) return {};
+  const std::optional<int> gpu =
+      agreed_gpu(communicator, topology, DeviceChoice::kAuto, gpu_supply());
+  if (!gpu) return {};
+  const std::unique_ptr<Communicator> gpus = make_gpu_communicator(communicator, topology, *gpu);
+  return probe_sums(*gpus, {c10::kCUDA, static_cast<c10::DeviceIndex>(*gpu)});
 }
 
 }  // namespace thaw

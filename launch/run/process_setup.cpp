@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "core/config/configuration.h"
 #include "core/parallel/communicator.h"
 #include "dist/communicator/host_topology.h"
 
@@ -55,6 +56,13 @@ void use_cores(std::int64_t wanted, const HostTopology& topology, Communicator& 
       return;
     }
   }
+}
+
+void set_gpu_arithmetic(const TrainOptions& train) {
+  at::Context& context = at::globalContext();
+  context.setAllowTF32CuBLAS(train.tf32);
+  context.setAllowTF32CuDNN(train.tf32);  // which is LibTorch's default, silently
+  context.setBenchmarkCuDNN(train.cudnn_benchmark && !train.deterministic);
 }
 
 std::string make_deterministic(bool on_gpu) {

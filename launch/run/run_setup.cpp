@@ -287,6 +287,11 @@ void build_model(RunSetup& setup, const SetupRequest& request, const TrainedWeig
   if (setup.gpu) {
     use_gpu(*setup.gpu);
     setup.model->to(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(*setup.gpu)));
+    set_gpu_arithmetic(setup.configuration().train);
+    // As images and what convolutions make of them lie: else each convolution copies.
+    for (at::Tensor& weight : setup.model->parameters()) {
+      if (weight.dim() == 4) weight.set_data(weight.contiguous(at::MemoryFormat::ChannelsLast));
+    }
   }
   setup.model->weights_changed();
 }
