@@ -43,6 +43,7 @@ namespace {
 
 constexpr std::chrono::microseconds kShortestPause{10};
 constexpr std::chrono::microseconds kLongestWatchPause{1000};
+constexpr std::chrono::seconds kLastWait{1};
 
 /// Sleeps a little longer each time.
 class Pauses {
@@ -100,7 +101,8 @@ std::string NcclLink::late_text(const std::string& what) const {
 struct NcclLink::Joining {
   ncclComm* comm = nullptr;
   NcclStatus status = NcclStatus::kUnknown;
-  std::atomic<bool> done = false;  ///< the two above are there
+  std::atomic<bool> begun = false;
+  std::atomic<bool> done = false;  ///< the two first are there
 };
 
 void NcclLink::join(int ranks, const NcclId& id) {
@@ -111,6 +113,7 @@ void NcclLink::join(int ranks, const NcclId& id) {
   sigfillset(&all);  // signals are for the threads that know what to do with them
   pthread_sigmask(SIG_SETMASK, &all, &before);
   std::thread([api = api_, joining = joining_, ranks, id, rank = settings_.rank] {
+    joining->begun.store(true, std::memory_order_release);
     joining->status = api->init(joining->comm, ranks, id, rank);
     joining->done.store(true, std::memory_order_release);
   }).detach();
@@ -127,6 +130,8 @@ bool NcclLink::joined() {
     comm_ = joining_->comm;
     status = joining_->status;
     joining_.reset();
+  } else if (!joining_->begun.load(std::memory_order_acquire)) {
+    joining_since_ = Clock::now();  // the time that a busy host takes to start a thread is its own
   }
   if (status == NcclStatus::kSuccess) return true;
   if (status != NcclStatus::kInProgress) {
@@ -288,6 +293,18 @@ bool NcclLink::finalize() {
 }
 
 void NcclLink::close() {
+  // Of a thread that is about to come back from joining the handle is to be aborted; one that waits
+  // inside NCCL for ranks that have given up has none yet, and ends with the process.
+  const Clock::time_point begun = Clock::now();
+  while (joining_ != nullptr && Clock::now() - begun < kLastWait) {
+    if (joining_->done.load(std::memory_order_acquire)) {
+      const std::lock_guard lock(mutex_);
+      comm_ = joining_->comm;
+      joining_.reset();
+    } else {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
   const auto is_open = [this] {
     const std::lock_guard lock(mutex_);
     return comm_ != nullptr;
