@@ -11,6 +11,7 @@
 #include "core/kernels/column_sums.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/activation.inc"
@@ -47,8 +48,11 @@ at::Tensor plain(const at::Tensor& input, const at::Tensor& bias, Activation act
   }
 }
 
-void forward_on_host(const at::Tensor& input, const at::Tensor& bias, const at::Tensor& output,
-                     Activation activation) {
+void run_forward(const at::Tensor& input, const at::Tensor& bias, const at::Tensor& output,
+                 Activation activation) {
+  if constexpr (gpu::kBuilt) {
+    if (input.is_cuda()) return gpu::activate_rows(input, bias, output, activation);
+  }
   with_element_types(input.scalar_type(), [&]<typename E, typename T>() {
     const E* in = elements<E>(input);
     const T* b = elements<T>(bias);
@@ -65,9 +69,15 @@ void forward_on_host(const at::Tensor& input, const at::Tensor& bias, const at::
 }
 
 /// `bias_gradient` may be undefined.
-void backward_on_host(const at::Tensor& gradient, const at::Tensor& input, const at::Tensor& bias,
-                      const at::Tensor& input_gradient, const at::Tensor& bias_gradient,
-                      Activation activation) {
+void run_backward(const at::Tensor& gradient, const at::Tensor& input, const at::Tensor& bias,
+                  const at::Tensor& input_gradient, const at::Tensor& bias_gradient,
+                  Activation activation) {
+  if constexpr (gpu::kBuilt) {
+    if (input.is_cuda()) {
+      return gpu::activate_rows_backward(gradient, input, bias, input_gradient, bias_gradient,
+                                         activation);
+    }
+  }
   with_element_types(input.scalar_type(), [&]<typename E, typename T>() {
     const E* dy = elements<E>(gradient);
     const E* in = elements<E>(input);
@@ -92,7 +102,7 @@ struct BiasActivation : torch::autograd::Function<BiasActivation> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
                             const at::Tensor& bias, std::int64_t activation) {
     at::Tensor output = at::empty_like(input);
-    forward_on_host(input, bias, output, static_cast<Activation>(activation));
+    run_forward(input, bias, output, static_cast<Activation>(activation));
     context->save_for_backward({input, bias});
     context->saved_data["activation"] = activation;
     return output;
@@ -104,8 +114,8 @@ struct BiasActivation : torch::autograd::Function<BiasActivation> {
     const at::Tensor& bias = saved[1];
     at::Tensor input_gradient = at::empty_like(input);
     at::Tensor bias_gradient = context->needs_input_grad(1) ? at::empty_like(bias) : at::Tensor();
-    backward_on_host(gradients[0].contiguous(), input, bias, input_gradient, bias_gradient,
-                     static_cast<Activation>(context->saved_data["activation"].toInt()));
+    run_backward(gradients[0].contiguous(), input, bias, input_gradient, bias_gradient,
+                 static_cast<Activation>(context->saved_data["activation"].toInt()));
     return {input_gradient, bias_gradient, at::Tensor()};
   }
 };
@@ -122,7 +132,7 @@ at::Tensor bias_activation(at::Tensor input, const at::Tensor& bias, Activation 
   const at::Tensor fitting = in_compute_type(bias, input.scalar_type());
   if (!records({input, bias})) {
     input = input.contiguous();
-    forward_on_host(input, fitting, input, activation);
+    run_forward(input, fitting, input, activation);
     return input;
   }
   return BiasActivation::apply(input.contiguous(), fitting, static_cast<std::int64_t>(activation));

@@ -2,10 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace thaw {
+#include "core/kernels/activation_kind.h"
 
-/// kGelu is x Phi(x); kGeluTanh its approximation by tanh (Hendrycks and Gimpel 2016).
-enum class Activation { kGelu, kGeluTanh, kRelu };
+namespace thaw {
 
 /// activation(input + bias), [rows, width] in the input's dtype, computed in float32 or better; one
 /// pass, and one for backward (Note [Fused kernels]).

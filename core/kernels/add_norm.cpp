@@ -12,6 +12,7 @@
 #include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/random/keyed_dropout.h"
 #include "core/kernels/simd/simd_headers.h"
 
@@ -44,12 +45,12 @@ at::Tensor plain(const at::Tensor& input, const at::Tensor& bias, const at::Tens
 
 std::int64_t padded_width(std::int64_t width) { return (width + 127) / 128 * 128; }
 
-/// Operands of forward; what is undefined is not there.
-struct Operands {
-  at::Tensor input, bias, residual, scale, shift, output, normalized, rstd;
-};
+using Operands = gpu::AddNormTensors;
 
-void forward_on_host(const Operands& o, double epsilon, const Draws& draws) {
+void run_forward(const Operands& o, double epsilon, const Draws& draws) {
+  if constexpr (gpu::kBuilt) {
+    if (o.input.is_cuda()) return gpu::add_norm(o, epsilon, draws);
+  }
   with_element_types(o.input.scalar_type(), [&]<typename E, typename T>() {
     AddNormRows<E, T> rows;
     rows.input = elements<E>(o.input);
@@ -73,12 +74,12 @@ void forward_on_host(const Operands& o, double epsilon, const Draws& draws) {
   });
 }
 
-/// What backward has and wants; undefined results are not wanted. `sums`: [3, width].
-struct BackwardOperands {
-  at::Tensor gradient, normalized, rstd, scale, input_gradient, residual_gradient, sums;
-};
+using BackwardOperands = gpu::AddNormGradients;
 
-void backward_on_host(const BackwardOperands& o, at::ScalarType input_type, const Draws& draws) {
+void run_backward(const BackwardOperands& o, at::ScalarType input_type, const Draws& draws) {
+  if constexpr (gpu::kBuilt) {
+    if (o.gradient.is_cuda()) return gpu::add_norm_backward(o, input_type, draws);
+  }
   with_element_types(input_type, [&]<typename E, typename T>() {
     AddNormRowsBackward<E, T> rows;
     rows.gradient = elements<T>(o.gradient);
@@ -117,7 +118,7 @@ struct AddNorm : torch::autograd::Function<AddNorm> {
     if (input.scalar_type() != scale.scalar_type()) {
       o.normalized = at::empty(input.sizes(), scale.options());
     }
-    forward_on_host(o, epsilon, draws);
+    run_forward(o, epsilon, draws);
     context->save_for_backward({o.normalized, o.rstd, scale});
     context->saved_data["has bias"] = o.bias.defined();
     context->saved_data["has residual"] = o.residual.defined();
@@ -156,7 +157,7 @@ struct AddNorm : torch::autograd::Function<AddNorm> {
     if (bias || scale || shift) {
       o.sums = at::empty({3, o.gradient.size(1)}, o.gradient.options());
     }
-    backward_on_host(o, input_type, draws);
+    run_backward(o, input_type, draws);
     return {o.input_gradient,
             scale ? o.sums[1].clone() : at::Tensor(),
             shift ? o.sums[2].clone() : at::Tensor(),
@@ -204,15 +205,15 @@ at::Tensor add_norm(at::Tensor input, const at::Tensor& bias, const at::Tensor& 
   }
   const at::Tensor output =
       type == scale.scalar_type() ? input : at::empty(input.sizes(), scale.options());
-  forward_on_host({.input = input,
-                   .bias = fitting_bias,
-                   .residual = fitting_residual,
-                   .scale = scale,
-                   .shift = shift,
-                   .output = output,
-                   .normalized = {},
-                   .rstd = {}},
-                  epsilon, draws);
+  run_forward({.input = input,
+               .bias = fitting_bias,
+               .residual = fitting_residual,
+               .scale = scale,
+               .shift = shift,
+               .output = output,
+               .normalized = {},
+               .rstd = {}},
+              epsilon, draws);
   return output;
 }
 

@@ -14,6 +14,7 @@
 #include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
@@ -36,9 +37,14 @@ std::vector<std::int64_t> places(const SampleRows& rows) {
 }
 
 /// `token_types`: of no elements where all are 0.
-at::Tensor forward_on_host(const at::Tensor& tokens, const at::Tensor& token_types,
-                           const at::Tensor& words, const at::Tensor& positions,
-                           const at::Tensor& types, const SampleRows& rows) {
+at::Tensor run_forward(const at::Tensor& tokens, const at::Tensor& token_types,
+                       const at::Tensor& words, const at::Tensor& positions,
+                       const at::Tensor& types, const SampleRows& rows) {
+  if constexpr (gpu::kBuilt) {
+    if (words.is_cuda()) {
+      return gpu::embed_rows(tokens, token_types, words, positions, types, rows);
+    }
+  }
   const std::int64_t width = words.size(1);
   at::Tensor output = at::empty({tokens.size(0), width}, words.options());
   const std::vector<std::int64_t> place = places(rows);
@@ -93,6 +99,43 @@ void add_rows(const at::Tensor& gradient, const std::int64_t* index, const at::T
   });
 }
 
+// The gradient of each table.
+
+at::Tensor of_words(const at::Tensor& gradient, const at::Tensor& tokens, const at::Tensor& words,
+                    const SampleRows& rows, std::int64_t padding) {
+  if constexpr (gpu::kBuilt) {
+    if (gradient.is_cuda()) return gpu::word_gradient(gradient, tokens, words, rows, padding);
+  }
+  at::Tensor result = at::zeros_like(words);
+  add_rows(gradient, tokens.const_data_ptr<std::int64_t>(), result, padding);
+  return result;
+}
+
+at::Tensor of_positions(const at::Tensor& gradient, const at::Tensor& positions,
+                        const SampleRows& rows) {
+  if constexpr (gpu::kBuilt) {
+    if (gradient.is_cuda()) return gpu::position_gradient(gradient, positions, rows);
+  }
+  at::Tensor result = at::zeros_like(positions);
+  add_rows(gradient, places(rows).data(), result);
+  return result;
+}
+
+/// `token_types`: of no elements where all are 0.
+at::Tensor of_types(const at::Tensor& gradient, const at::Tensor& token_types,
+                    const at::Tensor& types) {
+  if constexpr (gpu::kBuilt) {
+    if (gradient.is_cuda()) return gpu::type_gradient(gradient, token_types, types);
+  }
+  at::Tensor result = at::zeros_like(types);
+  if (token_types.numel() > 0) {
+    add_rows(gradient, token_types.const_data_ptr<std::int64_t>(), result);
+  } else {
+    result[0].copy_(gradient.sum(0));
+  }
+  return result;
+}
+
 struct Embed : torch::autograd::Function<Embed> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& tokens,
                             const at::Tensor& words, const at::Tensor& positions,
@@ -101,30 +144,23 @@ struct Embed : torch::autograd::Function<Embed> {
     context->save_for_backward({tokens, words, positions, types, token_types});
     context->saved_data["rows"] = RowsHolder::pack(rows);
     context->saved_data["padding"] = padding;
-    return forward_on_host(tokens, token_types, words, positions, types, *rows);
+    return run_forward(tokens, token_types, words, positions, types, *rows);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor gradient = gradients[0].contiguous();
     variable_list result(7);
+    const RowsPointer rows = RowsHolder::unpack(context->saved_data["rows"]);
     if (context->needs_input_grad(1)) {
-      result[1] = at::zeros_like(saved[1]);
-      add_rows(gradient, saved[0].const_data_ptr<std::int64_t>(), result[1],
-               context->saved_data["padding"].toInt());
+      result[1] =
+          of_words(gradient, saved[0], saved[1], *rows, context->saved_data["padding"].toInt());
     }
     if (context->needs_input_grad(2)) {
-      result[2] = at::zeros_like(saved[2]);
-      add_rows(gradient, places(*RowsHolder::unpack(context->saved_data["rows"])).data(),
-               result[2]);
+      result[2] = of_positions(gradient, saved[2], *rows);
     }
     if (context->needs_input_grad(3)) {
-      result[3] = at::zeros_like(saved[3]);
-      if (saved[4].numel() > 0) {
-        add_rows(gradient, saved[4].const_data_ptr<std::int64_t>(), result[3]);
-      } else {
-        result[3][0].copy_(gradient.sum(0));
-      }
+      result[3] = of_types(gradient, saved[4], saved[3]);
     }
     return result;
   }
@@ -146,7 +182,8 @@ at::Tensor embed(const at::Tensor& tokens, const at::Tensor& token_types, const 
            (token_types.defined() ? types.index_select(0, token_types) : types[0]);
   }
   return Embed::apply(tokens.contiguous(), words, positions, types,
-                      token_types.defined() ? token_types.contiguous() : at::empty({0}, at::kLong),
+                      token_types.defined() ? token_types.contiguous()
+                                            : at::empty({0}, words.options().dtype(at::kLong)),
                       rows, padding);
 }
 

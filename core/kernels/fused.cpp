@@ -2,6 +2,8 @@
 
 #include <atomic>
 
+#include "core/kernels/gpu/operators.h"
+
 namespace thaw {
 namespace {
 
@@ -11,7 +13,8 @@ std::atomic<bool> fused{true};
 
 bool use_fused(const at::Tensor& tensor) {
   const at::ScalarType type = tensor.scalar_type();
-  return fused.load(std::memory_order_relaxed) && tensor.is_cpu() &&
+  return fused.load(std::memory_order_relaxed) &&
+         (tensor.is_cpu() || (gpu::kBuilt && tensor.is_cuda())) &&
          (type == at::kFloat || type == at::kDouble || type == at::kBFloat16);
 }
 

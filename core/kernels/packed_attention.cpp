@@ -273,7 +273,7 @@ at::Tensor packed_attention(const at::Tensor& projected, const std::array<at::Te
   check(projected, biases, heads, *rows);
   TORCH_CHECK(!draws || draws->rows->offsets == rows->offsets,
               "packed_attention: the draws are of another batch");
-  if (!use_fused(projected)) {
+  if (!projected.is_cpu() || !use_fused(projected)) {
     return plain(projected, biases, heads, *rows, draws);
   }
   const at::Tensor contiguous = projected.contiguous();

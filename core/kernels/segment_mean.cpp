@@ -13,6 +13,7 @@
 #include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
@@ -41,7 +42,10 @@ void for_segments(const SampleRows& rows, std::int64_t width, const Body& body) 
   });
 }
 
-at::Tensor forward_on_host(const at::Tensor& input, const SampleRows& rows) {
+at::Tensor run_forward(const at::Tensor& input, const SampleRows& rows) {
+  if constexpr (gpu::kBuilt) {
+    if (input.is_cuda()) return gpu::segment_mean(input, rows);
+  }
   const std::int64_t width = input.size(1);
   at::Tensor output = at::zeros({rows.size(), width}, input.options());
   with_element_types(input.scalar_type(), [&]<typename E, typename T>() {
@@ -64,7 +68,10 @@ at::Tensor forward_on_host(const at::Tensor& input, const SampleRows& rows) {
   return output;
 }
 
-at::Tensor backward_on_host(const at::Tensor& gradient, const SampleRows& rows) {
+at::Tensor run_backward(const at::Tensor& gradient, const SampleRows& rows) {
+  if constexpr (gpu::kBuilt) {
+    if (gradient.is_cuda()) return gpu::segment_mean_backward(gradient, rows);
+  }
   const std::int64_t width = gradient.size(1);
   at::Tensor result = at::empty({rows.offsets.back(), width}, gradient.options());
   with_element_types(gradient.scalar_type(), [&]<typename E, typename T>() {
@@ -87,12 +94,12 @@ struct SegmentMean : torch::autograd::Function<SegmentMean> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
                             const RowsPointer& rows) {
     context->saved_data["rows"] = RowsHolder::pack(rows);
-    return forward_on_host(input, *rows);
+    return run_forward(input, *rows);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    return {backward_on_host(gradients[0].contiguous(),
-                             *RowsHolder::unpack(context->saved_data["rows"])),
-            at::Tensor()};
+    return {
+        run_backward(gradients[0].contiguous(), *RowsHolder::unpack(context->saved_data["rows"])),
+        at::Tensor()};
   }
 };
 

@@ -9,7 +9,7 @@
 #include "core/kernels/column_sums.h"
 #include "core/kernels/context_values.h"
 #include "core/kernels/element_types.h"
-#include "core/kernels/random/keyed_dropout_cuda.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/random/keyed_dropout.inc"
@@ -42,8 +42,8 @@ at::Tensor drop(const at::Tensor& input, const DropoutDraws& draws) {
     return at::empty_like(input);
   }
   const at::Tensor contiguous = input.contiguous();
-  if (input.is_cuda()) {
-    return keyed_dropout_cuda(contiguous, draws, packed);
+  if constexpr (gpu::kBuilt) {
+    if (input.is_cuda()) return gpu::drop_rows(contiguous, draws, packed);
   }
   TORCH_CHECK(input.is_cpu(), "keyed dropout: no kernel for ", input.device());
   return drop_on_host(contiguous, draws, packed);
@@ -86,8 +86,8 @@ at::Tensor drop_attention(const at::Tensor& input, const DropoutDraws& draws) {
                 "keyed attention dropout: a sample is longer than L");
   }
   const at::Tensor contiguous = input.contiguous();
-  if (input.is_cuda()) {
-    return keyed_attention_dropout_cuda(contiguous, draws);
+  if constexpr (gpu::kBuilt) {
+    if (input.is_cuda()) return gpu::drop_attention_rows(contiguous, draws);
   }
   TORCH_CHECK(input.is_cpu(), "keyed attention dropout: no kernel for ", input.device());
   return drop_attention_on_host(contiguous, draws);

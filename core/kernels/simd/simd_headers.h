@@ -8,15 +8,7 @@
 #include <immintrin.h>
 #endif
 
+#include "core/kernels/bfloat16_bits.h"
 #include "core/kernels/random/dropout_draws.h"
 #include "core/kernels/row_samples.h"
 #include "core/kernels/simd/simd.h"
-
-namespace thaw {
-
-/// bfloat16 as it lies in memory.
-struct BFloat16Bits {
-  std::uint16_t bits;
-};
-
-}  // namespace thaw

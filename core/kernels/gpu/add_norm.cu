@@ -1,0 +1,6 @@
+#include "core/kernels/gpu/add_norm.h"
+
+#include "core/kernels/gpu/launch.inc"
+
+THAW_LAUNCHES(AddNorm)
+THAW_LAUNCHES(AddNormBackward)

@@ -1,0 +1,6 @@
+#include "core/kernels/gpu/drop_rows.h"
+
+#include "core/kernels/gpu/launch.inc"
+
+THAW_LAUNCHES(DropRows)
+THAW_LAUNCHES(DropAttentionRows)

@@ -1,0 +1,9 @@
+#include "core/kernels/gpu/embed_rows.h"
+
+#include "core/kernels/gpu/launch.inc"
+
+THAW_LAUNCHES(EmbedRows)
+THAW_LAUNCHES(AddSortedRows)
+THAW_LAUNCHES(AddBorderRows)
+THAW_LAUNCHES(AddPlaceRows)
+THAW_LAUNCHES(AddTypeRows)

@@ -1,0 +1,8 @@
+#include "core/kernels/gpu/image_pixels.h"
+
+#include "core/kernels/gpu/launch.inc"
+
+namespace thaw::gpu {
+template void launch(const ImagePixels<DeviceMemory, float>&, CUstream_st*);
+template void launch(const ImagePixels<DeviceMemory, BFloat16Bits>&, CUstream_st*);
+}  // namespace thaw::gpu

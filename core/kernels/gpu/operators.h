@@ -1,0 +1,81 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+#include "core/kernels/activation_kind.h"
+#include "core/kernels/random/draw_scope.h"
+
+// The kernels of this folder as functions of tensors: contiguous ones, all on one CUDA device, of
+// float32, float64 or bfloat16, shapes checked by the caller. They are queued on the current
+// stream, wait for nothing and copy nothing from the host but rows that no batch brought along
+// (on_device).
+
+namespace thaw::gpu {
+
+#if defined(THAW_HAVE_CUDA)
+inline constexpr bool kBuilt = true;
+#else
+/// Without it none of these functions exists: ask first, with `if constexpr`.
+inline constexpr bool kBuilt = false;
+#endif
+
+/// `input` with elements dropped as Note [Keyed draws] says. `packed`: rows are tokens.
+at::Tensor drop_rows(const at::Tensor& input, const DropoutDraws& draws, bool packed);
+
+/// The same for attention's probabilities, [n, heads, L, L]: see keyed_attention_dropout.
+at::Tensor drop_attention_rows(const at::Tensor& input, const DropoutDraws& draws);
+
+/// Operands of add_norm; what is undefined is not there.
+struct AddNormTensors {
+  at::Tensor input, bias, residual, scale, shift;
+  at::Tensor output;
+  at::Tensor normalized;  ///< (x - mean) / deviation; may be the input's memory
+  at::Tensor rstd;        ///< [rows]
+};
+void add_norm(const AddNormTensors& tensors, double epsilon,
+              const std::optional<DropoutDraws>& draws);
+
+/// What its backward has, and what it wants: undefined results are not wanted.
+struct AddNormGradients {
+  at::Tensor gradient, normalized, rstd, scale;
+  at::Tensor input_gradient, residual_gradient;
+  at::Tensor sums;  ///< [3, width]: of bias, scale and shift
+};
+void add_norm_backward(const AddNormGradients& tensors, at::ScalarType input_type,
+                       const std::optional<DropoutDraws>& draws);
+
+/// `output` may be the input.
+void activate_rows(const at::Tensor& input, const at::Tensor& bias, const at::Tensor& output,
+                   Activation activation);
+/// `bias_gradient` may be undefined.
+void activate_rows_backward(const at::Tensor& gradient, const at::Tensor& input,
+                            const at::Tensor& bias, const at::Tensor& input_gradient,
+                            const at::Tensor& bias_gradient, Activation activation);
+
+/// The mean of each sample's rows, and its gradient.
+at::Tensor segment_mean(const at::Tensor& input, const SampleRows& rows);
+at::Tensor segment_mean_backward(const at::Tensor& gradient, const SampleRows& rows);
+
+/// The sum of three tables' rows; `token_types` of no elements: all 0.
+at::Tensor embed_rows(const at::Tensor& tokens, const at::Tensor& token_types,
+                      const at::Tensor& words, const at::Tensor& positions, const at::Tensor& types,
+                      const SampleRows& rows);
+/// Gradients of the tables, dense, with the same bits each time (Note [Gradients of a table of
+/// words]). The word `padding` gets none.
+at::Tensor word_gradient(const at::Tensor& gradient, const at::Tensor& tokens,
+                         const at::Tensor& words, const SampleRows& rows, std::int64_t padding);
+at::Tensor position_gradient(const at::Tensor& gradient, const at::Tensor& positions,
+                             const SampleRows& rows);
+at::Tensor type_gradient(const at::Tensor& gradient, const at::Tensor& token_types,
+                         const at::Tensor& types);
+
+/// Bytes [n, C, H, W] normalised to `type`, float32 or bfloat16, channels-last in memory. `mean`
+/// and `deviation` float32 [C]; `variations` int32 [n, 3] (down, right, mirrored; see Augmentation)
+/// or undefined.
+at::Tensor image_pixels(const at::Tensor& bytes, const at::Tensor& mean,
+                        const at::Tensor& deviation, const at::Tensor& variations,
+                        at::ScalarType type);
+
+}  // namespace thaw::gpu

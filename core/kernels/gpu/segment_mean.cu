@@ -1,0 +1,6 @@
+#include "core/kernels/gpu/segment_mean.h"
+
+#include "core/kernels/gpu/launch.inc"
+
+THAW_LAUNCHES(SegmentMean)
+THAW_LAUNCHES(SegmentMeanBackward)

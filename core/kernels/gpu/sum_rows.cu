@@ -1,0 +1,5 @@
+#include "core/kernels/gpu/sum_rows.h"
+
+#include "core/kernels/gpu/launch.inc"
+
+THAW_LAUNCHES(SumRows)
