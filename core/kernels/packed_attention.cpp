@@ -23,6 +23,7 @@
 #include "core/kernels/element_types.h"
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/random/keyed_dropout.h"
 #include "core/kernels/rows/device_rows.h"
 #include "core/kernels/simd/simd_headers.h"
@@ -206,6 +207,45 @@ void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows,
   });
 }
 
+/// Forward on the host or a GPU; what `o` names of backward is not there.
+void run_forward(const Operands& o, std::int64_t heads, const SampleRows& rows,
+                 const Draws& draws) {
+  if constexpr (gpu::kBuilt) {
+    if (o.projected.is_cuda()) {
+      report_flops_of(rows, o.output.size(1), /*backward=*/false);
+      return gpu::attend({.projected = o.projected,
+                          .biases = o.biases,
+                          .output = o.output,
+                          .log_sums = o.log_sums},
+                         heads, rows, draws);
+    }
+  }
+  run_on_host(o, heads, rows, draws);
+}
+
+/// The gradient of `projected`.
+at::Tensor run_backward(const variable_list& saved, const at::Tensor& gradient, std::int64_t heads,
+                        const SampleRows& rows, const Draws& draws) {
+  if constexpr (gpu::kBuilt) {
+    if (gradient.is_cuda()) {
+      report_flops_of(rows, gradient.size(1), /*backward=*/true);
+      return gpu::attend_backward({.projected = saved[0],
+                                   .biases = {saved[1], saved[2], saved[3]},
+                                   .output = saved[5],
+                                   .log_sums = saved[4]},
+                                  gradient, heads, rows, draws);
+    }
+  }
+  const Operands o{.projected = saved[0],
+                   .biases = {saved[1], saved[2], saved[3]},
+                   .log_sums = saved[4],
+                   .output = {},
+                   .gradient = gradient,
+                   .projected_gradient = at::empty_like(saved[0])};
+  run_on_host(o, heads, rows, draws);
+  return o.projected_gradient;
+}
+
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const at::Tensor& q_bias, const at::Tensor& k_bias,
@@ -219,8 +259,10 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
         .output = at::empty({projected.size(0), projected.size(1) / 3}, projected.options()),
         .gradient = {},
         .projected_gradient = {}};
-    run_on_host(o, heads, *rows, draws);
-    context->save_for_backward({projected, q_bias, k_bias, v_bias, o.log_sums});
+    run_forward(o, heads, *rows, draws);
+    // The host's backward sums up what the GPU's takes from the output.
+    context->save_for_backward({projected, q_bias, k_bias, v_bias, o.log_sums,
+                                projected.is_cuda() ? o.output : at::Tensor()});
     context->saved_data["heads"] = heads;
     context->saved_data["rows"] = RowsHolder::pack(rows);
     context->saved_data["draws"] = DrawsHolder::pack(draws);
@@ -231,26 +273,28 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
     const variable_list saved = context->get_saved_variables();
     const std::int64_t heads = context->saved_data["heads"].toInt();
     const RowsPointer rows = RowsHolder::unpack(context->saved_data["rows"]);
-    const Operands o{.projected = saved[0],
-                     .biases = {saved[1], saved[2], saved[3]},
-                     .log_sums = saved[4],
-                     .output = {},
-                     .gradient = gradients[0].contiguous(),
-                     .projected_gradient = at::empty_like(saved[0])};
-    run_on_host(o, heads, *rows, DrawsHolder::unpack(context->saved_data["draws"]));
     variable_list result(7);
-    result[0] = o.projected_gradient;
-    const std::int64_t width = o.projected_gradient.size(1) / 3;
+    result[0] = run_backward(saved, gradients[0].contiguous(), heads, *rows,
+                             DrawsHolder::unpack(context->saved_data["draws"]));
+    const std::int64_t width = result[0].size(1) / 3;
     for (std::int64_t part = 0; part < 3; ++part) {
       const auto p = static_cast<std::size_t>(part);
       if (context->needs_input_grad(p + 1)) {
-        result[p + 1] = at::sum(o.projected_gradient.narrow(1, part * width, width), {0},
+        result[p + 1] = at::sum(result[0].narrow(1, part * width, width), {0},
                                 /*keepdim=*/false, saved[p + 1].scalar_type());
       }
     }
     return result;
   }
 };
+
+/// Whether there is a fused version for these.
+bool serves(const at::Tensor& projected, std::int64_t heads) {
+  if constexpr (gpu::kBuilt) {
+    if (projected.is_cuda()) return use_fused(projected) && gpu::attends(projected, heads);
+  }
+  return use_fused(projected);
+}
 
 void check(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases, std::int64_t heads,
            const SampleRows& rows) {
@@ -273,7 +317,7 @@ at::Tensor packed_attention(const at::Tensor& projected, const std::array<at::Te
   check(projected, biases, heads, *rows);
   TORCH_CHECK(!draws || draws->rows->offsets == rows->offsets,
               "packed_attention: the draws are of another batch");
-  if (!projected.is_cpu() || !use_fused(projected)) {
+  if (!serves(projected, heads)) {
     return plain(projected, biases, heads, *rows, draws);
   }
   const at::Tensor contiguous = projected.contiguous();
@@ -287,7 +331,7 @@ at::Tensor packed_attention(const at::Tensor& projected, const std::array<at::Te
   }
   const at::Tensor output =
       at::empty({projected.size(0), projected.size(1) / 3}, projected.options());
-  run_on_host({.projected = contiguous,
+  run_forward({.projected = contiguous,
                .biases = fitting,
                .log_sums = {},
                .output = output,

@@ -53,13 +53,18 @@ class Team {
 
   template <typename Body>
   void each(const Body& body) {
+    apart(body);
+    wait();
+  }
+  template <typename Body>
+  void apart(const Body& body) {
     if (draws_ != nullptr) std::shuffle(order_.begin(), order_.end(), *draws_);
     for (const int thread : order_) {
       actor = {team_, thread, phase_};
       body(thread);
     }
-    ++phase_;
   }
+  void wait() { ++phase_; }
 
   template <typename T>
   Shared<T> shared(std::int64_t count) {
@@ -86,8 +91,58 @@ class Team {
     ++phase_;
     return total;
   }
+  template <int Group, typename T>
+  void sum_groups(Private<T>& values) {
+    reduce_groups<Group>(values, [](T a, T b) { return a + b; });
+  }
+  template <int Group, typename T>
+  void largest_of_groups(Private<T>& values) {
+    reduce_groups<Group>(values, [](T a, T b) { return a > b ? a : b; });
+  }
+
+  /// As Note [Fragments] says.
+  template <typename C, typename A, typename B>
+  void multiply_add(Private<C>& c, const Private<A>& a, const Private<B>& b) {
+    for (int warp = 0; warp < Threads; warp += 32) {
+      float left[16][16], right[16][8];
+      for (int lane = 0; lane < 32; ++lane) {
+        const int g = lane / 4, p = lane % 4 * 2;
+        for (int i = 0; i < 8; ++i) {
+          left[g + i / 2 % 2 * 8][p + i % 2 + i / 4 * 8] = half(a[warp + lane].at[i / 2], i % 2);
+        }
+        for (int i = 0; i < 4; ++i) {
+          right[p + i % 2 + i / 2 * 8][g] = half(b[warp + lane].at[i / 2], i % 2);
+        }
+      }
+      for (int lane = 0; lane < 32; ++lane) {
+        for (int i = 0; i < 4; ++i) {
+          const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+          for (int k = 0; k < 16; ++k) {
+            c[warp + lane].at[i] += left[row][k] * right[k][column];
+          }
+        }
+      }
+    }
+  }
 
  private:
+  /// One of the two bfloat16 of a word, the lower first.
+  static float half(std::uint32_t word, int which) {
+    const std::uint32_t bits = which == 0 ? word << 16 : word & 0xFFFF0000;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+  }
+  template <int Group, typename T, typename Join>
+  void reduce_groups(Private<T>& values, const Join& join) {
+    for (int offset = Group / 2; offset > 0; offset /= 2) {
+      const Private<T> before = values;
+      for (int thread = 0; thread < Threads; ++thread) {
+        values[thread] = join(before[thread], before[thread ^ offset]);
+      }
+    }
+  }
+
   std::int64_t team_, teams_, room_;
   std::mt19937* draws_;
   std::int64_t phase_ = 0;

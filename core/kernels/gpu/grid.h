@@ -12,8 +12,8 @@
 // of one block. A team takes items first(), first() + step(), … What its threads do stands in
 // `team.each([&](int thread) {…})`, at whose end all wait for each other, so a barrier that some
 // threads miss cannot be written. A thread's own variables that outlive one `each` are
-// `Team::Private`, memory of the team is `team.shared`, sums over a team are `team.sum`; all of
-// them are called by the team as a whole, between the `each`.
+// `Team::Private`, memory of the team is `team.shared`, sums over a team are `team.sum`, products
+// of a warp `team.multiply_add`; all of them are called by the team as a whole, between the `each`.
 //
 // Operands are In and Out of a memory `M`: DeviceMemory's are pointers; those of the tests see
 // every access, and find one outside, an element that is not written or written twice, one read
@@ -22,9 +22,11 @@
 #if defined(__CUDACC__)
 #define THAW_DEVICE __device__ __forceinline__
 #define THAW_HOST_AND_DEVICE __host__ __device__
+#define THAW_UNROLL _Pragma("unroll")
 #else
 #define THAW_DEVICE inline
 #define THAW_HOST_AND_DEVICE
+#define THAW_UNROLL
 #endif
 
 namespace thaw::gpu {
@@ -114,8 +116,20 @@ class DeviceTeam {
 
   template <typename Body>
   __device__ void each(const Body& body) const {
-    body(static_cast<int>(threadIdx.x % Threads));
+    apart(body);
     wait();
+  }
+  /// Without the wait: for what touches nothing that another thread writes before the next one.
+  template <typename Body>
+  __device__ void apart(const Body& body) const {
+    body(static_cast<int>(threadIdx.x % Threads));
+  }
+  __device__ static void wait() {
+    if constexpr (Threads == 32) {
+      __syncwarp();
+    } else {
+      __syncthreads();
+    }
   }
 
   /// `count` elements, after those that were asked for before; see shared_room.
@@ -143,16 +157,33 @@ class DeviceTeam {
     }
     return total;
   }
-
- private:
-  __device__ static void wait() {
-    if constexpr (Threads == 32) {
-      __syncwarp();
-    } else {
-      __syncthreads();
+  /// The sum, or the largest, of each `Group` neighbouring threads, for all of them.
+  template <int Group, typename T>
+  __device__ void sum_groups(Private<T>& values) const {
+    for (int offset = Group / 2; offset > 0; offset /= 2) {
+      values.value += __shfl_xor_sync(0xFFFFFFFFu, values.value, offset);
+    }
+  }
+  template <int Group, typename T>
+  __device__ void largest_of_groups(Private<T>& values) const {
+    for (int offset = Group / 2; offset > 0; offset /= 2) {
+      const T other = __shfl_xor_sync(0xFFFFFFFFu, values.value, offset);
+      values.value = other > values.value ? other : values.value;
     }
   }
 
+  /// c += a b, of each warp its own (Note [Fragments]).
+  template <typename C, typename A, typename B>
+  __device__ void multiply_add(Private<C>& c, const Private<A>& a, const Private<B>& b) const {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c.value.at[0]), "+f"(c.value.at[1]), "+f"(c.value.at[2]), "+f"(c.value.at[3])
+        : "r"(a.value.at[0]), "r"(a.value.at[1]), "r"(a.value.at[2]), "r"(a.value.at[3]),
+          "r"(b.value.at[0]), "r"(b.value.at[1]));
+  }
+
+ private:
   unsigned char* memory_;
 };
 

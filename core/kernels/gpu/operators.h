@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <optional>
 
 #include "core/kernels/activation_kind.h"
@@ -70,6 +71,23 @@ at::Tensor position_gradient(const at::Tensor& gradient, const at::Tensor& posit
                              const SampleRows& rows);
 at::Tensor type_gradient(const at::Tensor& gradient, const at::Tensor& token_types,
                          const at::Tensor& types);
+
+/// Operands of packed_attention; biases are float32.
+struct AttentionTensors {
+  at::Tensor projected;  ///< bfloat16 [T, 3 * heads * d]; the address a multiple of 16
+  std::array<at::Tensor, 3> biases;
+  at::Tensor output;    ///< [T, heads * d]
+  at::Tensor log_sums;  ///< float32 [heads, T]; undefined: forward shall not keep them
+};
+/// Whether the kernels serve such tensors, as a head's size is 32, 64 or 128 (Note [Attention on
+/// tensor cores]).
+bool attends(const at::Tensor& projected, std::int64_t heads);
+void attend(const AttentionTensors& tensors, std::int64_t heads, const SampleRows& rows,
+            const std::optional<DropoutDraws>& draws);
+/// The gradient of `projected`; `gradient` is that of the output.
+at::Tensor attend_backward(const AttentionTensors& tensors, const at::Tensor& gradient,
+                           std::int64_t heads, const SampleRows& rows,
+                           const std::optional<DropoutDraws>& draws);
 
 /// Bytes [n, C, H, W] normalised to `type`, float32 or bfloat16, channels-last in memory. `mean`
 /// and `deviation` float32 [C]; `variations` int32 [n, 3] (down, right, mirrored; see Augmentation)
