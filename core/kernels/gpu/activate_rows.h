@@ -66,6 +66,7 @@ struct ActivateRows {
         for (std::int64_t i = first + thread * N; i < end; i += Team::kThreads * N) {
           Values<T, N> x = load<T, N>(input, row * width + i);
           add(x, load<T, N>(bias, i));
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) x[k] = activate(activation, x[k]);
           store<E>(output, row * width + i, x);
         }
@@ -108,6 +109,7 @@ struct ActivateRowsBackward {
         for (std::int64_t row = begin; row < end; ++row) {
           const Values<T, N> dy = load<T, N>(gradient, row * width + i);
           Values<T, N> x = load<T, N>(input, row * width + i);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) x[k] = dy[k] * activation_slope(activation, x[k] + b[k]);
           store<E>(input_gradient, row * width + i, x);
           add(total, x);

@@ -41,6 +41,7 @@ struct AddNorm {
         for (int i = thread * N; i < width; i += Team::kThreads * N) {
           const Values<T, N> x = summands(mask, row, i);
           store<T>(sums, i, x);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) total += x[k];
         }
         partial[thread] = total;
@@ -50,6 +51,7 @@ struct AddNorm {
         T total = 0;
         for (int i = thread * N; i < width; i += Team::kThreads * N) {
           const Values<T, N> x = load<T, N>(sums, i);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) total += (x[k] - mean) * (x[k] - mean);
         }
         partial[thread] = total;
@@ -58,9 +60,11 @@ struct AddNorm {
       team.each([&](int thread) {
         for (int i = thread * N; i < width; i += Team::kThreads * N) {
           Values<T, N> x = load<T, N>(sums, i);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) x[k] = (x[k] - mean) * inverse;
           if (normalized.there()) store<T>(normalized, row * width + i, x);
           const Values<T, N> a = load<T, N>(scale, i), b = load<T, N>(shift, i);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) x[k] = x[k] * a[k] + b[k];
           store<T>(output, row * width + i, x);
         }
@@ -77,6 +81,7 @@ struct AddNorm {
     if (bias.there()) add(x, load<T, N>(bias, i));
     if (keyed.drops) {
       const T factor = static_cast<T>(keyed.key.scale);
+      THAW_UNROLL
       for (int k = 0; k < N; ++k) x[k] = keeps(mask, i + k) ? x[k] * factor : T(0);
     }
     if (residual.there()) add(x, load<T, N>(residual, row * width + i));
@@ -121,6 +126,7 @@ struct AddNormBackward {
           for (int i = thread * N; i < width; i += Team::kThreads * N) {
             const Values<T, N> g = scaled_gradient(row, i);
             const Values<T, N> x = load<T, N>(normalized, row * width + i);
+            THAW_UNROLL
             for (int k = 0; k < N; ++k) {
               of_g[thread] += g[k];
               of_gx[thread] += g[k] * x[k];
@@ -154,6 +160,7 @@ struct AddNormBackward {
   THAW_DEVICE Values<T, N> scaled_gradient(std::int64_t row, int i) const {
     Values<T, N> g = load<T, N>(gradient, row * width + i);
     const Values<T, N> a = load<T, N>(scale, i);
+    THAW_UNROLL
     for (int k = 0; k < N; ++k) g[k] *= a[k];
     return g;
   }
@@ -165,16 +172,19 @@ struct AddNormBackward {
     const Values<T, N> x = load<T, N>(normalized, row * width + i);
     Values<T, N> d = scaled_gradient(row, i);
     const T inverse = rstd[row];
+    THAW_UNROLL
     for (int k = 0; k < N; ++k) d[k] = (d[k] - mean_g - x[k] * mean_gx) * inverse;
     if (residual_gradient.there()) store<T>(residual_gradient, row * width + i, d);
     if (keyed.drops) {
       const T factor = static_cast<T>(keyed.key.scale);
+      THAW_UNROLL
       for (int k = 0; k < N; ++k) d[k] = keeps(mask, i + k) ? d[k] * factor : T(0);
     }
     if (input_gradient.there()) store<E>(input_gradient, row * width + i, d);
     if (!parts.there()) return;
     const Values<T, N> dy = load<T, N>(gradient, row * width + i);
     Values<T, N> of_scale;
+    THAW_UNROLL
     for (int k = 0; k < N; ++k) of_scale[k] = dy[k] * x[k];
     accumulate(sums, i, d, first);
     accumulate(sums, static_cast<int>(padded()) + i, of_scale, first);

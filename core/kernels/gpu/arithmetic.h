@@ -54,6 +54,7 @@ template <typename T, int N, typename From, typename Index>
 THAW_DEVICE Values<T, N> load(const From& from, Index i) {
   const auto pack = from.template pack<N>(i);
   Values<T, N> result;
+  THAW_UNROLL
   for (int k = 0; k < N; ++k) result[k] = static_cast<T>(widen(pack.at[k]));
   return result;
 }
@@ -61,6 +62,7 @@ THAW_DEVICE Values<T, N> load(const From& from, Index i) {
 template <typename E, int N, typename To, typename Index, typename T>
 THAW_DEVICE void store(const To& to, Index i, const Values<T, N>& values) {
   Pack<E, N> pack;
+  THAW_UNROLL
   for (int k = 0; k < N; ++k) pack.at[k] = Narrow<E>::of(values[k]);
   to.template set_pack<N>(i, pack);
 }
@@ -68,12 +70,14 @@ THAW_DEVICE void store(const To& to, Index i, const Values<T, N>& values) {
 template <typename T, int N>
 THAW_DEVICE Values<T, N> zeros() {
   Values<T, N> result;
+  THAW_UNROLL
   for (int k = 0; k < N; ++k) result[k] = T(0);
   return result;
 }
 
 template <typename T, int N>
 THAW_DEVICE void add(Values<T, N>& sum, const Values<T, N>& values) {
+  THAW_UNROLL
   for (int k = 0; k < N; ++k) sum[k] += values[k];
 }
 

@@ -118,12 +118,14 @@ THAW_DEVICE void store_rows(Team& team, const typename Team::template Private<Fr
                             const To& to, std::int64_t row_size, std::int64_t column,
                             const HeadStretch& head, float factor) {
   team.apart([&](int thread) {
+    THAW_UNROLL
     for (int half = 0; half < 2; ++half) {
       const std::int64_t row = head.first + thread / 32 * 16 + fragment_row(thread) + half * 8;
       if (row >= head.length) continue;
       THAW_UNROLL
       for (int n = 0; n < D / 8; ++n) {
         Values<float, 2> x;
+        THAW_UNROLL
         for (int k = 0; k < 2; ++k) x[k] = rows[n][thread].at[half * 2 + k] * factor;
         store<BFloat16Bits>(
             to, (head.begin + row) * row_size + column + n * 8 + fragment_column(thread), x);
@@ -195,6 +197,7 @@ struct AttendRows {
     }
     THAW_UNROLL
     for (int n = 0; n < D / 8; ++n) s.out[n][thread] = {};
+    THAW_UNROLL
     for (int half = 0; half < 2; ++half) {
       s.highest[half][thread] = -INFINITY;
       s.total[half][thread] = 0;
@@ -224,6 +227,7 @@ struct AttendRows {
       s.top[0][thread] = s.top[1][thread] = -INFINITY;
       THAW_UNROLL
       for (int n = 0; n < kKeys / 8; ++n) {
+        THAW_UNROLL
         for (int i = 0; i < 4; ++i) {
           const std::int64_t key = first + n * 8 + fragment_column(thread) + i % 2;
           const bool seen =
@@ -237,6 +241,7 @@ struct AttendRows {
     team.template largest_of_groups<4>(s.top[0]);
     team.template largest_of_groups<4>(s.top[1]);
     team.apart([&](int thread) {
+      THAW_UNROLL
       for (int half = 0; half < 2; ++half) {
         float& highest = s.highest[half][thread];
         const float now = s.top[half][thread] > highest ? s.top[half][thread] : highest;
@@ -245,12 +250,14 @@ struct AttendRows {
         s.total[half][thread] *= factor;
         THAW_UNROLL
         for (int n = 0; n < D / 8; ++n) {
+          THAW_UNROLL
           for (int k = 0; k < 2; ++k) s.out[n][thread].at[half * 2 + k] *= factor;
         }
         const int row = static_cast<int>(query_of(head, thread, half) - head.first);
         const int shift = mask.shift_of(head, head.first + row, first);
         THAW_UNROLL
         for (int n = 0; n < kKeys / 8; ++n) {
+          THAW_UNROLL
           for (int k = 0; k < 2; ++k) {
             float& p = s.score[n][thread].at[half * 2 + k];
             p = exponential(p - now);
@@ -287,9 +294,11 @@ struct AttendRows {
     team.template sum_groups<4>(s.total[1]);
     const float scale = operands.drops ? static_cast<float>(operands.key.scale) : 1.0F;
     team.apart([&](int thread) {
+      THAW_UNROLL
       for (int half = 0; half < 2; ++half) {
         THAW_UNROLL
         for (int n = 0; n < D / 8; ++n) {
+          THAW_UNROLL
           for (int k = 0; k < 2; ++k) s.out[n][thread].at[half * 2 + k] /= s.total[half][thread];
         }
         const std::int64_t query = query_of(head, thread, half);

@@ -102,6 +102,7 @@ struct AttendRowsQueryGradient {
       for (int i = 0; i < D / 2; i += 4) {
         const Values<float, 4> dy = load<float, 4>(operands.gradient, at + i);
         const Values<float, 4> y = load<float, 4>(output, at + i);
+        THAW_UNROLL
         for (int k = 0; k < 4; ++k) s.partial[thread] += dy[k] * y[k];
       }
     });
@@ -127,6 +128,7 @@ struct AttendRowsQueryGradient {
     }
     THAW_UNROLL
     for (int n = 0; n < D / 8; ++n) s.out[n][thread] = {};
+    THAW_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int mine = row + fragment_row(thread) + half * 8;
       s.delta[half][thread] = delta.get(mine);
@@ -168,6 +170,7 @@ struct AttendRowsQueryGradient {
   template <typename Team, typename Mask>
   THAW_DEVICE void differentiate(State<Team>& s, const Mask& mask, const HeadStretch& head,
                                  std::int64_t first, int row, int n, int thread) const {
+    THAW_UNROLL
     for (int i = 0; i < 4; ++i) {
       const int mine = thread / 32 * 16 + fragment_row(thread) + i / 2 * 8;
       const int column = row + fragment_column(thread) + i % 2;
@@ -317,6 +320,7 @@ struct AttendRowsKeyGradient {
   template <typename Team>
   THAW_DEVICE void differentiate(State<Team>& s, const Tiles<Team>& t, const HeadStretch& head,
                                  std::int64_t first, int row, int n, int thread) const {
+    THAW_UNROLL
     for (int i = 0; i < 4; ++i) {
       const int mine = thread / 32 * 16 + fragment_row(thread) + i / 2 * 8;
       const int column = row + fragment_column(thread) + i % 2;

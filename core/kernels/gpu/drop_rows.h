@@ -35,6 +35,7 @@ struct DropRows {
       team.each([&](int thread) {
         for (int i = thread * N; i < count; i += Team::kThreads * N) {
           Values<T, N> x = load<T, N>(input, row * width + first + i);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) x[k] = keeps(mask, i + k) ? x[k] * scale : T(0);
           store<E>(output, row * width + first + i, x);
         }
@@ -79,6 +80,7 @@ struct DropAttentionRows {
       team.each([&](int thread) {
         for (int i = thread * N; i < padded; i += Team::kThreads * N) {
           Values<T, N> x = load<T, N>(input, row * padded + i);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) {
             const bool kept = inside && i + k < length && keeps(mask, shift + i + k);
             x[k] = kept ? x[k] * scale : T(0);

@@ -64,6 +64,7 @@ struct SegmentMeanBackward {
       team.each([&](int thread) {
         for (std::int64_t i = thread * N; i < width; i += Team::kThreads * N) {
           Values<T, N> x = load<T, N>(gradient, sample * width + i);
+          THAW_UNROLL
           for (int k = 0; k < N; ++k) x[k] /= count;
           store<E>(output, row * width + i, x);
         }
