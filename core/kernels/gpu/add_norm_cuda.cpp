@@ -3,7 +3,7 @@
 
 #include "core/kernels/gpu/add_norm.h"
 #include "core/kernels/gpu/operators.h"
-#include "core/kernels/gpu/queue.h"
+#include "core/kernels/gpu/queue_cuda.h"
 #include "core/kernels/row_samples.h"
 
 namespace thaw::gpu {

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "core/kernels/bfloat16_bits.h"
 #include "core/kernels/gpu/grid.h"
+#include "core/kernels/simd/bfloat16_bits.h"
 
 namespace thaw::gpu {
 

@@ -5,7 +5,7 @@
 #include "core/kernels/gpu/attention.h"
 #include "core/kernels/gpu/attention_backward.h"
 #include "core/kernels/gpu/operators.h"
-#include "core/kernels/gpu/queue.h"
+#include "core/kernels/gpu/queue_cuda.h"
 
 namespace thaw::gpu {
 namespace {

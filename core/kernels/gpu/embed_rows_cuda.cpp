@@ -6,7 +6,7 @@
 
 #include "core/kernels/gpu/embed_rows.h"
 #include "core/kernels/gpu/operators.h"
-#include "core/kernels/gpu/queue.h"
+#include "core/kernels/gpu/queue_cuda.h"
 
 namespace thaw::gpu {
 

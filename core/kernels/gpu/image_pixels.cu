@@ -4,5 +4,4 @@
 
 namespace thaw::gpu {
 template void launch(const ImagePixels<DeviceMemory, float>&, CUstream_st*);
-template void launch(const ImagePixels<DeviceMemory, BFloat16Bits>&, CUstream_st*);
 }  // namespace thaw::gpu

@@ -89,11 +89,8 @@ at::Tensor attend_backward(const AttentionTensors& tensors, const at::Tensor& gr
                            std::int64_t heads, const SampleRows& rows,
                            const std::optional<DropoutDraws>& draws);
 
-/// Bytes [n, C, H, W] normalised to `type`, float32 or bfloat16, channels-last in memory. `mean`
-/// and `deviation` float32 [C]; `variations` int32 [n, 3] (down, right, mirrored; see Augmentation)
-/// or undefined.
-at::Tensor image_pixels(const at::Tensor& bytes, const at::Tensor& mean,
-                        const at::Tensor& deviation, const at::Tensor& variations,
-                        at::ScalarType type);
+/// Bytes [n, C, H, W], channels-last in memory, as float32 likewise. `numbers`: 255, the means, the
+/// deviations, float32 [1 + 2 C].
+at::Tensor image_pixels(const at::Tensor& bytes, const at::Tensor& numbers);
 
 }  // namespace thaw::gpu

@@ -2,7 +2,7 @@
 #include <c10/cuda/CUDAGuard.h>
 
 #include "core/kernels/gpu/operators.h"
-#include "core/kernels/gpu/queue.h"
+#include "core/kernels/gpu/queue_cuda.h"
 #include "core/kernels/gpu/segment_mean.h"
 
 namespace thaw::gpu {

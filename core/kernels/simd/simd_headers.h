@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #endif
 
-#include "core/kernels/bfloat16_bits.h"
 #include "core/kernels/random/dropout_draws.h"
 #include "core/kernels/row_samples.h"
+#include "core/kernels/simd/bfloat16_bits.h"
 #include "core/kernels/simd/simd.h"
