@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "core/kernels/gpu/operators.h"
+
 namespace thaw {
 
 at::Tensor ImageScale::numbers() const {
@@ -18,6 +20,11 @@ at::Tensor ImageScale::numbers() const {
 }
 
 at::Tensor scaled_images(const at::Tensor& bytes, const at::Tensor& numbers) {
+  if constexpr (gpu::kBuilt) {
+    if (bytes.is_cuda() && bytes.is_contiguous(at::MemoryFormat::ChannelsLast)) {
+      return gpu::image_pixels(bytes, numbers);
+    }
+  }
   const std::int64_t channels = bytes.size(1);
   const auto a_channel = [&](std::int64_t first) {
     return numbers.narrow(0, first, channels).view({1, channels, 1, 1});
