@@ -170,6 +170,7 @@ struct AttendRows {
         if (operands.drops) mask.draw(team, operands, head, head.first, first);
         multiply_scores(team, s, keys);
         soften(team, s, head, first, mask);
+        team.converge();
         add_values(team, s, values);
         team.wait();
       }

@@ -156,6 +156,7 @@ struct AttendRowsQueryGradient {
         team.multiply_add(s.d[n], s.gradient[k], s.b);
       }
       team.apart([&](int thread) { differentiate(s, mask, head, first, row, n, thread); });
+      team.converge();
     }
     team.apart(
         [&](int thread) { s.d_score[thread] = packed(s.score[0][thread], s.score[1][thread]); });
@@ -289,6 +290,7 @@ struct AttendRowsKeyGradient {
         multiply(team, s, s.d[n], t.values, t.gradients, row, k);
       }
       team.apart([&](int thread) { differentiate(s, t, head, first, row, n, thread); });
+      team.converge();
     }
     // d now holds the probabilities that dropout leaves, score the scores' gradients.
     team.apart([&](int thread) { s.a[thread] = packed(s.d[0][thread], s.d[1][thread]); });

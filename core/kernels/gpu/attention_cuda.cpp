@@ -10,6 +10,15 @@
 namespace thaw::gpu {
 namespace {
 
+/// What forward reads and backward too; a fresh output is aligned.
+AttentionTensors aligned(const AttentionTensors& t) {
+  return {
+      .projected = gpu::aligned(t.projected),
+      .biases = {gpu::aligned(t.biases[0]), gpu::aligned(t.biases[1]), gpu::aligned(t.biases[2])},
+      .output = t.output,
+      .log_sums = t.log_sums};
+}
+
 AttentionOperands<DeviceMemory> operands_of(const AttentionTensors& t, std::int64_t heads,
                                             const SampleRows& rows,
                                             const std::optional<DropoutDraws>& draws) {
@@ -51,9 +60,10 @@ bool attends(const at::Tensor& projected, std::int64_t heads) {
          (size == 32 || size == 64 || size == 128);
 }
 
-void attend(const AttentionTensors& t, std::int64_t heads, const SampleRows& rows,
+void attend(const AttentionTensors& tensors, std::int64_t heads, const SampleRows& rows,
             const std::optional<DropoutDraws>& draws) {
-  const c10::cuda::CUDAGuard guard(t.projected.device());
+  const c10::cuda::CUDAGuard guard(tensors.projected.device());
+  const AttentionTensors t = aligned(tensors);
   with_head_size(t.output.size(1) / heads, [&](auto size) {
     AttendRows<DeviceMemory, decltype(size)::value> kernel;
     kernel.operands = operands_of(t, heads, rows, draws);
@@ -63,10 +73,12 @@ void attend(const AttentionTensors& t, std::int64_t heads, const SampleRows& row
   });
 }
 
-at::Tensor attend_backward(const AttentionTensors& t, const at::Tensor& gradient,
+at::Tensor attend_backward(const AttentionTensors& tensors, const at::Tensor& output_gradient,
                            std::int64_t heads, const SampleRows& rows,
                            const std::optional<DropoutDraws>& draws) {
-  const c10::cuda::CUDAGuard guard(t.projected.device());
+  const c10::cuda::CUDAGuard guard(tensors.projected.device());
+  const AttentionTensors t = aligned(tensors);
+  const at::Tensor gradient = gpu::aligned(output_gradient);
   at::Tensor projected_gradient = at::empty_like(t.projected);
   const at::Tensor deltas = at::empty_like(t.log_sums);
   with_head_size(t.output.size(1) / heads, [&](auto size) {

@@ -40,7 +40,7 @@ at::Tensor word_gradient(const at::Tensor& gradient, const at::Tensor& tokens,
   const std::int64_t count = tokens.size(0), width = words.size(1);
   // Sorted where the batch was put together, else here.
   at::Tensor order = on_device(rows, gradient.device()).tokens_by_word;
-  if (!order.defined()) {
+  if (!order.defined() || order.size(0) != count) {
     order = std::get<1>(at::sort(tokens, /*stable=*/true, /*dim=*/0)).to(at::kInt);
   }
   const at::Tensor heads = at::empty({stretches_of(count), width},

@@ -140,6 +140,9 @@ class DeviceTeam {
     return {result};
   }
 
+  /// Brings each warp's threads together again where their ways may have parted.
+  __device__ static void converge() { __syncwarp(); }
+
   /// The sum over the team's threads, for all of them, in an order that is always the same.
   template <typename T>
   __device__ T sum(const Private<T>& values) const {

@@ -74,7 +74,7 @@ at::Tensor type_gradient(const at::Tensor& gradient, const at::Tensor& token_typ
 
 /// Operands of packed_attention; biases are float32.
 struct AttentionTensors {
-  at::Tensor projected;  ///< bfloat16 [T, 3 * heads * d]; the address a multiple of 16
+  at::Tensor projected;  ///< bfloat16 [T, 3 * heads * d]
   std::array<at::Tensor, 3> biases;
   at::Tensor output;    ///< [T, heads * d]
   at::Tensor log_sums;  ///< float32 [heads, T]; undefined: forward shall not keep them

@@ -30,6 +30,13 @@ DeviceMemory::In<I> numbers(const at::Tensor& tensor) {
   return {tensor.defined() && tensor.numel() > 0 ? tensor.const_data_ptr<I>() : nullptr};
 }
 
+/// `tensor`, or a copy of it where packs may not lie in its place; for kernels that move nothing
+/// else.
+inline at::Tensor aligned(const at::Tensor& tensor) {
+  return reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr()) % 16 == 0 ? tensor
+                                                                             : tensor.clone();
+}
+
 /// Whether rows of `width` elements of all these tensors can be moved by packs of four.
 inline bool move_packs(std::int64_t width, std::initializer_list<at::Tensor> tensors) {
   for (const at::Tensor& tensor : tensors) {
