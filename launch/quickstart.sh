@@ -2,25 +2,27 @@
 # From a fresh machine to a fine-tuned network: installs what is missing, builds Thaw into build/,
 # and trains MiniLM to name the topic of a WordNet gloss, by gradual unfreezing, under mpirun.
 #
-#   launch/quickstart.sh [--ranks N] [--libtorch DIR] [--build-only] [--offline]
+#   launch/quickstart.sh [--ranks N] [--libtorch DIR] [--build-only] [--offline] [--cuda]
 #
-#   --ranks N       processes to train with (default: 2)
+#   --ranks N       processes to train with (default: one a GPU, 2 where there is none)
 #   --libtorch DIR  an existing LibTorch >= 2.7: an unpacked zip from pytorch.org, or a Python
 #                   environment with torch; without it PyPI's is installed into .venv
 #   --build-only    stop when build/thaw is there
 #   --offline       use no network: what is missing is an error
+#   --cuda          build for GPUs too, which is done by itself where NVIDIA's driver is: up to 3 GB
+#                   more from PyPI, no root and no CUDA toolkit needed. The program runs without too
 #
 # A second run does nothing twice and needs no network. Debian packages are installed where this
 # runs as root or sudo asks for no password, else those that are missing are listed.
 set -euo pipefail
 caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-for part in common packages python minilm wordnet build; do
+for part in common packages python cuda minilm wordnet build; do
   # shellcheck source=/dev/null
   source "launch/setup/$part.sh"
 done
 
-ranks=2
+ranks=
 torch=${THAW_TORCH:+$(absolute "$THAW_TORCH" "$caller")}
 build_only=false
 while (($# > 0)); do
@@ -36,6 +38,7 @@ while (($# > 0)); do
       shift
       ;;
     --build-only) build_only=true ;;
+    --cuda) thaw_cuda=on ;;
     --offline) export THAW_OFFLINE=1 ;;
     -h | --help)
       usage "${BASH_SOURCE[0]}"
@@ -106,6 +109,7 @@ build() {
     say "$torch, as given"
   else
     ensure_python
+    ensure_cuda
   fi
   step "Build"
   ensure_built thaw OFF "$torch"
@@ -119,6 +123,17 @@ if $build_only; then
   exit
 fi
 
+# On a GPU one rank each; a rank more would find none.
+default_ranks() {
+  local gpus
+  gpus=$(gpu_count)
+  if ((gpus > 0)) && build/thaw --version | grep -F 'CUDA yes' >/dev/null; then
+    echo "$gpus"
+  else
+    echo 2
+  fi
+}
+
 expect_steps 7
 build build data
 step "Python environment for data preparation; weights and tokenizer of all-MiniLM-L6-v2"
@@ -126,7 +141,8 @@ ensure_python ${torch:+--no-torch}
 ensure_minilm
 step "Data: WordNet's glosses and their topics"
 prepare_data
-step "Training with $ranks ranks"
+ranks=${ranks:-$(default_ranks)}
+step "Training with $ranks rank$( ((ranks == 1)) || echo s)"
 train
 step "Result"
 print_result

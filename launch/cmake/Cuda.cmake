@@ -16,7 +16,7 @@ function(_thaw_cuda_obstacle out)
   set(${out} "" PARENT_SCOPE)
   set(library "${THAW_TORCH_FOLDER}/lib/libtorch_cuda.so")
   if(NOT THAW_NVCC)
-    set(${out} "no nvcc on PATH, in CUDAToolkit_ROOT or CUDA_HOME" PARENT_SCOPE)
+    set(${out} "no nvcc on PATH, in CUDAToolkit_ROOT or CUDA_HOME, nor as a wheel" PARENT_SCOPE)
     return()
   elseif(NOT EXISTS "${library}")
     set(${out} "LibTorch in ${THAW_TORCH_FOLDER} is a CPU build" PARENT_SCOPE)
@@ -76,8 +76,9 @@ if(THAW_CUDA_COMPILE)
   else()
     unset(THAW_TORCH_CUDA_PROBED CACHE)
     message(FATAL_ERROR "THAW_CUDA=${THAW_CUDA}, but ${THAW_TORCH_FOLDER}/lib/libtorch_cuda.so does not load: "
-            "${THAW_TORCH_CUDA_COMPLAINT}\nInstall torch with all its dependencies, and name that "
-            "environment with -DTHAW_TORCH=DIR")
+            "${THAW_TORCH_CUDA_COMPLAINT}\nlaunch/quickstart.sh --cuda --build-only installs what it "
+            "takes into .venv; or install torch with all its dependencies, and name that environment "
+            "with -DTHAW_TORCH=DIR")
   endif()
 
   _thaw_import_cuda()

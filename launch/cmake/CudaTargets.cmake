@@ -4,7 +4,7 @@
 # NCCL_INCLUDE and NCCL_LIBRARY: in NCCL_ROOT, where CMake looks by itself, beside the CUDA toolkit
 # (THAW_NVCC) or in the wheel beside LibTorch.
 macro(_thaw_find_nccl)
-  _thaw_find_nvcc()
+  _thaw_find_nvcc("${THAW_TORCH_FOLDER}")
   get_filename_component(_toolkit "${THAW_NVCC}" DIRECTORY)
   _thaw_find_c(NCCL HEADER nccl.h LIBRARY nccl libnccl.so.2)
   if(THAW_NVCC AND NOT NCCL_INCLUDE)
@@ -20,7 +20,8 @@ endmacro()
 # THAW_TORCH_CUDA_COMPLAINT.
 macro(_thaw_probe_torch_cuda)
   set(_library "${THAW_TORCH_FOLDER}/lib/libtorch_cuda.so")
-  if(NOT THAW_TORCH_CUDA_PROBED STREQUAL _library)
+  # What did not load may have got since what it lacked.
+  if(THAW_TORCH_CUDA_COMPLAINT OR NOT THAW_TORCH_CUDA_PROBED STREQUAL _library)
     _thaw_probe_torch("${THAW_TORCH_FOLDER}" "${_library}" _run_path _complaint)
     set(THAW_TORCH_CUDA_PROBED "${_library}" CACHE INTERNAL "")
     set(THAW_TORCH_CUDA_RUN_PATH "${_run_path}" CACHE INTERNAL "")

@@ -113,16 +113,18 @@ ABI: pip's torch >= 2.7, or the zip named cxx11-abi from pytorch.org" PARENT_SCO
   endif()
 endfunction()
 
-# nvcc by the usual hints, as THAW_NVCC.
-macro(_thaw_find_nvcc)
-  find_program(THAW_NVCC nvcc HINTS ${CUDAToolkit_ROOT} ENV CUDAToolkit_ROOT ENV CUDA_HOME
-               ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+# nvcc as THAW_NVCC: where the user says, from the wheel beside LibTorch in `folder` (which set-up puts
+# there if no toolkit fits), by the usual hints.
+macro(_thaw_find_nvcc folder)
+  file(GLOB _thaw_nvcc_wheels "${folder}/../nvidia/cu[0-9]*/bin")
+  find_program(THAW_NVCC nvcc HINTS ${CUDAToolkit_ROOT} ENV CUDAToolkit_ROOT ${_thaw_nvcc_wheels}
+               ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
   mark_as_advanced(THAW_NVCC)
 endmacro()
 
 # Folders where CUDA's own libraries may be, for a LibTorch that does not find them itself.
 function(_thaw_cuda_library_folders folder out)
-  _thaw_find_nvcc()
+  _thaw_find_nvcc("${folder}")
   set(toolkits "${CUDAToolkit_ROOT}" "$ENV{CUDAToolkit_ROOT}" "$ENV{CUDA_HOME}" "$ENV{CUDA_PATH}")
   if(THAW_NVCC)
     get_filename_component(nvcc "${THAW_NVCC}" REALPATH)

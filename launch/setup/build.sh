@@ -32,6 +32,9 @@ ensure_built() {
   if [[ -n $torch ]]; then
     arguments+=("-DTHAW_TORCH=$torch")
   fi
+  if [[ ${thaw_cuda:-} == on ]]; then
+    arguments+=(-DTHAW_CUDA=ON)
+  fi
   run cmake "${arguments[@]}"
   [[ ! -f build/.ninja_log ]] || lines=$(wc -l <build/.ninja_log)
   run cmake --build build --target "$target" --parallel "$(build_jobs)"

@@ -9,12 +9,19 @@ import os
 import sys
 
 
+def is_version(installed: str, wanted: str) -> bool:
+    """Whether a version is the wanted one, or in the series that 1.2.* names."""
+    if wanted.endswith(".*"):
+        return f"{installed}.".startswith(wanted[:-1])
+    return installed == wanted
+
+
 def is_whole(name: str, version: str) -> bool:
     try:
         distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return False
-    if distribution.version.split("+")[0] != version or not distribution.files:
+    if not is_version(distribution.version.split("+")[0], version) or not distribution.files:
         return False
     for file in distribution.files:
         if file.suffix == ".pyc":  # Python writes and clears them as it likes
