@@ -1,0 +1,208 @@
+// Kernels: noted by the name that nvcc registers them under, never run.
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "tests/null_gpu/device.h"
+#include "tests/null_gpu/ledger.h"
+
+using null_gpu::Devices;
+using null_gpu::Memory;
+using null_gpu::MemoryUse;
+using null_gpu::remember;
+
+namespace {
+
+struct Configuration {
+  dim3 grid, block;
+  std::size_t shared;
+  cudaStream_t stream;
+};
+thread_local std::vector<Configuration> configurations;
+
+/// Filled by the static constructors of all libraries with kernels, before anything else runs.
+std::unordered_map<const void*, std::string>& names() {
+  static auto* map = new std::unordered_map<const void*, std::string>;
+  return *map;
+}
+
+/// The upper end of the calling thread's stack.
+std::uintptr_t end_of_stack() {
+  thread_local const std::uintptr_t end = [] {
+    pthread_attr_t attributes;
+    void* begin = nullptr;
+    std::size_t size = 0;
+    pthread_getattr_np(pthread_self(), &attributes);
+    pthread_attr_getstack(&attributes, &begin, &size);
+    pthread_attr_destroy(&attributes);
+    return reinterpret_cast<std::uintptr_t>(begin) + size;
+  }();
+  return end;
+}
+
+/// Note [Pointers of a kernel]
+/// What nvcc makes of `kernel<<<…>>>(a, b)` is a function with an array of the arguments'
+/// addresses, all on the stack; neither their number nor their sizes are told. So the array is read
+/// for as long as it holds addresses on the stack, an argument ends where the next one begins, and
+/// whatever in it is an address on a device counts as used. The last one's end is not known: a few
+/// words are looked at, all of the tables that LibTorch's kernels over lists of tensors take. What
+/// is missed is a fault that is not found; nothing is made up but from values left over on the
+/// stack, which such a short look does not meet.
+std::vector<MemoryUse> pointers_of(void** arguments, std::string_view name) {
+  constexpr std::size_t kMostArguments = 32;
+  constexpr std::uintptr_t kTable = 4096;
+  constexpr std::uintptr_t kFew = 64;
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  std::vector<std::uintptr_t> places;
+  for (std::size_t i = 0; arguments && i < kMostArguments; ++i) {
+    const auto place = reinterpret_cast<std::uintptr_t>(arguments[i]);
+    if (place < here || place >= end_of_stack()) break;
+    places.push_back(place);
+  }
+  std::sort(places.begin(), places.end());
+  const bool has_table = name.find("multi_tensor_apply") != std::string_view::npos;
+  const std::uintptr_t most = has_table ? kTable : kFew;
+  std::vector<MemoryUse> uses;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const std::uintptr_t begin = (places[i] + 7) / 8 * 8;
+    std::uintptr_t end = std::min(begin + most, end_of_stack());
+    if (i + 1 < places.size()) end = std::min(end, places[i + 1]);
+    for (std::uintptr_t at = begin; at + sizeof(void*) <= end; at += sizeof(void*)) {
+      const void* value = nullptr;
+      std::memcpy(&value, reinterpret_cast<const void*>(at), sizeof value);
+      if (Memory::device_of(value)) uses.push_back({.pointer = value});
+    }
+  }
+  return uses;
+}
+
+cudaError_t launch(const void* function, void** arguments, cudaStream_t stream) {
+  Devices& devices = Devices::get();
+  const auto lock = devices.lock();
+  const auto named = names().find(function);
+  const std::string& name = named == names().end() ? "?" : named->second;
+  std::vector<MemoryUse> uses;
+  if (devices.orders()) uses = pointers_of(arguments, name);
+  // Of a kernel's uses, those of memory that has gone are left over from another call.
+  std::erase_if(uses,
+                [&](const MemoryUse& use) { return !devices.memory.is_allocated(use.pointer, 1); });
+  return remember(devices.queue(
+      stream, {.kind = "kernel", .name = name, .uses = std::move(uses), .effect = {}}));
+}
+
+CUresult not_there() { return CUDA_ERROR_NOT_SUPPORTED; }
+
+}  // namespace
+
+extern "C" {
+
+void** __cudaRegisterFatBinary(void*) {
+  static void* handle = nullptr;
+  return &handle;
+}
+void __cudaRegisterFatBinaryEnd(void**) {}
+void __cudaUnregisterFatBinary(void**) {}
+void __cudaRegisterVar(void**, char*, char*, const char*, int, std::size_t, int, int) {}
+void __cudaRegisterFunction(void**, const char* function, char*, const char* name, int, uint3*,
+                            uint3*, dim3*, dim3*, int*) {
+  names()[function] = name;
+}
+unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared,
+                                     CUstream_st* stream) {
+  configurations.push_back({grid, block, shared, stream});
+  return 0;
+}
+cudaError_t __cudaPopCallConfiguration(dim3* grid, dim3* block, std::size_t* shared, void* stream) {
+  const Configuration& last = configurations.back();
+  *grid = last.grid;
+  *block = last.block;
+  *shared = last.shared;
+  *static_cast<cudaStream_t*>(stream) = last.stream;
+  configurations.pop_back();
+  return cudaSuccess;
+}
+cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* function) {
+  *kernel = static_cast<cudaKernel_t>(const_cast<void*>(function));
+  return cudaSuccess;
+}
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3, dim3, void** arguments, std::size_t,
+                               cudaStream_t stream) {
+  return launch(kernel, arguments, stream);
+}
+cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void** arguments, std::size_t,
+                             cudaStream_t stream) {
+  return launch(function, arguments, stream);
+}
+cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3, dim3, void** arguments,
+                                        std::size_t, cudaStream_t stream) {
+  return launch(function, arguments, stream);
+}
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* configuration, const void* function,
+                                void** arguments) {
+  return launch(function, arguments, configuration->stream);
+}
+/// The host's function runs when the work before it is done: at once, here.
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
+  Devices& devices = Devices::get();
+  const auto lock = devices.lock();
+  return remember(devices.queue(
+      stream, {"host function", "host function", {}, [function, data] { function(data); }}));
+}
+cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t function, void* data,
+                                  unsigned) {
+  function(stream, cudaSuccess, data);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  *attributes = {};
+  attributes->maxThreadsPerBlock = 1024;
+  attributes->numRegs = 32;
+  attributes->binaryVersion = 90;
+  attributes->ptxVersion = 90;
+  return cudaSuccess;
+}
+cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void*, int,
+                                                                   std::size_t, unsigned) {
+  *blocks = 4;
+  return cudaSuccess;
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function,
+                                                          int threads, std::size_t shared) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, shared,
+                                                                0);
+}
+cudaError_t cudaGetSymbolAddress(void** pointer, const void*) {
+  static void* const symbols = [] {
+    void* made = nullptr;
+    cudaMalloc(&made, std::size_t{1} << 16);
+    return made;
+  }();
+  *pointer = symbols;
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyToSymbol(const void*, const void*, std::size_t, std::size_t, cudaMemcpyKind) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned,
+                                             unsigned long long,
+                                             cudaDriverEntryPointQueryResult* result) {
+  *function = dlsym(RTLD_DEFAULT, symbol);
+  if (!*function) *function = reinterpret_cast<void*>(&not_there);
+  if (result) *result = cudaDriverEntryPointSuccess;
+  return cudaSuccess;
+}
+
+}  // extern "C"

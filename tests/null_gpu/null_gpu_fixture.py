@@ -1,0 +1,53 @@
+"""Runs the command on GPUs that compute nothing, and reads what it did with them.
+
+Needs, besides what command_fixture.py does, the environment's THAW_NULL_GPU: the library.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "launch"))
+
+from command_fixture import MPIEXEC, SECONDS, THAW, CommandTest  # noqa: E402
+
+LIBRARY = os.environ.get("THAW_NULL_GPU", "")
+
+
+def require_null_gpu():
+    for path in (THAW, LIBRARY):
+        if not pathlib.Path(path).is_file():
+            print("SKIPPED: THAW_COMMAND or THAW_NULL_GPU names no file; run through ctest")
+            sys.exit(77)
+
+
+class NullGpuTest(CommandTest):
+    def program(self, *command, ranks=1, devices=None, status=0, environment=None):
+        """Runs a program on so many null GPUs (one a rank, unless told otherwise), expects `status`;
+        returns what it said and each rank's report."""
+        folder = self.folder / f"gpu-{len(list(self.folder.glob('gpu-*')))}"
+        folder.mkdir()
+        settings = os.environ | {
+            "OMP_NUM_THREADS": "1", "TORCH_CUDNN_V8_API_DISABLED": "1",
+            "NULL_GPU_DEVICES": str(devices or ranks), "NULL_GPU_REPORT": str(folder),
+        } | (environment or {})
+        # Not into mpirun itself.
+        full = [MPIEXEC, "-n", str(ranks), "env", f"LD_PRELOAD={LIBRARY}", *map(str, command)]
+        done = subprocess.run(full, cwd=self.folder, env=settings, text=True, capture_output=True,
+                              timeout=SECONDS, check=False)
+        self.assertEqual(done.returncode, status, f"{' '.join(full)}\n{done.stdout}\n{done.stderr}")
+        reports = [json.loads(path.read_text(encoding="utf-8"))
+                   for path in sorted(folder.glob("rank-*.json"))]
+        return done, reports
+
+    def on_gpus(self, *arguments, ranks=1, **options):
+        """The command, on a GPU a rank; nothing that it does there is wrong. The ranks' reports."""
+        _, reports = self.program(THAW, *arguments, "--train.device", "cuda", ranks=ranks, **options)
+        self.assertEqual(len(reports), ranks)
+        for report in reports:
+            self.assertEqual(report["faults"], [])
+            self.assertGreater(report["counts"]["work"], 0)
+            self.assertEqual(report["collectives"], reports[0]["collectives"])
+        return reports

@@ -1,0 +1,295 @@
+// Faults planted by hand, each of which the null GPU must find; and beside each its right
+// counterpart, in which it must find nothing.
+
+#include <cuda_runtime_api.h>
+#include <gmock/gmock.h>
+#include <nccl.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "tests/null_gpu/ledger.h"
+
+namespace null_gpu {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr std::size_t kBytes = 1 << 16;
+
+// Before the first call makes the devices.
+const int several_devices = setenv("NULL_GPU_DEVICES", "2", 1);
+
+int kernel_of_nothing = 0;  ///< its address stands for a kernel's
+
+/// As nvcc's own function for a launch does it.
+cudaError_t launch(void* pointer, cudaStream_t stream) {
+  void* arguments[] = {&pointer, nullptr};
+  return cudaLaunchKernel(&kernel_of_nothing, {}, {}, arguments, 0, stream);
+}
+
+class NullGpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (cudaStream_t* stream : {&first_, &second_}) {
+      cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
+    }
+    cudaMalloc(&memory_, kBytes);
+    cudaHostAlloc(&pinned_, kBytes, 0);
+    std::memset(pinned_, 1, kBytes);
+    cudaEventCreateWithFlags(&event_, cudaEventDisableTiming);
+    Ledger::get().clear();
+  }
+  void TearDown() override {
+    cudaDeviceSynchronize();
+    cudaEventDestroy(event_);
+    cudaFreeHost(pinned_);
+    cudaFree(memory_);
+    for (const cudaStream_t stream : {first_, second_}) cudaStreamDestroy(stream);
+    cudaGetLastError();
+  }
+
+  void second_follows_first() {
+    cudaEventRecord(event_, first_);
+    cudaStreamWaitEvent(second_, event_, 0);
+  }
+  static std::vector<std::string> faults() { return Ledger::get().faults(); }
+  static long count(const char* what) { return Ledger::get().value(what); }
+
+  cudaStream_t first_ = nullptr;
+  cudaStream_t second_ = nullptr;
+  void* memory_ = nullptr;
+  void* pinned_ = nullptr;
+  cudaEvent_t event_ = nullptr;
+};
+
+using NullGpuDeath = NullGpu;
+
+TEST_F(NullGpuDeath, HostReadsDeviceMemory) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(std::printf("%d", *static_cast<volatile char*>(memory_)),
+              testing::ExitedWithCode(128 + SIGSEGV), "the host touches memory of device 0");
+}
+
+TEST_F(NullGpu, WhatIsCopiedFromADeviceIsZero) {
+  cudaMemcpy(memory_, pinned_, kBytes, cudaMemcpyDefault);
+  cudaMemcpy(pinned_, memory_, kBytes, cudaMemcpyDefault);
+  EXPECT_EQ(static_cast<char*>(pinned_)[kBytes - 1], 0);
+  EXPECT_THAT(faults(), IsEmpty());
+}
+
+TEST_F(NullGpu, MissingEventBetweenKernelAndCollective) {
+  ncclUniqueId id;
+  ncclComm_t comm = nullptr;
+  ncclGetUniqueId(&id);
+  ncclCommInitRank(&comm, 1, id, 0);
+  launch(static_cast<char*>(memory_) + 64, first_);
+  second_follows_first();
+  ncclAllReduce(memory_, memory_, kBytes / 4, ncclFloat, ncclSum, comm, second_);
+  EXPECT_THAT(faults(), IsEmpty());
+  launch(static_cast<char*>(memory_) + 64, first_);  // does not wait for the sum
+  EXPECT_THAT(faults(), Contains(HasSubstr("does not wait for all-reduce")));
+  Ledger::get().clear();
+  ncclAllReduce(memory_, memory_, kBytes / 4, ncclFloat, ncclSum, comm, second_);
+  EXPECT_THAT(faults(), Contains(HasSubstr("all-reduce on stream")));
+  ncclCommDestroy(comm);
+}
+
+TEST_F(NullGpu, MissingEventBetweenCopies) {
+  cudaMemsetAsync(memory_, 0, kBytes, first_);
+  second_follows_first();
+  cudaMemcpyAsync(pinned_, memory_, kBytes, cudaMemcpyDefault, second_);
+  EXPECT_THAT(faults(), IsEmpty());
+  cudaMemsetAsync(memory_, 0, kBytes, first_);  // while it is read
+  EXPECT_THAT(faults(), Contains(HasSubstr("memset on stream")));
+}
+
+TEST_F(NullGpu, TheDefaultStreamWaitsForBlockingStreams) {
+  cudaStream_t blocking = nullptr;
+  cudaStreamCreate(&blocking);
+  cudaMemsetAsync(memory_, 0, kBytes, blocking);
+  cudaMemsetAsync(memory_, 0, kBytes, nullptr);
+  cudaMemsetAsync(memory_, 0, kBytes, blocking);
+  EXPECT_THAT(faults(), IsEmpty());
+  cudaMemsetAsync(memory_, 0, kBytes, first_);  // which is not blocking
+  EXPECT_THAT(faults(), Contains(HasSubstr("does not wait for memset")));
+  cudaStreamDestroy(blocking);
+}
+
+TEST_F(NullGpu, PinnedMemoryReusedWhileItIsCopied) {
+  cudaMemcpyAsync(memory_, pinned_, kBytes, cudaMemcpyDefault, first_);
+  cudaStreamSynchronize(first_);
+  std::memset(pinned_, 2, kBytes);
+  cudaMemcpyAsync(memory_, pinned_, kBytes, cudaMemcpyDefault, first_);
+  EXPECT_THAT(faults(), IsEmpty());
+  std::memset(pinned_, 3, kBytes);
+  cudaStreamSynchronize(first_);
+  EXPECT_THAT(faults(), Contains(HasSubstr("pinned memory was written to")));
+}
+
+TEST_F(NullGpu, PinnedMemoryFreedWhileItIsCopied) {
+  void* other = nullptr;
+  cudaHostAlloc(&other, kBytes, 0);
+  std::memset(other, 0, kBytes);
+  cudaMemcpyAsync(memory_, other, kBytes, cudaMemcpyDefault, first_);
+  cudaFreeHost(other);
+  EXPECT_THAT(faults(), Contains(HasSubstr("pinned memory is freed while it is in use")));
+}
+
+TEST_F(NullGpu, DeviceMemoryUsedAfterItIsFreed) {
+  void* other = nullptr;
+  cudaMalloc(&other, kBytes);
+  cudaMemsetAsync(other, 0, kBytes, first_);
+  cudaFree(other);
+  EXPECT_THAT(faults(), IsEmpty());
+  cudaMemsetAsync(other, 0, kBytes, first_);
+  EXPECT_THAT(faults(), Contains(HasSubstr("not allocated")));
+}
+
+TEST_F(NullGpu, DeviceMemoryReusedWhileAnotherStreamUsesIt) {
+  // As a caching allocator hands out a block again that a second stream was given without its word.
+  cudaMemcpyAsync(pinned_, memory_, kBytes, cudaMemcpyDefault, second_);
+  launch(memory_, first_);  // may be a read
+  EXPECT_THAT(faults(), IsEmpty());
+  cudaMemsetAsync(memory_, 0, 256, first_);
+  EXPECT_THAT(faults(), Contains(HasSubstr("does not wait for download")));
+}
+
+TEST_F(NullGpu, BlockingUploads) {
+  std::vector<char> pageable(kBytes);
+  cudaMemcpyAsync(memory_, pinned_, kBytes, cudaMemcpyDefault, first_);
+  EXPECT_EQ(count("blocking transfers"), 0);
+  cudaMemcpyAsync(memory_, pageable.data(), kBytes, cudaMemcpyDefault, first_);
+  EXPECT_EQ(count("blocking transfers"), 1);
+  EXPECT_EQ(count("uploads"), 2);
+  EXPECT_EQ(count("pageable transfers"), 1);
+}
+
+TEST_F(NullGpu, Synchronizations) {
+  cudaStreamSynchronize(first_);
+  cudaEventRecord(event_, first_);
+  cudaEventSynchronize(event_);
+  cudaDeviceSynchronize();
+  EXPECT_EQ(count("synchronizations"), 3);
+}
+
+TEST_F(NullGpu, AnEventIsNotReadyAtOnce) {
+  launch(memory_, first_);
+  cudaEventRecord(event_, first_);
+  EXPECT_EQ(cudaEventQuery(event_), cudaErrorNotReady);
+  EXPECT_EQ(cudaEventQuery(event_), cudaSuccess);
+  cudaEventRecord(event_, first_);
+  cudaStreamSynchronize(first_);
+  EXPECT_EQ(cudaEventQuery(event_), cudaSuccess);
+}
+
+TEST_F(NullGpu, EachDeviceHasItsOwnStreamsAndMemory) {
+  int devices = 0;
+  cudaGetDeviceCount(&devices);
+  ASSERT_EQ(devices, 2);
+  cudaSetDevice(1);
+  EXPECT_EQ(launch(memory_, first_), cudaErrorInvalidResourceHandle);
+  EXPECT_THAT(faults(), Contains(HasSubstr("while device 1 is current")));
+  void* other = nullptr;
+  cudaMalloc(&other, kBytes);
+  cudaPointerAttributes attributes;
+  cudaPointerGetAttributes(&attributes, other);
+  EXPECT_EQ(attributes.device, 1);
+  cudaFree(other);
+  EXPECT_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
+  cudaSetDevice(0);
+}
+
+TEST_F(NullGpu, AGraphIsLaunchedAsOne) {
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  cudaStreamBeginCapture(first_, cudaStreamCaptureModeGlobal);
+  for (int i = 0; i < 5; ++i) launch(memory_, first_);
+  second_follows_first();
+  launch(memory_, second_);
+  cudaEventRecord(event_, second_);
+  cudaStreamWaitEvent(first_, event_, 0);
+  EXPECT_EQ(count("launches"), 0);
+  ASSERT_EQ(cudaStreamEndCapture(first_, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+  cudaGraphLaunch(exec, first_);
+  EXPECT_EQ(count("launches"), 1);
+  EXPECT_EQ(count("kernel"), 6);
+  EXPECT_THAT(faults(), IsEmpty());
+  cudaGraphExecDestroy(exec);
+  cudaGraphDestroy(graph);
+}
+
+TEST_F(NullGpu, CallsThatAreIllegalWhileCapturing) {
+  std::vector<char> pageable(kBytes);
+  void* other = nullptr;
+  cudaGraph_t graph = nullptr;
+  const auto refuses = [&](const std::function<cudaError_t()>& call) {
+    EXPECT_EQ(cudaStreamBeginCapture(first_, cudaStreamCaptureModeGlobal), cudaSuccess);
+    const cudaError_t error = call();
+    EXPECT_EQ(cudaStreamEndCapture(first_, &graph), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(graph, nullptr);
+    cudaGetLastError();
+    return error;
+  };
+  EXPECT_EQ(refuses([&] { return cudaStreamSynchronize(first_); }),
+            cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(refuses([&] { return cudaDeviceSynchronize(); }), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(refuses([&] { return cudaMalloc(&other, kBytes); }), cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(refuses([&] { return cudaMemcpy(memory_, pinned_, 1, cudaMemcpyDefault); }),
+            cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(refuses([&] {
+              return cudaMemcpyAsync(memory_, pageable.data(), 1, cudaMemcpyDefault, first_);
+            }),
+            cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(refuses([&] {
+              cudaEventRecord(event_, first_);
+              return cudaEventQuery(event_);
+            }),
+            cudaErrorCapturedEvent);
+  EXPECT_EQ(count("calls refused while capturing"), 6);
+}
+
+TEST_F(NullGpu, AStreamThatJoinsACaptureMustBeWaitedFor) {
+  cudaGraph_t graph = nullptr;
+  cudaStreamBeginCapture(first_, cudaStreamCaptureModeGlobal);
+  second_follows_first();
+  launch(memory_, second_);
+  EXPECT_EQ(cudaStreamEndCapture(first_, &graph), cudaErrorStreamCaptureUnjoined);
+}
+
+TEST_F(NullGpu, NcclIsInProgress) {
+  ncclUniqueId id;
+  ncclComm_t comm = nullptr;
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;
+  ncclResult_t state = ncclSuccess;
+  ncclGetUniqueId(&id);
+  EXPECT_EQ(ncclCommInitRankConfig(&comm, 1, id, 0, &config), ncclInProgress);
+  EXPECT_EQ(ncclAllReduce(memory_, memory_, 1, ncclFloat, ncclSum, comm, first_), ncclInvalidUsage);
+  EXPECT_THAT(faults(), Contains(HasSubstr("while another call is in progress")));
+  ncclCommGetAsyncError(comm, &state);
+  EXPECT_EQ(state, ncclInProgress);
+  ncclCommGetAsyncError(comm, &state);
+  EXPECT_EQ(state, ncclSuccess);
+  EXPECT_EQ(ncclAllReduce(memory_, memory_, 1, ncclFloat, ncclSum, comm, first_), ncclInProgress);
+  ncclCommAbort(comm);
+}
+
+TEST_F(NullGpu, TwoRanksOnOneDeviceAreRefused) {
+  ncclUniqueId id;
+  ncclComm_t comms[3] = {};
+  ncclGetUniqueId(&id);
+  EXPECT_EQ(ncclCommInitRank(&comms[0], 3, id, 0), ncclSuccess);
+  EXPECT_EQ(ncclCommInitRank(&comms[1], 3, id, 1), ncclInvalidUsage);
+  EXPECT_THAT(faults(), Contains(HasSubstr("two ranks on device 0")));
+  cudaSetDevice(1);
+  EXPECT_EQ(ncclCommInitRank(&comms[2], 3, id, 2), ncclSuccess);
+  cudaSetDevice(0);
+  for (const ncclComm_t comm : comms) ncclCommDestroy(comm);
+}
+
+}  // namespace
+}  // namespace null_gpu
