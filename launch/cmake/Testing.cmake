@@ -37,7 +37,7 @@ target_link_libraries(thaw_test_support PRIVATE thaw_compile_options)
 function(_thaw_uses_torch libraries out)
   set(${out} OFF PARENT_SCOPE)
   foreach(library IN LISTS libraries)
-    if(library STREQUAL thaw_torch)
+    if(library MATCHES "^thaw_torch$|_cuda$")  # a CUDA part links its library, which links it
       set(${out} ON PARENT_SCOPE)
     elseif(TARGET ${library} AND library MATCHES "^thaw_")
       get_target_property(linked ${library} INTERFACE_LINK_LIBRARIES)

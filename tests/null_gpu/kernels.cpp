@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -30,9 +30,14 @@ struct Configuration {
 };
 thread_local std::vector<Configuration> configurations;
 
+struct Kernel {
+  std::string name;          ///< as the compiler has it until the kernel is first launched
+  std::size_t pointers = 0;  ///< that an argument may begin with; 0: not launched yet
+};
+
 /// Filled by the static constructors of all libraries with kernels, before anything else runs.
-std::unordered_map<const void*, std::string>& names() {
-  static auto* map = new std::unordered_map<const void*, std::string>;
+std::unordered_map<const void*, Kernel>& kernels() {
+  static auto* map = new std::unordered_map<const void*, Kernel>;
   return *map;
 }
 
@@ -50,18 +55,34 @@ std::uintptr_t end_of_stack() {
   return end;
 }
 
+/// LibTorch's kernels on elements take their pointers as one array, those on lists of tensors as a
+/// table.
+std::size_t most_pointers(const std::string& name) {
+  constexpr std::size_t kTable = 512;
+  if (name.find("multi_tensor_apply") != std::string::npos) return kTable;
+  const std::string array = "St5arrayIPcLm";  // std::array<char*, …>
+  const std::size_t at = name.find(array);
+  if (at == std::string::npos) return 1;
+  return std::strtoul(name.c_str() + at + array.size(), nullptr, 10);
+}
+
+const Kernel& launched(const void* function) {
+  Kernel& kernel = kernels()[function];
+  if (kernel.pointers == 0) {
+    kernel.pointers = most_pointers(kernel.name);
+    kernel.name = kernel.name.empty() ? "a kernel" : null_gpu::demangled(kernel.name);
+  }
+  return kernel;
+}
+
 /// Note [Pointers of a kernel]
 /// What nvcc makes of `kernel<<<…>>>(a, b)` is a function with an array of the arguments'
 /// addresses, all on the stack; neither their number nor their sizes are told. So the array is read
-/// for as long as it holds addresses on the stack, an argument ends where the next one begins, and
-/// whatever in it is an address on a device counts as used. The last one's end is not known: a few
-/// words are looked at, all of the tables that LibTorch's kernels over lists of tensors take. What
-/// is missed is a fault that is not found; nothing is made up but from values left over on the
-/// stack, which such a short look does not meet.
-std::vector<MemoryUse> pointers_of(void** arguments, std::string_view name) {
+/// for as long as it holds addresses on the stack, and whatever an argument begins with counts as
+/// used if it is an address on a device. What is missed is a fault that is not found. To look
+/// further would find what earlier calls have left on the stack, and make up faults: it did.
+std::vector<MemoryUse> pointers_of(void** arguments, std::size_t most) {
   constexpr std::size_t kMostArguments = 32;
-  constexpr std::uintptr_t kTable = 4096;
-  constexpr std::uintptr_t kFew = 64;
   const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   std::vector<std::uintptr_t> places;
   for (std::size_t i = 0; arguments && i < kMostArguments; ++i) {
@@ -70,14 +91,12 @@ std::vector<MemoryUse> pointers_of(void** arguments, std::string_view name) {
     places.push_back(place);
   }
   std::sort(places.begin(), places.end());
-  const bool has_table = name.find("multi_tensor_apply") != std::string_view::npos;
-  const std::uintptr_t most = has_table ? kTable : kFew;
+  places.push_back(end_of_stack());
   std::vector<MemoryUse> uses;
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    const std::uintptr_t begin = (places[i] + 7) / 8 * 8;
-    std::uintptr_t end = std::min(begin + most, end_of_stack());
-    if (i + 1 < places.size()) end = std::min(end, places[i + 1]);
-    for (std::uintptr_t at = begin; at + sizeof(void*) <= end; at += sizeof(void*)) {
+  for (std::size_t i = 0; i + 1 < places.size(); ++i) {
+    if (places[i] % alignof(void*) != 0) continue;
+    const std::uintptr_t end = std::min(places[i] + most * sizeof(void*), places[i + 1]);
+    for (std::uintptr_t at = places[i]; at + sizeof(void*) <= end; at += sizeof(void*)) {
       const void* value = nullptr;
       std::memcpy(&value, reinterpret_cast<const void*>(at), sizeof value);
       if (Memory::device_of(value)) uses.push_back({.pointer = value});
@@ -89,15 +108,13 @@ std::vector<MemoryUse> pointers_of(void** arguments, std::string_view name) {
 cudaError_t launch(const void* function, void** arguments, cudaStream_t stream) {
   Devices& devices = Devices::get();
   const auto lock = devices.lock();
-  const auto named = names().find(function);
-  const std::string& name = named == names().end() ? "?" : named->second;
+  const Kernel& kernel = launched(function);
   std::vector<MemoryUse> uses;
-  if (devices.orders()) uses = pointers_of(arguments, name);
-  // Of a kernel's uses, those of memory that has gone are left over from another call.
+  if (devices.orders()) uses = pointers_of(arguments, kernel.pointers);
+  // Memory that is gone is no argument, but a leftover.
   std::erase_if(uses,
                 [&](const MemoryUse& use) { return !devices.memory.is_allocated(use.pointer, 1); });
-  return remember(devices.queue(
-      stream, {.kind = "kernel", .name = name, .uses = std::move(uses), .effect = {}}));
+  return remember(devices.queue(stream, {"kernel", kernel.name, std::move(uses), /*effect=*/{}}));
 }
 
 CUresult not_there() { return CUDA_ERROR_NOT_SUPPORTED; }
@@ -115,7 +132,7 @@ void __cudaUnregisterFatBinary(void**) {}
 void __cudaRegisterVar(void**, char*, char*, const char*, int, std::size_t, int, int) {}
 void __cudaRegisterFunction(void**, const char* function, char*, const char* name, int, uint3*,
                             uint3*, dim3*, dim3*, int*) {
-  names()[function] = name;
+  kernels()[function].name = name;
 }
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, std::size_t shared,
                                      CUstream_st* stream) {

@@ -40,13 +40,6 @@ std::string array(const std::vector<std::string>& values) {
   return result + "]";
 }
 
-std::string demangled(const std::string& name) {
-  int status = 0;
-  const std::unique_ptr<char, void (*)(void*)> text(
-      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
-  return (text ? std::string(text.get()) : name).substr(0, 200);
-}
-
 /// Writes the report when the process ends, whichever library is unloaded first.
 const struct AtExit {
   AtExit() {
@@ -115,11 +108,6 @@ void Ledger::write_report() {
   const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   const std::string path = std::string(folder) + "/rank-" + (rank ? rank : "0") + ".pid-" +
                            std::to_string(getpid()) + ".json";
-  std::map<std::string, long> names;
-  for (const auto& [name, value] : names_) {
-    const std::size_t space = name.find(' ');
-    names[name.substr(0, space + 1) + demangled(name.substr(space + 1))] += value;
-  }
   std::FILE* file = std::fopen(path.c_str(), "w");
   if (!file) {
     std::perror(path.c_str());
@@ -128,8 +116,15 @@ void Ledger::write_report() {
   std::fprintf(file,
                "{\"counts\": %s,\n  \"faults\": %s,\n  \"collectives\": %s,\n  \"names\": %s}\n",
                object(counts_).c_str(), array(faults_).c_str(), array(collectives_).c_str(),
-               object(names).c_str());
+               object(names_).c_str());
   std::fclose(file);
+}
+
+std::string demangled(const std::string& name) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> text(
+      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
+  return (text ? std::string(text.get()) : name).substr(0, 200);
 }
 
 std::string stack_text() {

@@ -37,6 +37,9 @@ class Ledger {
   std::vector<std::string> collectives_;
 };
 
+/// A name as in the source, and not too long; what is no mangled name stays as it is.
+std::string demangled(const std::string& name);
+
 /// The names of the functions on the stack, the innermost first, one a line.
 std::string stack_text();
 

@@ -10,6 +10,10 @@ namespace {
 
 constexpr std::size_t kGrain = 4096;
 constexpr std::size_t kAllBytes = kMostDevices * kDeviceBytes;
+/// Devices begin at multiples of 4 GiB and hand out nothing from their first 2: so half a leftover
+/// address beside an int is none (see Note [Pointers of a kernel]).
+constexpr std::size_t kAlignment = std::size_t{4} << 30;
+constexpr std::size_t kUnused = std::size_t{2} << 30;
 
 /// The first address of device 0; the devices' windows follow one another.
 std::uintptr_t first_address = 0;
@@ -33,16 +37,17 @@ std::optional<Range> taken(std::map<std::uintptr_t, std::size_t>& ranges, void* 
 }  // namespace
 
 Memory::Memory() : windows_(kMostDevices) {
-  void* window =
-      mmap(nullptr, kAllBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* window = mmap(nullptr, kAllBytes + kAlignment, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (window == MAP_FAILED) {
     std::perror("null GPU: addresses of the devices");
     std::abort();
   }
-  first_address = reinterpret_cast<std::uintptr_t>(window);
+  first_address =
+      (reinterpret_cast<std::uintptr_t>(window) + kAlignment - 1) / kAlignment * kAlignment;
   for (int i = 0; i < kMostDevices; ++i) {
     windows_[static_cast<std::size_t>(i)].next =
-        first_address + static_cast<std::size_t>(i) * kDeviceBytes;
+        first_address + static_cast<std::size_t>(i) * kDeviceBytes + kUnused;
   }
 }
 

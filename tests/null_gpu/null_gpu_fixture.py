@@ -42,9 +42,12 @@ class NullGpuTest(CommandTest):
                    for path in sorted(folder.glob("rank-*.json"))]
         return done, reports
 
+    def command_on_gpus(self, *arguments, **options):
+        return self.program(THAW, *arguments, "--train.device", "cuda", **options)
+
     def on_gpus(self, *arguments, ranks=1, **options):
         """The command, on a GPU a rank; nothing that it does there is wrong. The ranks' reports."""
-        _, reports = self.program(THAW, *arguments, "--train.device", "cuda", ranks=ranks, **options)
+        _, reports = self.command_on_gpus(*arguments, ranks=ranks, **options)
         self.assertEqual(len(reports), ranks)
         for report in reports:
             self.assertEqual(report["faults"], [])

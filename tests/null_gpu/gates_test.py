@@ -1,0 +1,81 @@
+"""What a step asks of the GPU and of the host, counted: gates that only get closer.
+
+MiniLM's shape, 32 texts of 32 tokens, bfloat16, dropout 0.1, all layers and embeddings trained. A
+step's share is the difference between two runs of different lengths.
+"""
+
+import unittest
+
+import h5py
+import numpy as np
+from null_gpu_fixture import NullGpuTest, require_null_gpu
+
+# What one step may take at most, by the counts of the null GPU's report. Behind each what it is to
+# become; whoever comes closer lowers the number.
+GATES = {
+    "blocking transfers": 96,  # 0
+    "uploads": 95,  # 2
+    "synchronizations": 94,  # 1; 0 where the log does not ask
+    "work": 811,  # 250: kernels, products, copies
+    "launches": 811,  # 250 without graphs, 20 with them
+    "device allocations": 0,
+    "pinned allocations": 0,
+}
+COLLECTIVES = 115  # what a second rank adds of work and launches at most; of all else nothing
+SHORT, LONG = 4, 8
+
+
+class Gates(NullGpuTest):
+    def setUp(self):
+        super().setUp()
+        self.tiny_bert(layers=6, hidden=384)
+        text = (self.folder / "config.json").read_text(encoding="utf-8")
+        self.write("config.json", text.replace('"num_attention_heads": 4', '"num_attention_heads": 12')
+                   .replace('"intermediate_size": 768', '"intermediate_size": 1536'))
+        generator = np.random.default_rng(0)
+        with h5py.File(self.folder / "data.h5", "w") as file:
+            file["train/tokens"] = generator.integers(1000, 30000, (512, 32), np.int32).reshape(-1)
+            file["train/offsets"] = np.arange(513, dtype=np.int64) * 32
+            file["train/labels"] = np.arange(512, dtype=np.int64) % 15
+        self.write("step.toml", """
+[model]
+architecture = "bert"
+config = "config.json"
+[data]
+file = "data.h5"
+batch = 32
+[train]
+precision = "bfloat16"
+[checkpoint]
+every-steps = 0
+[schedule]
+preset = "full"
+learning-rate = 1e-4
+""")
+
+    def counts(self, steps, ranks):
+        """Of rank 0 in a run of so many steps."""
+        reports = self.on_gpus("train", "step.toml", "--run-dir", f"run-{steps}",
+                               "--schedule.total-steps", steps, "--data.batch", 32 * ranks,
+                               ranks=ranks)
+        return reports[0]["counts"]
+
+    def expect_within_gates(self, ranks):
+        short, long = self.counts(SHORT, ranks), self.counts(LONG, ranks)
+        per_step = {what: (long.get(what, 0) - short.get(what, 0)) / (LONG - SHORT)
+                    for what in GATES}
+        print(f"{ranks} ranks, a step: {per_step}", flush=True)
+        for what, most in GATES.items():
+            more = COLLECTIVES if ranks > 1 and what in ("work", "launches") else 0
+            self.assertLessEqual(per_step[what], most + more, what)
+
+    def test_one_rank(self):
+        self.expect_within_gates(1)
+
+    def test_two_ranks(self):
+        self.expect_within_gates(2)
+
+
+if __name__ == "__main__":
+    require_null_gpu()
+    unittest.main()

@@ -1,0 +1,221 @@
+"""All that trains, on GPUs that compute nothing: no assertion of LibTorch's CUDA part fails, the host
+touches no device memory, what the streams do is in order, all ranks sum the same in the same order.
+
+A row of ROWS is a training; each number of ranks of it is a test.
+"""
+
+import dataclasses
+import unittest
+
+import h5py
+import numpy as np
+from null_gpu_fixture import NullGpuTest, require_null_gpu
+
+STAGES = {
+    "bert": ("head", "encoder.1,head", "*"),
+    "resnet-cifar": ("head", "layer3,head", "*"),
+    "resnet": ("head", "layer4,head", "*"),
+}
+CLASSES = ("labels", lambda n: n.astype(np.int64))
+SEVERAL = ("multi-label", lambda n: np.stack([n % 2, n > 2, n == 5], 1).astype(np.uint8))
+NUMBERS = ("regression", lambda n: np.stack([n - 2.5, 9 - n * n], 1).astype(np.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What is trained how; `ranks` says on how many GPUs, `target` what is learnt."""
+
+    name: str
+    family: str
+    flags: tuple = ()
+    ranks: tuple = (2,)
+    target: tuple = CLASSES
+    preset: str = ""
+
+
+EACH = (1, 2, 4)
+LOCAL = ("--train.batch-norm", "local")
+ROWS = (
+    Row("float32", "bert", ranks=EACH),
+    Row("bfloat16", "bert", ("--train.precision", "bfloat16"), EACH),
+    Row("float64", "bert", ("--train.precision", "float64")),
+    Row("float32", "resnet-cifar", LOCAL, EACH),
+    Row("bfloat16", "resnet-cifar", (*LOCAL, "--train.precision", "bfloat16")),
+    Row("float64", "resnet-cifar", (*LOCAL, "--train.precision", "float64")),
+    Row("float32", "resnet", LOCAL),
+    Row("statistics of one rank", "resnet-cifar", ranks=(1,)),
+    Row("augmentation", "resnet-cifar", (*LOCAL, "--data.crop-padding", "2",
+                                         "--data.horizontal-flip", "true")),
+    Row("running statistics of frozen layers", "resnet-cifar",
+        (*LOCAL, "--train.frozen-batch-norm", "update"), ranks=(1,)),
+    # What is learnt.
+    Row("several classes", "bert", target=SEVERAL),
+    Row("numbers", "bert", target=NUMBERS, ranks=(1,)),
+    Row("numbers of images", "resnet-cifar", LOCAL, target=NUMBERS),
+    # How.
+    Row("sgd", "bert", ("--train.optimizer", "sgd", "--train.nesterov", "true")),
+    Row("lion", "bert", ("--train.optimizer", "lion"), ranks=(1,)),
+    Row("clipping", "bert", ("--train.clip-norm", "1"), EACH),
+    Row("micro-batches", "bert", ("--train.micro-batch", "3")),
+    Row("recomputation", "bert", ("--train.gradient-checkpointing", "true")),
+    Row("skipped steps", "bert", ("--train.not-finite", "skip", "--train.clip-norm", "1")),
+    Row("no dropout", "bert", ("--model.dropout", "0", "--model.attention-dropout", "0"), (1,)),
+    Row("dropout of frozen layers", "bert", ("--train.frozen-dropout", "on"), (1,)),
+    Row("first token", "bert", ("--model.pooling", "cls", "--train.label-smoothing", "0.1")),
+    Row("no overlap", "bert", ("--distributed.overlap", "off")),
+    Row("overlap", "bert", ("--distributed.overlap", "on", "--distributed.bucket-bytes", "4096"),
+        (2, 4)),
+    Row("dense gradients of embeddings", "bert", ("--distributed.embedding-rows", "off")),
+    Row("deterministic", "bert", ("--train.deterministic", "true")),
+    # In which order.
+    Row("bottom-up", "bert", preset="bottom-up", ranks=(1,)),
+    Row("chain-thaw", "bert", preset="chain-thaw", ranks=(1,)),
+    Row("freeze-out", "bert", ("--schedule.total-steps", "8"), preset="freeze-out"),
+    Row("random", "bert", ("--schedule.policy-every-steps", "2", "--schedule.total-steps", "6"),
+        preset="random"),
+    Row("auto-freeze", "bert", ("--schedule.policy-every-steps", "2", "--schedule.total-steps", "6"),
+        preset="auto-freeze"),
+    # What is kept.
+    Row("checkpoints at each step", "bert", ("--checkpoint.every-steps", "1",
+                                             "--distributed.audit-every", "1"), EACH),
+    Row("checkpoints while training waits", "resnet-cifar",
+        (*LOCAL, "--checkpoint.every-steps", "1", "--checkpoint.asynchronous", "false")),
+)
+
+
+class Training(NullGpuTest):
+    """Small data and a configuration of three stages of two steps, or of a preset."""
+
+    def data(self, family, target=CLASSES, name="data.h5"):
+        generator = np.random.default_rng(0)
+        task, labels_of = target
+        with h5py.File(self.folder / name, "w") as file:
+            for split, count in (("train", 27), ("validation", 9), ("test", 7)):
+                group = file.create_group(split)
+                group["labels"] = labels_of(np.arange(count) % 6)
+                if family == "bert":
+                    lengths = generator.integers(3, 20, count)
+                    group["offsets"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+                    group["tokens"] = generator.integers(0, 300, lengths.sum(), np.int32)
+                else:
+                    group["inputs"] = generator.integers(0, 256, (count, 3, 32, 32), np.uint8)
+            if target is not CLASSES:
+                file.attrs["task"] = task
+            if family != "bert":
+                file.attrs["mean"] = file.attrs["std"] = [0.5, 0.5, 0.5]
+        return name
+
+    def config(self, family, preset="", stages=3, name="run.toml", data="data.h5"):
+        if family == "bert":
+            self.tiny_bert(vocabulary=300)
+        model = {"bert": 'config = "config.json"', "resnet-cifar": "depth = 20",
+                 "resnet": "depth = 18"}[family]
+        text = f"""
+[model]
+architecture = "{family}"
+{model}
+[data]
+file = "{data}"
+batch = 10
+[train]
+evaluate-every = 3
+"""
+        if preset:
+            text += f'[schedule]\npreset = "{preset}"\nlearning-rate = 1e-3\n'
+        else:
+            for number, groups in enumerate(STAGES[family][:stages]):
+                listed = ", ".join(f'"{group}"' for group in groups.split(","))
+                text += (f'[[schedule.stage]]\nname = "{number}"\ngroups = [{listed}]\n'
+                         "learning-rate = 1e-3\nuntil = { steps = 2 }\n")
+        self.write(name, text)
+        return name
+
+
+class GpuTraining(Training):
+    def run_row(self, row, ranks):
+        self.data(row.family, row.target)
+        flags = row.flags
+        if row.preset and "--schedule.total-steps" not in flags:
+            flags = (*flags, "--schedule.stage-steps", "2")
+        self.on_gpus("train", self.config(row.family, row.preset), "--run-dir", "run", *flags,
+                     ranks=ranks)
+        self.assertTrue((self.folder / "run/weights.safetensors").is_file())
+
+
+def test_of(row, ranks):
+    return lambda self: self.run_row(row, ranks)
+
+
+for each in ROWS:
+    for count in each.ranks:
+        label = f"test_{each.family} {each.name} at {count}"
+        assert not hasattr(GpuTraining, label), label
+        setattr(GpuTraining, label, test_of(each, count))
+
+
+class GpuLife(Training):
+    """What follows a training: it goes on, is evaluated, predicts, is compared with its source."""
+
+    def life(self, family, ranks, *flags):
+        self.data(family)
+        self.on_gpus("train", self.config(family, stages=2), "--run-dir", "run", *flags, ranks=ranks)
+        config = self.config(family, stages=3)
+        self.on_gpus("train", config, "--run-dir", "run", *flags, ranks=ranks)
+        self.assertEqual(self.summary("run")["stages"][-1]["name"], "2")
+        weights = ("--weights", "run/weights.safetensors")
+        self.on_gpus("evaluate", config, *weights, "--split", "test", ranks=ranks)
+        self.on_gpus("predict", config, *weights, "--split", "test", ranks=1)
+
+    def test_bert(self):
+        self.life("bert", 1)
+
+    def test_bert_at_2(self):
+        self.life("bert", 2)
+
+    def test_bert_at_4(self):
+        self.life("bert", 4)
+
+    def test_resnet(self):
+        self.life("resnet-cifar", 2, *LOCAL)
+
+    def test_retention(self):
+        self.data("bert", name="source.h5")
+        source = self.config("bert", name="source.toml", data="source.h5")
+        self.on_gpus("train", source, "--run-dir", "source")
+        self.data("bert", SEVERAL)
+        config = self.config("bert")
+        for ranks in (1, 2):
+            self.on_gpus("train", config, "--run-dir", f"run{ranks}", "--retention.data", "source.h5",
+                         "--retention.weights", "source/weights.safetensors", "--retention.samples",
+                         "8", ranks=ranks)
+            self.assertIn("forgetting", self.summary(f"run{ranks}")["retention"])
+
+    def test_another_number_of_ranks_goes_on(self):
+        self.data("bert")
+        self.on_gpus("train", self.config("bert", stages=2), "--run-dir", "run", ranks=4)
+        self.on_gpus("train", self.config("bert"), "--run-dir", "run", ranks=2)
+
+
+class Devices(Training):
+    def test_each_rank_has_a_device_of_its_own(self):
+        self.data("bert")
+        config = self.config("bert", stages=1)
+        for ranks in (3, 8):
+            self.on_gpus("train", config, "--run-dir", f"run{ranks}", ranks=ranks)
+
+    def test_more_ranks_than_devices_are_refused(self):
+        self.data("bert")
+        said, _ = self.command_on_gpus("train", self.config("bert"), "--run-dir", "run", ranks=3,
+                                       devices=2, status=2)
+        self.assertIn("3 ranks run on host", said.stderr)
+        self.assertIn("they see 2", said.stderr)
+
+    def test_a_device_may_be_shared_where_that_is_said(self):
+        self.data("bert")
+        self.on_gpus("train", self.config("bert", stages=1), "--run-dir", "run", ranks=2, devices=1,
+                     environment={"NCCL_MULTI_RANK_GPU_ENABLE": "1"})
+
+
+if __name__ == "__main__":
+    require_null_gpu()
+    unittest.main()
