@@ -38,7 +38,7 @@ while (($# > 0)); do
       shift
       ;;
     --build-only) build_only=true ;;
-    --cuda) thaw_cuda=on ;;
+    --cuda) want_cuda ;;
     --offline) export THAW_OFFLINE=1 ;;
     -h | --help)
       usage "${BASH_SOURCE[0]}"

@@ -2,11 +2,13 @@
 # Proves set-up on a fresh machine: in a bare Debian 12 root made with debootstrap, the quick start
 # runs from nothing, then again without a network, then as an ordinary user.
 #
-#   tests/fresh_machine.sh [--folder DIR] [--keep] [--tests]
+#   tests/fresh_machine.sh [--folder DIR] [--keep] [--tests] [--cuda]
 #
-#   --folder DIR  where the root is made (default: a temporary folder; takes 5 GB)
+#   --folder DIR  where the root is made (default: a temporary folder; takes 5 GB, 10 with --cuda)
 #   --keep        leave it there
 #   --tests       run tests/run.sh in it too
+#   --cuda        all with --cuda: no toolkit and no GPU is there, so it must build for GPUs, train
+#                 on the CPU, and say why
 #
 # What is committed is what is proved. Needs root and debootstrap. The root takes over how this
 # machine reaches packages: its package sources, pip settings, name resolution, proxies and, once
@@ -19,6 +21,7 @@ source launch/setup/common.sh
 root=
 keep=false
 with_tests=false
+options=()
 while (($# > 0)); do
   case $1 in
     --folder)
@@ -27,6 +30,7 @@ while (($# > 0)); do
       ;;
     --keep) keep=true ;;
     --tests) with_tests=true ;;
+    --cuda) options=(--cuda) ;;
     -h | --help)
       usage "${BASH_SOURCE[0]}"
       exit
@@ -137,21 +141,26 @@ if [[ -f /etc/ssl/certs/ca-certificates.crt ]]; then
 fi
 
 step "The quick start, as root"
-inside root launch/quickstart.sh
+inside root launch/quickstart.sh "${options[@]}" 2>&1 | tee "$root/quickstart.log"
+if ((${#options[@]} > 0)); then
+  inside root build/thaw --version | grep -F 'CUDA yes' || fail "thaw was built without CUDA"
+  grep -F "computing on the CPU: NVIDIA's driver is not installed" "$root/quickstart.log" ||
+    fail "the quick start did not say why it trained on the CPU"
+fi
 
 step "Again, without a network: nothing is done twice"
 before=$(stat -c %Y "$root$tree"/{build/thaw,data/*.h5,runs/quickstart/summary.json})
-inside --no-network root launch/quickstart.sh --offline
+inside --no-network root launch/quickstart.sh --offline "${options[@]}"
 after=$(stat -c %Y "$root$tree"/{build/thaw,data/*.h5,runs/quickstart/summary.json})
 [[ $before == "$after" ]] || fail "the second run made something again"
 
 step "As an ordinary user without a network, trained anew"
 chroot "$root" chown -R user:user "$tree"
 mv "$root$tree/runs" "$root$tree/runs-of-root"
-inside --no-network user launch/quickstart.sh --offline --ranks 3
+inside --no-network user launch/quickstart.sh --offline --ranks 3 "${options[@]}"
 
 if $with_tests; then
   step "All tests, as root"
-  inside root tests/run.sh
+  inside root tests/run.sh "${options[@]}"
 fi
 step "The fresh machine works"

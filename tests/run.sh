@@ -21,7 +21,7 @@ torch=${THAW_TORCH:+$(absolute "$THAW_TORCH" "$caller")}
 while (($# > 0)); do
   case $1 in
     --offline) export THAW_OFFLINE=1 ;;
-    --cuda) thaw_cuda=on ;;
+    --cuda) want_cuda ;;
     --libtorch)
       torch=$(absolute "${2:-.}" "$caller")
       [[ -d $torch ]] || fail "--libtorch needs a folder, not \"${2:-}\""

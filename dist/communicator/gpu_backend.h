@@ -12,6 +12,8 @@ namespace thaw {
 constexpr bool kHasCuda = true;
 /// GPUs that this process sees; 0 also where there is no driver.
 int gpu_count();
+/// Whether the driver's library can be loaded.
+bool has_gpu_driver();
 /// Makes `gpu` the current device of the calling thread.
 void use_gpu(int gpu);
 /// NCCL, and streams on one GPU.
@@ -19,6 +21,7 @@ GpuParts gpu_parts(int gpu);
 #else
 constexpr bool kHasCuda = false;
 inline int gpu_count() { return 0; }
+inline bool has_gpu_driver() { return false; }
 [[noreturn]] inline void use_gpu(int) { throw InputError("Thaw was built without CUDA"); }
 [[noreturn]] inline GpuParts gpu_parts(int) { throw InputError("Thaw was built without CUDA"); }
 #endif

@@ -40,7 +40,8 @@ GpuSupply gpu_supply() {
   return {.built_with_cuda = kHasCuda,
           .count = gpu_count(),
           .visible = environment("CUDA_VISIBLE_DEVICES"),
-          .shared = environment(kShareVariable) == "1" || environment(kHostVariable).has_value()};
+          .shared = environment(kShareVariable) == "1" || environment(kHostVariable).has_value(),
+          .driver = has_gpu_driver()};
 }
 
 int gpu_of_rank(const HostTopology& topology, int rank, const GpuSupply& supply) {
@@ -76,6 +77,14 @@ std::optional<int> agreed_gpu(Communicator& communicator, const HostTopology& to
   communicator.all_reduce(ranks_with_gpus);
   if (wanted == DeviceChoice::kAuto && ranks_with_gpus[0] == 0) return {};
   return agreed(communicator, [&] { return gpu_of_rank(topology, communicator.rank(), supply); });
+}
+
+std::string why_no_gpu(const GpuSupply& supply) {
+  if (supply.visible) {
+    return fmt::format("CUDA_VISIBLE_DEVICES is \"{}\", which leaves no GPU", *supply.visible);
+  }
+  return supply.driver ? "NVIDIA's driver shows no GPU (nvidia-smi tells more)"
+                       : "NVIDIA's driver is not installed (there is no libcuda.so.1)";
 }
 
 std::string host_id_for_sharing(const HostTopology& topology, const GpuSupply& supply,

@@ -16,6 +16,7 @@ struct GpuSupply {
   std::optional<std::string> visible;  ///< CUDA_VISIBLE_DEVICES, where it is set
   /// The user wants several ranks to share a GPU: NCCL_MULTI_RANK_GPU_ENABLE=1, or an NCCL_HOSTID.
   bool shared = false;
+  bool driver = true;  ///< NVIDIA's driver is installed; where there is a GPU, it is
 };
 
 /// Of this process and its environment.
@@ -29,6 +30,9 @@ int gpu_of_rank(const HostTopology& topology, int rank, const GpuSupply& supply)
 /// InputError on all ranks where one of them has no GPU to itself.
 std::optional<int> agreed_gpu(Communicator& communicator, const HostTopology& topology,
                               DeviceChoice wanted, const GpuSupply& supply);
+
+/// Why ranks that see no GPU compute on the CPU, for people. Pure.
+std::string why_no_gpu(const GpuSupply& supply);
 
 /// What NCCL_HOSTID must be set to, before NCCL is first called, for ranks that share a GPU; empty
 /// where nothing is to be set. See Note [Several ranks on one GPU]. Pure.

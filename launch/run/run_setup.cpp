@@ -81,12 +81,17 @@ void use_own_groups(Model& model, const ConfigurationDocument& document) {
   }
 }
 
-/// A collective: this rank's GPU by train.device; see agreed_gpu.
+/// A collective: this rank's GPU by train.device; see agreed_gpu. Where a program that could use
+/// GPUs finds none, it says why.
 std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator) {
-  return located_errors(setup.document, [&] {
-    return agreed_gpu(communicator, setup.topology, setup.configuration().train.device,
-                      gpu_supply());
-  });
+  const DeviceChoice wanted = setup.configuration().train.device;
+  const GpuSupply supply = gpu_supply();
+  const std::optional<int> gpu = located_errors(
+      setup.document, [&] { return agreed_gpu(communicator, setup.topology, wanted, supply); });
+  if (!gpu && supply.built_with_cuda && wanted == DeviceChoice::kAuto && communicator.rank() == 0) {
+    fmt::print(stderr, "thaw: computing on the CPU: {}\n", why_no_gpu(supply));
+  }
+  return gpu;
 }
 
 /// What data.fraction and data.per-class leave of the training split. Alike on all ranks.

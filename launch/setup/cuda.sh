@@ -6,6 +6,9 @@
 
 thaw_cuda=auto
 
+# want_cuda: what --cuda means.
+want_cuda() { thaw_cuda=on; }
+
 has_gpu_driver() {
   [[ -e /dev/nvidia0 || -e /dev/dxg ]] || nvidia-smi -L >/dev/null 2>&1 ||
     PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -F libcuda.so.1 >/dev/null

@@ -25,7 +25,9 @@ class WithoutGpu(CommandTest):
 
     def test_auto_computes_on_the_cpu(self):
         self.images()
-        self.thaw("train", self.resnet_config(), "--run-dir", "run", environment=NO_GPU)
+        said = self.thaw("train", self.resnet_config(), "--run-dir", "run", environment=NO_GPU).stderr
+        cuda = "CUDA yes" in self.thaw("--version").stdout
+        self.assertEqual(said.count('computing on the CPU: CUDA_VISIBLE_DEVICES is ""'), cuda, said)
         self.assertIn('device = "auto"',
                       (self.folder / "run/config.resolved.toml").read_text(encoding="utf-8"))
         self.assertTrue(self.metrics("run"))

@@ -32,7 +32,7 @@ class Scripts(unittest.TestCase):
 
     def bash(self, code: str, status: int = 0, nobody: bool = False, **environment: str) -> str:
         """What `code` prints, run as the scripts run."""
-        parts = "common packages python minilm wordnet build"
+        parts = "common packages python cuda minilm wordnet build"
         code = f"set -euo pipefail; for p in {parts}; do . launch/setup/$p.sh; done; {code}"
         result = subprocess.run(
             ["bash", "-c", code],
@@ -104,6 +104,73 @@ class Scripts(unittest.TestCase):
             self.assertEqual(self.distribution(broken), "thing==1.2\nabsent==3\n", broken)
         self.write("wanted", "thing==1.3\n")
         self.assertEqual(self.distribution(whole), "thing==1.3\n")
+
+    def cuda_wheels(self, *arguments: str, toolkit_metadata: bool = True) -> list[str]:
+        """What cuda_wheels.py asks for beside a torch that names two wheels and a toolkit's two."""
+        metadata = {
+            "torch-9.0": "Name: torch\nVersion: 9.0\nRequires-Dist: jinja2\n"
+            'Requires-Dist: nvidia-nccl-cu77==2.5; platform_system == "Linux"\n'
+            "Requires-Dist: cuda-toolkit[cublas,cudart]==77.1; platform_system == 'Linux'\n"
+            'Requires-Dist: nvidia-never==1; extra == "other"\n',
+            "cuda_toolkit-77.1": "Name: cuda-toolkit\nVersion: 77.1\n"
+            + "".join(f"Requires-Dist: nvidia-{name}==77.{number}.*; extra == '{extra}'\n"
+                      for number, (name, extra) in enumerate((
+                          ("cublas", "cublas"), ("cuda-runtime", "cudart"), ("npp", "npp"),
+                          ("cuda-nvcc", "nvcc")))),
+        }
+        if not toolkit_metadata:
+            metadata.popitem()
+        for name, text in metadata.items():
+            self.write(f"site/{name}.dist-info/METADATA", f"Metadata-Version: 2.1\n{text}")
+            self.write(f"site/{name}.dist-info/RECORD", f"{name}.dist-info/METADATA,,\n")
+        return subprocess.run(
+            [sys.executable, f"{ROOT}/launch/setup/cuda_wheels.py", *arguments],
+            env=os.environ | {"PYTHONPATH": f"{self.folder}/site"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+
+    def test_versions_of_cuda_are_those_that_torch_names(self):
+        self.assertEqual(self.cuda_wheels(toolkit_metadata=False), ["cuda-toolkit==77.1"])
+        libraries = ["nvidia-nccl-cu77==2.5", "nvidia-cublas==77.0.*", "nvidia-cuda-runtime==77.1.*"]
+        self.assertEqual(self.cuda_wheels(), libraries)
+        self.assertEqual(self.cuda_wheels("--compiler"), [*libraries, "nvidia-cuda-nvcc==77.3.*"])
+        self.assertRegex(self.cuda_wheels("--sizes")[0], r"^3 wheels for CUDA: some \d\.\d GB to")
+
+    def test_what_a_toolkit_has_of_cuda_is_not_installed(self):
+        self.write("toolkit/lib64/libcudart.so.77", "")
+        self.write("toolkit/lib/libnccl.so", "")
+        self.assertEqual(
+            self.cuda_wheels("--toolkit", f"{self.folder}/toolkit"), ["nvidia-cublas==77.0.*"]
+        )
+
+    def test_what_is_installed_of_cuda_is_not_installed_again(self):
+        self.write(
+            "site/nvidia_cublas-77.0.5.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: nvidia-cublas\nVersion: 77.0.5\n",
+        )
+        self.write("site/nvidia_cublas-77.0.5.dist-info/RECORD", "nvidia_cublas.so,,3\n")
+        self.assertIn("nvidia-cublas==77.0.*", self.cuda_wheels())  # not whole
+        self.write("site/nvidia_cublas.so", "abc")
+        self.assertNotIn("nvidia-cublas==77.0.*", self.cuda_wheels())
+
+    def test_cuda_is_wanted_where_asked_for_or_a_driver_is(self):
+        self.write(".venv/bin/python", "#!/bin/sh\necho nvidia-nccl-cu77==2.5\n", 0o755)
+        self.program("nvidia-smi", "exit 1")
+        self.program("ldconfig", "echo nothing")
+        off = "has_gpu_driver() { false; }; "
+        self.assertEqual(self.bash(off + "ensure_cuda"), "")
+        said = self.bash(off + "want_cuda; ensure_cuda", status=1, THAW_OFFLINE="1")
+        self.assertIn("missing in .venv for CUDA, and this run is offline: nvidia-nccl-cu77", said)
+        said = self.bash("has_gpu_driver() { true; }; ensure_cuda", THAW_OFFLINE="1")
+        self.assertIn("no CUDA: this run is offline, and .venv lacks nvidia-nccl-cu77", said)
+
+    def test_a_gpu_a_rank(self):
+        self.program("nvidia-smi", "echo 'GPU 0: one'; echo 'GPU 1: two'")
+        self.assertEqual(self.bash("unset CUDA_VISIBLE_DEVICES; gpu_count"), "2\n")
+        self.assertEqual(self.bash("gpu_count", CUDA_VISIBLE_DEVICES="3"), "1\n")
+        self.assertEqual(self.bash("gpu_count", CUDA_VISIBLE_DEVICES=""), "0\n")
 
     def test_verifies_weights(self):
         content = {

@@ -59,6 +59,12 @@ TEST(GpuOfRank, IsSharedIfTheUserSaysSo) {
   EXPECT_EQ(gpu_of_rank(place(3, 4), 3, {kBuilt, 2, {}, true}), 1);
 }
 
+TEST(WhyNoGpu, TellsWhatKeepsItAway) {
+  EXPECT_THAT(why_no_gpu({kBuilt, 0, "", false}), HasSubstr("CUDA_VISIBLE_DEVICES is \"\""));
+  EXPECT_THAT(why_no_gpu({kBuilt, 0, {}, false, /*driver=*/false}), HasSubstr("not installed"));
+  EXPECT_THAT(why_no_gpu({kBuilt, 0, {}, false}), HasSubstr("nvidia-smi"));
+}
+
 TEST(HostIdForSharing, IsNeededByOlderNcclAlone) {
   const GpuSupply shared{kBuilt, 1, {}, true};
   EXPECT_EQ(host_id_for_sharing(place(1, 2), shared, 22809, "node7"), "node7-1");
