@@ -9,8 +9,8 @@
 #                   environment with torch; without it PyPI's is installed into .venv
 #   --build-only    stop when build/thaw is there
 #   --offline       use no network: what is missing is an error
-#   --cuda          build for GPUs too, which is done by itself where NVIDIA's driver is: up to 3 GB
-#                   more from PyPI, no root and no CUDA toolkit needed. The program runs without too
+#   --cuda          build for GPUs too, which is done by itself where NVIDIA's driver is: at most
+#                   2.1 GB from PyPI, no root and no CUDA toolkit needed. Runs without a GPU too
 #
 # A second run does nothing twice and needs no network. Debian packages are installed where this
 # runs as root or sudo asks for no password, else those that are missing are listed.
