@@ -12,9 +12,9 @@ namespace thaw {
 // in one pass, dropout's mask drawn in another, the residual in a third. So each of the functions
 // here does in one pass over a row what stands between two matrix products, forward and backward,
 // draws dropout's masks twice instead of storing them, and computes in backward only what some
-// input needs. Each has three versions with the same results to rounding: fused ones for the host and
-// for CUDA devices (kernels/gpu), and one of plain operators for whatever these do not serve, against
-// which tests hold the first.
+// input needs. Each has three versions with the same results to rounding: fused ones for the host
+// and for CUDA devices (kernels/gpu), and one of plain operators for whatever these do not serve,
+// against which tests hold the others.
 
 /// Whether the fused version serves tensors like this one.
 bool use_fused(const at::Tensor& tensor);
