@@ -23,7 +23,8 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   reducer.overlap = options.overlap;
   reducer.buckets.by_rows = options.embedding_rows == EmbeddingRows::kAuto;
   reducer.unused = options.unused;
-  if (options.wire == GradientWire::kBFloat16 && reducer.shards == 0) reducer.hook = make_rounding_hook();
+  if (options.wire == GradientWire::kBFloat16 && reducer.shards == 0)
+    reducer.hook = make_rounding_hook();
   reducer.monitor = &monitor;
   return make_unfreezing_coordinator(communicator, reducer);
 }

@@ -248,13 +248,13 @@ TEST(NcclFailure, AbortsWithNoThreadInsideNccl) {
   EXPECT_TRUE(eventually([&] { return rank.world.count(0, "abort") == 1; }));
 }
 
-// A call that never returns, as one that waits for a peer to connect: what it waits for looks at the
-// flag that an abort raises.
+// A call that never returns, as one that waits for a peer to connect: what it waits for looks at
+// the flag that an abort raises.
 TEST(NcclFailure, AbortsBesideACallThatDoesNotReturn) {
   World world(1);
   const std::unique_ptr<Communicator> host = make_self_communicator();
-  auto communicator = make_nccl_communicator(
-      *host, fake::parts(world, 0), {.deadline = 20ms, .patience = 20ms, .interval = 1ms});
+  auto communicator = make_nccl_communicator(*host, fake::parts(world, 0),
+                                             {.deadline = 20ms, .patience = 20ms, .interval = 1ms});
   world.change([&] { world.script(0).inside = 1s; });
   const Stopwatch watch;
   std::thread looks_on([&] {
