@@ -36,8 +36,8 @@ constexpr std::int64_t kFewestRows = 256;
 }  // namespace
 
 bool prefers_columns(const at::Tensor& input, bool kept) {
-  return use_fused(input) && input.scalar_type() == at::kFloat && input.size(0) > 0 &&
-         (kept || input.size(0) >= kFewestRows) && onednn_linear().has_value();
+  return input.is_cpu() && use_fused(input) && input.scalar_type() == at::kFloat &&
+         input.size(0) > 0 && (kept || input.size(0) >= kFewestRows) && onednn_linear().has_value();
 }
 
 at::Tensor stacked_columns(at::TensorList weights) {
