@@ -43,7 +43,8 @@ ROWS = (
     Row("bfloat16", "resnet-cifar", (*LOCAL, "--train.precision", "bfloat16")),
     Row("float64", "resnet-cifar", (*LOCAL, "--train.precision", "float64")),
     Row("float32", "resnet", LOCAL),
-    Row("statistics of one rank", "resnet-cifar", ranks=(1,)),
+    Row("synchronized statistics", "resnet-cifar", ranks=EACH),
+    Row("synchronized statistics, bfloat16", "resnet-cifar", ("--train.precision", "bfloat16")),
     Row("augmentation", "resnet-cifar", (*LOCAL, "--data.crop-padding", "2",
                                          "--data.horizontal-flip", "true")),
     Row("running statistics of frozen layers", "resnet-cifar",
@@ -65,6 +66,9 @@ ROWS = (
     Row("no overlap", "bert", ("--distributed.overlap", "off")),
     Row("overlap", "bert", ("--distributed.overlap", "on", "--distributed.bucket-bytes", "4096"),
         (2, 4)),
+    Row("gradients rounded on their way", "bert", ("--distributed.wire", "bfloat16")),
+    Row("fast convolutions", "resnet-cifar", ("--train.tf32", "true",
+                                              "--train.cudnn-benchmark", "true")),
     Row("dense gradients of embeddings", "bert", ("--distributed.embedding-rows", "off")),
     Row("deterministic", "bert", ("--train.deterministic", "true")),
     # In which order.
@@ -176,7 +180,7 @@ class GpuLife(Training):
         self.life("bert", 4)
 
     def test_resnet(self):
-        self.life("resnet-cifar", 2, *LOCAL)
+        self.life("resnet-cifar", 2)
 
     def test_retention(self):
         self.data("bert", name="source.h5")

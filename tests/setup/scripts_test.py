@@ -124,7 +124,8 @@ class Scripts(unittest.TestCase):
             self.write(f"site/{name}.dist-info/METADATA", f"Metadata-Version: 2.1\n{text}")
             self.write(f"site/{name}.dist-info/RECORD", f"{name}.dist-info/METADATA,,\n")
         return subprocess.run(
-            [sys.executable, f"{ROOT}/launch/setup/cuda_wheels.py", *arguments],
+            # -S: the packages that this Python has itself are not looked at.
+            [sys.executable, "-S", f"{ROOT}/launch/setup/cuda_wheels.py", *arguments],
             env=os.environ | {"PYTHONPATH": f"{self.folder}/site"},
             capture_output=True,
             text=True,
