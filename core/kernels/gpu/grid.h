@@ -44,7 +44,7 @@ struct DeviceMemory {
   struct In {
     const E* data = nullptr;
 
-    THAW_DEVICE bool there() const { return data != nullptr; }
+    THAW_HOST_AND_DEVICE bool there() const { return data != nullptr; }
     THAW_DEVICE E operator[](std::int64_t i) const { return data[i]; }
     /// Elements i to i + N - 1; i is a multiple of N.
     template <int N>
@@ -58,7 +58,7 @@ struct DeviceMemory {
   struct Out {
     E* data = nullptr;
 
-    THAW_DEVICE bool there() const { return data != nullptr; }
+    THAW_HOST_AND_DEVICE bool there() const { return data != nullptr; }
     THAW_DEVICE void set(std::int64_t i, E value) const { data[i] = value; }
     template <int N>
     THAW_DEVICE void set_pack(std::int64_t i, const Pack<E, N>& values) const {
