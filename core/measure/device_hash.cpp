@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_foreach_copy.h>
-#include <ATen/ops/as_strided.h>
 #include <ATen/ops/clone.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
@@ -40,11 +39,10 @@ std::int64_t odd_number(std::uint64_t place) {
 constexpr std::uint64_t kColumnPlaces = std::uint64_t{1} << 60;
 constexpr std::uint64_t kSecond = std::uint64_t{1} << 50;  ///< of the second hash
 
-/// The memory of `tensor` as integers: of 32 bits where it can be cut into such. Which ones is by
-/// type and size alone: where it lies in memory may differ between ranks.
+/// The elements of `tensor` in their order, as integers: of 32 bits where it can be cut into such.
+/// Which ones is by type and size alone: how and where it lies in memory may differ between ranks.
 at::Tensor bits_of(const at::Tensor& tensor) {
-  const at::Tensor dense = tensor.is_non_overlapping_and_dense() ? tensor : tensor.contiguous();
-  const at::Tensor flat = at::as_strided(dense.detach(), {dense.numel()}, {1});
+  const at::Tensor flat = tensor.detach().contiguous().view({-1});
   const auto bytes = static_cast<std::int64_t>(flat.element_size());
   if (bytes * flat.numel() % 4 == 0) {
     const bool aligned = bytes * flat.storage_offset() % 4 == 0;
