@@ -54,8 +54,8 @@ learning-rate = 1e-4
 """)
 
     def counts(self, steps, ranks):
-        """Of rank 0 in a run of so many steps."""
-        reports = self.on_gpus("train", "step.toml", "--run-dir", f"run-{steps}",
+        """Of rank 0 in a run of so many steps; runs_test looks for what is out of order."""
+        _, reports = self.command_on_gpus("train", "step.toml", "--run-dir", f"run-{steps}",
                                "--schedule.total-steps", steps, "--data.batch", 32 * ranks,
                                ranks=ranks)
         return reports[0]["counts"]

@@ -66,7 +66,6 @@ ROWS = (
     Row("no overlap", "bert", ("--distributed.overlap", "off")),
     Row("overlap", "bert", ("--distributed.overlap", "on", "--distributed.bucket-bytes", "4096"),
         (2, 4)),
-    Row("gradients rounded on their way", "bert", ("--distributed.wire", "bfloat16")),
     Row("fast convolutions", "resnet-cifar", ("--train.tf32", "true",
                                               "--train.cudnn-benchmark", "true")),
     Row("dense gradients of embeddings", "bert", ("--distributed.embedding-rows", "off")),
