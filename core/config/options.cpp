@@ -324,7 +324,7 @@ void add_distributed(TableBuilder& table) {
             "gradients of embeddings travel as the rows that were touched");
   table.add(&D::wire, "wire", "",
             "as what gradients travel between ranks: as they are, or rounded to bfloat16 (half the "
-            "bytes; embedding-rows means nothing then)");
+            "bytes; embedding-rows means nothing then; in host memory, GPUs refuse it)");
   table.add(
       &D::unused, "unused", "",
       "an active parameter that got no gradient on a rank counts as zero there, or is an error");

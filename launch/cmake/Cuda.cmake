@@ -63,8 +63,7 @@ if(THAW_CUDA_COMPILE)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_EXTENSIONS OFF)
   # constexpr functions of the standard library (std::array) are called on the GPU too.
-  # A host that calls what only a GPU has compiles to a program that ends there, silently: an error.
-  string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr --Werror=cross-execution-space-call")
+  string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr")
   set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
   find_package(CUDAToolkit REQUIRED)
 
