@@ -31,8 +31,9 @@ struct Configuration {
 thread_local std::vector<Configuration> configurations;
 
 struct Kernel {
-  std::string name;          ///< as the compiler has it until the kernel is first launched
-  std::size_t pointers = 0;  ///< that an argument may begin with; 0: not launched yet
+  std::string name;           ///< as the compiler has it until the kernel is first launched
+  std::size_t arguments = 0;  ///< at most
+  std::size_t pointers = 0;   ///< that an argument may begin with; 0: not launched yet
 };
 
 /// Filled by the static constructors of all libraries with kernels, before anything else runs.
@@ -66,26 +67,45 @@ std::size_t most_pointers(const std::string& name) {
   return std::strtoul(name.c_str() + at + array.size(), nullptr, 10);
 }
 
+/// How many arguments a function takes, by its name in C++, "f<g(a)>(int, h<b, c>)"; where that
+/// does not say, more than any has.
+std::size_t arguments_of(const std::string& name) {
+  constexpr std::size_t kMost = 32;
+  if (name.empty() || name.back() != ')') return kMost;
+  std::size_t depth = 0;
+  std::size_t count = 1;
+  for (std::size_t at = name.size(); at-- > 0;) {
+    const char c = name[at];
+    if (c == ')' || c == '>' || c == ']') ++depth;
+    if (c == '(' || c == '<' || c == '[') --depth;
+    if (c == ',' && depth == 1) ++count;
+    if (depth == 0) return count;
+  }
+  return kMost;
+}
+
 const Kernel& launched(const void* function) {
   Kernel& kernel = kernels()[function];
   if (kernel.pointers == 0) {
     kernel.pointers = most_pointers(kernel.name);
-    kernel.name = kernel.name.empty() ? "a kernel" : null_gpu::demangled(kernel.name);
+    const std::string name = null_gpu::demangled(kernel.name);
+    kernel.arguments = arguments_of(name);
+    kernel.name = name.empty() ? "a kernel" : name.substr(0, null_gpu::kLongestName);
   }
   return kernel;
 }
 
 /// Note [Pointers of a kernel]
 /// What nvcc makes of `kernel<<<…>>>(a, b)` is a function with an array of the arguments'
-/// addresses, all on the stack; neither their number nor their sizes are told. So the array is read
-/// for as long as it holds addresses on the stack, and whatever an argument begins with counts as
-/// used if it is an address on a device. What is missed is a fault that is not found. To look
-/// further would find what earlier calls have left on the stack, and make up faults: it did.
-std::vector<MemoryUse> pointers_of(void** arguments, std::size_t most) {
-  constexpr std::size_t kMostArguments = 32;
+/// addresses, all on the stack; neither their number nor their sizes are told. The number is in the
+/// kernel's name; the array is read so far and for as long as it holds addresses on the stack, and
+/// whatever an argument begins with counts as used if it is an address on a device. What is missed
+/// is a fault that is not found. To look further would find what earlier calls have left on the
+/// stack, and make up faults: it did, where a saved frame pointer came after the array too.
+std::vector<MemoryUse> pointers_of(void** arguments, const Kernel& kernel) {
   const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   std::vector<std::uintptr_t> places;
-  for (std::size_t i = 0; arguments && i < kMostArguments; ++i) {
+  for (std::size_t i = 0; arguments && i < kernel.arguments; ++i) {
     const auto place = reinterpret_cast<std::uintptr_t>(arguments[i]);
     if (place < here || place >= end_of_stack()) break;
     places.push_back(place);
@@ -95,7 +115,7 @@ std::vector<MemoryUse> pointers_of(void** arguments, std::size_t most) {
   std::vector<MemoryUse> uses;
   for (std::size_t i = 0; i + 1 < places.size(); ++i) {
     if (places[i] % alignof(void*) != 0) continue;
-    const std::uintptr_t end = std::min(places[i] + most * sizeof(void*), places[i + 1]);
+    const std::uintptr_t end = std::min(places[i] + kernel.pointers * sizeof(void*), places[i + 1]);
     for (std::uintptr_t at = places[i]; at + sizeof(void*) <= end; at += sizeof(void*)) {
       const void* value = nullptr;
       std::memcpy(&value, reinterpret_cast<const void*>(at), sizeof value);
@@ -110,7 +130,7 @@ cudaError_t launch(const void* function, void** arguments, cudaStream_t stream) 
   const auto lock = devices.lock();
   const Kernel& kernel = launched(function);
   std::vector<MemoryUse> uses;
-  if (devices.orders()) uses = pointers_of(arguments, kernel.pointers);
+  if (devices.orders()) uses = pointers_of(arguments, kernel);
   // Memory that is gone is no argument, but a leftover.
   std::erase_if(uses,
                 [&](const MemoryUse& use) { return !devices.memory.is_allocated(use.pointer, 1); });

@@ -124,7 +124,7 @@ std::string demangled(const std::string& name) {
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> text(
       abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status), std::free);
-  return (text ? std::string(text.get()) : name).substr(0, 200);
+  return text ? std::string(text.get()) : name;
 }
 
 std::string stack_text() {
@@ -140,7 +140,9 @@ std::string stack_text() {
     const std::size_t plus = line.find('+', open);
     if (open == std::string::npos || plus == std::string::npos || plus == open + 1) continue;
     const std::string name = demangled(line.substr(open + 1, plus - open - 1));
-    if (name.find("null_gpu::") == std::string::npos) result += "    " + name + "\n";
+    if (name.find("null_gpu::") == std::string::npos) {
+      result += "    " + name.substr(0, kLongestName) + "\n";
+    }
   }
   return result;
 }

@@ -37,7 +37,10 @@ class Ledger {
   std::vector<std::string> collectives_;
 };
 
-/// A name as in the source, and not too long; what is no mangled name stays as it is.
+/// Characters of a name in a report: those of templates would fill pages.
+inline constexpr std::size_t kLongestName = 200;
+
+/// A name as in the source; what is no mangled name stays as it is.
 std::string demangled(const std::string& name);
 
 /// The names of the functions on the stack, the innermost first, one a line.

@@ -10,6 +10,9 @@
 
 #include "tests/null_gpu/ledger.h"
 
+extern "C" void __cudaRegisterFunction(void**, const char*, char*, const char*, int, uint3*, uint3*,
+                                       dim3*, dim3*, int*);
+
 namespace null_gpu {
 namespace {
 
@@ -28,6 +31,13 @@ int kernel_of_nothing = 0;  ///< its address stands for a kernel's
 cudaError_t launch(void* pointer, cudaStream_t stream) {
   void* arguments[] = {&pointer, nullptr};
   return cudaLaunchKernel(&kernel_of_nothing, {}, {}, arguments, 0, stream);
+}
+
+/// `void taking_one(char*)`: after its argument the stack holds what other calls have left there.
+int taking_one = 0;
+cudaError_t launch_beside_a_leftover(void* pointer, void* leftover, cudaStream_t stream) {
+  void* arguments[] = {&pointer, &leftover, nullptr};
+  return cudaLaunchKernel(&taking_one, {}, {}, arguments, 0, stream);
 }
 
 class NullGpu : public testing::Test {
@@ -95,6 +105,17 @@ TEST_F(NullGpu, MissingEventBetweenKernelAndCollective) {
   ncclAllReduce(memory_, memory_, kBytes / 4, ncclFloat, ncclSum, comm, second_);
   EXPECT_THAT(faults(), Contains(HasSubstr("all-reduce on stream")));
   ncclCommDestroy(comm);
+}
+
+TEST_F(NullGpu, WhatLiesBehindTheArgumentsIsNone) {
+  __cudaRegisterFunction(nullptr, reinterpret_cast<const char*>(&taking_one), nullptr,
+                         "_Z10taking_onePc", 0, nullptr, nullptr, nullptr, nullptr, nullptr);
+  char* const memory = static_cast<char*>(memory_);
+  cudaMemsetAsync(memory, 0, kBytes / 2, first_);
+  launch_beside_a_leftover(memory + kBytes / 2, memory, second_);
+  EXPECT_THAT(faults(), IsEmpty());
+  launch_beside_a_leftover(memory, memory, second_);
+  EXPECT_THAT(faults(), Contains(HasSubstr("taking_one(char*) on stream")));
 }
 
 TEST_F(NullGpu, MissingEventBetweenCopies) {
