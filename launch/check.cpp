@@ -6,6 +6,7 @@
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 #include "launch/terminal/stage_table.h"
 
@@ -33,7 +34,11 @@ ExitStatus check(const std::vector<std::string>& command_line) {
   }
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::unique_ptr<Communicator> alone = make_self_communicator();
-  const RunSetup setup = set_up({arguments["CONFIG"], arguments.overrides}, *alone);
+  FileDeadline files(*alone);
+  const RunSetup setup = set_up({.path = arguments["CONFIG"],
+                                 .overrides = arguments.overrides,
+                                 .configured = files.by_configuration()},
+                                *alone);
   const Schedule schedule = agreed_schedule(setup, *alone);
   fmt::print("{}\n", setup.dataset->describe());
   const Configuration& configuration = setup.configuration();

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/base/text_bytes.h"
 #include "core/checkpoint/reader.h"
 #include "core/data/dataset.h"
@@ -23,6 +24,7 @@
 #include "launch/job/job.h"
 #include "launch/run/checkpoint_weights.h"
 #include "launch/run/data_opening.h"
+#include "launch/run/file_deadline.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
@@ -45,6 +47,7 @@ bool is_hdf5(const std::string& path) {
   std::array<char, 8> start{};
   std::error_code ignored;
   std::ifstream file;
+  const FileUse use("read", path);
   // Opening a pipe would wait for who writes to it.
   if (std::filesystem::is_regular_file(path, ignored)) file.open(path, std::ios::binary);
   if (!file.is_open()) {
@@ -180,6 +183,8 @@ ExitStatus inspect(const std::vector<std::string>& command_line) {
     return ExitStatus::kDone;
   }
   const ArgumentParser::Parsed& arguments = *parsed;
+  const std::unique_ptr<Communicator> alone = make_self_communicator();
+  const FileDeadline files(*alone);
   const std::string path = arguments["FILE"];
   if (CheckpointWeights::is_at(path)) {
     fmt::print("{}", describe_checkpoint(path));

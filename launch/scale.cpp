@@ -15,6 +15,7 @@
 #include "launch/compare/scaling.h"
 #include "launch/job/child_jobs.h"
 #include "launch/job/job.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -87,7 +88,11 @@ std::int64_t global_batch(Scaling scaling, std::int64_t batch, std::int64_t rank
 /// Returns the configured `data.batch`. Throws InputError for what the runs would find wrong.
 std::int64_t checked_batch(const ScaleRequest& request) {
   const std::unique_ptr<Communicator> alone = make_self_communicator();
-  const RunSetup setup = set_up({request.configuration, request.overrides}, *alone);
+  FileDeadline files(*alone);
+  const RunSetup setup = set_up({.path = request.configuration,
+                                 .overrides = request.overrides,
+                                 .configured = files.by_configuration()},
+                                *alone);
   if (setup.document.schedule.preset.empty()) {
     throw InputError(
         fmt::format("{}: scale gives each stage of a preset the same few steps; say which with "

@@ -8,6 +8,7 @@
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -50,6 +51,7 @@ ExitStatus write_schedule(const std::vector<std::string>& command_line) {
   }
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::unique_ptr<Communicator> alone = make_self_communicator();
+  FileDeadline files(*alone);
   const std::string config = arguments["CONFIG"];
   if (config.empty() == arguments["from"].empty()) {
     throw InputError("command line: give a configuration file, or --from and the folder of a run");
@@ -58,7 +60,9 @@ ExitStatus write_schedule(const std::vector<std::string>& command_line) {
     fmt::print("{}", replayed(arguments["from"], arguments.overrides, *alone));
     return ExitStatus::kDone;
   }
-  const RunSetup setup = set_up({config, arguments.overrides}, *alone);
+  const RunSetup setup = set_up(
+      {.path = config, .overrides = arguments.overrides, .configured = files.by_configuration()},
+      *alone);
   fmt::print("{}", write_schedule_toml(agreed_schedule(setup, *alone)));
   return ExitStatus::kDone;
 }

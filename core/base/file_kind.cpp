@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/base/text_bytes.h"
+
 namespace thaw {
 namespace {
 
@@ -45,7 +47,14 @@ constexpr std::array kMagics = {
     Magic{"ARROW1"sv, "an Arrow table"},
     Magic{"\x89PNG"sv, "a PNG image"},
     Magic{"\xff\xd8\xff"sv, "a JPEG image"},
+    Magic{"GIF8"sv, "a GIF image"},
+    Magic{"II*\0"sv, "a TIFF image"},
+    Magic{"MM\0*"sv, "a TIFF image"},
     Magic{"%PDF"sv, "a PDF"},
+    Magic{"\xff\xfe"sv, "text in UTF-16: save it as UTF-8"},
+    Magic{"\xfe\xff"sv, "text in UTF-16: save it as UTF-8"},
+    Magic{"SQLite format 3\0"sv, "a database of SQLite"},
+    Magic{"\xd0\xcf\x11\xe0"sv, "a document of an old Office: save it as CSV"},
     Magic{"\x7f"
           "ELF"sv,
           "a program"},
@@ -69,6 +78,15 @@ bool is_page(std::string_view bytes) {
          rest.starts_with("<head");
 }
 
+/// Whether it may be the beginning of text, of which the last character may be cut.
+bool is_text(std::string_view bytes) {
+  for (int cut = 0; cut < 3 && !bytes.empty() && !is_utf8(bytes); ++cut) bytes.remove_suffix(1);
+  constexpr std::string_view kSpaces = "\t\n\r\f";
+  return !bytes.empty() && is_utf8(bytes) && std::all_of(bytes.begin(), bytes.end(), [&](char c) {
+    return std::iscntrl(static_cast<unsigned char>(c)) == 0 || kSpaces.find(c) != kSpaces.npos;
+  });
+}
+
 }  // namespace
 
 std::string kind_of_bytes(std::string_view beginning) {
@@ -86,21 +104,23 @@ std::string kind_of_bytes(std::string_view beginning) {
   return "";
 }
 
-std::string kind_of_file(const std::string& path) {
+std::string clause_of_bytes(std::string_view beginning) {
+  const std::string kind = kind_of_bytes(beginning);
+  if (!kind.empty()) return "; it is " + kind;
+  if (!is_text(beginning)) return "";
+  return beginning.starts_with('{') ? "; it is JSON" : "; it is a text file";
+}
+
+std::string kind_clause(const std::string& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
-  if (std::filesystem::is_directory(status)) return "a folder";
-  if (!std::filesystem::is_regular_file(status)) return "";
+  if (std::filesystem::is_directory(status)) return "; it is a folder";
+  if (!std::filesystem::is_regular_file(status)) return "";  // a pipe would block
   std::ifstream file(path, std::ios::binary);
   std::array<char, kKindBytes> bytes{};
   file.read(bytes.data(), bytes.size());
   if (!file && !file.eof()) return "";
-  return kind_of_bytes({bytes.data(), static_cast<std::size_t>(file.gcount())});
-}
-
-std::string kind_clause(const std::string& path) {
-  const std::string kind = kind_of_file(path);
-  return kind.empty() ? "" : "; it is " + kind;
+  return clause_of_bytes({bytes.data(), static_cast<std::size_t>(file.gcount())});
 }
 
 }  // namespace thaw

@@ -3,16 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
-#include "core/base/error.h"
+#include "core/base/input_text.h"
+#include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 
 namespace thaw {
 
 bool stays_in_log(const std::string& line, const MetricsCut& cut) {
+  if (json_is_deeper(line)) return false;
   const nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("event") || !json.contains("step") ||
       !json["step"].is_number_integer()) {
@@ -22,7 +24,7 @@ bool stays_in_log(const std::string& line, const MetricsCut& cut) {
   const nlohmann::json& event = json["event"];
   if (step > cut.step || event == "end") return false;
   if (step < cut.step) return true;
-  if (event == "evaluation") return cut.evaluated;
+  if (event == "evaluation" || event == "samples") return cut.evaluated;
   return event != "transition";
 }
 
@@ -49,18 +51,21 @@ LoggedSteps cut_metrics(const std::filesystem::path& path, const MetricsCut& cut
   LoggedSteps logged;
   refuse_planted(path, /*folder=*/false);
   if (!std::filesystem::exists(path)) return logged;
-  std::ifstream file(path);
+  constexpr std::size_t kPiece = 1 << 20;  // written at a time
+  InputLines file(path.string());
+  WholeFile log(path);
   std::string kept;
-  for (std::string line; std::getline(file, line);) {
+  for (std::string line; file.next(line);) {
     if (!stays_in_log(line, cut)) continue;
     kept += line + '\n';
+    if (kept.size() >= kPiece) log.write(std::exchange(kept, {}));
     if (const std::optional<std::int64_t> step = step_of(line)) {
       if (logged.last > 0) logged.apart = std::max<std::int64_t>(*step - logged.last, 1);
       logged.last = *step;
     }
   }
-  if (file.bad()) throw RunError(fmt::format("{}: cannot be read", path.string()));
-  write_whole_file(path, kept);
+  log.write(kept);
+  log.commit();
   return logged;
 }
 

@@ -104,6 +104,7 @@ void MetricsLog::step(const StepReport& report) {
                  {"data", report.data_seconds},
                  {"compute", report.compute_seconds},
                  {"communication", report.communication_seconds}}}});
+  if (report.counted_tokens >= 0) line["counted_tokens"] = report.counted_tokens;
   if (report.gradient_norm > 0) {
     line["gradient_norm"] = number(report.gradient_norm);
   }
@@ -115,6 +116,16 @@ void MetricsLog::evaluation(const EvaluationReport& report) {
   line.update(Json(report));
   line["seconds"] = report.seconds;
   line["best"] = report.best;
+  write_line(json_text(line));
+}
+
+void MetricsLog::samples(const SamplesReport& report) {
+  Json samples = Json::array();
+  for (const SamplesReport::Sample& sample : report.samples) {
+    samples.push_back({{"prompt", sample.prompt}, {"answer", sample.answer}});
+  }
+  Json line = line_of("samples", report);
+  line.update({{"samples", samples}, {"seconds", report.seconds}});
   write_line(json_text(line));
 }
 

@@ -21,6 +21,7 @@ class MetricsLog final : public TrainingObserver {
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
+  void samples(const SamplesReport& report) override;
   void audit(const AuditReport& report) override;
   void forgetting(const ForgettingReport& report) override;
   void skipped(const SkippedReport& report) override;

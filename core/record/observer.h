@@ -47,6 +47,7 @@ struct StepReport {
   std::vector<std::pair<std::string, double>> learning_rates;  ///< of each active group
   double gradient_norm = 0;          ///< before clipping; 0 where nothing asks for it
   std::int64_t samples = 0;          ///< of the global batch
+  std::int64_t counted_tokens = -1;  ///< of it, that the loss is a mean over; -1: over samples
   std::int64_t bytes_reduced = 0;    ///< payload of this rank's gradients
   double seconds = 0;                ///< of the whole step on rank 0, split into:
   double data_seconds = 0;           ///< waiting for the loader
@@ -127,6 +128,19 @@ struct AuditReport {
   std::int64_t tensors = 0;
   std::int64_t bytes = 0;
   double seconds = 0;  ///< on rank 0, waiting for the others included
+};
+
+/// What a language model made of a few prompts.
+struct SamplesReport {
+  struct Sample {
+    std::string prompt;
+    std::string answer;  ///< any bytes
+  };
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;
+  std::vector<Sample> samples;
+  double seconds = 0;
 };
 
 /// How much is left of what the network knew before; see Forgetting. Groups' figures: rank 0's.
@@ -223,6 +237,7 @@ class TrainingObserver {
   virtual void transition(const TransitionReport&) {}
   virtual void step(const StepReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
+  virtual void samples(const SamplesReport&) {}
   virtual void audit(const AuditReport&) {}
   virtual void forgetting(const ForgettingReport&) {}
   virtual void skipped(const SkippedReport&) {}

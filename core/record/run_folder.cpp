@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/whole_file.h"
 
 namespace thaw {
@@ -34,6 +35,22 @@ bool RunFolder::holds_a_run() const {
   return fs::exists(resolved_configuration(), ignored) || fs::exists(metrics(), ignored) ||
          fs::exists(summary(), ignored) || fs::exists(last_weights(), ignored) ||
          fs::exists(best_weights(), ignored) || fs::exists(checkpoints(), ignored);
+}
+
+void RunFolder::require_run() const {
+  if (holds_a_run()) return;
+  std::error_code ignored;
+  if (fs::is_directory(path_, ignored)) {
+    throw InputError(fmt::format("{}: this folder holds no run", path_.string()));
+  }
+  if (!fs::exists(path_, ignored)) {
+    throw InputError(fmt::format("{}: there is no such folder", path_.string()));
+  }
+  const fs::path above = fs::absolute(path_).parent_path();
+  throw InputError(fmt::format(
+      "{}: a run's folder is wanted, not a file{}; name {}", path_.string(),
+      kind_clause(path_.string()),
+      RunFolder(above).holds_a_run() ? "the folder that it lies in" : "the folder of a run"));
 }
 
 void RunFolder::check_usable() const {

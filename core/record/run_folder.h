@@ -22,6 +22,8 @@ class RunFolder {
 
   /// True if anything of a run is there.
   bool holds_a_run() const;
+  /// Throws `InputError` where it is not, saying what is there instead.
+  void require_run() const;
 
   /// Throws `InputError`, saying what to do, if a run is there or the folder could not be written;
   /// leaves nothing behind.

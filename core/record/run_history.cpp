@@ -2,10 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/input_text.h"
+#include "core/base/json_text.h"
 
 namespace thaw {
 namespace {
@@ -43,21 +44,16 @@ void add(const Json& event, RunHistory& history) {
 }  // namespace
 
 RunHistory read_history(const RunFolder& folder) {
-  std::ifstream file(folder.metrics());
-  if (!file) {
-    throw InputError(fmt::format("{}: cannot be read; is {} the folder of a run?",
-                                 folder.metrics().string(), folder.path().string()));
-  }
+  folder.require_run();
+  InputLines file(folder.metrics().string());
   RunHistory history;
-  std::int64_t number = 0;
-  for (std::string line; std::getline(file, line);) {
-    ++number;
-    if (line.empty() || file.eof()) continue;  // what a killed run did not write to its end
+  for (std::string line; file.next(line);) {
+    if (line.empty() || !file.ended()) continue;  // what a killed run did not write to its end
     try {
-      add(Json::parse(line), history);
+      add(parse_json<Json>(line), history);
     } catch (const Json::exception& error) {
       throw InputError(fmt::format("{}:{}: is no event of a run that this version understands: {}",
-                                   folder.metrics().string(), number, error.what()));
+                                   folder.metrics().string(), file.number(), error.what()));
     }
   }
   if (history.stages.empty()) {

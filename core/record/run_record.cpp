@@ -3,20 +3,18 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/input_text.h"
+#include "core/base/json_text.h"
 #include "core/record/report_json.h"
 
 namespace thaw {
 namespace {
 
-std::ifstream open(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  if (!file) throw InputError(fmt::format("{}: cannot be read", path.string()));
-  return file;
-}
+constexpr std::int64_t kLongestSummary = 64 << 20;
 
 /// Null (not a number) counts as infinitely bad.
 double figure(const nlohmann::json& json, const char* key) {
@@ -37,9 +35,9 @@ CurvePoint point_of(const nlohmann::ordered_json& line, const Figure& first) {
 
 /// Its curve, and of which metric.
 void read_curve(const std::filesystem::path& path, RunRecord& record) {
-  std::ifstream file = open(path);
-  for (std::string line; std::getline(file, line);) {
-    const nlohmann::ordered_json json = nlohmann::ordered_json::parse(line);
+  InputLines file(path.string());
+  for (std::string line; file.next(line);) {
+    const auto json = parse_json<nlohmann::ordered_json>(line);
     if (json.at("event") != "evaluation") continue;
     const std::vector<Figure> figures = figures_of(json);
     if (figures.empty()) throw InputError(fmt::format("{}: no metric", path.string()));
@@ -77,7 +75,8 @@ RunRecord read_run(const std::filesystem::path& folder) {
   const std::filesystem::path summary = folder / "summary.json";
   try {
     read_curve(metrics, record);
-    const nlohmann::ordered_json json = nlohmann::ordered_json::parse(open(summary));
+    const auto json = read_json_object<nlohmann::ordered_json>(summary.string(), kLongestSummary,
+                                                               "a run's summary.json");
     for (const nlohmann::ordered_json& stage : json.at("stages")) {
       record.samples += figure(stage, "samples");
       record.seconds += figure(stage, "training_seconds");

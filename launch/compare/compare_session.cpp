@@ -4,11 +4,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/input_text.h"
 #include "core/base/json_text.h"
 #include "core/base/text_bytes.h"
 #include "core/base/whole_file.h"
@@ -22,6 +21,7 @@
 #include "launch/compare/comparison_text.h"
 #include "launch/job/child_jobs.h"
 #include "launch/job/stop_signals.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -33,19 +33,12 @@ constexpr const char* kRequestFile = "request.json";
 constexpr const char* kIdentityKey = "identity";  ///< in it
 constexpr std::size_t kStepsAStage = 8;           ///< to measure what a schedule costs
 
-/// Of a file that this program wrote; RunError where it is none.
-nlohmann::json read_json(const fs::path& path) {
-  std::ifstream file(path);
-  nlohmann::json json = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) throw RunError(fmt::format("{}: is no JSON", path.string()));
-  return json;
-}
+constexpr std::int64_t kLargestFile = 64 << 20;  ///< of those that are read here
 
-std::string text_of(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+/// Of a file that this program wrote.
+nlohmann::json read_json(const fs::path& path) {
+  return read_json_object<nlohmann::json>(path.string(), kLargestFile,
+                                          "what `thaw compare` wrote there");
 }
 
 /// Beside the run's folder, which does not exist yet when its log begins.
@@ -135,9 +128,11 @@ void CompareSession::run() {
 
 CompareSession::CheckedSchedule CompareSession::check(const std::string& schedule) {
   const std::unique_ptr<Communicator> alone = make_self_communicator();
+  FileDeadline files(*alone);
   SetupRequest setup_request{.path = request_.configuration,
                              .overrides = request_.overrides,
-                             .splits_if_any = {"test"}};  // which is measured too
+                             .splits_if_any = {"test"},  // which is measured too
+                             .configured = files.by_configuration()};
   setup_request.overrides.push_back({"schedule.preset", schedule});
   const RunSetup setup = set_up(setup_request, *alone);
   const double epochs = setup.document.schedule.total_epochs;
@@ -164,7 +159,7 @@ CompareSession::CheckedSchedule CompareSession::check(const std::string& schedul
 void CompareSession::claim_folder() {
   nlohmann::json wanted{
       {"configuration", fs::absolute(request_.configuration).string()},
-      {"text", text_of(request_.configuration)},
+      {"text", read_input_text(request_.configuration, kLargestFile)},
       {"budget", request_.budget},
       {"reference", request_.budget == "samples" ? "" : request_.schedules.front()},
       {"ranks", request_.ranks},

@@ -3,12 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/input_text.h"
+#include "core/base/json_text.h"
 #include "core/base/numbers.h"
 
 namespace thaw {
@@ -33,12 +34,11 @@ void add_step(std::vector<Steps>& stages, const nlohmann::json& line) {
 
 /// The stages of a run in order, from its metrics log.
 std::vector<Steps> read_steps(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  if (!file) throw InputError(fmt::format("{}: cannot be read", path.string()));
+  InputLines file(path.string());
   std::vector<Steps> stages;
   try {
-    for (std::string text; std::getline(file, text);) {
-      const nlohmann::json line = nlohmann::json::parse(text);
+    for (std::string text; file.next(text);) {
+      const auto line = parse_json<nlohmann::json>(text);
       if (line.at("event") == "step") add_step(stages, line);
     }
   } catch (const nlohmann::json::exception& error) {

@@ -1,12 +1,8 @@
 #include "launch/run/data_opening.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -14,8 +10,10 @@
 #include "core/base/file_use.h"
 #include "core/base/stopwatch.h"
 #include "core/base/text_bytes.h"
+#include "core/data/dataset.h"
 #include "core/parallel/step_monitor.h"
 #include "launch/job/child_process.h"
+#include "launch/job/memory_file.h"
 #include "launch/terminal/progress.h"
 
 namespace thaw {
@@ -32,32 +30,6 @@ std::filesystem::path program_path() {
   const std::filesystem::path command = std::filesystem::read_symlink("/proc/self/exe", error);
   return command.parent_path() / kProgram;
 }
-
-/// A file in memory that takes what a child prints, whatever its length, and needs no reader.
-class CapturedText {
- public:
-  CapturedText() : file_(memfd_create("thaw-hdf5-probe", MFD_CLOEXEC)) {
-    if (descriptor() < 0) throw RunError(fmt::format("memfd_create: {}", std::strerror(errno)));
-  }
-
-  int descriptor() const { return file_.number(); }
-
-  /// Without its last end of line.
-  std::string text() const {
-    std::string text;
-    char block[4096];
-    ssize_t count = 0;
-    while ((count = pread(descriptor(), block, sizeof block, static_cast<off_t>(text.size()))) >
-           0) {
-      text.append(block, static_cast<std::size_t>(count));
-    }
-    if (text.ends_with('\n')) text.pop_back();
-    return text;
-  }
-
- private:
-  Descriptor file_;
-};
 
 /// The program's status as a shell has it; nothing where it cannot be started. Its errors go to
 /// `errors`.
@@ -113,7 +85,7 @@ void try_data_files(const std::vector<std::string>& files) {
   for (std::size_t first = 0; first < files.size(); first += kFilesAtOnce) {
     const std::size_t count = std::min(kFilesAtOnce, files.size() - first);
     const auto begin = files.begin() + static_cast<std::ptrdiff_t>(first);
-    const CapturedText errors;
+    const MemoryFile errors;
     const FileUse use("read", *begin);  // or one of the next: which, the program alone knows
     const std::optional<int> status =
         run(program, {begin, begin + static_cast<std::ptrdiff_t>(count)}, errors.descriptor());
@@ -132,6 +104,15 @@ void try_data_files(const std::vector<std::string>& files) {
     }
   }
   if (!problems.empty()) throw InputError(problems);
+}
+
+void take_named_tokenizer(Dataset& dataset, const std::string& path) {
+  if (path.empty() || dataset.format().kind != DataKind::kText) return;
+  try {
+    dataset.take_tokenizer(path);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("model.tokenizer: {}", error.what()));
+  }
 }
 
 DecodeProgress decode_progress(int rank, StepMonitor* monitor) {

@@ -7,6 +7,7 @@
 
 namespace thaw {
 
+class Dataset;
 class StepMonitor;
 
 /// Has thaw-hdf5-probe, which lies beside this command, read the data files `files` before this
@@ -14,6 +15,11 @@ class StepMonitor;
 /// read, or that crash HDF5's library, a line each. Where that program is not there, says so on
 /// standard error and returns.
 void try_data_files(const std::vector<std::string>& files);
+
+/// Has data of texts take the tokenizer that `model.tokenizer` names, which an export will carry
+/// along; "": none. Throws InputError, beginning with the option's name, where it cannot be read,
+/// or is another than the one that made the data.
+void take_named_tokenizer(Dataset& dataset, const std::string& path);
 
 /// Shows on standard error how far the decoding of chunked data has come, on rank 0; and notes on
 /// `monitor`, if there is one, that it goes on.

@@ -35,4 +35,8 @@ void FileDeadline::set(double seconds) {
                  [&world = world_](const std::string& what) { end_over_file(world, what); });
 }
 
+std::function<void(const Configuration&)> FileDeadline::by_configuration() {
+  return [this](const Configuration& known) { set(known.distributed.hang_deadline); };
+}
+
 }  // namespace thaw

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "launch/job/file_watch.h"
@@ -7,6 +8,7 @@
 namespace thaw {
 
 class Communicator;
+struct Configuration;
 
 /// Ends the job over a file system that does not answer (launch/job/file_watch.h): with status 3
 /// where a process is alone, else all ranks with 4. Reading the configuration may hang already, so
@@ -18,6 +20,8 @@ class FileDeadline {
 
   /// Seconds for one call; 0: for ever.
   void set(double seconds);
+  /// Does it, for `SetupRequest::configured`. Not to be called after this instance's end.
+  std::function<void(const Configuration&)> by_configuration();
 
  private:
   const Communicator& world_;

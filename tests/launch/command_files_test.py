@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import unittest
 
+import h5py
 from command_fixture import THAW, CommandTest, require, two_stages
 
 BUILD = pathlib.Path(THAW).resolve().parent
@@ -152,6 +153,32 @@ class Files(CommandTest):
                     self.assertRegex(done.stderr,
                                      rf"cannot (open|read) \S*{path}: its file system has not "
                                      r"answered for \d+ s")
+
+    def test_a_cache_that_hangs_ends_the_command_and_names_the_file(self):
+        whole = self.folder / "images.h5"
+        with h5py.File(whole, "r") as source, h5py.File(self.folder / "chunked.h5", "w") as file:
+            for split in source:
+                group = file.create_group(split)
+                for name, values in source[split].items():
+                    chunks = (5, *values.shape[1:]) if name == "inputs" else None
+                    group.create_dataset(name, data=values[...], chunks=chunks)
+            file.attrs.update(source.attrs)
+        data = ("--data.file", "chunked.h5", "--data.cache", "cache")
+        for call, action, path in (("flock", "lock", ".lock"),
+                                   ("fallocate", "make room for", ".partial"),
+                                   ("populate", "write", ".partial"),
+                                   ("msync", "flush", ".partial"), ("fsync", "flush", ".partial"),
+                                   ("rename", "rename", ".partial")):
+            for command in ("train", "--run-dir", "new"), ("check",):
+                with self.subTest(call=call, command=command[0]):
+                    done = self.thaw(command[0], self.config, *command[1:], *data,
+                                     "--distributed.hang-deadline", "2", status=3,
+                                     environment=self.faulty(THAW_HANG_CALL=call,
+                                                             THAW_HANG_IN="cache/chunked"))
+                    self.assertRegex(done.stderr,
+                                     rf"cannot {action} cache/chunked\S*\{path}\S*: its file system "
+                                     r"has not answered for \d+ s")
+        self.train(*data)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file_use.h"
 #include "core/base/hash.h"
 #include "core/base/system.h"
 #include "core/data/cache/checked_byte_store.h"
@@ -30,7 +31,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Note [A watched cache]
+// The folder may lie on a file system that stops to answer, and most of what is written goes there
+// by way of mapped memory, where a process hangs in no call at all. So each step of making the file
+// is a `FileUse`, in pieces that take no minutes each (core/base/file_use.h): room is made, pages
+// are brought in before they are decoded into, and what was written is flushed piece by piece.
+
 constexpr char kPartial[] = ".partial";
+/// Of a file that is handled in pieces.
+constexpr std::int64_t kPiece = 64 << 20;
 
 [[noreturn]] void fail(const std::string& path, const std::string& what, int error) {
   throw InputError(
@@ -56,14 +65,9 @@ class Descriptor {
 /// holder leaves in it how many bytes are done; those who wait are told.
 class FolderLock {
  public:
-  FolderLock(const std::string& path, const std::function<void(std::int64_t)>& waiting)
-      : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-    if (descriptor_.get() < 0) fail(path, "cannot be created", errno);
-    while (!held_) {
-      held_ = ::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0;
-      if (held_ || (errno != EWOULDBLOCK && errno != EINTR)) break;
-      std::int64_t done = 0;
-      if (::pread(descriptor_.get(), &done, sizeof(done), 0) != sizeof(done)) done = 0;
+  FolderLock(std::string path, const std::function<void(std::int64_t)>& waiting)
+      : path_(std::move(path)), descriptor_(open(path_)) {
+    for (std::int64_t done = 0; !ask(done);) {
       waiting(done);
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
@@ -73,10 +77,28 @@ class FolderLock {
   /// A report only: whether it can be written makes no difference.
   void set_done(std::int64_t bytes) const {
     if (!held_) return;
+    const FileUse use("write", path_);
     [[maybe_unused]] const ssize_t count = ::pwrite(descriptor_.get(), &bytes, sizeof(bytes), 0);
   }
 
  private:
+  static int open(const std::string& path) {
+    const FileUse use("open", path);
+    const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) fail(path, "cannot be created", errno);
+    return descriptor;
+  }
+
+  /// Whether there is nothing to wait for; else how many bytes the lock's holder has done.
+  bool ask(std::int64_t& done) {
+    const FileUse use("lock", path_);
+    held_ = ::flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0;
+    if (held_ || (errno != EWOULDBLOCK && errno != EINTR)) return true;
+    if (::pread(descriptor_.get(), &done, sizeof(done), 0) != sizeof(done)) done = 0;
+    return false;
+  }
+
+  std::string path_;
   Descriptor descriptor_;
   bool held_ = false;
 };
@@ -86,7 +108,8 @@ class FolderLock {
 class Mapping {
  public:
   Mapping(int descriptor, std::size_t size, const std::string& path)
-      : memory_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)),
+      : path_(path),
+        memory_(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)),
         size_(size) {
     if (memory_ == MAP_FAILED) fail(path, "cannot be mapped", errno);
   }
@@ -95,10 +118,61 @@ class Mapping {
   Mapping& operator=(const Mapping&) = delete;
   std::byte* bytes() const { return static_cast<std::byte*>(memory_); }
 
+  /// Makes the pages of [first, first + size) writable, so that whoever writes there next waits for
+  /// no disk; see Note [A watched cache].
+  void bring_in(std::byte* first, std::int64_t size) const {
+    in_pieces(first, size, [&](std::byte* at, std::size_t bytes) {
+      const FileUse use("write", path_);
+#ifdef MADV_POPULATE_WRITE
+      if (::madvise(at, bytes, MADV_POPULATE_WRITE) == 0) return;
+#endif
+      const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+      for (std::size_t each = 0; each < bytes; each += page) {
+        *reinterpret_cast<volatile std::byte*>(at + each) = std::byte{0};
+      }
+    });
+  }
+
+  /// Until all of it is on the disk.
+  void flush() const {
+    in_pieces(bytes(), static_cast<std::int64_t>(size_), [&](std::byte* at, std::size_t bytes) {
+      const FileUse use("flush", path_);
+      if (::msync(at, bytes, MS_SYNC) != 0) fail(path_, "cannot be written", errno);
+    });
+  }
+
  private:
+  /// `each` is called for pieces of whole pages that cover the bytes.
+  template <class Each>
+  void in_pieces(std::byte* first, std::int64_t size, const Each& each) const {
+    const std::int64_t begin = first - bytes();
+    for (std::int64_t at = begin - begin % ::sysconf(_SC_PAGESIZE); at < begin + size;
+         at += kPiece) {
+      each(bytes() + at, static_cast<std::size_t>(std::min(kPiece, begin + size - at)));
+    }
+  }
+
+  const std::string& path_;
   void* memory_;
   std::size_t size_;
 };
+
+int create_file(const std::string& path) {
+  const FileUse use("create", path);
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0) fail(path, "cannot be created", errno);
+  return file;
+}
+
+/// All of it now: a full disk behind a mapping would be a SIGBUS.
+void make_room(int file, std::int64_t bytes, const std::string& path) {
+  for (std::int64_t first = 0; first < bytes; first += kPiece) {
+    const FileUse use("make room for", path);
+    if (const int error = ::posix_fallocate(file, first, std::min(kPiece, bytes - first))) {
+      fail(path, "has no room", error);
+    }
+  }
+}
 
 /// The id that a file system has of its own; "0" where it has none, as over a network.
 std::string file_system_of(const fs::path& path) {
@@ -125,6 +199,7 @@ std::string default_cache_folder() {
   const fs::path folder =
       fs::path(temporary != nullptr && *temporary != '\0' ? temporary : "/tmp") /
       fmt::format("thaw-data-{}", ::getuid());
+  const FileUse use("look into", folder.native());
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     fail(folder, "cannot be made", errno);
   }
@@ -139,6 +214,7 @@ std::string default_cache_folder() {
 }
 
 std::int64_t room_in(const std::string& folder) {
+  const FileUse use("look into", folder);
   struct statvfs room {};
   if (::statvfs(folder.c_str(), &room) != 0) fail(folder, "cannot be examined", errno);
   const std::int64_t free = static_cast<std::int64_t>(room.f_bavail) * room.f_frsize;
@@ -153,9 +229,7 @@ CacheFile::CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgr
       what_(dataset.where()),
       bytes_(dataset.bytes()),
       progress_(std::move(progress)) {
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) fail(folder_, "cannot be made", error.value());
+  make_folder();
   const ReadableFile source(dataset.file());
   const fs::path path = fs::canonical(dataset.file());
   source_ = path.string() + ": " + dataset.name();
@@ -169,6 +243,13 @@ CacheFile::CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgr
   stem_ = fmt::format("{}.{}.{}", path.stem().string().substr(0, 60), name,
                       thaw::fingerprint(source_).hex().substr(0, 12));
   fingerprint_ = thaw::fingerprint(state).hex();
+}
+
+void CacheFile::make_folder() const {
+  const FileUse use("look into", folder_);
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) fail(folder_, "cannot be made", error.value());
 }
 
 std::string CacheFile::path() const {
@@ -193,8 +274,11 @@ std::int64_t CacheFile::file_bytes() const {
 }
 
 std::unique_ptr<ReadableFile> CacheFile::open_existing() {
-  std::error_code error;
-  if (!fs::exists(path(), error)) return nullptr;
+  {
+    const FileUse use("look into", folder_);
+    std::error_code error;
+    if (!fs::exists(path(), error)) return nullptr;
+  }
   auto file = std::make_unique<ReadableFile>(path());
   if (file->size() != file_bytes()) return nullptr;
   std::string found(kHeaderBytes, '\0');
@@ -224,11 +308,9 @@ std::unique_ptr<ReadableFile> CacheFile::open(const Decode& decode) {
   }
   remove_others(lock.held());
   require_room();
-  write([&](std::byte* memory) {
-    decode(memory, [&](const std::string&, std::int64_t done, std::int64_t) {
-      lock.set_done(done);
-      tell(std::min(done, bytes_ - 1));
-    });
+  write(decode, [&](std::int64_t done) {
+    lock.set_done(done);
+    tell(std::min(done, bytes_ - 1));
   });
   auto file = open_existing();
   if (!file) throw InputError(path() + ": vanished right after it was written");
@@ -246,31 +328,36 @@ void CacheFile::require_room() const {
   }
 }
 
-void CacheFile::write(const std::function<void(std::byte*)>& decode) const {
+void CacheFile::write(const Decode& decode, const std::function<void(std::int64_t)>& told) const {
   Remover partial{fmt::format("{}{}.{}.{}", path(), kPartial, host_name(), ::getpid())};
   {
-    const Descriptor file(
-        ::open(partial.path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (file.get() < 0) fail(partial.path, "cannot be created", errno);
-    // All of it now: a full disk behind a mapping would be a SIGBUS.
-    if (const int error = ::posix_fallocate(file.get(), 0, file_bytes())) {
-      fail(partial.path, "has no room", error);
-    }
+    const Descriptor file(create_file(partial.path));
+    make_room(file.get(), file_bytes(), partial.path);
     {
       const Mapping mapping(file.get(), static_cast<std::size_t>(file_bytes()), partial.path);
       std::byte* const elements = mapping.bytes() + kHeaderBytes;
-      decode(elements);
+      decode(
+          elements,
+          {.progress = [&](const std::string&, std::int64_t done, std::int64_t) { told(done); },
+           .before = [&](std::byte* first, std::int64_t size) { mapping.bring_in(first, size); }});
       // Decoding is not done yet for who waits, and time goes on.
-      const std::vector<Fingerprint> checks = piece_fingerprints(
-          elements, bytes_, [&](std::int64_t done) { tell(std::min(done, bytes_ - 1)); });
+      const std::vector<Fingerprint> checks =
+          piece_fingerprints(elements, bytes_, partial.path,
+                             [&](std::int64_t done) { tell(std::min(done, bytes_ - 1)); });
+      mapping.bring_in(elements + bytes_, file_bytes() - kHeaderBytes - bytes_);
       std::memcpy(elements + bytes_, checks.data(), checks.size() * sizeof(Fingerprint));
       std::memcpy(mapping.bytes(), header(checks).data(), kHeaderBytes);
+      // Before the name is there: after a crash a complete name must not hold zeros.
+      mapping.flush();
     }
-    // Before the name is there: after a crash a complete name must not hold zeros.
+    const FileUse use("flush", partial.path);
     if (::fsync(file.get()) != 0) fail(partial.path, "cannot be written", errno);
   }
-  if (::rename(partial.path.c_str(), path().c_str()) != 0) {
-    fail(partial.path, "cannot be renamed", errno);
+  {
+    const FileUse use("rename", partial.path);
+    if (::rename(partial.path.c_str(), path().c_str()) != 0) {
+      fail(partial.path, "cannot be renamed", errno);
+    }
   }
   partial.path.clear();
 }
@@ -279,6 +366,7 @@ void CacheFile::remove_others(bool partial_too) const {
   // Only this host's: what another host has begun may still be under way.
   const std::string ours = fmt::format("{}.{}.", kPartial, host_name());
   std::error_code error;
+  const FileUse use("look into", folder_);
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_, error)) {
     const std::string name = entry.path().filename().string();
     // Not the one to be written: without locks another process may just have finished it.

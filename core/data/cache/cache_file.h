@@ -32,14 +32,15 @@ std::int64_t room_in(const std::string& folder);
 /// and their own is in the header. It appears under its name only when
 /// complete, and is removed when its source has changed. One process decodes, those that come
 /// meanwhile wait for it and tell its progress (a lock beside the file, which holds the bytes done;
-/// where the file system has no locks, all decode and one of the equal results stays).
+/// where the file system has no locks, all decode and one of the equal results stays). A folder
+/// that does not answer is noticed: Note [A watched cache].
 class CacheFile {
  public:
   /// Text that says what this is, before the elements.
   static constexpr std::int64_t kHeaderBytes = 4096;
 
-  /// Writes the elements to memory of `dataset.bytes()` and calls the progress it is given.
-  using Decode = std::function<void(std::byte* memory, const DecodeProgress& progress)>;
+  /// Writes the elements to memory of `dataset.bytes()`, as `decode` does.
+  using Decode = std::function<void(std::byte* memory, const DecodeCalls& calls)>;
 
   /// `progress` is told what this process or the one it waits for has done.
   CacheFile(std::string folder, const Hdf5Dataset& dataset, DecodeProgress progress);
@@ -60,7 +61,9 @@ class CacheFile {
   std::int64_t file_bytes() const;
   std::unique_ptr<ReadableFile> open_existing();
   void require_room() const;
-  void write(const std::function<void(std::byte*)>& decode) const;
+  void make_folder() const;
+  /// `told`: after each piece, how many bytes are done.
+  void write(const Decode& decode, const std::function<void(std::int64_t)>& told) const;
   void tell(std::int64_t done) const;
   void remove_others(bool partial_too) const;
 

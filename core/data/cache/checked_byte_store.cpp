@@ -31,11 +31,15 @@ RunError lost_piece(const std::string& path, std::int64_t byte, const std::strin
 }  // namespace
 
 std::vector<Fingerprint> piece_fingerprints(const std::byte* memory, std::int64_t bytes,
+                                            const std::string& path,
                                             const std::function<void(std::int64_t)>& told) {
   std::vector<Fingerprint> checks;
   for (std::int64_t first = 0; first < bytes; first += kCheckedPieceBytes) {
     const std::int64_t size = std::min(kCheckedPieceBytes, bytes - first);
-    checks.push_back(fingerprint(memory + first, static_cast<std::size_t>(size)));
+    {
+      const FileUse use("read", path);  // what was written may be on the disk alone by now
+      checks.push_back(fingerprint(memory + first, static_cast<std::size_t>(size)));
+    }
     if (told) told(first + size);
   }
   return checks;

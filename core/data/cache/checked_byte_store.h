@@ -28,9 +28,10 @@ inline std::int64_t checked_pieces(std::int64_t bytes) {
   return (bytes + kCheckedPieceBytes - 1) / kCheckedPieceBytes;
 }
 
-/// Fingerprints of the pieces of `bytes` bytes at `memory`; `told` is called after each, with the
-/// number of bytes so far. May be empty.
+/// Fingerprints of the pieces of `bytes` bytes at `memory`, which are those of the file at `path`;
+/// `told` is called after each, with the number of bytes so far. May be empty.
 std::vector<Fingerprint> piece_fingerprints(const std::byte* memory, std::int64_t bytes,
+                                            const std::string& path,
                                             const std::function<void(std::int64_t)>& told);
 
 /// Decoded data in a file: see Note [Decoded data is checked].

@@ -46,7 +46,7 @@ std::unique_ptr<ByteStore> decode_to_memory(const Hdf5Dataset& dataset,
     throw InputError(fmt::format("{}: no memory for the {} that it takes decoded", dataset.where(),
                                  memory_text(dataset.bytes())));
   }
-  decode(dataset, bytes.get(), options.progress);
+  decode(dataset, bytes.get(), {.progress = options.progress});
   return std::make_unique<MemoryByteStore>(
       std::move(bytes), fmt::format("decoded into memory ({} of {} available)",
                                     memory_text(dataset.bytes()), memory_text(available)));
@@ -75,9 +75,9 @@ std::unique_ptr<ByteStore> decode_to_folder(const Hdf5Dataset& dataset, const st
                                             const DataCacheOptions& options) {
   CacheFile cache(folder, dataset, options.progress);
   bool fresh = false;
-  auto file = cache.open([&](std::byte* memory, const DecodeProgress& progress) {
+  auto file = cache.open([&](std::byte* memory, const DecodeCalls& calls) {
     fresh = true;
-    decode(dataset, memory, progress);
+    decode(dataset, memory, calls);
   });
   const std::string how = fresh ? "decoded into " : "found decoded in ";
   const std::string path = file->path();
@@ -94,13 +94,16 @@ bool memory_is_cheap(const Hdf5Dataset& dataset, int local_processes) {
 
 }  // namespace
 
-void decode(const Hdf5Dataset& dataset, std::byte* memory, const DecodeProgress& progress) {
+void decode(const Hdf5Dataset& dataset, std::byte* memory, const DecodeCalls& calls) {
+  const DecodeProgress& progress = calls.progress;
   const std::int64_t rows = dataset.rows();
   const std::int64_t row_bytes = dataset.bytes() / std::max<std::int64_t>(1, rows);
   const std::int64_t step = rows_of_block(dataset, kDecodeBytes);
   for (std::int64_t first = 0; first < rows; first += step) {
     if (progress) progress(dataset.where(), first * row_bytes, dataset.bytes());
-    dataset.read_rows(first, std::min(first + step, rows), memory + first * row_bytes);
+    const std::int64_t last = std::min(first + step, rows);
+    if (calls.before) calls.before(memory + first * row_bytes, (last - first) * row_bytes);
+    dataset.read_rows(first, last, memory + first * row_bytes);
   }
   if (progress) progress(dataset.where(), dataset.bytes(), dataset.bytes());
 }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "core/data/split.h"
@@ -23,7 +25,14 @@ std::unique_ptr<ByteStore> open_chunked(std::shared_ptr<const Hdf5Dataset> datas
                                         const DataCacheOptions& options,
                                         const std::shared_ptr<BlockCache>& blocks);
 
+/// Whom decoding calls, block by block; each may be empty.
+struct DecodeCalls {
+  DecodeProgress progress = {};
+  /// Before a block is written to memory.
+  std::function<void(std::byte* first, std::int64_t size)> before = {};
+};
+
 /// Copies all elements of `dataset` to `memory` (`dataset.bytes()` of it), block by block.
-void decode(const Hdf5Dataset& dataset, std::byte* memory, const DecodeProgress& progress);
+void decode(const Hdf5Dataset& dataset, std::byte* memory, const DecodeCalls& calls);
 
 }  // namespace thaw

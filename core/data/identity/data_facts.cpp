@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/base/text_bytes.h"
@@ -37,6 +38,7 @@ void add_split(const Split& split, const std::string& content, Facts& facts) {
   if (!content.empty()) facts.push_back({subject, "inputs", content});
   if (!split.offsets().empty()) facts.push_back({subject, "lengths", hash_value(split.offsets())});
   if (split.format().pairs) facts.push_back({subject, "types", hash_value(split.types())});
+  if (split.format().counts_bytes) facts.push_back({subject, "bytes", hash_value(split.bytes())});
   facts.push_back({subject, "labels", split.labels().fingerprint().hex()});
 }
 
@@ -58,6 +60,15 @@ Facts data_facts(const Dataset& dataset, const std::map<std::string, std::string
       {kDataSubject, "std",
        fact_value(fmt::format("{}", fmt::join(dataset.std_deviation(), ", ")))},
   };
+  // By its function where that is known: the file may have been written again.
+  const std::map<std::string, std::string>& tokens = dataset.tokens();
+  for (const auto& [key, what] : {std::pair("tokenizer_function", "tokenizer"),
+                                  std::pair("tokenizer_sha256", "tokenizer's file")}) {
+    const auto found = tokens.find(key);
+    if (found == tokens.end()) continue;
+    facts.push_back({kDataSubject, what, fact_value(found->second)});
+    break;
+  }
   for (const auto& [name, content] : contents) {
     add_split(dataset.split(name).whole(), content, facts);
   }

@@ -29,15 +29,23 @@ TEST(FileKind, IsToldByTheFirstBytes) {
   }
 }
 
+TEST(FileKind, OfTextIsToldWhereNoneWasWanted) {
+  EXPECT_EQ(clause_of_bytes("text,label\n\xc3"), "; it is a text file");
+  EXPECT_EQ(clause_of_bytes("{\"a\": 1}"), "; it is JSON");
+  EXPECT_EQ(clause_of_bytes("GGUF"), "; it is a GGUF model");
+  for (const std::string& other : {"a\0"s, "\x80"s, "\x80\x80\x80\x80"s, "\x1b[2J"s}) {
+    EXPECT_EQ(clause_of_bytes(other), "") << other;
+  }
+}
+
 TEST(FileKind, OfAPath) {
   const TemporaryFolder folder;
-  EXPECT_EQ(kind_of_file(folder.path()), "a folder");
-  EXPECT_EQ(kind_of_file(folder / "absent"), "");
+  EXPECT_EQ(kind_clause(folder.path()), "; it is a folder");
   EXPECT_EQ(kind_clause(folder / "absent"), "");
   std::ofstream(folder / "short") << "GGUF";
   EXPECT_EQ(kind_clause(folder / "short"), "; it is a GGUF model");
   std::ofstream(folder / "nothing") << "";
-  EXPECT_EQ(kind_of_file(folder / "nothing"), "empty");
+  EXPECT_EQ(kind_clause(folder / "nothing"), "; it is empty");
 }
 
 }  // namespace

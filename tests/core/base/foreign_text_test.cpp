@@ -1,12 +1,16 @@
 // Text from files and paths: any bytes, shown without harm and stored whole; JSON and files that
 // claim too much.
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstddef>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/error.h"
@@ -17,6 +21,8 @@
 
 namespace thaw {
 namespace {
+
+using testing::ThrowsMessage;
 
 TEST(ForeignText, ShowsWhatItHoldsAndSteersNoTerminal) {
   EXPECT_EQ(printable("l\xe4ufe"), "l\\xe4ufe");
@@ -95,6 +101,73 @@ TEST(InputText, IsBoundedWhateverIsThere) {
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_EQ(refusal(pipe, 1),
             pipe + ": cannot be read: it is a pipe or a device, to which nobody writes");
+}
+
+TEST(InputLines, ComeOneAfterAnother) {
+  const TemporaryFolder folder;
+  const auto lines_of = [&](const std::string& text) {
+    const std::string path = folder / "lines";
+    std::ofstream(path, std::ios::binary) << text;
+    InputLines file(path);
+    std::vector<std::string> lines;
+    for (std::string line; file.next(line);) {
+      lines.push_back(line + (file.ended() ? "" : "|"));
+      EXPECT_EQ(file.number(), std::ssize(lines));
+    }
+    std::string more = "left";
+    EXPECT_FALSE(file.next(more));
+    return lines;
+  };
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(lines_of(""), Lines());
+  EXPECT_EQ(lines_of("a\n\nb\n"), Lines({"a", "", "b"}));
+  EXPECT_EQ(lines_of("a\nb"), Lines({"a", "b|"}));
+  EXPECT_EQ(lines_of(std::string("a\0b\n", 4)), Lines({std::string("a\0b", 3)}));
+  // Across what is read at a time, which is 64 KiB.
+  for (const std::size_t length : {65534, 65535, 65536, 65537, 200000}) {
+    EXPECT_EQ(lines_of(std::string(length, 'x') + "\ny\n"), Lines({std::string(length, 'x'), "y"}));
+  }
+}
+
+TEST(InputLines, AreBounded) {
+  InputLines file("/dev/zero");
+  std::string line;
+  EXPECT_THAT([&] { file.next(line); },
+              ThrowsMessage<InputError>("/dev/zero: cannot be read: line 1 is longer than 16 MiB"));
+  EXPECT_LE(line.size(), std::size_t{16} << 20);
+}
+
+TEST(JsonObject, IsReadOrSaidToBeSomethingElse) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  const auto read = [&](const std::string& text) -> std::string {
+    std::ofstream(path, std::ios::binary) << text;
+    try {
+      std::string kept;
+      const auto json = read_json_object<nlohmann::ordered_json>(path, 1 << 20, "a table", &kept);
+      EXPECT_EQ(kept, text);
+      return json.dump();
+    } catch (const InputError& error) {
+      const std::string_view message = error.what();
+      EXPECT_TRUE(message.starts_with(path + ": ") && message.ends_with("; expected a table"));
+      return std::string(
+          message.substr(path.size() + 2, message.find("; expected") - path.size() - 2));
+    }
+  };
+  EXPECT_EQ(read(" {\"b\": [1], \"a\": {}}"), R"({"b":[1],"a":{}})");
+  EXPECT_EQ(read("[1]"), "not a JSON object");
+  EXPECT_EQ(read("{\"a\": "), "not a JSON object");
+  EXPECT_EQ(read(""), "not a JSON object; it is empty");
+  EXPECT_EQ(read("GGUF{}"), "not a JSON object; it is a GGUF model");
+  EXPECT_EQ(read("{\"a\":" + std::string(64, '[') + std::string(64, ']') + "}"),
+            "nested deeper than any such file is");
+  // Kept in order, a million members would take hours.
+  std::string large = "{";
+  for (int i = 0; i < 50'001; ++i) large += fmt::format("{}\"{}\":0", i == 0 ? "" : ",", i);
+  EXPECT_EQ(read(large + "}"), "has an object of more members than any such file has");
+  const auto sorted = read_json_object<nlohmann::json>(path, 1 << 20, "a table");
+  EXPECT_EQ(sorted.size(), 50'001U);
+  EXPECT_EQ(parse_json<nlohmann::ordered_json>(R"([{"a":1},{"b":":"}])").size(), 2U);
 }
 
 }  // namespace
