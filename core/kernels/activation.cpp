@@ -5,6 +5,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/relu.h>
+#include <ATen/ops/silu.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -33,6 +34,8 @@ void with_activation(Activation activation, const Body& body) {
       return body(std::integral_constant<Activation, Activation::kGeluTanh>());
     case Activation::kRelu:
       return body(std::integral_constant<Activation, Activation::kRelu>());
+    case Activation::kSilu:
+      return body(std::integral_constant<Activation, Activation::kSilu>());
   }
 }
 
@@ -43,6 +46,8 @@ at::Tensor plain(const at::Tensor& input, const at::Tensor& bias, Activation act
       return at::gelu(sum, "none");
     case Activation::kGeluTanh:
       return at::gelu(sum, "tanh");
+    case Activation::kSilu:
+      return at::silu(sum);
     default:
       return at::relu(sum);
   }

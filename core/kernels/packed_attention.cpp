@@ -13,9 +13,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <vector>
 
 #include "core/kernels/attention_head.h"
 #include "core/kernels/column_sums.h"
@@ -25,7 +23,9 @@
 #include "core/kernels/fused.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/random/keyed_dropout.h"
+#include "core/kernels/rows/balanced_heads.h"
 #include "core/kernels/rows/device_rows.h"
+#include "core/kernels/simd/scratch.h"
 #include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/attention_head.inc"
@@ -41,18 +41,10 @@ using RowsPointer = std::shared_ptr<const SampleRows>;
 
 // ------------------------------------------------------------------ plain operators, any device
 
-std::int64_t longest(const SampleRows& rows) {
-  std::int64_t result = 0;
-  for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
-    result = std::max(result, rows.offsets[i + 1] - rows.offsets[i]);
-  }
-  return result;
-}
-
 at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
                  std::int64_t heads, const SampleRows& rows, const Draws& draws) {
   const auto n = static_cast<std::int64_t>(rows.offsets.size()) - 1;
-  const std::int64_t length = longest(rows);
+  const std::int64_t length = longest_sample(rows);
   const std::int64_t width = projected.size(1) / 3;
   const std::int64_t size = width / heads;
   const DeviceRows& on_gpu = on_device(rows, projected.device());
@@ -87,56 +79,6 @@ at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& b
 
 // ---------------------------------------------------------------------------- fused, on the host
 
-/// Scratch memory, aligned to cache lines and not cleared.
-template <typename T>
-class Scratch {
- public:
-  explicit Scratch(std::int64_t count)
-      : memory_(
-            std::aligned_alloc(64, (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64),
-            &std::free) {
-    if (memory_ == nullptr) {
-      throw std::bad_alloc();
-    }
-  }
-  T* get() const { return static_cast<T*>(memory_.get()); }
-
- private:
-  std::unique_ptr<void, void (*)(void*)> memory_;
-};
-
-/// Shares the (sample, head) pairs out among threads: each gets consecutive ones, so that a
-/// sample's rows stay in a core's cache, of about the same cost, which grows with the square of the
-/// length. Calls `body(first, last)` with numbers of pairs, sample after sample.
-template <typename Body>
-void for_balanced_heads(const SampleRows& rows, std::int64_t heads, std::int64_t size,
-                        const Body& body) {
-  const std::size_t n = rows.offsets.size() - 1;
-  std::vector<double> before(n + 1, 0.0);  // cost of the samples before each
-  for (std::size_t i = 0; i < n; ++i) {
-    const auto length = static_cast<double>(rows.offsets[i + 1] - rows.offsets[i]);
-    before[i + 1] = before[i] + length * (length + static_cast<double>(size));
-  }
-  const std::int64_t pieces = at::get_num_threads();
-  const auto border = [&](std::int64_t piece) {
-    const double target = before[n] * static_cast<double>(piece) / static_cast<double>(pieces);
-    const auto after = std::upper_bound(before.begin(), before.end(), target);
-    if (after == before.end()) {
-      return static_cast<std::int64_t>(n) * heads;
-    }
-    const auto sample = after - before.begin() - 1;
-    const double cost = *after - before[static_cast<std::size_t>(sample)];
-    const double part = (target - before[static_cast<std::size_t>(sample)]) / cost;
-    return sample * heads + static_cast<std::int64_t>(part * static_cast<double>(heads));
-  };
-  at::parallel_for(0, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
-    const std::int64_t first = border(begin), last = border(end);
-    if (first < last) {
-      body(first, last);
-    }
-  });
-}
-
 /// Operands of both directions; `gradient` and `projected_gradient` are backward's.
 struct Operands {
   at::Tensor projected;
@@ -163,7 +105,7 @@ void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows,
   const std::int64_t size = width / heads;
   const bool backward = o.gradient.defined();
   report_flops_of(rows, width, backward);
-  const std::int64_t scratch_size = attention_scratch(longest(rows), size, backward);
+  const std::int64_t scratch_size = attention_scratch(longest_sample(rows), size, backward);
   with_element_types(o.projected.scalar_type(), [&]<typename E, typename T>() {
     auto* const kernel = backward ? THAW_PICK_SIMD(attention_backward<E, T>)
                                   : THAW_PICK_SIMD(attention_forward<E, T>);

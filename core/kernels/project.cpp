@@ -136,6 +136,17 @@ StackedWeights PreparedWeights::get(at::TensorList weights, const at::Tensor& in
   return {.rows = stacked.rows, .columns = columns ? stacked.columns : at::Tensor()};
 }
 
+at::Tensor PreparedWeights::rows(const at::Tensor& weight, at::ScalarType type) {
+  const auto made = [&] { return stacked_rows(weight, type).contiguous(); };
+  if (weight.requires_grad()) {
+    clear();
+    return made();
+  }
+  keep_only(weight);
+  if (!kept_.rows.defined() || kept_.rows.scalar_type() != type) kept_.rows = made();
+  return kept_.rows;
+}
+
 at::Tensor project(const at::Tensor& input, at::TensorList weights, PreparedWeights& prepared,
                    at::ScalarType type) {
   const bool recorded =

@@ -24,6 +24,9 @@ class PreparedWeights {
   /// `rows_too`: backward will need the rows.
   StackedWeights get(at::TensorList weights, const at::Tensor& input, bool rows_too);
 
+  /// The rows of one weight alone, [out, in] in `type`, contiguous; likewise.
+  at::Tensor rows(const at::Tensor& weight, at::ScalarType type);
+
   void clear();
 
  private:

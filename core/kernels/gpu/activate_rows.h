@@ -15,6 +15,8 @@ THAW_DEVICE T activate(Activation activation, T x) {
     case Activation::kGeluTanh:
       return T(0.5) * x *
              (T(1) + hyperbolic_tangent(kRootTwoOverPi * (x + T(0.044715) * x * x * x)));
+    case Activation::kSilu:
+      return x / (T(1) + exponential(-x));
     default:
       return x > T(0) ? x : T(0);
   }
@@ -34,6 +36,10 @@ THAW_DEVICE T activation_slope(Activation activation, T x) {
       const T t = hyperbolic_tangent(kRootTwoOverPi * (x + T(0.044715) * x * x * x));
       const T inner = kRootTwoOverPi * (T(1) + T(3 * 0.044715) * x * x);
       return T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * inner;
+    }
+    case Activation::kSilu: {
+      const T gate = T(1) / (T(1) + exponential(-x));
+      return gate * (T(1) + x * (T(1) - gate));
     }
     default:
       return x > T(0) ? T(1) : T(0);
