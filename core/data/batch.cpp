@@ -4,7 +4,12 @@
 #include <ATen/ops/sub.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
 #include <stdexcept>
+
+#include "core/data/counted_tokens.h"
+#include "core/data/labels.h"
 
 namespace thaw {
 
@@ -17,7 +22,9 @@ Batch Batch::slice(std::int64_t first, std::int64_t last) const {
   part.epoch = epoch;
   part.scale = scale;
   part.samples.assign(samples.begin() + first, samples.begin() + last);
-  part.labels = labels.narrow(0, first, last - first);
+  part.labels_of_tokens = labels_of_tokens;
+  if (!labels_of_tokens) part.labels = labels.narrow(0, first, last - first);
+  if (bytes.defined()) part.bytes = bytes.narrow(0, first, last - first);
   if (!offsets.defined()) {
     part.inputs = inputs.narrow(0, first, last - first);
     return part;
@@ -25,10 +32,27 @@ Batch Batch::slice(std::int64_t first, std::int64_t last) const {
   const auto* bounds = offsets.const_data_ptr<std::int64_t>();
   const std::int64_t begin = bounds[first];
   part.inputs = inputs.narrow(0, begin, bounds[last] - begin);
+  if (labels_of_tokens) part.labels = labels.narrow(0, begin, bounds[last] - begin);
   if (types.defined()) part.types = types.narrow(0, begin, bounds[last] - begin);
   part.offsets = offsets.narrow(0, first, last - first + 1);
   if (begin != 0) part.offsets = part.offsets.sub(begin);
   return part;
+}
+
+std::int64_t counted_tokens(const Batch& batch) {
+  const at::Tensor labels = batch.labels.contiguous();
+  const std::span<const std::int64_t> numbers(labels.const_data_ptr<std::int64_t>(),
+                                              static_cast<std::size_t>(labels.numel()));
+  if (batch.labels_of_tokens) {
+    return std::count_if(numbers.begin(), numbers.end(),
+                         [](std::int64_t label) { return label != kNotCounted; });
+  }
+  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    count += counted_next_tokens(offsets[i + 1] - offsets[i], numbers[i]);
+  }
+  return count;
 }
 
 }  // namespace thaw

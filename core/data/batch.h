@@ -19,11 +19,15 @@ struct ImageScale;
 /// `inputs` float32 [n, C, H, W], normalised and augmented, channels-last in memory; `offsets`
 /// undefined. For a GPU images are uint8 where the file's are, as it has them, to be normalised
 /// there by `scale`.
+///
+/// `offsets` and `bytes` stay on the host when the rest goes to a GPU.
 struct Batch {
   at::Tensor inputs;
   at::Tensor offsets;
   at::Tensor types;                   ///< of pairs' tokens: 0 in the first text, 1 in the second
   at::Tensor labels;                  ///< int64 [n]; uint8 [n, C]; float32 [n, K]: see Labels
+  bool labels_of_tokens = false;      ///< then `labels` are int64 [T]: of each token
+  at::Tensor bytes;                   ///< of text that tells them: see Split::bytes; int64 [n]
   std::vector<std::int64_t> samples;  ///< index in the split of each, [n]
   std::int64_t epoch = 0;
 

@@ -8,11 +8,14 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/base/input_text.h"
 #include "core/base/suggest.h"
 #include "core/base/text_bytes.h"
+#include "core/data/counted_tokens.h"
 #include "core/data/hdf5/dataset_attributes.h"
 #include "core/data/hdf5/hdf5_file.h"
 #include "core/data/hdf5/split_reader.h"
+#include "core/data/identity/tokenizer_identity.h"
 #include "core/data/label_matching.h"
 #include "core/data/label_names.h"
 #include "core/data/order/sample_selection.h"
@@ -27,11 +30,13 @@ struct JoinedSplit {
   Labels labels;
   std::vector<std::int64_t> offsets;
   std::vector<std::int8_t> types;
+  std::vector<std::int32_t> bytes;
   std::string called;  ///< in a file, where that is another name
 
   void append(FileSplit&& split) {
     labels.append(split.labels);
     types.insert(types.end(), split.types.begin(), split.types.end());
+    bytes.insert(bytes.end(), split.bytes.begin(), split.bytes.end());
     if (!split.offsets.empty()) {
       if (offsets.empty()) offsets.push_back(0);
       const std::int64_t base = offsets.back();
@@ -78,7 +83,8 @@ void Joining::add(const std::string& path) {
                       "must be alike",
                       path, name, split.format.describe(), first_file, format.describe()));
     }
-    names.add(split.labels, attributes, fmt::format("{}: /{}/labels", path, name));
+    names.add(split.labels, attributes,
+              fmt::format("{}: /{}/{}", path, name, split.labels.array()));
     const std::string meant = split_meant(name);
     JoinedSplit& joined = splits[meant.empty() ? name : meant];
     if (!meant.empty() && meant != name) joined.called = name;
@@ -99,16 +105,12 @@ void Joining::require_same_attributes(const DatasetAttributes& other,
   if (other.task != attributes.task) differ("task");
   if (other.mean != attributes.mean) differ("mean");
   if (other.std_deviation != attributes.std_deviation) differ("std");
-  const bool by_function = attributes.tokens.contains("tokenizer_function") &&
-                           other.tokens.contains("tokenizer_function");
-  for (const char* name :
-       {by_function ? "tokenizer_function" : "tokenizer_sha256", "vocabulary_size"}) {
-    const auto mine = attributes.tokens.find(name);
-    const auto theirs = other.tokens.find(name);
-    if (mine != attributes.tokens.end() && theirs != other.tokens.end() &&
-        mine->second != theirs->second) {
-      differ(name);
-    }
+  if (!may_be_one_tokenizer(attributes.tokens, other.tokens)) differ("tokenizer_sha256");
+  const auto mine = attributes.tokens.find("vocabulary_size");
+  const auto theirs = other.tokens.find("vocabulary_size");
+  if (mine != attributes.tokens.end() && theirs != other.tokens.end() &&
+      mine->second != theirs->second) {
+    differ("vocabulary_size");
   }
 }
 
@@ -126,9 +128,13 @@ std::vector<std::string> in_order(const std::map<std::string, JoinedSplit>& spli
   return names;
 }
 
-/// "77 classes: a, b, …"; of numbers nobody may have named any.
+/// What is learnt: "77 classes: a, b, …"; of numbers nobody may have named any.
 std::string describe_names(const Dataset& dataset) {
   const bool numbers = dataset.label_type() == LabelType::kValues;
+  if (dataset.label_type() == LabelType::kPrompts) {
+    const Split& first = dataset.split(dataset.split_names().front());
+    return first.labels().prompts().said ? "prompts and what follows" : "running text";
+  }
   const std::vector<std::string>& names = numbers ? dataset.targets() : dataset.classes();
   constexpr std::size_t kShown = 6;
   std::vector<std::string> shown;
@@ -163,7 +169,8 @@ Dataset::Dataset(std::vector<std::string> files) : files_(std::move(files)) {
     if (!split.called.empty()) remarks_.emplace_back(name, "in the file as /" + split.called);
     splits_.push_back(std::make_unique<Split>(name, format_, std::move(split.parts),
                                               std::move(split.labels), std::move(split.offsets),
-                                              std::move(split.types)));
+                                              std::move(split.types), std::move(split.bytes)));
+    require_counted_tokens(*splits_.back(), fmt::format("{}: /{}", files_.front(), name));
   }
 }
 
@@ -183,6 +190,20 @@ Dataset::Dataset(std::string name, const SampleFormat& format,
 Dataset::~Dataset() = default;
 Dataset::Dataset(Dataset&&) noexcept = default;
 Dataset& Dataset::operator=(Dataset&&) noexcept = default;
+
+void Dataset::take_tokenizer(const std::string& path) {
+  constexpr std::int64_t kLargest = 256 << 20;
+  const auto identity = tokenizer_identity(read_input_text(path, kLargest));
+  if (!may_be_one_tokenizer(identity, tokens_)) {
+    const auto name = tokens_.find("tokenizer");
+    throw InputError(fmt::format(
+        "{} is another tokenizer than the one that made the tokens of {}{}: name that one, or "
+        "prepare the data with this one",
+        path, files_.front(),
+        name == tokens_.end() ? "" : fmt::format(" ({})", printable(name->second))));
+  }
+  tokens_.insert(identity.begin(), identity.end());
+}
 
 std::vector<std::string> Dataset::split_names() const {
   std::vector<std::string> names;
@@ -217,7 +238,10 @@ Split& Dataset::split(const std::string& name) {
 void Dataset::narrow(const std::string& name, std::vector<std::int64_t> samples) {
   const Split* wanted = &split(name);  // there, or an error that lists those that are
   for (auto& split : splits_) {
-    if (split.get() == wanted) split = narrow_split(std::move(split), std::move(samples));
+    if (split.get() != wanted) continue;
+    split = narrow_split(std::move(split), std::move(samples));
+    require_counted_tokens(*split, fmt::format("{}: what is chosen of /{}", files_.front(), name));
+    return;
   }
 }
 
@@ -250,6 +274,10 @@ Fingerprint Dataset::fingerprint() const {
   for (const auto& split : splits_) {
     const std::span<const std::int8_t> types = split->types();
     if (!types.empty()) text += "\n" + thaw::fingerprint(types.data(), types.size()).hex();
+    const std::span<const std::int32_t> bytes = split->bytes();
+    if (!bytes.empty()) {
+      text += "\nbytes " + thaw::fingerprint(bytes.data(), bytes.size_bytes()).hex();
+    }
   }
   return thaw::fingerprint(text);
 }
@@ -260,8 +288,10 @@ std::string Dataset::describe() const {
     text += fmt::format("mean {}, std {}\n", fmt::join(mean_, " "), fmt::join(std_, " "));
   }
   for (const auto& split : splits_) {
-    text += fmt::format("{}: {}; {}\n", printable(split->name()), split->describe(),
-                        split->labels().describe(classes_.size()));
+    const std::string counted = describe_counted(*split);
+    text += fmt::format("{}: {}; {}{}{}\n", printable(split->name()), split->describe(),
+                        split->labels().describe(classes_.size()), counted.empty() ? "" : "; ",
+                        counted);
   }
   for (const auto& [name, value] : remarks_) {
     text += fmt::format("{}: {}\n", printable(name), printable(value));

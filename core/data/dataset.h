@@ -26,9 +26,13 @@ std::vector<std::string> expand_files(const std::vector<std::string>& patterns);
 /// The format: one HDF5 group a split. Text: `tokens` int32 [total], `offsets` int64 [N + 1],
 /// `labels`; pairs also `types` int8 [total]. Images: `inputs` uint8 or float32 [N, C, H, W],
 /// `labels`. Labels: int64 [N] (a class), uint8 [N, C] (0 or 1 for each class), or float32 [N] or
-/// [N, K] (numbers). Attributes of the file, all optional: `task` (its name), `classes` or
-/// `targets` (names), `mean` and `std` (a number a channel, of pixels scaled to [0, 1] where they
-/// are uint8).
+/// [N, K] (numbers). In their place text may have `prompt_lengths` int32 [N] (how many of a
+/// sample's first tokens are given; what follows is learnt), `token_labels` int32 [total] (a class
+/// for each token, -100 where it does not count), or nothing (running text); and besides `bytes`
+/// int32 [N], the UTF-8 bytes of the text behind each sample's counted tokens (Note [Counted
+/// tokens]), of which a split must have one. Attributes of the file, all optional: `task` (its
+/// name), `classes` or `targets` (names), `mean` and `std` (a number a channel, of pixels scaled to
+/// [0, 1] where they are uint8).
 ///
 /// Opening validates everything but the values of samples, and takes no memory for a size before
 /// it is checked against the file. Throws `InputError` naming file, HDF5 dataset and remedy. A
@@ -50,7 +54,8 @@ class Dataset {
   const SampleFormat& format() const { return format_; }
 
   /// Names of the classes; a label is an index here, a flag's column is. Without the attribute: "0"
-  /// to the largest label of any split, or to the last column. Empty where labels are numbers.
+  /// to the largest label of any split, or to the last column. Empty where labels are numbers, or
+  /// prompts' lengths.
   const std::vector<std::string>& classes() const { return classes_; }
   /// Names of the numbers to be learnt, one a column of labels; empty where nobody named them.
   const std::vector<std::string>& targets() const { return targets_; }
@@ -58,7 +63,7 @@ class Dataset {
   const std::string& task() const { return task_; }
   /// Of all splits.
   LabelType label_type() const { return splits_.front()->labels().type(); }
-  /// Columns of labels; 1 for classes.
+  /// Columns of labels; 1 for classes, prompts and tokens' classes.
   std::int64_t label_width() const { return splits_.front()->labels().width(); }
   /// A number a channel, or empty.
   const std::vector<double>& mean() const { return mean_; }
@@ -67,6 +72,9 @@ class Dataset {
   /// What the files say of the tokenizer behind their tokens, by attribute: "tokenizer_sha256",
   /// "max_tokens", "vocabulary_size"; empty where they say nothing.
   const std::map<std::string, std::string>& tokens() const { return tokens_; }
+  /// Adds what the file at `path` tells of itself, which is said to be that tokenizer. Throws
+  /// InputError where the files name another one: Note [Tokenizers by what they do].
+  void take_tokenizer(const std::string& path);
 
   /// Those present, in the order train, validation, test, then others by name. A split that a file
   /// calls otherwise (`val`, `dev`: see `split_meant`) has its usual name, and is found by each.
@@ -76,6 +84,7 @@ class Dataset {
   Split& split(const std::string& name);
   const Split& split(const std::string& name) const;
   /// Leaves these samples (ascending, not empty) of a split, which is prepared; see narrow_split.
+  /// Throws InputError where tokens count and none of theirs does.
   void narrow(const std::string& split, std::vector<std::int64_t> samples);
 
   /// Puts the names of others, in their order, in the place of classes (of numbers: of targets):

@@ -49,6 +49,10 @@ std::vector<std::int64_t> unplaced(const Labels& labels, std::span<const std::in
   if (labels.type() == LabelType::kClass) {
     for (const std::int64_t label : labels.classes())
       occurs[static_cast<std::size_t>(label)] = true;
+  } else if (labels.type() == LabelType::kTokens) {
+    for (const std::int32_t label : labels.tokens().classes) {
+      if (label >= 0) occurs[static_cast<std::size_t>(label)] = true;
+    }
   } else if (labels.type() == LabelType::kFlags) {
     const std::span<const std::uint8_t> flags = labels.flags();
     for (std::size_t i = 0; i < flags.size(); ++i) {
@@ -74,6 +78,17 @@ Labels renumbered(const Labels& labels, std::span<const std::int64_t> places, st
       return Labels(moved_columns(labels.flags(), places, columns), width);
     case LabelType::kValues:
       return Labels(moved_columns(labels.values(), places, columns), width);
+    case LabelType::kPrompts:
+      return labels;
+    case LabelType::kTokens: {
+      TokenClasses tokens = labels.tokens();
+      for (std::int32_t& label : tokens.classes) {
+        if (label < 0) continue;
+        const std::int64_t place = places[static_cast<std::size_t>(label)];
+        label = place < 0 ? kNotCounted : static_cast<std::int32_t>(place);
+      }
+      return Labels(std::move(tokens));
+    }
   }
   return labels;
 }

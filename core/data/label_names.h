@@ -21,10 +21,12 @@ class LabelNames {
   void complete(DatasetAttributes& attributes) const;
 
  private:
+  void count_classes(std::int64_t classes, const std::string& where);
+
   std::optional<Labels> first_;  ///< none of them, but of their type and width
   std::int64_t classes_ = 0;     ///< as many as labels tell apart
   std::string where_;            ///< the largest number of a class is
-  std::int64_t samples_ = 0;
+  std::int64_t samples_ = 0;     ///< that are labelled; of classes of tokens: tokens
 };
 
 }  // namespace thaw

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/data/counted_tokens.h"
 #include "core/data/hdf5/byte_store.h"
 #include "core/data/hdf5/dataset_attributes.h"
 #include "core/data/label_names.h"
@@ -51,6 +52,7 @@ SampleFormat format_of(const MemorySplit& split) {
     require(inputs.defined() && inputs.scalar_type() == at::kInt && inputs.dim() == 1, split,
             "inputs", inputs, "int32 [tokens]");
     format.pairs = split.types.defined();
+    format.counts_bytes = split.bytes.defined();
     return format;
   }
   const bool known = inputs.defined() && inputs.dim() == 4 && inputs.numel() > 0 &&
@@ -89,6 +91,39 @@ std::vector<Number> elements_of(const at::Tensor& tensor) {
   return {first, first + tensor.numel()};
 }
 
+std::vector<std::int32_t> column_of(const MemorySplit& split, const char* name,
+                                    const at::Tensor& tensor, std::int64_t count) {
+  require(tensor.scalar_type() == at::kInt && tensor.dim() == 1 && tensor.numel() == count, split,
+          name, tensor, "int32, one each");
+  return elements_of<std::int32_t>(tensor);
+}
+
+/// Those that only text has, or none at all.
+Labels text_labels_of(const MemorySplit& split, const std::vector<std::int64_t>& offsets) {
+  const std::int64_t samples = static_cast<std::int64_t>(offsets.size()) - 1;
+  if (split.token_labels.defined()) {
+    return Labels(TokenClasses{
+        column_of(split, "token_labels", split.token_labels, split.inputs.numel()), offsets});
+  }
+  if (!split.prompt_lengths.defined()) {
+    return Labels(PromptLengths{
+        .lengths = std::vector<std::int64_t>(static_cast<std::size_t>(samples), 0), .said = false});
+  }
+  const std::vector<std::int32_t> lengths =
+      column_of(split, "prompt_lengths", split.prompt_lengths, samples);
+  return Labels(PromptLengths{{lengths.begin(), lengths.end()}});
+}
+
+std::vector<std::int32_t> bytes_of(const MemorySplit& split, const Labels& labels) {
+  if (!split.bytes.defined()) return {};
+  if (labels.type() != LabelType::kPrompts) refuse(split, "bytes are of prompts and running text");
+  std::vector<std::int32_t> bytes = column_of(split, "bytes", split.bytes, labels.size());
+  if (std::any_of(bytes.begin(), bytes.end(), [](auto count) { return count < 0; })) {
+    refuse(split, "bytes must be >= 0");
+  }
+  return bytes;
+}
+
 Labels labels_of(const MemorySplit& split) {
   const at::Tensor& tensor = split.labels;
   const bool defined = tensor.defined();
@@ -103,9 +138,13 @@ Labels labels_of(const MemorySplit& split) {
   Labels labels = classes ? Labels(elements_of<std::int64_t>(tensor))
                   : flags ? Labels(elements_of<std::uint8_t>(tensor), width)
                           : Labels(elements_of<float>(tensor), width);
-  const std::string objection = labels.objection();
-  if (!objection.empty()) refuse(split, objection);
   return labels;
+}
+
+void require_one_kind_of_labels(const MemorySplit& split) {
+  const int kinds = int{split.labels.defined()} + int{split.token_labels.defined()} +
+                    int{split.prompt_lengths.defined()};
+  if (kinds > 1) refuse(split, "has more than one of labels, token_labels and prompt_lengths");
 }
 
 std::vector<std::int8_t> types_of(const MemorySplit& split) {
@@ -120,15 +159,21 @@ std::vector<std::int8_t> types_of(const MemorySplit& split) {
 }
 
 std::unique_ptr<Split> make_split(const MemorySplit& split, const SampleFormat& format) {
-  Labels labels = labels_of(split);
-  const std::int64_t samples = labels.size();
+  require_one_kind_of_labels(split);
+  const bool text = format.kind == DataKind::kText;
   std::vector<std::int64_t> offsets;
-  if (format.kind == DataKind::kText) {
-    offsets = numbers_of(split, "offsets", split.offsets);
+  if (text) offsets = numbers_of(split, "offsets", split.offsets);
+  const bool by_text = text && !split.labels.defined();
+  if (by_text && offsets.size() < 2) refuse(split, "holds no samples");
+  Labels labels = by_text ? text_labels_of(split, offsets) : labels_of(split);
+  const std::int64_t samples = labels.size();
+  if (text) {
     check_offsets(split, offsets, static_cast<std::size_t>(samples));
   } else if (split.inputs.size(0) != samples) {
     refuse(split, fmt::format("holds {} images, but {} labels", split.inputs.size(0), samples));
   }
+  const std::string objection = labels.objection(offsets);
+  if (!objection.empty()) refuse(split, objection);
   if (split.inputs.is_floating_point()) {
     const at::Tensor bad = split.inputs.isfinite().logical_not().flatten(1).any(1);
     if (bad.any().item<bool>()) {
@@ -143,9 +188,12 @@ std::unique_ptr<Split> make_split(const MemorySplit& split, const SampleFormat& 
   part.store = std::make_shared<TensorByteStore>(split.inputs);
   std::vector<Split::Part> parts;
   parts.push_back(std::move(part));
-  return std::make_unique<Split>(split.name, format, std::move(parts), std::move(labels),
-                                 std::move(offsets),
-                                 format.pairs ? types_of(split) : std::vector<std::int8_t>());
+  std::vector<std::int32_t> bytes = bytes_of(split, labels);
+  auto made = std::make_unique<Split>(
+      split.name, format, std::move(parts), std::move(labels), std::move(offsets),
+      format.pairs ? types_of(split) : std::vector<std::int8_t>(), std::move(bytes));
+  require_counted_tokens(*made, fmt::format("{}: split \"{}\"", kMemory, split.name));
+  return made;
 }
 
 }  // namespace
@@ -156,7 +204,7 @@ Dataset make_memory_dataset(const std::vector<MemorySplit>& splits,
   const SampleFormat format = format_of(splits.front());
   DatasetAttributes attributes{.classes = facts.classes,
                                .targets = facts.targets,
-                               .task = {},
+                               .task = facts.task,
                                .mean = facts.mean,
                                .std_deviation = facts.std_deviation,
                                .remarks = {}};

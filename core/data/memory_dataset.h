@@ -20,6 +20,9 @@ struct MemorySplit {
   at::Tensor labels;  ///< int64 [N], uint8 [N, C], or float32 [N] or [N, K]
   at::Tensor offsets = {};
   at::Tensor types = {};
+  at::Tensor prompt_lengths = {};  ///< text, in the place of `labels`: int32 [N]
+  at::Tensor token_labels = {};    ///< likewise: int32 [total]; none of the three: running text
+  at::Tensor bytes = {};           ///< beside prompts and running text: int32 [N]; may be left out
 };
 
 /// What a file's attributes say; all of it may be left out.
@@ -28,6 +31,7 @@ struct MemoryDatasetFacts {
   std::vector<std::string> targets = {};  ///< names of numbers to be learnt
   std::vector<double> mean = {};          ///< a number a channel, of pixels scaled to [0, 1]
   std::vector<double> std_deviation = {};
+  std::string task = {};  ///< what is learnt, by name
 };
 
 /// A dataset of samples in memory, ready to be read. All splits hold the same kind of samples.

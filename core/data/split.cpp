@@ -19,20 +19,24 @@
 namespace thaw {
 
 std::string SampleFormat::describe() const {
-  if (kind == DataKind::kText) return pairs ? "text pairs" : "text";
+  if (kind == DataKind::kText) {
+    return std::string(pairs ? "text pairs" : "text") + (counts_bytes ? " with bytes" : "");
+  }
   return fmt::format("images of {} x {} x {} {}", channels, height, width,
                      bytes ? "bytes" : "float32");
 }
 
 Split::Split(std::string name, SampleFormat format, std::vector<Part> parts, Labels labels,
-             std::vector<std::int64_t> offsets, std::vector<std::int8_t> types)
+             std::vector<std::int64_t> offsets, std::vector<std::int8_t> types,
+             std::vector<std::int32_t> bytes)
     : name_(std::move(name)),
       format_(format),
       image_elements_(format.image_elements()),
       parts_(std::move(parts)),
       labels_(std::move(labels)),
       offsets_(std::move(offsets)),
-      types_(std::move(types)) {
+      types_(std::move(types)),
+      bytes_(std::move(bytes)) {
   part_first_.push_back(0);
   for (const Part& part : parts_) part_first_.push_back(part_first_.back() + part.samples);
 }

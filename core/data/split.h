@@ -28,13 +28,14 @@ struct SampleFormat {
   std::int64_t width = 0;     ///< images
   bool bytes = false;         ///< images: uint8, else float32
   bool pairs = false;         ///< text: of which each token has a type, as in pairs of texts
+  bool counts_bytes = false;  ///< text: that tells the bytes behind what counts: Split::bytes
   friend bool operator==(const SampleFormat&, const SampleFormat&) = default;
 
   /// Bytes of an element in the file: 4 (tokens, float32) or 1.
   std::int64_t element_bytes() const { return kind == DataKind::kImages && bytes ? 1 : 4; }
   /// Elements of an image.
   std::int64_t image_elements() const { return channels * height * width; }
-  /// `text`, `text pairs`, `images of 3 x 32 x 32 bytes`, …
+  /// `text`, `text pairs`, `text with bytes`, `images of 3 x 32 x 32 bytes`, …
   std::string describe() const;
 };
 
@@ -56,8 +57,8 @@ struct DataCacheOptions {
 
 /// One split (`train`, `validation`, `test`) of a dataset: the samples of all its files, in order.
 ///
-/// Labels, the lengths of samples and token types are in memory; what is in the samples is read on
-/// demand, after `prepare`. Reading is thread-safe; `prepare` is not.
+/// Labels, the lengths of samples, token types and bytes are in memory; what is in the samples is
+/// read on demand, after `prepare`. Reading is thread-safe; `prepare` is not.
 class Split {
  public:
   /// The split's samples in one file. Exactly one of `store` and `chunked` is given.
@@ -70,10 +71,11 @@ class Split {
     std::shared_ptr<const SampleSource> source = {};  ///< null: in several files, or in none
   };
 
-  /// `labels`, `offsets` (text: first token of each sample and the end, N + 1; images: empty) and
-  /// `types` (pairs: of each token) are those of all parts joined.
+  /// `labels`, `offsets` (text: first token of each sample and the end, N + 1; images: empty),
+  /// `types` (pairs: of each token) and `bytes` (see there) are those of all parts joined.
   Split(std::string name, SampleFormat format, std::vector<Part> parts, Labels labels,
-        std::vector<std::int64_t> offsets, std::vector<std::int8_t> types = {});
+        std::vector<std::int64_t> offsets, std::vector<std::int8_t> types = {},
+        std::vector<std::int32_t> bytes = {});
   ~Split();
   Split(const Split&) = delete;
   Split& operator=(const Split&) = delete;
@@ -89,6 +91,9 @@ class Split {
   /// Pairs: the type of each token of all samples: 0 in the first text, 1 in the second. Else
   /// empty.
   std::span<const std::int8_t> types() const { return types_; }
+  /// Text whose file tells them: the UTF-8 bytes of the text behind each sample's counted tokens
+  /// (Note [Counted tokens]), for bits a byte. Else empty.
+  std::span<const std::int32_t> bytes() const { return bytes_; }
   /// Elements (tokens, or the values of an image) of sample `index`.
   std::int64_t elements(std::int64_t index) const {
     return first_element(index + 1) - first_element(index);
@@ -146,6 +151,7 @@ class Split {
   Labels labels_;
   std::vector<std::int64_t> offsets_;
   std::vector<std::int8_t> types_;
+  std::vector<std::int32_t> bytes_;
   std::vector<std::int64_t> blocks_;
   std::shared_ptr<const Split> whole_;
 };

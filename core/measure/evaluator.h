@@ -32,7 +32,8 @@ Measurement evaluate(Model& model, const Dataset& dataset, const std::string& sp
                      Communicator& communicator);
 
 /// Hands each batch of this rank's share of a split to `consume`, with its outputs on the
-/// host (float32 or float64, a row a sample). Not a collective for models whose evaluation is none.
+/// host (float32 or float64, in the rows that its task takes). Not a collective for models whose
+/// evaluation is none.
 void for_each_prediction(Model& model, const Dataset& dataset, const std::string& split,
                          const EvaluationSettings& settings, int rank, int ranks,
                          const std::function<void(const Batch&, const at::Tensor&)>& consume);

@@ -49,7 +49,8 @@ Flops measure_flops(Model& model, const BatchNorms& batch_norms, const Dataset& 
                         /*cursor=*/0);
   const Batch batch = loader.next().batch;
   const SampleShare share{batch.size(), batch.size()};
-  GradientPass pass(model, batch_norms, {.task = &task, .micro_batch = train.micro_batch});
+  GradientPass pass(model, batch_norms,
+                    {.task = &task, .micro_batch = {train.micro_batch, train.micro_batch_tokens}});
   const std::unique_ptr<GradientReducer> reducer = make_local_reducer(trained, frozen);
   reducer->begin(share);
   StageFlops flops;

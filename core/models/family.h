@@ -20,7 +20,17 @@ struct ModelOptions;
 // order, how weight files name its tensors, the data that it takes, its export. Nothing outside the
 // room knows a family by name or includes its headers; a test of tests/structure sees to that.
 
-/// What a model must know of the data that it will get.
+/// What the rows of a model's result are: what the task that is learnt asks for.
+enum class OutputRows {
+  kSamples,  ///< [n, classes]: a row a sample
+  kTokens,   ///< [T, classes]: a row a token of the batch, in its order
+  /// [n, 2], float32 or float64, a row a sample: the sum over its counted tokens (Note [Counted
+  /// tokens], core/tasks/causal_language.cpp) of -log p of each, in nats, which autograd follows;
+  /// and how many of them are the most likely token, which it does not. `classes` means nothing.
+  kNextTokens,
+};
+
+/// What a model must know of the data that it will get, and of what is wanted of it.
 struct InputFacts {
   enum class Kind { kText, kImages };
   Kind kind = Kind::kImages;
@@ -28,12 +38,14 @@ struct InputFacts {
   std::int64_t largest_token = -1;                   ///< text: largest id in the data
   std::int64_t longest_sample = 0;                   ///< text: tokens
   std::int64_t largest_type = 0;                     ///< text pairs: of their tokens
+  OutputRows rows = OutputRows::kSamples;            ///< of the result; the family gives them
 };
 
 /// Makes a model, float32, on the host, with initial values drawn from `seed`
 /// (core/models/layers/initialization.h); where `options.weights` names a file that will be loaded,
 /// only those that it need not hold. `input` is of the family's kind, and `options` has none that
-/// are not of the family. Throws InputError for options or data that do not fit it.
+/// are not of the family; the family gives `input.rows`. Throws InputError for options or data that
+/// do not fit it.
 using ModelBuilder =
     std::function<std::shared_ptr<Model>(const ModelOptions& options, std::int64_t classes,
                                          const InputFacts& input, std::uint64_t seed)>;
@@ -52,7 +64,8 @@ using HuggingFaceExport =
 
 /// A family of models: Note [Model families]. Called on every rank, on one thread.
 struct ModelFamily {
-  InputFacts::Kind takes = InputFacts::Kind::kImages;  ///< other data is refused before `make`
+  InputFacts::Kind takes = InputFacts::Kind::kImages;      ///< other data is refused before `make`
+  std::vector<OutputRows> gives = {OutputRows::kSamples};  ///< as is a task that wants others
   ModelBuilder make = {};
   /// What can be told of the data that weights were trained on, to make the model without it.
   /// Empty: nothing but the kind.

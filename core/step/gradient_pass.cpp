@@ -2,10 +2,10 @@
 
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <span>
 
 #include "core/data/batch.h"
-#include "core/data/order/batch_plan.h"
 #include "core/data/upload/batch_upload.h"
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/random/draw_scope.h"
@@ -28,25 +28,19 @@ std::span<const std::int64_t> offsets_of(const Batch& batch) {
 
 }  // namespace
 
-std::int64_t GradientPass::passes(SampleShare share) const {
-  const std::int64_t longest_share =
-      batch_norms_.synchronize() ? balanced_piece({0, share.total}, 0, settings_.ranks).size()
-                                 : share.samples;
-  return static_cast<std::int64_t>(micro_batches(longest_share, settings_.micro_batch).size());
-}
-
 at::Tensor GradientPass::run(const Batch& batch, SampleShare share, double weight, std::size_t cut,
                              GradientReducer& reducer) {
   if (settings_.shards > 0) return run_shards(batch, share, weight, cut, reducer);
-  const std::int64_t count = passes(share);
+  const std::vector<SampleRange> pieces = micro_batches_of(
+      offsets_of(batch), share, settings_.micro_batch, {settings_.ranks, batch_norms_});
   at::Tensor loss_sum;
-  for (std::int64_t pass = 0; pass < count; ++pass) {
-    const SampleRange piece = balanced_piece({0, share.samples}, pass, count);
-    if (pass + 1 == count) {
+  for (std::size_t pass = 0; pass < pieces.size(); ++pass) {
+    const SampleRange piece = pieces[pass];
+    if (pass + 1 == pieces.size()) {
       reducer.last_backward();
     }
-    const at::Tensor loss =
-        run_micro_batch(count == 1 ? batch : batch.slice(piece.first, piece.last), weight, cut);
+    const at::Tensor loss = run_micro_batch(
+        pieces.size() == 1 ? batch : batch.slice(piece.first, piece.last), weight, cut);
     loss_sum = loss_sum.defined() ? loss_sum.add_(loss) : loss;
   }
   return loss_sum;
@@ -82,7 +76,7 @@ at::Tensor GradientPass::run_micro_batch(const Batch& batch, double weight, std:
   const at::Tensor loss = settings_.task->loss(logits, placed, settings_.label_smoothing);
   if (loss.requires_grad()) {
     const FlopBackward backward;
-    (loss / weight).backward();
+    (loss / std::max(weight, 1.0)).backward();
   }
   return loss.detach();
 }

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/parallel/gradient_reducer.h"
+#include "core/step/micro_batches.h"
 
 namespace thaw {
 
@@ -24,8 +25,8 @@ struct Batch;
 class GradientPass {
  public:
   struct Settings {
-    const Task* task = nullptr;    ///< given; outlives it
-    std::int64_t micro_batch = 0;  ///< samples of one forward; 0: the whole share
+    const Task* task = nullptr;         ///< given; outlives it
+    MicroBatchLimits micro_batch = {};  ///< of one forward
     double label_smoothing = 0;
     std::uint64_t seed = 0;  ///< of dropout
     int rank = 0;
@@ -39,7 +40,8 @@ class GradientPass {
       : model_(model), batch_norms_(batch_norms), settings_(settings) {}
 
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
-  /// `weight`: of the global batch, by the task. `cut`: first group that backward reaches. Returns
+  /// `weight`: of the global batch, by the task; 0 where nothing in it counts, so that gradients
+  /// are 0. `cut`: first group that backward reaches. Returns
   /// the sum of the samples' losses, a scalar on the model's device without a gradient; undefined
   /// where the rank ran nothing. With shards: the sum of each shard of the global batch, float64,
   /// zero for those of other ranks.
@@ -49,7 +51,6 @@ class GradientPass {
  private:
   at::Tensor run_shards(const Batch& batch, SampleShare share, double weight, std::size_t cut,
                         GradientReducer& reducer);
-  std::int64_t passes(SampleShare share) const;
   at::Tensor run_micro_batch(const Batch& batch, double weight, std::size_t cut);
 
   Model& model_;

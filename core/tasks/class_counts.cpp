@@ -43,12 +43,13 @@ double ClassCounts::micro_f1() const {
   return ratio(2 * all_hits(), all);
 }
 
-std::string ClassCounts::lines(const std::vector<std::string>& names) const {
+std::string ClassCounts::lines(const std::vector<std::string>& names, const char* class_key,
+                               const char* count_key) const {
   std::string lines;
   for (std::int64_t c = 0; c < classes_; ++c) {
     lines +=
-        json_text(nlohmann::ordered_json{{"class", names[static_cast<std::size_t>(c)]},
-                                         {"samples", static_cast<std::int64_t>(labels(c))},
+        json_text(nlohmann::ordered_json{{class_key, names[static_cast<std::size_t>(c)]},
+                                         {count_key, static_cast<std::int64_t>(labels(c))},
                                          {"precision", ratio(hits(c), predictions(c))},
                                          {"recall", ratio(hits(c), labels(c))},
                                          {"f1", ratio(2 * hits(c), labels(c) + predictions(c))}}) +

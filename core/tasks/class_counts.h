@@ -28,8 +28,10 @@ class ClassCounts {
   double macro_f1() const;
   /// Of all classes' counts together.
   double micro_f1() const;
-  /// JSON, a line a class: samples, precision, recall, f1.
-  std::string lines(const std::vector<std::string>& names) const;
+  /// JSON, a line a class: its name under `class_key`, how many there are under `count_key`,
+  /// precision, recall, f1.
+  std::string lines(const std::vector<std::string>& names, const char* class_key = "class",
+                    const char* count_key = "samples") const;
 
  private:
   std::int64_t classes_;

@@ -18,6 +18,7 @@ class OwnLossTask final : public Task {
       : task_(std::move(task)), loss_(std::move(loss)) {}
 
   TaskKind kind() const override { return task_->kind(); }
+  OutputRows output_rows() const override { return task_->output_rows(); }
   std::int64_t outputs() const override { return task_->outputs(); }
   std::vector<std::string> exclusive_classes() const override { return task_->exclusive_classes(); }
   const std::vector<Metric>& metrics() const override { return task_->metrics(); }

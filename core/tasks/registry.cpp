@@ -50,17 +50,33 @@ TaskKind named_task(const Dataset& dataset) {
                   nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
 }
 
+const Labels& first_labels(const Dataset& dataset) {
+  return dataset.split(dataset.split_names().front()).labels();
+}
+
+/// Text without labels is learnt from only where that is meant: else they may have been forgotten.
+void require_meant(const Dataset& dataset) {
+  if (dataset.label_type() != LabelType::kPrompts || first_labels(dataset).prompts().said) return;
+  throw InputError(fmt::format(
+      "{}: /{} holds no labels: give \"labels\" (of each sample), \"token_labels\" (a class for "
+      "each "
+      "token), or \"prompt_lengths\" (what follows a prompt is learnt); where it is running text "
+      "to "
+      "be learnt as it goes on, say so by attribute \"task\" = \"causal-lm\" or task.kind = "
+      "\"causal-lm\"",
+      dataset.files().front(), dataset.split_names().front()));
+}
+
 /// The first that learns from labels as they are.
 TaskKind fitting_task(const Dataset& dataset) {
+  require_meant(dataset);
   std::vector<std::string> known;
   for (std::size_t i = 0; i < entries().size(); ++i) {
     if (entries()[i].labels == dataset.label_type()) return kind_at(i);
     known.push_back(fmt::format("{}: {}", name_of(kind_at(i)), entries()[i].in_words));
   }
-  throw InputError(
-      fmt::format("{}: no task learns from labels {} ({})", dataset.files().front(),
-                  dataset.split(dataset.split_names().front()).labels().describe_type(),
-                  fmt::join(known, "; ")));
+  throw InputError(fmt::format("{}: no task learns from labels {} ({})", dataset.files().front(),
+                               first_labels(dataset).describe_type(), fmt::join(known, "; ")));
 }
 
 }  // namespace
@@ -75,12 +91,17 @@ std::shared_ptr<const Task> make_task(const Dataset& dataset, TaskKind kind) {
   if (kind == TaskKind::kAuto) kind = fitting_task(dataset);
   const TaskEntry& entry = entry_of(kind);
   if (entry.labels != dataset.label_type()) {
-    const std::string split = dataset.split_names().front();
-    throw InputError(
-        fmt::format("{}: /{}/labels are {}, but {} learns from {}", dataset.files().front(), split,
-                    dataset.split(split).labels().describe_type(), name_of(kind), entry.in_words));
+    throw InputError(fmt::format("{}: /{}/labels are {}, but {} learns from {}",
+                                 dataset.files().front(), dataset.split_names().front(),
+                                 first_labels(dataset).describe_type(), name_of(kind),
+                                 entry.in_words));
   }
   return entry.make(dataset);
+}
+
+OutputRows output_rows_of(std::string_view task) {
+  const auto kind = named<TaskKind>(task);
+  return kind && *kind != TaskKind::kAuto ? entry_of(*kind).rows : OutputRows::kSamples;
 }
 
 MetricNames all_metrics() {

@@ -7,6 +7,7 @@
 
 #include "core/config/choices.h"
 #include "core/data/labels.h"
+#include "core/models/family.h"
 #include "core/schedule/metrics.h"
 
 namespace thaw {
@@ -23,7 +24,11 @@ struct TaskEntry {
   std::vector<Metric> metrics;
   /// Of a dataset whose labels are of that type.
   std::shared_ptr<const Task> (*make)(const Dataset& dataset);
+  OutputRows rows = OutputRows::kSamples;  ///< as Task::output_rows of what it makes
 };
+
+/// The rows of outputs that a task, by its name, takes; kSamples for a name that is none.
+OutputRows output_rows_of(std::string_view task);
 
 /// The metrics of all tasks: those of any run are among them.
 MetricNames all_metrics();

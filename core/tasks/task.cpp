@@ -3,8 +3,11 @@
 #include <ATen/core/Tensor.h>
 
 #include "core/data/batch.h"
+#include "core/models/family.h"
 
 namespace thaw {
+
+OutputRows Task::output_rows() const { return OutputRows::kSamples; }
 
 double Task::weight(const Batch& batch) const { return static_cast<double>(batch.size()); }
 

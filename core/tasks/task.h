@@ -16,6 +16,7 @@ class Tensor;
 namespace thaw {
 
 class Dataset;
+enum class OutputRows;
 struct Batch;
 
 /// Sums over evaluated samples from which all figures of an evaluation follow. Each member of two
@@ -49,7 +50,9 @@ class Task {
   virtual ~Task() = default;
 
   virtual TaskKind kind() const = 0;
-  /// Outputs of the model for a sample: the width of its head.
+  /// What it wants a row of outputs for: samples, unless it says otherwise.
+  virtual OutputRows output_rows() const;
+  /// Outputs of the model in a row: the width of its head.
   virtual std::int64_t outputs() const = 0;
   /// Names of the classes of which each sample has one: what stands beside the weights for who
   /// exports them. Empty where that is not so.
@@ -59,7 +62,7 @@ class Task {
   virtual const std::vector<Metric>& metrics() const = 0;
 
   /// The sum over `batch`, which may be empty, of what is minimised: a scalar that autograd follows
-  /// to `outputs`, [n, outputs()]. In float32 at least, whatever the model computes in.
+  /// to `outputs`, [output_rows(), outputs()]. In float32 at least, whatever the model computes in.
   /// `label_smoothing` is 0 where `smooths_labels` is false.
   virtual at::Tensor loss(const at::Tensor& outputs, const Batch& batch,
                           double label_smoothing) const = 0;

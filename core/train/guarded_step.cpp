@@ -59,7 +59,7 @@ double weight_of(const TrainingBatch& batch, const TrainerParts& parts) {
   if (parts.task->weighs_samples()) return static_cast<double>(batch.global.size());
   std::vector<double> weight = {parts.task->weight(batch.batch)};
   parts.communicator.all_reduce(weight);
-  return std::max(weight[0], 1.0);  // of a batch in which nothing counts, the sum is 0
+  return weight[0];
 }
 
 }  // namespace
@@ -94,7 +94,8 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
   const StepVerdict agreed =
       context_.agree(wants_loss ? &loss_sum : nullptr, reads_norm ? &norm : nullptr);
   outcome.gradient_norm = agreed.gradient_norm;
-  outcome.loss = wants_loss ? agreed.loss_sum / weight : request.last_loss;
+  // Of a batch in which nothing counts the sum is 0, and so is every gradient.
+  outcome.loss = wants_loss ? agreed.loss_sum / std::max(weight, 1.0) : request.last_loss;
   outcome.verdict = guard_.judge(outcome.loss, outcome.gradient_norm);
   if (outcome.verdict == StepVerdictKind::kStop) {
     refuse_not_finite(outcome.loss, outcome.gradient_norm, request.number, stage.stage().name,
@@ -108,6 +109,9 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
     buffers->restore();
   }
   outcome.values = meter.measure(share.total, commits ? outcome.loss : request.last_loss);
+  if (!parts.task->weighs_samples()) {
+    outcome.values.counted_tokens = static_cast<std::int64_t>(weight);
+  }
   if (commits && on_device) {
     context_.optimizer.step(stage.class_rates(), device_scale(norm, stage.clip_norm()));
   } else if (commits) {

@@ -67,10 +67,11 @@ void check_reduction(const TrainOptions& train, const Model& model, const Schedu
         "train.reduction: \"canonical\" needs train.threads, since what is added up depends on it: "
         "give the number of cores that a rank has wherever the run is to go on");
   }
-  if (train.micro_batch > 0) {
-    refuse(
-        "train.micro-batch: \"canonical\" runs each shard as it is; raise train.shards for smaller "
-        "ones instead");
+  if (train.micro_batch > 0 || train.micro_batch_tokens > 0) {
+    refuse(fmt::format(
+        "train.micro-batch{}: \"canonical\" runs each shard as it is; raise train.shards "
+        "for smaller ones instead",
+        train.micro_batch > 0 ? "" : "-tokens"));
   }
   const std::vector<at::Tensor> parameters = model.parameters(/*recurse=*/true);
   if (std::any_of(parameters.begin(), parameters.end(),
@@ -83,6 +84,16 @@ void check_reduction(const TrainOptions& train, const Model& model, const Schedu
         fmt::format("train.reduction: \"canonical\" knows no statistics over the batch, which {} "
                     "takes: freeze it, with train.frozen-batch-norm \"keep\"",
                     statistics));
+  }
+}
+
+void check_micro_batches(const TrainOptions& train, bool text) {
+  if (train.micro_batch_tokens == 0) return;
+  if (!text) refuse("train.micro-batch-tokens: is for text; images take train.micro-batch");
+  if (train.micro_batch > 0) {
+    refuse(
+        "train.micro-batch-tokens: cuts by tokens what train.micro-batch cuts by samples: give "
+        "one of them");
   }
 }
 

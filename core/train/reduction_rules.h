@@ -22,4 +22,8 @@ std::int64_t canonical_shards(const TrainOptions& train);
 void check_reduction(const TrainOptions& train, const Model& model, const Schedule& schedule,
                      int ranks);
 
+/// Returns where the options that cut a rank's share into micro-batches go together and with the
+/// data (`text`: it is); throws an agreed InputError where they do not. Pure.
+void check_micro_batches(const TrainOptions& train, bool text);
+
 }  // namespace thaw

@@ -28,9 +28,14 @@ constexpr const char* kHarmless[] = {
     "train.deterministic", "train.not-finite", "train.skip-limit",
 };
 constexpr const char* kRounding[] = {
-    "data.evaluation-batch",        "train.micro-batch",
+    "data.evaluation-batch",
+    "train.micro-batch",
+    "train.micro-batch-tokens",
     "train.gradient-checkpointing",  // gradients become ready in another order
-    "distributed.bucket-bytes",     "distributed.embedding-rows", "distributed.wire", "train.tf32",
+    "distributed.bucket-bytes",
+    "distributed.embedding-rows",
+    "distributed.wire",
+    "train.tf32",
     "train.cudnn-benchmark",
 };
 

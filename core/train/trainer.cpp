@@ -56,6 +56,7 @@ TrainerParts checked(TrainerParts parts) {
   if (!parts.task) parts.task = make_task(parts.dataset);
   if (parts.loss) parts.task = with_loss(parts.task, std::move(parts.loss));
   check_smoothing(*parts.task, parts.train, parts.schedule);
+  check_micro_batches(parts.train, parts.dataset.format().kind == DataKind::kText);
   for (const Stage& stage : parts.schedule.stages) resolve(parts.train, stage);
   refuse_metrics_without_split(parts.schedule, parts.dataset.has_split("validation"));
   const std::string unshared = unshared_batch_norm(parts.model);
@@ -86,18 +87,19 @@ std::unique_ptr<Optimizer> make_own_optimizer(const TrainerParts& parts) {
 
 /// Of the samples after `cursor` consumed ones.
 TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
-  return TrainingLoader(parts.dataset,
-                        {.batch = parts.data.batch,
-                         .seed = static_cast<std::uint64_t>(parts.data.seed),
-                         .read_ahead = parts.data.read_ahead,
-                         .crop_padding = parts.data.crop_padding,
-                         .horizontal_flip = parts.data.horizontal_flip,
-                         .rank = parts.communicator.rank(),
-                         .ranks = parts.communicator.size(),
-                         .shards = canonical_shards(parts.train),
-                         .gpu = gpu_of(parts.model),
-                         .uploads = parts.train.micro_batch == 0},
-                        cursor);
+  return TrainingLoader(
+      parts.dataset,
+      {.batch = parts.data.batch,
+       .seed = static_cast<std::uint64_t>(parts.data.seed),
+       .read_ahead = parts.data.read_ahead,
+       .crop_padding = parts.data.crop_padding,
+       .horizontal_flip = parts.data.horizontal_flip,
+       .rank = parts.communicator.rank(),
+       .ranks = parts.communicator.size(),
+       .shards = canonical_shards(parts.train),
+       .gpu = gpu_of(parts.model),
+       .uploads = parts.train.micro_batch == 0 && parts.train.micro_batch_tokens == 0},
+      cursor);
 }
 
 }  // namespace
@@ -186,21 +188,22 @@ RunSummary Trainer::Run::summary() const {
 
 StageRun Trainer::Run::enter_stage() {
   monitor_.stage(schedule_.stage().name);
-  return StageRun({.model = parts_.model,
-                   .batch_norms = batch_norms_,
-                   .parameters = parameters_,
-                   .freezer = freezer_,
-                   .optimizer = *optimizer_,
-                   .coordinator = parts_.coordinator,
-                   .train = parts_.train,
-                   .pass = {.task = parts_.task.get(),
-                            .micro_batch = parts_.train.micro_batch,
-                            .label_smoothing = 0,
-                            .seed = static_cast<std::uint64_t>(parts_.train.seed),
-                            .rank = parts_.communicator.rank(),
-                            .ranks = parts_.communicator.size(),
-                            .shards = canonical_shards(parts_.train)},
-                   .schedule = schedule_});
+  return StageRun(
+      {.model = parts_.model,
+       .batch_norms = batch_norms_,
+       .parameters = parameters_,
+       .freezer = freezer_,
+       .optimizer = *optimizer_,
+       .coordinator = parts_.coordinator,
+       .train = parts_.train,
+       .pass = {.task = parts_.task.get(),
+                .micro_batch = {parts_.train.micro_batch, parts_.train.micro_batch_tokens},
+                .label_smoothing = 0,
+                .seed = static_cast<std::uint64_t>(parts_.train.seed),
+                .rank = parts_.communicator.rank(),
+                .ranks = parts_.communicator.size(),
+                .shards = canonical_shards(parts_.train)},
+       .schedule = schedule_});
 }
 
 void Trainer::Run::report_transition(const StageRun& run) {
@@ -304,6 +307,7 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
     report_skipped(stage, outcome);
   } else if (reported) {
     report_step(stage, {.samples = outcome.values.samples,
+                        .counted_tokens = outcome.values.counted_tokens,
                         .rates = rates,
                         .gradient_norm = outcome.gradient_norm,
                         .data_seconds = data_seconds,
@@ -323,6 +327,7 @@ void Trainer::Run::report_step(StageRun& stage, const StepFigures& figures) {
   }
   report.gradient_norm = figures.gradient_norm;
   report.samples = figures.samples;
+  report.counted_tokens = figures.counted_tokens;
   report.bytes_reduced = counters.payload_bytes;
   report.seconds = figures.seconds;
   report.data_seconds = figures.data_seconds;

@@ -52,7 +52,8 @@ class Trainer::Run {
   /// What a step leaves behind for its report.
   struct StepFigures {
     std::int64_t samples;
-    std::vector<double> rates;  ///< of the stage's groups
+    std::int64_t counted_tokens;  ///< -1: the loss is a mean over samples
+    std::vector<double> rates;    ///< of the stage's groups
     double gradient_norm;
     double data_seconds, seconds;
   };

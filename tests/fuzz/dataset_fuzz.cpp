@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/data/counted_tokens.h"
 #include "core/data/dataset.h"
 #include "core/data/hdf5/trial_reading.h"
 #include "tests/fuzz/odd_hdf5_file.h"
@@ -51,11 +52,22 @@ void read_dataset(const std::string& path, const char* cache) {
     thaw::Split& split = dataset.split(name);
     split.prepare({.mode = cache});
     require(split.prepared());
-    require(split.labels().size() == split.size() && split.labels().objection().empty());
+    require(split.labels().size() == split.size() &&
+            split.labels().objection(split.offsets()).empty());
     if (split.labels().type() == thaw::LabelType::kClass) {
       for (const std::int64_t label : split.labels().classes()) {
         require(label < static_cast<std::int64_t>(dataset.classes().size()));
       }
+    }
+    if (split.labels().type() == thaw::LabelType::kTokens) {
+      require(std::ssize(split.labels().tokens().classes) == split.offsets().back());
+      for (const std::int32_t label : split.labels().tokens().classes) {
+        require(label < static_cast<std::int32_t>(dataset.classes().size()));
+      }
+    }
+    require(split.bytes().empty() || std::ssize(split.bytes()) == split.size());
+    if (thaw::counted_tokens(split).tokens == 0) {
+      require(split.labels().type() < thaw::LabelType::kPrompts);
     }
     read_all(split);
     if (split.format().kind == thaw::DataKind::kText) split.largest_token();

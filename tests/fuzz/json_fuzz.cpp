@@ -1,6 +1,7 @@
 // What Thaw reads of JSON besides a checkpoint's manifest. The first byte says as what the rest is
-// taken: a model's config.json, the index of weights in parts, a checkpoint's state, or what is in
-// a run's folder (metrics.jsonl, and behind a byte 1 summary.json).
+// taken: a model's config.json, the index of weights in parts, a checkpoint's state, what is in a
+// run's folder (metrics.jsonl, and behind a byte 1 summary.json), a tokenizer.json, or a decoder's
+// config.json.
 
 #include <unistd.h>
 
@@ -14,7 +15,10 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/data/identity/tokenizer_identity.h"
 #include "core/models/bert/bert_config.h"
+#include "core/models/gpt2/gpt2_config.h"
+#include "core/models/llama/llama_config.h"
 #include "core/models/weights/weight_parts.h"
 #include "core/record/metrics_cut.h"
 #include "core/record/run_history.h"
@@ -62,6 +66,23 @@ void check_config(std::string_view text) {
   require(config.padding < config.vocabulary);
 }
 
+void check_llama(std::string_view text) {
+  const thaw::LlamaConfig config = thaw::read_llama_config(write("llama.json", text));
+  require(config.vocabulary > 0 && config.hidden > 0 && config.longest > 0);
+  require(config.key_heads > 0 && config.heads % config.key_heads == 0);
+  require(config.head_size > 0 && config.head_size % 2 == 0);
+  require(config.windows.size() == static_cast<std::size_t>(config.layers));
+  for (const std::int64_t window : config.windows) require(window >= 0 && window < config.longest);
+  require(config.rotary.theta > 1 && config.rotary.factor > 0 && config.rotary.vector_scale > 0);
+  require(!thaw::function_of(config).empty());
+}
+
+void check_gpt2(std::string_view text) {
+  const thaw::Gpt2Config config = thaw::read_gpt2_config(write("gpt2.json", text));
+  require(config.vocabulary > 0 && config.longest > 0 && config.intermediate > 0);
+  require(config.heads > 0 && config.hidden % config.heads == 0);
+}
+
 void check_index(std::string_view text) {
   const std::string path = write("model.safetensors.index.json", text);
   const thaw::WeightParts parts = thaw::find_weight_parts(path);
@@ -102,13 +123,19 @@ void check_record(std::string_view text) {
   record.area();
 }
 
+void check_tokenizer(std::string_view text) {
+  const auto identity = thaw::tokenizer_identity(text);
+  require(identity.size() <= 2 && identity.at("tokenizer_sha256").size() == 64);
+  require(thaw::may_be_one_tokenizer(identity, thaw::tokenizer_identity(text)));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   using Check = void (*)(std::string_view);
-  constexpr Check kChecks[] = {check_config, check_index,   check_state,
-                               check_cut,    check_history, check_record};
+  constexpr Check kChecks[] = {check_config, check_index,     check_state, check_cut, check_history,
+                               check_record, check_tokenizer, check_llama, check_gpt2};
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   try {
     kChecks[data[0] % std::size(kChecks)](text);

@@ -177,8 +177,21 @@ void write_split(FuzzedDataProvider& choices, hid_t file, const char* name) {
   const hsize_t samples = choices.ConsumeIntegralInRange<hsize_t>(0, 30) ^ 4;
   const hsize_t length = choices.ConsumeIntegralInRange<hsize_t>(0, 3) ^ 2;
   const hid_t at = group.get();
-  write_array(choices, at, "labels", H5T_STD_I64LE, {samples},
-              but_for_one(choices, samples, [](hsize_t i) { return i % 3; }));
+  const auto labels = choices.ConsumeIntegralInRange<unsigned>(0, 7);
+  if (labels < 5) {
+    write_array(choices, at, "labels", H5T_STD_I64LE, {samples},
+                but_for_one(choices, samples, [](hsize_t i) { return i % 3; }));
+  }
+  if (labels == 4 || labels == 5) {
+    write_array(choices, at, "prompt_lengths", H5T_STD_I32LE, {samples},
+                but_for_one(choices, samples, [=](hsize_t i) { return i % (length + 1); }));
+    write_array(choices, at, "bytes", H5T_STD_I32LE, {samples},
+                but_for_one(choices, samples, [](hsize_t i) { return i + 1; }));
+  }
+  if (labels == 6) {
+    write_array(choices, at, "token_labels", H5T_STD_I32LE, {samples * length},
+                but_for_one(choices, samples, [](hsize_t i) { return i % 2 == 0 ? 1 : -100; }));
+  }
   const auto kind = choices.ConsumeIntegralInRange<unsigned>(0, 15);
   if (kind < 9 || kind == 15) {
     write_array(choices, at, "tokens", H5T_STD_I32LE, {samples * length},

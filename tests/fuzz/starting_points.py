@@ -95,10 +95,21 @@ def json_files():
     metrics = "".join(json.dumps(line) + "\n" for line in log)
     summary = json.dumps({"stages": [{"samples": 96, "training_seconds": 1.5, "flops": 1e9}],
                           "retention": {"forgetting": 0.1, "before": {"accuracy": 0.5}}})
+    tokenizer = json.dumps({"version": "1.0", "truncation": {"direction": "Left"}, "padding": None,
+                            "model": {"vocab": [["\u2581a", -9.8], ["b", 1e-7]], "unk_id": 0}})
+    llama = {"model_type": "qwen2", "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 2,
+             "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64,
+             "use_sliding_window": True, "sliding_window": 8,
+             "layer_types": ["full_attention", "sliding_attention"],
+             "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                              "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}
+    gpt2 = {"model_type": "gpt2", "vocab_size": 400, "n_embd": 32, "n_layer": 2, "n_head": 4,
+            "n_positions": 64, "n_inner": None, "activation_function": "gelu_new"}
     texts = [json.dumps(config), json.dumps(index), state, metrics, metrics,
-             metrics + "\x01" + summary]
+             metrics + "\x01" + summary, tokenizer, json.dumps(llama), json.dumps(gpt2)]
     inputs = [bytes([kind]) + text.encode() for kind, text in enumerate(texts)]
-    return inputs, literals("core/models/bert/bert_config.cpp") + literals(
+    return inputs, literals("core/models/*/*_config.cpp") + literals(
+        "core/models/huggingface/*.cpp") + literals(
         "core/record/run_*.cpp") + literals("core/train/training_state.cpp") + literals(
         "core/schedule/schedule_state_json.cpp") + literals("core/record/report_json.cpp") + [
         "weight_map", "null", "true", "-1", "1e400", "9223372036854775808", "[", "]", "{}", "\n",

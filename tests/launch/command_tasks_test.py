@@ -2,22 +2,12 @@
 canonical mode the same bits at 1 and 2 ranks; what does not fit it is refused."""
 
 import json
-import signal
-import subprocess
-import time
 import unittest
 
 import h5py
 import numpy as np
-from command_fixture import MPIEXEC, THAW, CommandTest, require
-
-SCHEDULE = """[schedule]
-preset = "top-down"
-groups-per-stage = 2
-learning-rate = 1e-3
-stage-epochs = 2"""
-CANONICAL = ("--train.reduction", "canonical", "--train.shards", "5", "--train.threads", "1")
-EVERY_STEP = ("--checkpoint.every-steps", "1", "--checkpoint.keep", "100")
+from command_fixture import require
+from task_fixture import CANONICAL, TaskTest
 
 
 def ranks_of(values):
@@ -27,115 +17,6 @@ def ranks_of(values):
 
 def correlation(a, b):
     return np.corrcoef(a, b)[0, 1]
-
-
-class TaskTest(CommandTest):
-    """Texts of which the first token tells what is to be learnt."""
-
-    def setUp(self):
-        super().setUp()
-        self.tiny_bert(vocabulary=3000)
-        self.config = self.bert_config(schedule=SCHEDULE)
-
-    def data(self, labels_of, name="texts.h5", attributes=None):
-        """`labels_of`: from the numbers 0 to 5 that texts begin with. Returns the test labels."""
-        generator = np.random.default_rng(3)
-        with h5py.File(self.folder / name, "w") as file:
-            for split, count in (("train", 67), ("validation", 21), ("test", 13)):
-                numbers = generator.integers(0, 6, count)
-                samples = [np.concatenate(([101, 500 + n], generator.integers(1000, 3000, length)))
-                           for n, length in zip(numbers, generator.integers(2, 20, count))]
-                group = file.create_group(split)
-                group["tokens"] = np.concatenate(samples).astype(np.int32)
-                group["offsets"] = np.cumsum([0] + [len(s) for s in samples]).astype(np.int64)
-                labels = labels_of(numbers)
-                group["labels"] = labels
-            for key, value in (attributes or {}).items():
-                file.attrs[key] = value
-        return labels
-
-    def multi_label(self, **options):
-        """Of a number: whether it is odd, is above 2, is 5."""
-        return self.data(lambda n: np.stack([n % 2, n > 2, n == 5], 1).astype(np.uint8),
-                         attributes={"classes": ["odd", "large", "five"], "task": "multi-label"},
-                         **options)
-
-    def regression(self, **options):
-        """Centred: the number, and its negative square."""
-        return self.data(lambda n: np.stack([n - 2.5, 9 - n * n], 1).astype(np.float32) / 4,
-                         attributes={"targets": ["number", "square"]}, **options)
-
-    def train(self, run, *flags, ranks=0):
-        return self.thaw("train", self.config, "--run-dir", run, *flags, ranks=ranks)
-
-    def weights(self, run, name="weights.safetensors"):
-        return (self.folder / run / name).read_bytes()
-
-    def evaluate(self, run, *flags, ranks=0):
-        found = json.loads(self.thaw("evaluate", self.config, "--weights",
-                                     f"{run}/weights.safetensors", *flags, ranks=ranks).stdout)
-        found.pop("seconds")
-        return found
-
-    def predict(self, run, split="test"):
-        done = self.thaw("predict", self.config, "--weights", f"{run}/weights.safetensors",
-                         "--split", split)
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        self.assertEqual([line["index"] for line in lines], list(range(len(lines))))
-        return lines
-
-    def expect_whole_life(self, metrics):
-        """What holds of any task: returns a run's figures on the test split."""
-        self.thaw("check", self.config)
-        self.train("run")
-        first, *_, last = self.metrics("run", "evaluation")
-        self.assertEqual([key for key in last if key in metrics], metrics)
-        self.assertLess(last["loss"], first["loss"])
-        self.assertEqual(list(self.summary("run")["validation"])[2:2 + len(metrics)], metrics)
-        found = self.evaluate("run")
-        self.assertEqual(list(found), ["split", "loss", *metrics, "samples"])
-        self.expect_bits_of_canonical(metrics)
-        self.expect_resume_after_kill()
-        self.expect_comparison(metrics[0])
-        return found
-
-    def expect_bits_of_canonical(self, metrics):
-        for ranks in (1, 2):
-            self.train(f"on{ranks}", *CANONICAL, ranks=ranks)
-        self.assertEqual(self.weights("on2"), self.weights("on1"))
-        figures = [[[line[key] for key in ("loss", *metrics)]
-                    for line in self.metrics(f"on{ranks}", "evaluation")] for ranks in (1, 2)]
-        self.assertEqual(figures[1], figures[0])
-        self.assertEqual(self.evaluate("on1", *CANONICAL, ranks=2),
-                         self.evaluate("on1", *CANONICAL))
-
-    def expect_resume_after_kill(self):
-        self.train("whole", *EVERY_STEP, ranks=2)
-        command = [MPIEXEC, "-n", "2", THAW, "train", self.config, "--run-dir", "killed",
-                   *EVERY_STEP]
-        with subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, start_new_session=True) as job:
-            until = time.monotonic() + 120
-            while not list((self.folder / "killed/checkpoints").glob("step-000000003*")):
-                self.assertLess(time.monotonic(), until)
-                self.assertIsNone(job.poll())
-                time.sleep(0.01)
-            job.send_signal(signal.SIGKILL)
-        time.sleep(1)  # ranks that have lost mpirun end
-        self.train("killed", *EVERY_STEP, ranks=2)
-        self.assertEqual(self.weights("killed"), self.weights("whole"))
-        best = "weights.best.safetensors"
-        self.assertEqual(self.weights("killed", best), self.weights("whole", best))
-
-    def expect_comparison(self, metric):
-        done = self.thaw("compare", self.config, "--output", "cmp", "--schedules", "full,head-only",
-                         "--seeds", "1", "--schedule.total-epochs", "1", "--schedule.stage-epochs",
-                         "0", "--schedule.groups-per-stage", "1")
-        self.assertIn(f"{metric.replace('_', '-')} minus the first's", done.stdout)
-        [table] = json.loads((self.folder / "cmp/comparison.json").read_text())["fractions"]
-        for row, run in zip(table["rows"], table["runs"]):
-            self.assertEqual(row[metric]["mean"], run[metric])
-            self.assertEqual(run[metric], run[f"test_{metric}"])
 
 
 class MultiLabel(TaskTest):
@@ -252,6 +133,112 @@ class Pairs(TaskTest):
         path.write_text(path.read_text().replace('"type_vocab_size": 2', '"type_vocab_size": 1'))
         self.assertIn("the data has token type 1, but the model's types end at 0",
                       self.refused("check", self.config))
+
+
+def spans_of(tags):
+    """(first token, end, kind) of each span of IOB tags."""
+    spans = []
+    for i, tag in enumerate(tags):
+        kind = tag[2:]
+        if tag[0] == "I" and spans and spans[-1][1:] == (i, kind):
+            spans[-1] = (spans[-1][0], i + 1, kind)
+        elif tag != "O":
+            spans.append((i, i + 1, kind))
+    return set(spans)
+
+
+class Tags(TaskTest):
+    """The tag of a token follows from the token; the first of each text does not count."""
+
+    NAMES = ("O", "B-n", "I-n", "B-m")
+
+    def tags(self, name="texts.h5", names=NAMES):
+        """Returns the tags of each sample of the test split; None: not counted."""
+        self.data(lambda n: n, name=name)
+        with h5py.File(self.folder / name, "r+") as file:
+            file.attrs["classes"] = names
+            for group in file.values():
+                tokens, offsets = group["tokens"][:], group["offsets"][:]
+                classes = np.where(tokens < 1000, 1, np.where(tokens % 3 == 0, 2, tokens % 7 // 6 * 3))
+                classes = np.array([names.index(self.NAMES[c]) for c in classes], np.int32)
+                classes[offsets[:-1]] = -100
+                del group["labels"]
+                group["token_labels"] = classes
+            lines = [classes[a:b] for a, b in zip(offsets, offsets[1:])]
+        return [[names[c] if c >= 0 else None for c in line] for line in lines]
+
+    def test_from_training_to_predictions(self):
+        right = self.tags()
+        self.assertIn("text, 4 classes: O, B-n, I-n, B-m", self.thaw("inspect", "texts.h5").stdout)
+        found = self.expect_whole_life(["accuracy", "span_f1"])
+        said = [line["classes"] for line in self.predict("run")]
+        self.assertEqual([len(line) for line in said], [len(line) for line in right])
+        counted = [[(r, s) for r, s in zip(*each) if r] for each in zip(right, said)]
+        hits = [r == s for line in counted for r, s in line]
+        self.assertAlmostEqual(found["accuracy"], np.mean(hits), places=12)
+        both = [[spans_of(tags) for tags in zip(*line)] for line in counted]
+        f1 = (2 * sum(len(r & s) for r, s in both)
+              / sum(len(r) + len(s) for r, s in both))
+        self.assertAlmostEqual(found["span_f1"], f1, places=12)
+        for line in self.metrics("run", "step"):
+            self.assertGreater(line["counted_tokens"], line["samples"])
+
+    def test_classes_go_by_their_names(self):
+        self.tags()
+        self.tags(name="other.h5", names=("I-n", "B-m", "O", "B-n"))
+        self.train("run")
+        self.assertEqual(self.evaluate("run", "--data.file", "other.h5"), self.evaluate("run"))
+
+    def test_micro_batches_of_tokens(self):
+        self.tags()
+        for run, *flags in (("whole",), ("cut", "--train.micro-batch-tokens", "40")):
+            self.train(run, "--train.precision", "float64", *flags, ranks=2)
+        losses = [[line["loss"] for line in self.metrics(run, "step")] for run in ("whole", "cut")]
+        np.testing.assert_allclose(losses[1], losses[0], rtol=1e-9)
+        for flags, told in ((("--train.micro-batch", "2"), "give one of them"),
+                            (CANONICAL, "canonical")):
+            message = self.refused("check", self.config, "--train.micro-batch-tokens", "40", *flags)
+            self.assertIn("train.micro-batch-tokens: ", message)
+            self.assertIn(told, message)
+
+    def test_export_to_transformers(self):
+        self.tags()
+        self.train("run", "--schedule.stage-epochs", "1")
+        self.thaw("export", self.config, "out", "--weights", "run/weights.safetensors", "--format",
+                  "huggingface")
+        config = json.loads((self.folder / "out/config.json").read_text())
+        self.assertEqual(config["architectures"], ["BertForTokenClassification"])
+        self.assertEqual(list(config["id2label"].values()), list(self.NAMES))
+
+    def test_what_does_not_fit(self):
+        def refused(change, *flags):
+            self.tags()
+            with h5py.File(self.folder / "texts.h5", "r+") as file:
+                change(file)
+            return self.refused("train", self.config, "--run-dir", "run", *flags, ranks=2)
+
+        def nothing_counts(file):
+            file["train/token_labels"][:] = -100
+
+        def no_class(file):
+            file["validation/token_labels"][3] = 4
+
+        def two_kinds(file):
+            file["test/labels"] = np.zeros(13, np.int64)
+
+        def running_text(file):
+            for group in file.values():
+                del group["token_labels"]
+            del file.attrs["classes"]
+
+        self.assertIn("texts.h5: /train: no token of its 67 samples counts", refused(nothing_counts))
+        self.assertIn("/validation/token_labels: token 3 has label 4", refused(no_class))
+        self.assertIn("/test holds labels and token_labels", refused(two_kinds))
+        self.assertIn("/train holds no labels: give \"labels\"", refused(running_text))
+        self.assertIn("model.architecture = \"bert\" gives outputs for each sample or outputs for "
+                      "each token, and", refused(running_text, "--task.kind", "causal-lm"))
+        self.assertIn("model.pooling: nothing is pooled",
+                      refused(lambda file: None, "--model.pooling", "cls"))
 
 
 class Refused(TaskTest):

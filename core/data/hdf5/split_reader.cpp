@@ -75,6 +75,27 @@ void require_offsets(const Hdf5Dataset& dataset, const std::vector<std::int64_t>
   }
 }
 
+/// Of a split that begins with `where`, by the array that has one entry a sample.
+[[noreturn]] void refuse_empty(const Hdf5Dataset& dataset, const std::string& where) {
+  // Sources that are not there leave nothing of a virtual one.
+  if (dataset.layout().starts_with("virtual")) dataset.require_credible();
+  throw InputError(fmt::format("{} holds no samples; leave the HDF5 group out", where));
+}
+
+constexpr const char* kTextLabels =
+    "one of labels (of samples), token_labels and prompt_lengths, or none of them (running text)";
+
+void require_one_kind_of_labels(const std::vector<std::string>& arrays, const std::string& where) {
+  std::vector<std::string> kinds;
+  for (const char* kind : {"labels", "token_labels", "prompt_lengths"}) {
+    if (contains(arrays, kind)) kinds.emplace_back(kind);
+  }
+  if (kinds.size() < 2) return;
+  throw InputError(
+      fmt::format("{} holds {}, of which a split has one: leave out what is not learnt", where,
+                  fmt::join(kinds, " and ")));
+}
+
 }  // namespace
 
 std::vector<std::string> SplitReader::names() const {
@@ -84,7 +105,8 @@ std::vector<std::string> SplitReader::names() const {
     const std::vector<std::string> arrays = file_.names_in("/" + name);
     const bool meant =
         !split_meant(name).empty() && (contains(arrays, "inputs") || contains(arrays, "tokens"));
-    return !meant && !contains(arrays, "labels");
+    const bool text = contains(arrays, "tokens") && contains(arrays, "offsets");
+    return !meant && !text && !contains(arrays, "labels");
   });
   if (names.empty()) {
     throw InputError(fmt::format(
@@ -107,15 +129,19 @@ FileSplit SplitReader::read(const std::string& name) {
                     "{}",
                     file_.path(), group, text ? "both" : "neither"));
   }
-  for (const char* needed : {"labels", text ? "offsets" : "labels"}) {
-    if (contains(arrays, needed)) continue;
-    throw InputError(fmt::format("{}: {} holds no {}; {} needs {}", file_.path(), group, needed,
-                                 text ? "text" : "an image split",
-                                 text ? "tokens, offsets and labels" : "inputs and labels"));
+  require_one_kind_of_labels(arrays, file_.path() + ": " + group);
+  const bool labels = contains(arrays, "labels");
+  if (text ? !contains(arrays, "offsets") : !labels) {
+    throw InputError(
+        fmt::format("{}: {} holds no {}; {}", file_.path(), group, text ? "offsets" : "labels",
+                    text ? fmt::format("text needs tokens, offsets and {}", kTextLabels)
+                         : "an image split needs inputs and labels"));
   }
   FileSplit split;
-  split.labels = read_labels(group);
-  split.part.samples = split.labels.size();
+  if (labels) {
+    split.labels = read_labels(group);
+    split.part.samples = split.labels.size();
+  }
   if (text) {
     read_text(group, split);
   } else {
@@ -139,10 +165,7 @@ Labels SplitReader::read_labels(const std::string& group) const {
                          : "[samples]");
   }
   if (dataset.rows() == 0) {
-    // Sources that are not there leave nothing of a virtual one.
-    if (dataset.layout().starts_with("virtual")) dataset.require_credible();
-    throw InputError(
-        fmt::format("{}: {} holds no samples; leave the HDF5 group out", file_.path(), group));
+    refuse_empty(dataset, file_.path() + ": " + group);
   }
   if (dataset.elements() == 0) {
     throw InputError(fmt::format("{}: shape is {}: samples without a label", dataset.where(),
@@ -177,6 +200,53 @@ std::vector<std::int8_t> SplitReader::read_types(const std::string& group,
   return types;
 }
 
+std::vector<std::int32_t> SplitReader::read_column(const std::string& name, std::int64_t count,
+                                                   const char* one) const {
+  const Hdf5Dataset dataset = file_.dataset(name);
+  require_type(dataset, {"int32"});
+  require_rank(dataset, 1, fmt::format("[one a {}]", one).c_str());
+  if (dataset.rows() != count) {
+    throw InputError(fmt::format("{}: has {} entries, must have one a {}, {}", dataset.where(),
+                                 dataset.rows(), one, count));
+  }
+  return read_numbers<std::int32_t>(dataset);
+}
+
+/// Those that only text has, or none at all: running text.
+Labels SplitReader::read_text_labels(const std::string& group,
+                                     const std::vector<std::int64_t>& offsets) const {
+  const std::vector<std::string> arrays = file_.names_in(group);
+  const std::int64_t samples = static_cast<std::int64_t>(offsets.size()) - 1;
+  Labels labels;
+  if (contains(arrays, "token_labels")) {
+    labels = Labels(
+        TokenClasses{read_column(group + "/token_labels", offsets.back(), "token"), offsets});
+  } else if (contains(arrays, "prompt_lengths")) {
+    const std::vector<std::int32_t> lengths =
+        read_column(group + "/prompt_lengths", samples, "sample");
+    labels = Labels(PromptLengths{{lengths.begin(), lengths.end()}});
+  } else {
+    labels = Labels(PromptLengths{
+        .lengths = std::vector<std::int64_t>(static_cast<std::size_t>(samples), 0), .said = false});
+  }
+  const std::string objection = labels.objection(offsets);
+  if (!objection.empty()) {
+    throw InputError(fmt::format("{}: {}/{}: {}", file_.path(), group, labels.array(), objection));
+  }
+  return labels;
+}
+
+std::vector<std::int32_t> SplitReader::read_bytes(const std::string& group,
+                                                  std::int64_t samples) const {
+  std::vector<std::int32_t> bytes = read_column(group + "/bytes", samples, "sample");
+  const auto bad = std::find_if(bytes.begin(), bytes.end(), [](auto count) { return count < 0; });
+  if (bad != bytes.end()) {
+    throw InputError(fmt::format("{}: {}/bytes: sample {} has {} bytes; bytes must be >= 0",
+                                 file_.path(), group, bad - bytes.begin(), *bad));
+  }
+  return bytes;
+}
+
 void SplitReader::read_text(const std::string& group, FileSplit& split) {
   split.format.kind = DataKind::kText;
   const Hdf5Dataset offsets = file_.dataset(group + "/offsets");
@@ -185,15 +255,24 @@ void SplitReader::read_text(const std::string& group, FileSplit& split) {
   require_rank(offsets, 1, "[samples + 1]");
   require_type(tokens, {"int32"});
   require_rank(tokens, 1, "[tokens of all samples]");
+  const bool labelled = split.part.samples > 0;
+  if (!labelled && offsets.rows() < 2) refuse_empty(offsets, file_.path() + ": " + group);
+  if (!labelled) split.part.samples = offsets.rows() - 1;
   if (offsets.rows() != split.part.samples + 1) {
     throw InputError(fmt::format("{}: has {} entries, must have {}: one more than labels",
                                  offsets.where(), offsets.rows(), split.part.samples + 1));
   }
   split.offsets = read_numbers(offsets);
   require_offsets(offsets, split.offsets, tokens.rows());
-  if (contains(file_.names_in(group), "types")) {
+  if (!labelled) split.labels = read_text_labels(group, split.offsets);
+  const std::vector<std::string> arrays = file_.names_in(group);
+  if (contains(arrays, "types")) {
     split.format.pairs = true;
     split.types = read_types(group, tokens.rows());
+  }
+  if (split.labels.type() == LabelType::kPrompts && contains(arrays, "bytes")) {
+    split.format.counts_bytes = true;
+    split.bytes = read_bytes(group, split.part.samples);
   }
   set_values(std::move(tokens), split.part);
 }

@@ -48,14 +48,31 @@ bool widen(const std::byte* tokens, std::int64_t count, std::int64_t* result) {
   return all < 0;
 }
 
-/// Classes int64 [n]; flags uint8 [n, C]; numbers float32 [n, K].
-at::Tensor labels_of(const Labels& labels, const std::vector<std::int64_t>& samples) {
-  const auto count = static_cast<std::int64_t>(samples.size());
-  at::Tensor result = labels.type() == LabelType::kClass
-                          ? at::empty({count}, at::kLong)
-                          : at::empty({count, labels.width()},
-                                      labels.type() == LabelType::kFlags ? at::kByte : at::kFloat);
-  labels.copy(samples, static_cast<std::byte*>(result.mutable_data_ptr()));
+/// To be filled: classes and prompts int64 [n]; classes of tokens int64 [T]; flags uint8 [n, C];
+/// numbers float32 [n, K].
+at::Tensor memory_for_labels(const Labels& labels, const Batch& batch) {
+  switch (labels.type()) {
+    case LabelType::kClass:
+    case LabelType::kPrompts:
+      return at::empty({batch.size()}, at::kLong);
+    case LabelType::kTokens:
+      return at::empty({batch.inputs.numel()}, at::kLong);
+    case LabelType::kFlags:
+      return at::empty({batch.size(), labels.width()}, at::kByte);
+    case LabelType::kValues:
+      return at::empty({batch.size(), labels.width()}, at::kFloat);
+  }
+  return {};
+}
+
+/// Of each sample, int64; undefined where the file tells none.
+at::Tensor bytes_of(const Split& split, const Batch& batch) {
+  if (!split.format().counts_bytes) return {};
+  at::Tensor result = at::empty({batch.size()}, at::kLong);
+  auto* to = result.mutable_data_ptr<std::int64_t>();
+  for (const std::int64_t sample : batch.samples) {
+    *to++ = split.bytes()[static_cast<std::size_t>(sample)];
+  }
   return result;
 }
 
@@ -95,12 +112,16 @@ Batch BatchAssembler::assemble(std::int64_t epoch, std::vector<std::int64_t> sam
   Batch batch;
   batch.epoch = epoch;
   batch.samples = std::move(samples);
-  batch.labels = labels_of(split_.labels(), batch.samples);
   if (split_.format().kind == DataKind::kText) {
     read_texts(batch);
   } else {
     read_images(batch);
   }
+  const Labels& labels = split_.labels();
+  batch.labels = memory_for_labels(labels, batch);
+  labels.copy(batch.samples, static_cast<std::byte*>(batch.labels.mutable_data_ptr()));
+  batch.labels_of_tokens = labels.type() == LabelType::kTokens;
+  batch.bytes = bytes_of(split_, batch);
   return batch;
 }
 

@@ -57,4 +57,19 @@ std::vector<SampleRange> micro_batches(std::int64_t samples, std::int64_t limit)
   return result;
 }
 
+std::vector<SampleRange> micro_batches_by_tokens(std::span<const std::int64_t> offsets,
+                                                 std::int64_t limit) {
+  require(limit > 0, "micro_batches_by_tokens: limit must be > 0");
+  require(!offsets.empty(), "micro_batches_by_tokens: offsets must hold the end");
+  std::vector<SampleRange> result;
+  const auto samples = static_cast<std::int64_t>(offsets.size()) - 1;
+  for (std::int64_t first = 0; first < samples; first = result.back().last) {
+    const std::int64_t begin = offsets[static_cast<std::size_t>(first)];
+    const auto too_far = std::find_if(offsets.begin() + first + 2, offsets.end(),
+                                      [&](std::int64_t end) { return end - begin > limit; });
+    result.push_back({first, too_far - offsets.begin() - 1});
+  }
+  return result;
+}
+
 }  // namespace thaw

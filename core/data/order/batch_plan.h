@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/parallel/sum_tree.h"
@@ -44,5 +45,10 @@ SampleRange samples_of_shards(SampleRange whole, ShardRange own, std::int64_t sh
 /// The micro-batches of a rank's share of `samples`: as few as `limit` allows, balanced. No limit
 /// (0) means one; no samples mean none.
 std::vector<SampleRange> micro_batches(std::int64_t samples, std::int64_t limit);
+
+/// Those of text by its tokens: one after another, each of as many samples as have at most `limit`
+/// > 0 tokens together, but of one at least. `offsets`: the first token of each sample and the end.
+std::vector<SampleRange> micro_batches_by_tokens(std::span<const std::int64_t> offsets,
+                                                 std::int64_t limit);
 
 }  // namespace thaw

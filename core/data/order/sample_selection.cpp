@@ -85,9 +85,13 @@ std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> split,
   Labels labels = whole->labels().of(samples);
   std::vector<std::int64_t> offsets;
   std::vector<std::int8_t> types;
+  std::vector<std::int32_t> bytes;
   if (!whole->offsets().empty()) offsets.push_back(0);
   for (const std::int64_t sample : samples) {
     if (!offsets.empty()) offsets.push_back(offsets.back() + whole->elements(sample));
+    if (whole->format().counts_bytes) {
+      bytes.push_back(whole->bytes()[static_cast<std::size_t>(sample)]);
+    }
     if (whole->format().pairs) {
       const auto of_sample = whole->types().subspan(
           static_cast<std::size_t>(whole->offsets()[static_cast<std::size_t>(sample)]),
@@ -105,7 +109,7 @@ std::unique_ptr<Split> narrow_split(std::unique_ptr<Split> split,
   std::vector<Split::Part> parts;
   parts.push_back(std::move(part));
   auto narrowed = std::make_unique<Split>(name, format, std::move(parts), std::move(labels),
-                                          std::move(offsets), std::move(types));
+                                          std::move(offsets), std::move(types), std::move(bytes));
   narrowed->chosen_from(whole);
   return narrowed;
 }

@@ -22,6 +22,8 @@ PackedBatch::PackedBatch(const Batch& batch, bool pinned) : labels_(add(batch.la
   rest_.epoch = batch.epoch;
   rest_.samples = batch.samples;
   rest_.offsets = batch.offsets;
+  rest_.bytes = batch.bytes;
+  rest_.labels_of_tokens = batch.labels_of_tokens;
   const bool is_text = batch.offsets.defined();
   const at::Tensor scale = batch.scale != nullptr ? batch.scale->numbers() : at::Tensor();
   const at::Tensor offsets = is_text ? batch.offsets.contiguous() : at::Tensor();

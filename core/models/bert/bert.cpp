@@ -15,14 +15,16 @@
 #include "core/models/bert/bert_export.h"
 #include "core/models/bert/bert_layers.h"
 #include "core/models/family.h"
+#include "core/models/huggingface/config_fields.h"
 #include "core/models/layers/initialization.h"
+#include "core/models/layers/packed_rows.h"
 #include "core/models/layers/recomputation.h"
 #include "core/models/weights/weight_naming.h"
 
 namespace thaw {
 
-Bert::Bert(const BertConfig& config, Pooling pooling, std::int64_t classes)
-    : config_(config), pooling_(pooling) {
+Bert::Bert(const BertConfig& config, Pooling pooling, std::int64_t classes, OutputRows rows)
+    : config_(config), pooling_(pooling), output_rows_(rows) {
   embeddings_ = register_module("embeddings", std::make_shared<nn::BertEmbeddings>(config));
   groups_.push_back({"embeddings", {"embeddings.*"}});
   const auto encoder = register_module("encoder", std::make_shared<torch::nn::Module>());
@@ -33,7 +35,7 @@ Bert::Bert(const BertConfig& config, Pooling pooling, std::int64_t classes)
     groups_.push_back({fmt::format("encoder.{}", i), {fmt::format("encoder.layer.{}.*", i)}});
   }
   ParameterGroup head{"head", {"classifier.*"}};
-  if (pooling == Pooling::kCls) {
+  if (pooling == Pooling::kCls && rows == OutputRows::kSamples) {
     const auto pooler = register_module("pooler", std::make_shared<torch::nn::Module>());
     pooler_ =
         pooler->register_module("dense", std::make_shared<nn::Dense>(config.hidden, config.hidden));
@@ -73,7 +75,9 @@ at::Tensor Bert::encode(const std::shared_ptr<nn::BertLayer>& layer, const at::T
 
 at::Tensor Bert::head(const at::Tensor& hidden, const std::shared_ptr<const SampleRows>& rows) {
   at::Tensor pooled;
-  if (pooling_ == Pooling::kMean) {
+  if (output_rows_ == OutputRows::kTokens) {
+    pooled = hidden;
+  } else if (pooling_ == Pooling::kMean) {
     pooled = segment_mean(hidden, rows);
   } else {
     const at::Tensor index = on_device(*rows, hidden.device()).offsets.narrow(0, 0, rows->size());
@@ -83,34 +87,8 @@ at::Tensor Bert::head(const at::Tensor& hidden, const std::shared_ptr<const Samp
 }
 
 std::shared_ptr<const SampleRows> Bert::rows_of(const Batch& batch) const {
-  TORCH_CHECK(batch.offsets.defined() && batch.offsets.scalar_type() == at::kLong &&
-                  batch.offsets.numel() == batch.size() + 1 && batch.offsets.is_cpu(),
-              "Bert: a batch needs int64 offsets, one more than it has samples, on the host");
-  const at::Tensor offsets = batch.offsets.contiguous();
-  const auto* data = offsets.const_data_ptr<std::int64_t>();
-  auto rows = std::make_shared<SampleRows>();
-  rows->samples = batch.samples;
-  rows->offsets.assign(data, data + offsets.numel());
-  rows->device = batch.rows;
-  TORCH_CHECK(data[0] == 0 && data[batch.size()] == batch.inputs.numel(),
-              "Bert: offsets do not span the batch's ", batch.inputs.numel(), " tokens");
-  for (std::int64_t n = 0; n < batch.size(); ++n) {
-    const std::int64_t length = data[n + 1] - data[n];
-    if (length < 1 || length > config_.longest) {
-      throw InputError(fmt::format("sample {} has {} tokens; the model takes 1 to {}",
-                                   batch.samples[static_cast<std::size_t>(n)], length,
-                                   config_.longest));
-    }
-  }
-  if (batch.inputs.is_cpu()) {
-    const auto* tokens = batch.inputs.const_data_ptr<std::int64_t>();
-    for (std::int64_t t = 0; t < batch.inputs.numel(); ++t) {
-      if (tokens[t] < 0 || tokens[t] >= config_.vocabulary) {
-        throw InputError(fmt::format("token {} in the data; the model has 0 to {}", tokens[t],
-                                     config_.vocabulary - 1));
-      }
-    }
-  }
+  const std::shared_ptr<const SampleRows> rows =
+      packed_rows(batch, config_.vocabulary, config_.longest);
   if (batch.types.defined() && batch.types.is_cpu() && batch.types.numel() > 0) {
     TORCH_CHECK(batch.types.numel() == batch.inputs.numel(), "Bert: ", batch.types.numel(),
                 " types of ", batch.inputs.numel(), " tokens");
@@ -149,7 +127,7 @@ WeightNaming Bert::weight_naming() const {
   naming.old_endings = {{"LayerNorm.gamma", "LayerNorm.weight"},
                         {"LayerNorm.beta", "LayerNorm.bias"}};
   naming.ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "cls.*"};
-  if (pooling_ == Pooling::kMean) {
+  if (pooler_ == nullptr) {
     naming.ignored.push_back("pooler.*");
   } else {
     naming.optional = {"pooler.*"};
@@ -195,29 +173,19 @@ void Bert::initialize(std::uint64_t seed, bool head_only) {
 
 namespace {
 
-double dropout_option(double given, double otherwise, const char* key) {
-  if (given < 0) {
-    return otherwise;
-  }
-  if (given > 1) {
-    throw InputError(fmt::format("model.{}: must lie in [0, 1], not be {}", key, given));
-  }
-  return given;
-}
-
 /// The model that `options.config` describes, with a random head, and a random encoder if
 /// `options.weights` is "". Throws InputError for options, a config.json or data that do not fit.
 std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t classes,
                                  const InputFacts& input, std::uint64_t seed) {
-  if (options.config.empty()) {
-    throw InputError("model.config: name the config.json that lies beside the weights");
+  if (input.rows == OutputRows::kTokens && options.pooling != Pooling::kMean) {
+    throw InputError("model.pooling: nothing is pooled where each token has a class: leave it out");
   }
-  BertConfig config = read_bert_config(options.config);
+  BertConfig config = read_bert_config(config_file(options));
   config.dropout = dropout_option(options.dropout, config.dropout, "dropout");
   config.attention_dropout =
       dropout_option(options.attention_dropout, config.attention_dropout, "attention-dropout");
   config.head_dropout = dropout_option(options.head_dropout, config.head_dropout, "head-dropout");
-  const auto model = std::make_shared<Bert>(config, options.pooling, classes);
+  const auto model = std::make_shared<Bert>(config, options.pooling, classes, input.rows);
   model->check_inputs(input.largest_token, input.longest_sample, input.largest_type);
   model->initialize(seed, /*head_only=*/!options.weights.empty());
   return model;
@@ -226,7 +194,10 @@ std::shared_ptr<Model> make_bert(const ModelOptions& options, std::int64_t class
 }  // namespace
 
 ModelFamily bert_family() {
-  return {.takes = InputFacts::Kind::kText, .make = make_bert, .export_huggingface = export_bert};
+  return {.takes = InputFacts::Kind::kText,
+          .gives = {OutputRows::kSamples, OutputRows::kTokens},
+          .make = make_bert,
+          .export_huggingface = export_bert};
 }
 
 }  // namespace thaw

@@ -8,6 +8,7 @@
 
 #include "core/config/choices.h"
 #include "core/models/bert/bert_config.h"
+#include "core/models/family.h"
 #include "core/models/layers/dropout.h"
 #include "core/models/model.h"
 
@@ -21,16 +22,20 @@ class BertLayer;
 class Dense;
 }  // namespace nn
 
-/// A BERT encoder (Devlin et al. 2019) with a classification head, under Hugging Face's names.
+/// A BERT encoder (Devlin et al. 2019) with a classification head, of samples or of tokens, under
+/// Hugging Face's names.
 /// Groups: embeddings, encoder.0 ... encoder.N-1, head.
 ///
 /// It works on real tokens only: between groups, hidden states are [T, hidden] in float32 (or
 /// float64), T tokens of all samples of the batch. Mathematics are those of transformers'
-/// BertForSequenceClassification, with token type 0 throughout where the batch has no types.
+/// BertForSequenceClassification, or of BertForTokenClassification, with token type 0 throughout
+/// where the batch has no types.
 class Bert : public Model {
  public:
-  /// Parameters are uninitialised until `initialize` or loading.
-  Bert(const BertConfig& config, Pooling pooling, std::int64_t classes);
+  /// Parameters are uninitialised until `initialize` or loading. `rows`: that it returns; of
+  /// tokens, nothing is pooled.
+  Bert(const BertConfig& config, Pooling pooling, std::int64_t classes,
+       OutputRows rows = OutputRows::kSamples);
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
 
@@ -58,6 +63,7 @@ class Bert : public Model {
 
   const BertConfig& config() const { return config_; }
   Pooling pooling() const { return pooling_; }
+  OutputRows output_rows() const { return output_rows_; }
 
  private:
   at::Tensor encode(const std::shared_ptr<nn::BertLayer>& layer, const at::Tensor& hidden,
@@ -68,12 +74,13 @@ class Bert : public Model {
 
   BertConfig config_;
   Pooling pooling_;
+  OutputRows output_rows_;
   std::vector<ParameterGroup> groups_;
   at::ScalarType compute_ = at::kFloat;
   bool recomputes_ = false;
   std::shared_ptr<nn::BertEmbeddings> embeddings_;
   std::vector<std::shared_ptr<nn::BertLayer>> layers_;
-  std::shared_ptr<nn::Dense> pooler_;  ///< null for mean pooling
+  std::shared_ptr<nn::Dense> pooler_;  ///< null for mean pooling, and for rows of tokens
   std::shared_ptr<nn::Dropout> dropout_;
   std::shared_ptr<nn::Dense> classifier_;
 };

@@ -8,57 +8,40 @@
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/file_kind.h"
-#include "core/base/input_text.h"
 #include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 #include "core/config/configuration.h"
 #include "core/models/bert/bert.h"
 #include "core/models/bert/mean_pooling_files.h"
+#include "core/models/huggingface/export_files.h"
 #include "core/models/weights/weights.h"
 
 namespace thaw {
 namespace {
 
+using nlohmann::json;
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-constexpr const char* kConfig = "config.json";
-constexpr const char* kWeights = "model.safetensors";
-constexpr const char* kTokenizer = "tokenizer.json";
-constexpr const char* kTokenizerConfig = "tokenizer_config.json";
+bool pools_by_mean(const Bert& model) {
+  return model.output_rows() == OutputRows::kSamples && model.pooling() == Pooling::kMean;
+}
 
-/// A JSON file and its text, which is copied to the letter where it is not changed.
-struct JsonFile {
-  std::string text;
-  ordered_json value;
-};
-
-JsonFile read_json(const fs::path& path) {
-  constexpr std::int64_t kLargest = 1 << 30;
-  JsonFile result;
-  result.text = read_input_text(path.string(), kLargest);
-  if (json_is_deeper(result.text)) {
-    throw InputError(fmt::format("{}: nested deeper than any such file is", path.string()));
-  }
-  result.value = ordered_json::parse(result.text, nullptr, /*allow_exceptions=*/false);
-  if (!result.value.is_object()) {
-    throw InputError(
-        fmt::format("{}: is not a JSON object{}", path.string(), kind_clause(path.string())));
-  }
-  return result;
+/// The class of transformers that the model is, or its encoder.
+const char* huggingface_class(const Bert& model) {
+  if (model.output_rows() == OutputRows::kTokens) return "BertForTokenClassification";
+  return pools_by_mean(model) ? "BertModel" : "BertForSequenceClassification";
 }
 
 /// The source's configuration with what fine-tuning changed.
 ordered_json exported_config(ordered_json config, const Bert& model,
                              const std::vector<std::string>& classes) {
-  const bool is_classifier = model.pooling() == Pooling::kCls;
   // Where and as what the source was stored says nothing about these weights, which are float32.
   for (const char* key : {"_name_or_path", "torch_dtype", "dtype", "num_labels", "_num_labels"}) {
     config.erase(key);
   }
   config["model_type"] = "bert";
-  config["architectures"] = {is_classifier ? "BertForSequenceClassification" : "BertModel"};
+  config["architectures"] = {huggingface_class(model)};
   ordered_json names = ordered_json::object(), indexes = ordered_json::object();
   for (std::size_t i = 0; i < classes.size(); ++i) {
     names[std::to_string(i)] = classes[i];
@@ -66,9 +49,9 @@ ordered_json exported_config(ordered_json config, const Bert& model,
   }
   config["id2label"] = std::move(names);
   config["label2id"] = std::move(indexes);
-  if (is_classifier) {
+  if (model.output_rows() == OutputRows::kSamples && !pools_by_mean(model)) {
     config["problem_type"] = "single_label_classification";
-  } else {
+  } else if (pools_by_mean(model)) {
     config["thaw_pooling"] = "mean";  // for readers; transformers carries it along
     config["auto_map"] = {{"AutoModelForSequenceClassification", mean_pooling_class()}};
   }
@@ -76,7 +59,7 @@ ordered_json exported_config(ordered_json config, const Bert& model,
 }
 
 /// What AutoTokenizer needs beside tokenizer.json: the special tokens, by their usual spellings.
-ordered_json tokenizer_config(const ordered_json& tokenizer, const Bert& model) {
+ordered_json tokenizer_config(const json& tokenizer, const Bert& model) {
   constexpr std::array<std::pair<const char*, std::array<const char*, 2>>, 5> kSpecial = {{
       {"pad_token", {"[PAD]", "<pad>"}},
       {"unk_token", {"[UNK]", "<unk>"}},
@@ -91,10 +74,10 @@ ordered_json tokenizer_config(const ordered_json& tokenizer, const Bert& model) 
     return config;
   }
   for (const auto& [role, spellings] : kSpecial) {
-    for (const ordered_json& token : *added) {
+    for (const json& token : *added) {
       const auto content = token.is_object() ? token.find("content") : token.end();
       if (content != token.end() && (*content == spellings[0] || *content == spellings[1])) {
-        config[role] = *content;
+        config[role] = content->get<std::string>();
       }
     }
   }
@@ -111,32 +94,10 @@ WeightNames huggingface_names(const Bert& model) {
   return names;
 }
 
-void prepare_folder(const fs::path& folder, const std::vector<std::string>& names) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (!fs::is_directory(folder)) {
-    throw InputError(fmt::format("{}: cannot make this folder{}", folder.string(),
-                                 error ? ": " + error.message() : std::string()));
-  }
-  for (const std::string& name : names) {
-    if (fs::exists(folder / name)) {
-      throw InputError(fmt::format("{}: holds a {} already; name another folder, or remove it",
-                                   folder.string(), name));
-    }
-  }
-}
-
-/// The tokenizer that the options name, else the one that lies beside config.json; empty: none.
-fs::path tokenizer_of(const ModelOptions& options) {
-  if (!options.tokenizer.empty()) return options.tokenizer;
-  const fs::path beside = fs::path(options.config).replace_filename(kTokenizer);
-  return fs::exists(beside) ? beside : fs::path();
-}
-
 /// What is not as users of transformers expect it.
 std::string advice(const std::string& folder, const Bert& model, bool has_tokenizer) {
   std::string text;
-  if (model.pooling() == Pooling::kMean) {
+  if (pools_by_mean(model)) {
     text += fmt::format(
         "transformers' own classes of BERT do not pool by the mean: give trust_remote_code=True, "
         "as "
@@ -163,31 +124,31 @@ std::string export_bert(const std::string& folder, const Model& model, const Mod
   if (bert == nullptr) {
     throw InputError("the model to export to transformers is no BERT");
   }
-  const JsonFile config = read_json(options.config);
+  const JsonFile config = read_json_file(options.config);
   const fs::path tokenizer_path = tokenizer_of(options);
   // In the order in which they are written: config.json, last, makes it a model's folder.
-  std::vector<std::pair<std::string, std::string>> texts;
+  ExportTexts texts;
   if (!tokenizer_path.empty()) {
-    JsonFile tokenizer = read_json(tokenizer_path);
+    TokenizerFile tokenizer = read_tokenizer(tokenizer_path, trained);
     // The source's own settings know more than can be guessed.
-    const fs::path beside = fs::path(tokenizer_path).replace_filename(kTokenizerConfig);
+    const fs::path beside = fs::path(tokenizer_path).replace_filename(kTokenizerConfigFile);
     std::string settings = fs::exists(beside)
-                               ? read_json(beside).text
+                               ? read_json_file(beside).text
                                : json_text(tokenizer_config(tokenizer.value, *bert), 2) + "\n";
-    texts.emplace_back(kTokenizer, std::move(tokenizer.text));
-    texts.emplace_back(kTokenizerConfig, std::move(settings));
+    texts.emplace_back(kTokenizerFile, std::move(tokenizer.text));
+    texts.emplace_back(kTokenizerConfigFile, std::move(settings));
   }
-  if (bert->pooling() == Pooling::kMean) {
+  if (pools_by_mean(*bert)) {
     for (auto& file : mean_pooling_files(*bert)) texts.push_back(std::move(file));
   }
-  texts.emplace_back(kConfig,
+  texts.emplace_back(kConfigFile,
                      json_text(exported_config(config.value, *bert, trained.classes), 2) + "\n");
 
-  std::vector<std::string> names = {kWeights};
+  std::vector<std::string> names = {kWeightsFile};
   for (const auto& [name, text] : texts) names.push_back(name);
-  prepare_folder(folder, names);
+  prepare_export_folder(folder, names);
   const fs::path target(folder);
-  save_weights((target / kWeights).string(), *bert, huggingface_names(*bert), trained);
+  save_weights((target / kWeightsFile).string(), *bert, huggingface_names(*bert), trained);
   for (const auto& [name, text] : texts) {
     fs::create_directories((target / name).parent_path());
     write_whole_file(target / name, text);

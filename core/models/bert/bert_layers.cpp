@@ -8,21 +8,8 @@
 
 namespace thaw::nn {
 
-Dense::Dense(std::int64_t in, std::int64_t out)
-    : weight(register_parameter("weight", at::empty({out, in}))),
-      bias(register_parameter("bias", at::empty({out}))) {}
-
-at::Tensor Dense::project(const at::Tensor& input, at::ScalarType compute) {
-  return thaw::project(input, weight, prepared, compute);
-}
-
 Table::Table(std::int64_t rows, std::int64_t width)
     : weight(register_parameter("weight", at::empty({rows, width}))) {}
-
-LayerNorm::LayerNorm(std::int64_t width, double norm_epsilon)
-    : weight(register_parameter("weight", at::empty({width}))),
-      bias(register_parameter("bias", at::empty({width}))),
-      epsilon(norm_epsilon) {}
 
 AddNormOutput::AddNormOutput(std::int64_t in, const BertConfig& config)
     : dense_(register_module("dense", std::make_shared<Dense>(in, config.hidden))),

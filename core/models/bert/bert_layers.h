@@ -10,38 +10,20 @@
 
 #include "core/kernels/project.h"
 #include "core/models/bert/bert_config.h"
+#include "core/models/layers/dense.h"
 #include "core/models/layers/dropout.h"
+#include "core/models/layers/layer_norm.h"
 
 namespace thaw::nn {
 
 // The modules of a BERT encoder under Hugging Face's names. Hidden states are packed: [T, hidden],
 // the tokens of all samples one after another without padding, as SampleRows says.
 
-/// A weight [out, in] and a bias [out].
-class Dense : public torch::nn::Module {
- public:
-  Dense(std::int64_t in, std::int64_t out);
-
-  /// input times the weight's transpose, in `compute`; without the bias.
-  at::Tensor project(const at::Tensor& input, at::ScalarType compute);
-
-  at::Tensor weight, bias;
-  PreparedWeights prepared;
-};
-
 /// A table of vectors, [rows, width].
 class Table : public torch::nn::Module {
  public:
   Table(std::int64_t rows, std::int64_t width);
   at::Tensor weight;
-};
-
-/// The parameters of one, of width [width].
-class LayerNorm : public torch::nn::Module {
- public:
-  LayerNorm(std::int64_t width, double epsilon);
-  at::Tensor weight, bias;
-  double epsilon;
 };
 
 /// What ends each half of a layer: LayerNorm(dropout(dense(input)) + residual). Its children are

@@ -49,7 +49,7 @@ class MeanPooledBertForSequenceClassification(BertPreTrainedModel):
         return output.to_tuple() if return_dict is False else output
 )python";
 
-std::string text_of(const ordered_json& json) { return json.dump(2) + "\n"; }
+std::string text_of(const ordered_json& value) { return value.dump(2) + "\n"; }
 
 }  // namespace
 

@@ -47,6 +47,18 @@ TEST(BatchPlan, MicroBatchesAreFewAndBalanced) {
   for (const SampleRange& range : micro_batches(1000, 7)) EXPECT_LE(range.size(), 7);
 }
 
+TEST(BatchPlan, MicroBatchesByTokensAreAsLongAsCanBe) {
+  const std::vector<std::int64_t> offsets = {0, 3, 4, 8, 10, 20, 21};
+  EXPECT_EQ(micro_batches_by_tokens(offsets, 4),
+            (std::vector<SampleRange>{{0, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 6}}));
+  EXPECT_EQ(micro_batches_by_tokens(offsets, 8),
+            (std::vector<SampleRange>{{0, 3}, {3, 4}, {4, 5}, {5, 6}}));
+  EXPECT_EQ(micro_batches_by_tokens(offsets, 1).size(), 6) << "one sample at least";
+  EXPECT_EQ(micro_batches_by_tokens(offsets, 21), (std::vector<SampleRange>{{0, 6}}));
+  EXPECT_TRUE(micro_batches_by_tokens(std::vector<std::int64_t>{0}, 5).empty());
+  EXPECT_THROW(micro_batches_by_tokens(offsets, 0), std::invalid_argument);
+}
+
 TEST(BatchPlan, RefusesWhatMakesNoSense) {
   EXPECT_THROW(next_global_batch(-1, 10, 4), std::invalid_argument);
   EXPECT_THROW(next_global_batch(0, 0, 4), std::invalid_argument);

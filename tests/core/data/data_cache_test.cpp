@@ -247,13 +247,13 @@ TEST_F(DataCache, OneProcessDecodesAndTheOthersWaitAndTellItsProgress) {
         if (done == 1000 && last != 1000 && !decoded) ++*told;
         last = done;
       });
-      cache.open([&](std::byte* memory, const DecodeProgress& progress) {
+      cache.open([&](std::byte* memory, const DecodeCalls& calls) {
         decoded = true;
-        progress("", 1000, dataset.bytes());
+        calls.progress("", 1000, dataset.bytes());
         for (int wait = 0; wait < 600 && *told < 5; ++wait) {
           std::this_thread::sleep_for(std::chrono::milliseconds(100));
         }
-        decode(dataset, memory, progress);
+        decode(dataset, memory, calls);
       });
       ::_exit(last != dataset.bytes() ? 2 : decoded ? 1 : 0);
     }
@@ -279,7 +279,7 @@ TEST_F(DataCache, AFailureLeavesNothingBehind) {
   const Hdf5File file(path_);
   const Hdf5Dataset dataset = file.dataset("/train/inputs");
   CacheFile cache(cache_, dataset, nullptr);
-  const auto fails = [](std::byte*, const DecodeProgress&) { throw RunError("no"); };
+  const auto fails = [](std::byte*, const DecodeCalls&) { throw RunError("no"); };
   EXPECT_THROW(cache.open(fails), RunError);
   EXPECT_TRUE(cached().empty());
 }

@@ -64,12 +64,12 @@ TEST_F(DatasetErrors, TwoNamesOfOneSplit) {
                 AllOf(HasSubstr("bad.h5: both /"), HasSubstr("/val"),
                       HasSubstr(std::string("/") + other), HasSubstr(" are validation; keep one")));
   }
-  // A split that somebody means to be there, and that lacks its labels.
+  // A split that somebody means to be there, and that lacks its offsets.
   EXPECT_THAT(refusal([&](Hdf5Writer& file) {
                 write_text(file, "train", 4);
                 file.write("/val/tokens", {1}, Int32s{1});
               }),
-              HasSubstr("/val holds no labels"));
+              HasSubstr("/val holds no offsets"));
 }
 
 TEST_F(DatasetErrors, NotHdf5) {
@@ -156,12 +156,12 @@ TEST_F(DatasetErrors, ArraysMissing) {
               }),
               HasSubstr("holds both"));
   EXPECT_THAT(refusal([](Hdf5Writer& file) { file.write("/train/tokens", {1}, Int32s{0}); }),
-              HasSubstr("/train holds no labels; text needs tokens, offsets and labels"));
+              HasSubstr("/train holds no offsets; text needs tokens, offsets and one of labels"));
   EXPECT_THAT(refusal([](Hdf5Writer& file) {
                 file.write("/train/tokens", {1}, Int32s{0});
                 file.write("/train/labels", {1}, Int64s{0});
               }),
-              HasSubstr("/train holds no offsets; text needs tokens, offsets and labels"));
+              HasSubstr("/train holds no offsets; text needs tokens, offsets and"));
   EXPECT_THAT(refusal([](Hdf5Writer& file) {
                 file.write("/train/inputs", {1}, std::vector<std::uint8_t>{0});
               }),

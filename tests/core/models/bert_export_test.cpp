@@ -90,10 +90,10 @@ class BertExport : public testing::Test {
           {"unk_token", "[UNK]"}}}};
   }
 
-  std::shared_ptr<Model> model(Pooling pooling) {
+  std::shared_ptr<Model> model(Pooling pooling, OutputRows rows = OutputRows::kSamples) {
     options_.pooling = pooling;
     auto result = make_model(options_, static_cast<std::int64_t>(kClasses.size()),
-                             {.kind = InputFacts::Kind::kText}, /*seed=*/3);
+                             {.kind = InputFacts::Kind::kText, .rows = rows}, /*seed=*/3);
     const at::NoGradGuard no_grad;
     for (const auto& item : result->named_parameters()) {  // no tensor at 0 or 1
       item.value().add_(fixture_uniform(item.key(), 1, item.value().sizes(), -0.3, 0.3));
@@ -149,6 +149,26 @@ TEST_F(BertExport, TransformersGiveTheSameLogits) {
   EXPECT_EQ(tokens->at("ids"), json({2, 5, 9, 1, 3}));
   EXPECT_EQ(tokens->at("pad"), "[PAD]");
   EXPECT_EQ(tokens->at("longest"), 12);
+}
+
+TEST_F(BertExport, OfTokensClassifiesTokens) {
+  const auto tokens = model(Pooling::kMean, OutputRows::kTokens);
+  EXPECT_EQ(export_bert(target(), *tokens, options_, kTrained), "");
+  EXPECT_FALSE(fs::exists(target() + "/modules.json")) << "nothing is pooled";
+  const auto found = ask_python({"bert-tokens", target(), json(kSamples).dump()});
+  if (!found) {
+    GTEST_SKIP() << "THAW_TEST_PYTHON has no transformers";
+  }
+  EXPECT_EQ(found->at("class"), "BertForTokenClassification");
+  EXPECT_TRUE(found->at("missing").empty()) << found->at("missing");
+  EXPECT_TRUE(found->at("unexpected").empty()) << found->at("unexpected");
+  EXPECT_EQ(found->at("labels"),
+            json({{"0", kClasses[0]}, {"1", kClasses[1]}, {"2", kClasses[2]}}));
+  expect_near(found->at("logits"), logits(*tokens));
+}
+
+TEST_F(BertExport, NothingIsPooledByTokens) {
+  EXPECT_THROW(model(Pooling::kCls, OutputRows::kTokens), InputError);
 }
 
 TEST_F(BertExport, OfMeanPoolingLoadsAsAnEncoder) {

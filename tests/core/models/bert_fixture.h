@@ -34,11 +34,14 @@ inline std::string minilm_folder() {
   return std::filesystem::exists(folder + "/model.safetensors") ? folder : "";
 }
 
+inline nlohmann::json bert_cases_of(const std::string& name) {
+  std::ifstream file(source_path("tests/core/models/fixtures/" + name));
+  return nlohmann::json::parse(file).at("cases");
+}
+
+/// Of rows of samples.
 inline const nlohmann::json& bert_cases() {
-  static const nlohmann::json cases = [] {
-    std::ifstream file(source_path("tests/core/models/fixtures/bert_expected.json"));
-    return nlohmann::json::parse(file).at("cases");
-  }();
+  static const nlohmann::json cases = bert_cases_of("bert_expected.json");
   return cases;
 }
 
@@ -92,7 +95,8 @@ inline Batch bert_batch(const nlohmann::json& expected) {
 }
 
 /// The model of a case, with its weights, in evaluation mode. For MiniLM, its folder must be there.
-inline std::shared_ptr<Bert> bert_of(const nlohmann::json& expected, at::ScalarType dtype) {
+inline std::shared_ptr<Bert> bert_of(const nlohmann::json& expected, at::ScalarType dtype,
+                                     OutputRows rows = OutputRows::kSamples) {
   ModelOptions options;
   options.architecture = "bert";
   options.pooling = named<Pooling>(expected.at("pooling").get<std::string>()).value();
@@ -109,9 +113,10 @@ inline std::shared_ptr<Bert> bert_of(const nlohmann::json& expected, at::ScalarT
                          .string();
     std::ofstream(options.config) << expected.at("config");
   }
-  auto model = std::dynamic_pointer_cast<Bert>(
-      make_model(options, expected.at("classes").get<std::int64_t>(),
-                 {.kind = InputFacts::Kind::kText, .largest_token = 29, .longest_sample = 40}, 0));
+  auto model = std::dynamic_pointer_cast<Bert>(make_model(
+      options, expected.at("classes").get<std::int64_t>(),
+      {.kind = InputFacts::Kind::kText, .largest_token = 29, .longest_sample = 40, .rows = rows},
+      0));
   fill_bert_by_formula(*model);
   if (trained) {
     load_weights(*model, SafetensorsFile(options.weights), model->weight_naming(),

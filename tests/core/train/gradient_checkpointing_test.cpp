@@ -84,7 +84,7 @@ class Pass {
     const auto reducer = make_local_reducer(active_, frozen_);
     const BatchNorms batch_norms(*network_.model);
     GradientPass pass(*network_.model, batch_norms,
-                      {.task = task_.get(), .micro_batch = micro_batch, .seed = seed});
+                      {.task = task_.get(), .micro_batch = {micro_batch}, .seed = seed});
     const SampleShare share{network_.batch.size(), network_.batch.size()};
     reducer->begin(share);
     Tensors found = {{"loss", pass.run(network_.batch, share, static_cast<double>(share.total),

@@ -56,9 +56,32 @@ TEST(ReductionRules, CanonicalNeedsShardsForAllRanksAndAKnownNumberOfThreads) {
   train = canonical();
   train.micro_batch = 2;
   EXPECT_THAT(refusal(train, model, "head"), StartsWith("train.micro-batch: "));
+  train.micro_batch = 0;
+  train.micro_batch_tokens = 2;
+  EXPECT_THAT(refusal(train, model, "head"), StartsWith("train.micro-batch-tokens: "));
   train.reduction = Reduction::kBuckets;
   train.threads = 0;
   EXPECT_EQ(refusal(train, model, "head", 100), "");
+}
+
+TEST(ReductionRules, MicroBatchesAreCutOneWay) {
+  const auto told = [](const TrainOptions& train, bool text) {
+    try {
+      check_micro_batches(train, text);
+    } catch (const InputError& error) {
+      EXPECT_TRUE(error.agreed());
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  TrainOptions train;
+  train.micro_batch = 2;
+  EXPECT_EQ(told(train, /*text=*/false), "");
+  train.micro_batch_tokens = 512;
+  EXPECT_THAT(told(train, /*text=*/true), HasSubstr("give one of them"));
+  train.micro_batch = 0;
+  EXPECT_EQ(told(train, /*text=*/true), "");
+  EXPECT_THAT(told(train, /*text=*/false), HasSubstr("is for text"));
 }
 
 TEST(ReductionRules, CanonicalRefusesBatchNormsThatTakeStatistics) {

@@ -154,8 +154,10 @@ TEST(MetricsCutTest, WhatTheCheckpointKnowsStays) {
   }
   EXPECT_TRUE(stays_in_log(line("step", 5), cut));
   EXPECT_FALSE(stays_in_log(line("transition", 5), cut));  // it is made again
-  EXPECT_FALSE(stays_in_log(line("evaluation", 5), cut));  // likewise
-  EXPECT_TRUE(stays_in_log(line("evaluation", 5), {.step = 5, .evaluated = true}));
+  for (const char* event : {"evaluation", "samples"}) {
+    EXPECT_FALSE(stays_in_log(line(event, 5), cut)) << event;  // likewise
+    EXPECT_TRUE(stays_in_log(line(event, 5), {.step = 5, .evaluated = true})) << event;
+  }
   EXPECT_FALSE(stays_in_log(line("end", 4), cut));
   for (const char* damaged : {"", "{\"event\":\"step\",\"step\":", "[]", "{\"event\":\"step\"}",
                               "{\"event\":\"step\",\"step\":\"4\"}"}) {
