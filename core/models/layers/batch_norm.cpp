@@ -4,6 +4,7 @@
 #include <ATen/ops/batch_norm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -131,6 +132,17 @@ void BatchNorms::set_loss_share(const LossShare* share) {
 bool BatchNorms::synchronize() const {
   return std::any_of(layers_.begin(), layers_.end(),
                      [](const nn::BatchNorm* layer) { return layer->synchronizes(); });
+}
+
+std::int64_t BatchNorms::most_of_ranks(std::int64_t own) const {
+  const auto layer = std::find_if(layers_.begin(), layers_.end(),
+                                  [](const nn::BatchNorm* each) { return each->synchronizes(); });
+  TORCH_CHECK(layer != layers_.end(), "BatchNorms: none is synchronised");
+  Communicator& communicator = *(*layer)->communicator();
+  std::vector<double> of_rank(static_cast<std::size_t>(communicator.size()), 0.0);
+  of_rank[static_cast<std::size_t>(communicator.rank())] = static_cast<double>(own);
+  communicator.all_reduce(of_rank);
+  return static_cast<std::int64_t>(*std::max_element(of_rank.begin(), of_rank.end()));
 }
 
 BatchNormTraffic BatchNorms::traffic() const {

@@ -58,6 +58,7 @@ class BatchNorm : public torch::nn::Module {
   /// and backward, and be used for nothing else meanwhile. On all ranks or on none; the running
   /// statistics must be equal on all ranks then, and stay so bit for bit.
   void set_communicator(Communicator* communicator) { communicator_ = communicator; }
+  Communicator* communicator() const { return communicator_; }
 
   /// Null: losses are weighted before backward, so that they add up over the ranks (the Trainer's).
   /// Else they are means over each rank's own samples (DataParallel sets it). Outlives its use.
@@ -128,6 +129,9 @@ class BatchNorms {
   /// True if a forward of the module is a collective now: every rank must then run the same number
   /// of forwards and backwards in a step, ranks without samples with an empty batch.
   bool synchronize() const;
+
+  /// Where they do: the largest of the ranks' numbers, >= 0. A collective.
+  std::int64_t most_of_ranks(std::int64_t own) const;
 
   /// Sum over all since they were made.
   BatchNormTraffic traffic() const;

@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/dropout.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/kernels/random/keyed_dropout.h"
 
 namespace thaw {
@@ -49,6 +51,16 @@ std::optional<DropoutDraws> Dropout::draws(const SampleRows& rows) {
 }
 
 }  // namespace nn
+
+double dropout_option(double given, double otherwise, const char* key) {
+  if (given < 0) {
+    return otherwise;
+  }
+  if (given > 1) {
+    throw InputError(fmt::format("model.{}: must lie in [0, 1], not be {}", key, given));
+  }
+  return given;
+}
 
 void assign_draw_sites(torch::nn::Module& module) {
   std::vector<std::pair<std::string, nn::Dropout*>> dropouts;

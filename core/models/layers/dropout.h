@@ -42,6 +42,10 @@ class Dropout : public torch::nn::Module {
 
 }  // namespace nn
 
+/// A probability of dropping: [model]'s `key` where it is `given` (0 or more), else config.json's.
+/// Throws InputError for one above 1.
+double dropout_option(double given, double otherwise, const char* key);
+
 /// Numbers all Dropouts below `module` from 1, in the order of their names, so that each draws
 /// differently and the same network draws the same everywhere. The trainer does it for every
 /// model; call it again after adding a Dropout.

@@ -1,22 +1,9 @@
 #include "core/models/resnet/resnet_blocks.h"
 
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/conv2d.h>
 #include <ATen/ops/relu.h>
-#include <ATen/ops/zeros.h>
 
 namespace thaw::nn {
-
-Convolution::Convolution(std::int64_t in, std::int64_t out, std::int64_t kernel,
-                         std::int64_t stride)
-    : weight(register_parameter("weight", at::zeros({out, in, kernel, kernel}))),
-      stride_(stride),
-      padding_(kernel / 2) {}
-
-at::Tensor Convolution::forward(const at::Tensor& input) {
-  return at::conv2d(input, cast_.get(weight, input.scalar_type()), /*bias=*/{}, {stride_, stride_},
-                    {padding_, padding_});
-}
 
 // BatchNorm keeps its input for backward, not its output, and relu its output: so relu and the sum
 // may overwrite what they are given.

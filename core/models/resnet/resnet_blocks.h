@@ -7,26 +7,9 @@
 #include <memory>
 
 #include "core/models/layers/batch_norm.h"
-#include "core/models/layers/cast_cache.h"
+#include "core/models/layers/convolution.h"
 
 namespace thaw::nn {
-
-/// A square convolution without bias; zero padding keeps the size but for the stride. Computes in
-/// its input's type, whatever the weight's.
-class Convolution : public torch::nn::Module {
- public:
-  Convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride);
-
-  at::Tensor forward(const at::Tensor& input);
-  void drop_cast() { cast_.clear(); }
-
-  at::Tensor weight;
-
- private:
-  std::int64_t stride_;
-  std::int64_t padding_;
-  CastCache cast_;
-};
 
 /// How a residual block brings its input to the shape of its output, where the two differ.
 enum class Shortcut {

@@ -9,7 +9,6 @@
 #include <unordered_set>
 
 #include "core/base/error.h"
-#include "core/base/input_text.h"
 #include "core/base/json_text.h"
 #include "core/models/weights/safetensors.h"
 
@@ -54,15 +53,13 @@ std::vector<std::string> huggingface_labels(const SafetensorsFile& file) {
                             ? fs::path(file.path()) / "config.json"
                             : fs::path(file.path()).replace_filename("config.json");
   if (!fs::is_regular_file(path, ignored)) return {};
-  std::string text;
+  nlohmann::json config;
   try {
-    text = read_input_text(path.string(), kLongest);
+    config = read_json_object<nlohmann::json>(path.string(), kLongest, "config.json");
   } catch (const InputError&) {
     return {};  // who needs it, reads it as model.config and says what is wrong
   }
-  if (json_is_deeper(text)) return {};
-  const nlohmann::json config = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object() || !config.contains("id2label")) return {};
+  if (!config.contains("id2label")) return {};
   const nlohmann::json& labels = config["id2label"];
   const std::int64_t rows = rows_of_head(file);
   if (!labels.is_object() || rows == 0 || static_cast<std::int64_t>(labels.size()) != rows) {

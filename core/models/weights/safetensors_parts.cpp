@@ -13,8 +13,8 @@ namespace {
 /// What a file is instead, as a clause for the message; "" where it may be a safetensors file after
 /// all, damaged or cut short.
 std::string other_kind(std::string_view bytes) {
-  const std::string kind = kind_of_bytes(bytes.substr(0, kKindBytes));
-  return kind.empty() || kind.starts_with("a safetensors file") ? "" : "; it is " + kind;
+  const std::string kind = clause_of_bytes(bytes.substr(0, kKindBytes));
+  return kind.starts_with("; it is a safetensors file") ? "" : kind;
 }
 
 }  // namespace

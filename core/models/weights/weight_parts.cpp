@@ -8,7 +8,6 @@
 #include <system_error>
 
 #include "core/base/error.h"
-#include "core/base/input_text.h"
 #include "core/base/json_text.h"
 #include "core/base/text_bytes.h"
 
@@ -34,12 +33,9 @@ std::string in_folder(const fs::path& folder) {
 
 /// The file's `weight_map`: a tensor's name to a file's.
 nlohmann::json read_map(const std::string& path) {
-  const std::string text = read_input_text(path, kLargestIndex);
-  nlohmann::json index;
-  if (!json_is_deeper(text)) {
-    index = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  }
-  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object() ||
+  nlohmann::json index = read_json_object<nlohmann::json>(
+      path, kLargestIndex, "the index of weights in several parts, or a safetensors file");
+  if (!index.contains("weight_map") || !index["weight_map"].is_object() ||
       index["weight_map"].empty()) {
     throw InputError(fmt::format(
         "{}: is no index of weights in several parts: it has no \"weight_map\"; name a safetensors "
