@@ -60,8 +60,9 @@ struct TaskOptions {
 struct TrainOptions {
   DeviceChoice device = DeviceChoice::kAuto;
   Precision precision = Precision::kFloat32;
-  std::int64_t micro_batch = 0;  ///< samples a forward a rank; 0: the whole share
-  std::int64_t seed = 0;         ///< of the new head and of dropout
+  std::int64_t micro_batch = 0;         ///< samples a forward a rank; 0: the whole share
+  std::int64_t micro_batch_tokens = 0;  ///< text: most tokens a forward a rank; 0: no limit
+  std::int64_t seed = 0;                ///< of the new head and of dropout
   OptimizerKind optimizer = OptimizerKind::kAdamW;
   double weight_decay = 0.01;
   bool decay_norms_and_biases = false;
@@ -121,6 +122,8 @@ struct OutputOptions {
   std::string run_dir;         ///< "": runs/ and the name of the configuration file
   std::int64_t log_every = 1;  ///< steps between `step` lines of metrics.jsonl
   ProgressStyle progress = ProgressStyle::kAuto;
+  std::vector<std::string> samples;  ///< prompts that a language model answers at each evaluation
+  std::int64_t sample_tokens = 64;   ///< most of an answer
 
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };

@@ -7,8 +7,6 @@
 #include <set>
 
 #include "core/base/error.h"
-#include "core/base/file_kind.h"
-#include "core/base/file_use.h"
 #include "core/base/input_text.h"
 #include "core/base/suggest.h"
 #include "core/config/group_reader.h"
@@ -113,7 +111,10 @@ class DocumentReader {
 
   ConfigurationDocument finish(bool whole = true) {
     for (const Option& option : option_table()) {
-      if (whole && option.required && !attempted_.contains(option.name())) {
+      // A config.json says what it is of (settle_architecture, core/models/registry.h).
+      const bool told_elsewhere =
+          option.name() == "model.architecture" && attempted_.contains("model.config");
+      if (whole && option.required && !told_elsewhere && !attempted_.contains(option.name())) {
         problems_.add({document_.path, 0, {}}, option.name(),
                       fmt::format("missing; the configuration must say it ({})", option.help));
       }
@@ -207,16 +208,7 @@ std::string ConfigurationDocument::located(const std::string& message) const {
 }
 
 std::string read_configuration_text(const std::string& path) {
-  const FileUse use("read", path);
-  std::string text = read_input_text(path, kLargestFile);
-  // What is text may begin like anything, but TOML has no zeros, and no file of it begins so.
-  if (text.find('\0') != std::string::npos || text.starts_with('<')) {
-    const std::string kind = kind_of_bytes(std::string_view(text).substr(0, kKindBytes));
-    if (!kind.empty()) {
-      throw InputError(fmt::format("{}: is no configuration (TOML): it is {}", path, kind));
-    }
-  }
-  return text;
+  return read_input_text(path, kLargestFile);
 }
 
 ConfigurationDocument parse_configuration(std::string_view text, const std::string& path,

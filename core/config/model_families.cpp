@@ -41,9 +41,12 @@ std::string plain_text(const OptionValue& value) {
 
 const std::vector<FamilyOptions>& model_families() {
   static const std::vector<FamilyOptions> families = {
-#define THAW_MODEL_FAMILY(room, name, input, ...) {name, input, {__VA_ARGS__}},
+#define THAW_TYPES(...) __VA_ARGS__
+#define THAW_MODEL_FAMILY(room, name, input, types, ...) \
+  {name, input, {THAW_TYPES types}, {__VA_ARGS__}},
 #include "core/config/model_families.inc"
 #undef THAW_MODEL_FAMILY
+#undef THAW_TYPES
   };
   return families;
 }
@@ -52,6 +55,21 @@ std::string family_choices() {
   std::vector<std::string_view> names;
   for (const FamilyOptions& family : model_families()) names.push_back(family.name);
   return fmt::format("{}", fmt::join(names, " | "));
+}
+
+std::string family_of_type(std::string_view model_type) {
+  for (const FamilyOptions& family : model_families()) {
+    if (has(family.model_types, model_type)) return std::string(family.name);
+  }
+  return "";
+}
+
+std::string known_model_types() {
+  std::vector<std::string_view> types;
+  for (const FamilyOptions& family : model_families()) {
+    types.insert(types.end(), family.model_types.begin(), family.model_types.end());
+  }
+  return fmt::format("{}", fmt::join(types, ", "));
 }
 
 std::string families_with(std::string_view key) {

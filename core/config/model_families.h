@@ -13,9 +13,10 @@ struct ModelOptions;
 /// core/config/model_families.inc. The list stands here, below the families themselves, since that
 /// takes no LibTorch; what a family computes is a room of core/models (core/models/family.h).
 struct FamilyOptions {
-  std::string_view name;                  ///< model.architecture
-  std::string_view input_group;           ///< its first group: "embeddings"
-  std::vector<std::string_view> options;  ///< keys of [model] that not all families read
+  std::string_view name;                      ///< model.architecture
+  std::string_view input_group;               ///< its first group: "embeddings"
+  std::vector<std::string_view> model_types;  ///< of config.json, that mean this family
+  std::vector<std::string_view> options;      ///< keys of [model] that not all families read
 };
 
 /// All families, in the order in which messages list them.
@@ -23,6 +24,12 @@ const std::vector<FamilyOptions>& model_families();
 
 /// "bert | resnet": their names, for help.
 std::string family_choices();
+
+/// The family that networks of a config.json's `model_type` are; "" where there is none.
+std::string family_of_type(std::string_view model_type);
+
+/// "bert, llama, mistral": all that `family_of_type` knows, for messages.
+std::string known_model_types();
 
 /// The families that read `[model]`'s `key`, "resnet, resnet-cifar"; "" where all do.
 std::string families_with(std::string_view key);

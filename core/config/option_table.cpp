@@ -12,7 +12,7 @@ namespace thaw {
 namespace {
 
 /// The setting as a value of the same type as `like`.
-std::optional<OptionValue> convert(const Setting& setting, const OptionValue& like) {
+std::optional<OptionValue> convert(const Setting& setting, const OptionValue& like, bool texts) {
   return std::visit(
       [&](const auto& typed) -> std::optional<OptionValue> {
         using Type = std::decay_t<decltype(typed)>;
@@ -20,8 +20,9 @@ std::optional<OptionValue> convert(const Setting& setting, const OptionValue& li
         if constexpr (std::is_same_v<Type, std::int64_t>) return as_integer(setting);
         if constexpr (std::is_same_v<Type, double>) return as_number(setting);
         if constexpr (std::is_same_v<Type, std::string>) return as_string(setting);
-        // The table's lists are all of files.
-        if constexpr (std::is_same_v<Type, std::vector<std::string>>) return as_paths(setting);
+        if constexpr (std::is_same_v<Type, std::vector<std::string>>) {
+          return texts ? as_texts(setting) : as_paths(setting);
+        }
       },
       like);
 }
@@ -97,7 +98,7 @@ std::string objection_to(const Option& option, const OptionValue& value) {
 std::optional<OptionValue> read_value(const Option& option, const Setting& setting,
                                       std::string_view subject, Problems& problems) {
   const OptionValue like = option.default_value();
-  std::optional<OptionValue> value = convert(setting, like);
+  std::optional<OptionValue> value = convert(setting, like, option.texts);
   if (!value) {
     problems.add(setting.where, subject,
                  fmt::format("expected {}, got {}", wanted(like), describe(setting)));

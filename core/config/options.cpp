@@ -45,7 +45,8 @@ Member member_of(const OptionValue& value) {
 
 struct Required {};
 using Choices = std::vector<std::string>;
-using Rule = std::variant<std::monostate, Required, Choices, Range>;
+struct Texts {};  ///< a list of texts, not of files
+using Rule = std::variant<std::monostate, Required, Choices, Range, Texts>;
 
 /// Collects the rows of one section after another.
 class TableBuilder {
@@ -63,6 +64,7 @@ class TableBuilder {
     if (section_ == "model") name_families(option);
     option.required = std::holds_alternative<Required>(rule);
     if (const auto* choices = std::get_if<Choices>(&rule)) option.choices = *choices;
+    option.texts = std::holds_alternative<Texts>(rule);
     if (const auto* range = std::get_if<Range>(&rule)) option.range = *range;
     if constexpr (Named<Member>) {
       for (const std::string_view name : names_of(Member{})) option.choices.emplace_back(name);
@@ -120,9 +122,12 @@ void add_model(TableBuilder& table) {
   table.add(&M::tokenizer, "tokenizer", "", "tokenizer.json, which an export carries along");
   table.add(&M::pooling, "pooling", "", "of tokens to a sentence");
   table.add(&M::head, "head", "", "new: random, sized by the data's classes; loaded: from weights");
-  table.add(&M::dropout, "dropout", "", "of hidden layers; -1: as config.json says", kFraction);
+  table.add(
+      &M::dropout, "dropout", "",
+      "of hidden layers, of whole blocks in convolutional networks; -1: as in training before",
+      kFraction);
   table.add(&M::attention_dropout, "attention-dropout", "", "-1: as config.json says", kFraction);
-  table.add(&M::head_dropout, "head-dropout", "", "before the head; -1: as config.json says",
+  table.add(&M::head_dropout, "head-dropout", "", "before the head; -1: as in training before",
             kFraction);
 }
 
@@ -154,14 +159,22 @@ void add_task(TableBuilder& table) {
   table.add(&TaskOptions::kind, "kind", "", "what is learnt; auto: what the data file says");
 }
 
+void add_micro_batches(TableBuilder& table) {
+  using T = TrainOptions;
+  table.add(&T::micro_batch, "micro-batch", "samples",
+            "of one forward on one rank; 0: the rank's whole share", kBatchOrNone);
+  table.add(&T::micro_batch_tokens, "micro-batch-tokens", "tokens",
+            "of text, at most, of one forward on one rank (one sample at least); 0: no limit",
+            kBatchOrNone);
+}
+
 void add_train(TableBuilder& table) {
   using T = TrainOptions;
   table.section("train");
   table.add(&T::device, "device", "",
             "where ranks compute; cuda: on a GPU each; auto: cuda where a rank sees a GPU");
   table.add(&T::precision, "precision", "", "of the computation");
-  table.add(&T::micro_batch, "micro-batch", "samples",
-            "of one forward on one rank; 0: the rank's whole share", kBatchOrNone);
+  add_micro_batches(table);
   table.add(&T::seed, "seed", "", "of the new head and of dropout", kSeed);
   table.add(&T::optimizer, "optimizer", "", "");
   table.add(&T::weight_decay, "weight-decay", "", "decoupled; added to gradients in sgd", kRate);
@@ -355,6 +368,13 @@ void add_output(TableBuilder& table) {
             "folder of the run; empty: runs/ and the configuration file's name");
   table.add(&O::log_every, "log-every", "steps", "between step lines of metrics.jsonl", kPositive);
   table.add(&O::progress, "progress", "", "line: one that moves; log: lines now and then");
+  table.add(
+      &O::samples, "samples", "",
+      "prompts that a language model answers at each evaluation, as it then would; a flag has "
+      "one, and may be given several times",
+      Texts{});
+  table.add(&O::sample_tokens, "sample-tokens", "tokens", "most of such an answer",
+            Range{.least = 1, .most = 1e6});
 }
 
 }  // namespace

@@ -145,6 +145,13 @@ std::optional<std::vector<std::string>> as_strings(const Setting& setting) {
   return strings;
 }
 
+std::optional<std::vector<std::string>> as_texts(const Setting& setting) {
+  const std::string* text = text_of(setting);
+  if (!text) return as_strings(setting);
+  const auto list = toml_list(*text);
+  return list ? *list : std::vector<std::string>{*text};
+}
+
 std::optional<std::vector<std::string>> as_paths(const Setting& setting) {
   const std::string* text = text_of(setting);
   if (!text) return as_strings(setting);

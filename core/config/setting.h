@@ -63,6 +63,8 @@ std::optional<std::string> as_string(const Setting& setting);
 std::optional<std::vector<std::string>> as_strings(const Setting& setting);
 /// The same of files' names: in a flag, a name with commas that is there as it stands is one.
 std::optional<std::vector<std::string>> as_paths(const Setting& setting);
+/// The same of texts, which may hold commas: a flag is one of them, or a list in TOML's spelling.
+std::optional<std::vector<std::string>> as_texts(const Setting& setting);
 
 /// One `--section.key VALUE` of a command line.
 struct Override {

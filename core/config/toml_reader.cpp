@@ -21,6 +21,7 @@
 #include <toml++/toml.h>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/text_bytes.h"
 
 namespace thaw {
@@ -120,15 +121,26 @@ std::int64_t line_of_deep_key(std::string_view text) {
   return 0;
 }
 
+/// For text that is no TOML: throws InputError that says what it is, where its beginning tells.
+/// (TOML itself may begin like anything.)
+void require_text_of_toml(std::string_view text, const std::string& path) {
+  const std::string kind =
+      text.starts_with('{') ? "JSON" : kind_of_bytes(text.substr(0, kKindBytes));
+  if (kind.empty()) return;
+  throw InputError(fmt::format("{}: is no configuration (TOML): it is {}", path, kind));
+}
+
 }  // namespace
 
 Setting read_toml(std::string_view text, const std::string& path) {
   if (const std::int64_t line = line_of_deep_key(text)) {
+    require_text_of_toml(text, path);
     throw InputError(fmt::format("{}:{}: a key of more than {} parts", path, line, kMostDots + 1));
   }
   try {
     return convert(toml::parse(text, std::string_view(path)), path);
   } catch (const toml::parse_error& error) {
+    require_text_of_toml(text, path);
     const toml::source_position at = error.source().begin;
     throw InputError(fmt::format("{}:{}:{}: {}", path, at.line, at.column, error.description()));
   }

@@ -24,7 +24,8 @@ struct ParameterGroup {
 /// A network that runs group by group from input to output, so that everything before the
 /// backward cut can run without autograd.
 ///
-/// Rows of the result are samples: logits, [n, classes].
+/// Rows of the result are samples, [n, classes], or what else its task asked for (OutputRows,
+/// core/models/family.h).
 class Model : public torch::nn::Module {
  public:
   /// From input to output; every parameter belongs to exactly one.
@@ -38,8 +39,13 @@ class Model : public torch::nn::Module {
   /// Throws InputError where they do not hold every parameter once (see resolve_groups).
   void set_freezing_groups(std::vector<ParameterGroup> groups);
 
+  /// Other names that schedules may use for groups of `groups()`, where this model has in one what
+  /// others have in two: {"head", "embeddings"} where these are one tensor.
+  virtual std::map<std::string, std::string> group_aliases() const { return {}; }
+  bool has_own_freezing_groups() const { return !freezing_groups_.empty(); }
+
   /// Runs groups [first, last). `input` is what group `first - 1` returned, undefined for
-  /// first == 0; the result of the last group is the logits.
+  /// first == 0; the result of the last group is the model's.
   virtual at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                          const Batch& batch) = 0;
 

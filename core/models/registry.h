@@ -9,15 +9,20 @@
 
 namespace thaw {
 
+/// Fills in a family that [model] leaves out, by the `model_type` of the config.json that it names.
+/// Call where a configuration was read, before anything asks for the family. Throws InputError
+/// where that says none, or one that Thaw does not have.
+void settle_architecture(ModelOptions& options);
+
 /// The model that `options.architecture` names; its weights are not loaded yet. `seed` is
 /// `train.seed`: the same on every rank, so that the initial values are.
 /// Throws InputError naming the nearest family for an unknown one, for data that it does not take,
-/// and for an option of another family.
+/// for rows of outputs that it does not give, and for an option of another family.
 std::shared_ptr<Model> make_model(const ModelOptions& options, std::int64_t classes,
                                   const InputFacts& input, std::uint64_t seed);
 
 /// What can be told of the data behind trained weights of a family, for `make_model` without that
-/// data. Throws InputError for an unknown family.
+/// data; not which rows are wanted. Throws InputError for an unknown family.
 InputFacts trained_on(const std::string& architecture, const ShapeOfWeight& shape_of);
 
 /// Writes a trained model for Hugging Face's transformers into `folder`, which is made. Returns

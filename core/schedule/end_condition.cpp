@@ -85,8 +85,9 @@ void observe_step(const EndCondition& until, const StepValues& values, ScheduleS
   for (auto& [group, steps] : state.steps_since_thawed) ++steps;
   state.seconds = values.seconds;
   if (needs_of(until).loss) {
-    state.loss_sum += values.loss * static_cast<double>(values.samples);
-    state.loss_samples += values.samples;
+    const std::int64_t counted = values.counted_tokens < 0 ? values.samples : values.counted_tokens;
+    state.loss_sum += values.loss * static_cast<double>(counted);
+    state.loss_samples += counted;
   }
   std::size_t next = 0;
   for_each_leaf(until, state.triggers, next, [&](const Trigger& trigger, TriggerState& own) {

@@ -13,6 +13,7 @@
 #include "core/schedule/end_condition.h"
 #include "core/schedule/presets/preset.h"
 #include "core/schedule/schedule_run.h"
+#include "core/schedule/toml/group_aliases.h"
 #include "core/schedule/toml/stage_override.h"
 #include "core/schedule/toml/stage_reader.h"
 
@@ -172,7 +173,8 @@ std::map<std::string, std::vector<std::string>> schedule_choices(const MetricNam
 
 Schedule resolve_schedule(const ConfigurationDocument& document,
                           const std::vector<std::string>& model_groups, std::int64_t train_samples,
-                          bool has_validation, const MetricNames& metrics) {
+                          bool has_validation, const MetricNames& metrics,
+                          const std::map<std::string, std::string>& aliases) {
   if (model_groups.empty()) throw InputError(document.path + ": the model has no groups");
   if (train_samples < 1) throw InputError(document.path + ": the training split has no samples");
   Problems problems;
@@ -183,6 +185,7 @@ Schedule resolve_schedule(const ConfigurationDocument& document,
   for (const Override& flag : document.stage_overrides) {
     apply_override(settings, document, flag, problems);
   }
+  use_own_names(settings, aliases);
   refuse_equal_names(settings, problems);
   Schedule schedule;
   for (std::size_t i = 0; i < settings.size(); ++i) {

@@ -14,7 +14,8 @@ namespace thaw {
 /// The stages that a configuration describes, for a model with the groups `model_groups` (from
 /// input to output; the last is the head), a training split of `train_samples` samples, and a
 /// validation split or none: a metric of one that is not there is an error, and so is a metric that
-/// the task does not have (`metrics`: Task::metric_names; by default the losses alone).
+/// the task does not have (`metrics`: Task::metric_names; by default the losses alone). `aliases`:
+/// what else stages may call the groups, and the groups (core/schedule/toml/group_aliases.h).
 ///
 /// A preset is written out as explicit stages first and then read like them, so both ways give the
 /// identical schedule. Flags `--schedule.stage.NAME.KEY` are laid over either.
@@ -24,7 +25,8 @@ namespace thaw {
 /// (embeddings, encoder.0 … encoder.5, head)`.
 Schedule resolve_schedule(const ConfigurationDocument& document,
                           const std::vector<std::string>& model_groups, std::int64_t train_samples,
-                          bool has_validation = true, const MetricNames& metrics = metric_names());
+                          bool has_validation = true, const MetricNames& metrics = metric_names(),
+                          const std::map<std::string, std::string>& aliases = {});
 
 /// The words that options of `[schedule]` may be which the table of options does not list, since
 /// they follow from what there is in core/schedule and in the run's task: presets, curves, metrics.

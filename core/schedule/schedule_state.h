@@ -39,7 +39,8 @@ struct ScheduleState {
   StageProgress progress;  ///< of the stage
   double seconds = 0;      ///< of the stage, by rank 0's clock, summed over resumes
   double loss_sum = 0;     ///< of the samples trained since the last evaluation, where
-  std::int64_t loss_samples = 0;          ///< a trigger watches train/loss; and their number
+  std::int64_t loss_samples = 0;          ///< a trigger watches train/loss; and their number, or
+                                          ///< that of their counted tokens
   std::optional<double> best;             ///< value of `restore_best`'s metric in the stage so far
   std::vector<TriggerState> triggers;     ///< of the leaves of `until`, from left to right
   std::int64_t curve_start = 0;           ///< steps of the curve that stages before this one made

@@ -19,6 +19,8 @@ struct TriggerNeeds {
 /// What one committed step came to; equal on all ranks. What nobody needs is left at 0.
 struct StepValues {
   std::int64_t samples = 0;
+  /// Over which the loss is a mean, in the place of samples; -1: it is over those.
+  std::int64_t counted_tokens = -1;
   double loss = 0;                                    ///< mean over the global batch
   double seconds = 0;                                 ///< since the stage's start, all in all
   std::map<std::string, double> gradient_norms = {};  ///< by group

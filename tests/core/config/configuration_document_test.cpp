@@ -213,7 +213,7 @@ TEST(ReadConfiguration, ListsAllProblemsInTheFilesOrderAndFlagsLast) {
   EXPECT_EQ(message_of("[train]\nseeed = 1\nprecision = 3\n[data]\nbatch = -1\nfile = []\n",
                        {{"train.beta2", "7"}}),
             "a.toml: model.architecture: missing; the configuration must say it (bert | resnet | "
-            "resnet-cifar)\n"
+            "resnet-cifar | llama | gpt2 | vit | efficientnet-lite0 | convnext)\n"
             "a.toml:2: train.seeed: unknown key; did you mean \"seed\"?\n"
             "a.toml:3: train.precision: expected a string, got the integer 3\n"
             "a.toml:5: data.batch: -1 is out of range: at least 1 and at most 1000000000\n"
@@ -226,6 +226,10 @@ TEST(ReadConfiguration, ShowsEachProblemOnALineOfItsOwnWhateverTheFileHolds) {
       message_of(with_required("train.\"a\\nthaw: all is lost\\u001b[2J\" = 1\n"));
   EXPECT_THAT(message, HasSubstr("a\\x0athaw: all is lost\\x1b[2J"));
   EXPECT_EQ(message.find('\n'), std::string::npos);
+}
+
+TEST(ReadConfiguration, LeavesTheArchitectureToAConfigJson) {
+  EXPECT_EQ(message_of("model.config = \"config.json\"\ndata.file = \"a.h5\"\n"), "no error");
 }
 
 TEST(ReadConfiguration, RefusesEmptyRequiredOptions) {

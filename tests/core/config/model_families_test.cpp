@@ -29,10 +29,20 @@ TEST(ModelFamilies, ReadOptionsThatThereAre) {
 }
 
 TEST(ModelFamilies, AreNamedInHelp) {
-  EXPECT_EQ(find_option("model", "architecture")->help, "bert | resnet | resnet-cifar");
+  EXPECT_EQ(find_option("model", "architecture")->help,
+            "bert | resnet | resnet-cifar | llama | gpt2 | vit | efficientnet-lite0 | convnext");
   EXPECT_THAT(find_option("model", "depth")->help, HasSubstr("(resnet, resnet-cifar)"));
   EXPECT_THAT(find_option("model", "weights")->help, testing::Not(HasSubstr("(")));
   EXPECT_THAT(find_option("schedule", "embeddings")->help, HasSubstr("group embeddings or stem;"));
+}
+
+TEST(ModelFamilies, AreFoundByTheTypeOfAConfigJson) {
+  EXPECT_EQ(family_of_type("bert"), "bert");
+  EXPECT_EQ(family_of_type("qwen3"), "llama");
+  EXPECT_EQ(family_of_type("gpt2"), "gpt2");
+  EXPECT_EQ(family_of_type("mamba"), "");
+  EXPECT_EQ(family_of_type(""), "");
+  EXPECT_THAT(known_model_types(), HasSubstr("mistral, qwen2"));
 }
 
 /// Resolved files write every option: a default says nothing, whatever the family.

@@ -180,6 +180,18 @@ TEST(OptionTable, AListOfFilesMayHoldNamesWithCommas) {
   EXPECT_EQ(files("[1, 2]"), (Files{"[1", " 2]"}));  // no list of texts
 }
 
+TEST(OptionTable, AListOfTextsIsNotCutAtCommas) {
+  using Texts = std::vector<std::string>;
+  const auto texts = [](const std::string& file, const std::vector<Override>& flags) {
+    return parse_configuration(with_required(file), "a.toml", flags).configuration.output.samples;
+  };
+  EXPECT_EQ(texts("output.samples = [\"dog (noun, animal):\", \"b\"]\n", {}),
+            (Texts{"dog (noun, animal):", "b"}));
+  EXPECT_EQ(texts("", {{"output.samples", "dog (noun, animal):"}}), Texts{"dog (noun, animal):"});
+  EXPECT_EQ(texts("", {{"output.samples", "a, b"}, {"output.samples", "c"}}), (Texts{"a, b", "c"}));
+  EXPECT_EQ(texts("", {{"output.samples", "[\"a, b\", \"c\"]"}}), (Texts{"a, b", "c"}));
+}
+
 TEST(OptionTable, OptimizersHaveTheirOwnBetasByFileByFlagAndWrittenAgain) {
   for (std::size_t i = 0; i < kOptimizerNames.size(); ++i) {
     const std::string name{kOptimizerNames[i]};

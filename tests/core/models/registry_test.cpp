@@ -49,6 +49,29 @@ TEST(Registry, RefusesDataThatDoesNotFit) {
             "model.architecture = \"bert\" takes text, and the data is images");
 }
 
+/// Both ways: classes of samples for a decoder, next tokens for an encoder.
+TEST(Registry, RefusesRowsThatTheFamilyDoesNotGive) {
+  ModelFamily decoder;
+  decoder.takes = InputFacts::Kind::kText;
+  decoder.gives = {OutputRows::kNextTokens};
+  decoder.make = [](const ModelOptions&, std::int64_t, const InputFacts&,
+                    std::uint64_t) -> std::shared_ptr<Model> { return nullptr; };
+  register_family("own-decoder", decoder);
+  ModelOptions options;
+  options.architecture = "own-decoder";
+  EXPECT_THAT(refusal(options, 2, {.kind = InputFacts::Kind::kText}),
+              testing::AllOf(testing::StartsWith("model.architecture = \"own-decoder\" gives "
+                                                 "probabilities of each next token, and"),
+                             testing::HasSubstr("takes outputs for each sample"),
+                             testing::ContainsRegex("these give them: .*bert")));
+  const InputFacts next_tokens = {.kind = InputFacts::Kind::kText, .rows = OutputRows::kNextTokens};
+  EXPECT_EQ(refusal(options, 2, next_tokens), "");
+  options.architecture = "bert";
+  EXPECT_THAT(refusal(options, 2, next_tokens),
+              testing::AllOf(testing::StartsWith("model.architecture = \"bert\" gives"),
+                             testing::ContainsRegex("these give them: .*own-decoder")));
+}
+
 TEST(Registry, RefusesOptionsOfAnotherFamily) {
   ModelOptions options;
   options.architecture = "resnet";
@@ -65,6 +88,19 @@ TEST(Registry, HasEveryFamilyOfTheConfiguration) {
   EXPECT_THAT(registered_families(), testing::IsSupersetOf(names));
 }
 
+/// With the first rows of outputs that the family gives; null where it cannot be made.
+std::shared_ptr<Model> made_for_some_rows(const ModelOptions& options, InputFacts facts) {
+  for (const OutputRows rows : {OutputRows::kSamples, OutputRows::kNextTokens}) {
+    facts.rows = rows;
+    try {
+      return make_model(options, 2, facts, 0);
+    } catch (const InputError&) {
+      continue;
+    }
+  }
+  return nullptr;
+}
+
 /// Of each of a family's models, the group that presets take for its input comes first.
 TEST(Registry, FamiliesBeginWithTheirInputGroup) {
   for (const FamilyOptions& family : model_families()) {
@@ -72,18 +108,20 @@ TEST(Registry, FamiliesBeginWithTheirInputGroup) {
     ModelOptions options;
     options.architecture = family.name;
     options.weights = "set later";
-    options.depth = reads_file ? 0 : family.name == "resnet" ? 18 : 20;
+    const bool has_depth = !family.options.empty() && family.options.front() == "depth";
+    options.depth = !has_depth ? 0 : family.name == "resnet" ? 18 : 20;
     const std::string config = testing::TempDir() + "thaw_registry_test_config.json";
     if (reads_file) {
       std::ofstream(config) << R"({"vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1,
         "num_attention_heads": 1, "intermediate_size": 4, "max_position_embeddings": 8,
-        "hidden_act": "gelu"})";
+        "hidden_act": "gelu", "n_embd": 4, "n_layer": 1, "n_head": 1, "n_positions": 8})";
       options.config = config;
     }
     const InputFacts facts = trained_on(options.architecture, [](const std::string&) {
       return std::optional<std::vector<std::int64_t>>();
     });
-    const std::shared_ptr<Model> model = make_model(options, 2, facts, 0);
+    const std::shared_ptr<Model> model = made_for_some_rows(options, facts);
+    ASSERT_NE(model, nullptr) << family.name;
     EXPECT_EQ(model->groups().front().name, family.input_group) << family.name;
     EXPECT_FALSE(is_input_group(model->groups().back().name)) << family.name;
     std::filesystem::remove(config);

@@ -117,6 +117,15 @@ TEST(TrainLoss, IsTheMeanOverSamplesSinceTheLastEvaluation) {
   EXPECT_TRUE(needs_of(threshold("train/loss", 2, "min")).loss);
 }
 
+TEST(TrainLoss, IsTheMeanOverCountedTokensWhereTheLossIs) {
+  Recorded run(threshold("train/loss", 2, "min"));
+  EXPECT_FALSE(run.step({.samples = 4, .counted_tokens = 30, .loss = 4}));
+  EXPECT_FALSE(run.step({.samples = 4, .counted_tokens = 0, .loss = 0}));
+  EXPECT_FALSE(run.step({.samples = 1, .counted_tokens = 10, .loss = 2}));
+  EXPECT_FALSE(run.evaluation({}));
+  EXPECT_DOUBLE_EQ(*run.state.triggers[0].last, 140.0 / 40);
+}
+
 TEST(GradientSignal, ComparesMeansOfIntervals) {
   Recorded run(signal(2, 1, 0.1));
   const auto norm = [&](double value) {
