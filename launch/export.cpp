@@ -6,9 +6,12 @@
 #include "core/models/model.h"
 #include "core/models/registry.h"
 #include "core/models/weights/weights.h"
+#include "core/parallel/one_rank.h"
+#include "core/tasks/registry.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
+#include "launch/run/file_deadline.h"
 #include "launch/run/trained_weights.h"
 #include "launch/run/weights_match.h"
 
@@ -48,17 +51,22 @@ Source read_source(ConfigurationDocument& document) {
   adopt_options(document, weights);
   Source source;
   source.description = weights.description();
-  if (!source.description.one_class_a_sample) {
+  const OutputRows rows = output_rows_of(source.description.task);
+  if (!source.description.one_class_a_sample && rows != OutputRows::kNextTokens) {
     throw InputError(fmt::format(
         "{}: names no classes in its metadata{}; give weights that thaw train wrote, of a "
-        "classification: those of other tasks are not exported so far",
+        "classification, of samples or tokens, or of a language model: those of other tasks are "
+        "not "
+        "exported so far",
         options.weights,
         source.description.task.empty() ? "" : ", being of a " + source.description.task));
   }
-  const InputFacts input = trained_on(
+  InputFacts input = trained_on(
       options.architecture, [&](const std::string& weight) { return weights.shape_of(weight); });
-  source.model = make_model(options, static_cast<std::int64_t>(source.description.classes.size()),
-                            input, /*seed=*/0);
+  input.rows = rows;
+  const auto classes = static_cast<std::int64_t>(source.description.classes.size());
+  source.model = make_model(options, classes > 0 ? classes : source.description.outputs, input,
+                            /*seed=*/0);
   check_settings(*source.model, weights, WeightsRole::kOwn);
   if (document.configuration.train.precision == Precision::kFloat64) {
     source.model->to(at::kDouble);
@@ -78,12 +86,16 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
     throw InputError(
         fmt::format("--format {}: the formats are huggingface and safetensors", format));
   }
+  const std::unique_ptr<Communicator> alone = make_self_communicator();
+  FileDeadline files(*alone);
   ConfigurationDocument document = read_configuration(arguments["CONFIG"], arguments.overrides);
+  files.set(document.configuration.distributed.hang_deadline);
   ModelOptions& options = document.configuration.model;
   if (!arguments["weights"].empty()) {
     options.weights = arguments["weights"];
   }
   options.head = HeadSource::kLoaded;
+  located_errors(document, [&] { settle_architecture(options); });
   const Source source = located_errors(document, [&] { return read_source(document); });
   if (is_written_through(arguments["PATH"])) {
     throw InputError(fmt::format("{}: is a pipe or a device; weights are written to a plain file",

@@ -8,6 +8,7 @@
 #include "core/base/given_output.h"
 #include "core/data/dataset.h"
 #include "core/measure/evaluator.h"
+#include "core/models/family.h"
 #include "core/models/model.h"
 #include "core/parallel/one_rank.h"
 #include "core/tasks/task.h"
@@ -27,8 +28,9 @@ namespace {
 // memory.
 ArgumentParser predict_parser() {
   ArgumentParser parser("predict CONFIG.toml --weights FILE --split NAME [--output FILE]",
-                        "Writes a JSON line for each sample of a split: its index, the class "
-                        "predicted and the probability of each class.");
+                        "Writes a JSON line for each sample of a split: its index, and what its "
+                        "task predicts: a class and the probability of each, the class of each "
+                        "token, the loss of what follows a prompt.");
   parser.positional("CONFIG", "the configuration file: its [model] and [data] count");
   parser.option("weights", "safetensors with a head; default: model.weights");
   parser.option("split", "train, validation or test", "test");
@@ -58,15 +60,23 @@ class LineSink {
   std::optional<GivenOutput> file_;
 };
 
+/// The sample that a row of outputs belongs to.
+std::int64_t sample_of_row(std::int64_t row, OutputRows rows, const Batch& batch) {
+  if (rows != OutputRows::kTokens) return batch.samples[static_cast<std::size_t>(row)];
+  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
+  const auto* after = std::upper_bound(offsets, offsets + batch.offsets.numel(), row);
+  return batch.samples[static_cast<std::size_t>(after - offsets - 1)];
+}
+
 /// No class is said where the model's outputs are no numbers.
-void require_numbers(const at::Tensor& outputs, const Batch& batch) {
+void require_numbers(const at::Tensor& outputs, OutputRows rows, const Batch& batch) {
   const at::Tensor bad = outputs.isfinite().logical_not().flatten(1).any(1);
   if (!bad.any().item<bool>()) return;
   const auto row = bad.to(at::kByte).argmax().item<std::int64_t>();
   throw RunError(
       fmt::format("the model's outputs for sample {} are no numbers: its weights or the "
                   "sample make it",
-                  batch.samples[static_cast<std::size_t>(row)]));
+                  sample_of_row(row, rows, batch)));
 }
 
 ExitStatus predict(const std::vector<std::string>& command_line) {
@@ -87,7 +97,7 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
   for_each_prediction(*setup.model, *setup.dataset, split,
                       evaluation_settings(configuration.data, configuration.train), /*rank=*/0,
                       /*ranks=*/1, [&](const Batch& batch, const at::Tensor& outputs) {
-                        require_numbers(outputs, batch);
+                        require_numbers(outputs, setup.task->output_rows(), batch);
                         sink.write(setup.task->predictions(outputs, batch));
                       });
   sink.finish();

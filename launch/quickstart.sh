@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # From a fresh machine to a fine-tuned network: installs what is missing, builds Thaw into build/,
-# and trains MiniLM to name the topic of a WordNet gloss, by gradual unfreezing, under mpirun.
+# and trains MiniLM to name the topic of a WordNet gloss, by gradual unfreezing, under mpirun. Or, with
+# --language, SmolLM2 to define a word of WordNet.
 #
-#   launch/quickstart.sh [--ranks N] [--libtorch DIR] [--build-only] [--offline] [--cuda]
+#   launch/quickstart.sh [--language] [--ranks N] [--libtorch DIR] [--build-only] [--offline] [--cuda]
 #
+#   --language      a language model (135 million parameters; 93 MB to download, 0.6 GB in data/) in
+#                   place of MiniLM: shows three definitions before training and after
 #   --ranks N       processes to train with (default: one a GPU, 2 where there is none)
 #   --libtorch DIR  an existing LibTorch >= 2.7: an unpacked zip from pytorch.org, or a Python
 #                   environment with torch; without it PyPI's is installed into .venv
@@ -17,7 +20,7 @@
 set -euo pipefail
 caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-for part in common packages python cuda minilm wordnet build; do
+for part in common packages python cuda minilm smollm2 wordnet language build; do
   # shellcheck source=/dev/null
   source "launch/setup/$part.sh"
 done
@@ -25,6 +28,7 @@ done
 ranks=
 torch=${THAW_TORCH:+$(absolute "$THAW_TORCH" "$caller")}
 build_only=false
+language=false
 while (($# > 0)); do
   case $1 in
     --ranks)
@@ -38,6 +42,7 @@ while (($# > 0)); do
       shift
       ;;
     --build-only) build_only=true ;;
+    --language) language=true ;;
     --cuda) want_cuda ;;
     --offline) export THAW_OFFLINE=1 ;;
     -h | --help)
@@ -49,8 +54,19 @@ while (($# > 0)); do
   shift
 done
 
-data=data/wordnet-quickstart.h5
-run_folder=runs/quickstart
+if $language; then
+  config=configs/language.toml
+  data=data/definitions-quickstart.h5
+  weights=data/smollm2
+  run_folder=runs/language
+  prepared=(--learn definitions --max-tokens 48 --limit 5760 --limit-validation 200)
+else
+  config=configs/quickstart.toml
+  data=data/wordnet-quickstart.h5
+  weights=data/minilm
+  run_folder=runs/quickstart
+  prepared=(--max-tokens 32 --limit 24000 --limit-validation 4000)
+fi
 
 prepare_data() {
   if [[ -f $data ]]; then
@@ -60,8 +76,7 @@ prepare_data() {
   ensure_wordnet
   # shellcheck disable=SC2154  # ensure_wordnet sets it
   run .venv/bin/python launch/prepare.py wordnet --source "$thaw_wordnet" \
-    --tokenizer data/minilm/tokenizer.json --max-tokens 32 --limit 24000 --limit-validation 4000 \
-    --output "$data"
+    --tokenizer "$weights/tokenizer.json" "${prepared[@]}" --output "$data"
 }
 
 # Open MPI's own environment variables, for a rank count and a user that it would refuse.
@@ -84,18 +99,22 @@ train() {
   fi
   launch_environment
   # Not bound, a rank uses its share of all cores; bound, mpirun would give it one.
-  run mpirun -n "$ranks" --bind-to none build/thaw train configs/quickstart.toml \
+  run mpirun -n "$ranks" --bind-to none build/thaw train "$config" \
     --run-dir "$run_folder"
 }
 
 print_result() {
-  .venv/bin/python launch/setup/print_result.py "$run_folder"
+  if $language; then
+    print_language_result "$run_folder"
+  else
+    .venv/bin/python launch/setup/print_result.py "$run_folder"
+  fi
   cat <<END
 
       The network          $run_folder/weights.safetensors (best: weights.best.safetensors)
       What happened        $run_folder/metrics.jsonl, $run_folder/summary.json
-      As it was configured $run_folder/config.resolved.toml, from configs/quickstart.toml
-      Data, weights before $data, data/minilm/
+      As it was configured $run_folder/config.resolved.toml, from $config
+      Data, weights before $data, $weights/
       The program          build/thaw --help
 END
 }
@@ -134,13 +153,25 @@ default_ranks() {
   fi
 }
 
-expect_steps 7
+expect_steps "$($language && echo 8 || echo 7)"
 build build data
-step "Python environment for data preparation; weights and tokenizer of all-MiniLM-L6-v2"
-ensure_python ${torch:+--no-torch}
-ensure_minilm
-step "Data: WordNet's glosses and their topics"
+if $language; then
+  step "Python environment for data preparation; weights and tokenizer of SmolLM2-135M-Instruct"
+  tell_language_size
+  ensure_python ${torch:+--no-torch} --language
+  ensure_smollm2
+  step "Data: WordNet's words and their definitions"
+else
+  step "Python environment for data preparation; weights and tokenizer of all-MiniLM-L6-v2"
+  ensure_python ${torch:+--no-torch}
+  ensure_minilm
+  step "Data: WordNet's glosses and their topics"
+fi
 prepare_data
+if $language; then
+  step "Before training: the loss, and three definitions"
+  look_before "$config" "$weights/model.safetensors" "$run_folder"
+fi
 ranks=${ranks:-$(default_ranks)}
 step "Training with $ranks rank$( ((ranks == 1)) || echo s)"
 train

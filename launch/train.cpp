@@ -12,6 +12,7 @@
 #include "core/record/run_folder.h"
 #include "dist/coordination/job_watch.h"
 #include "launch/command/subcommand.h"
+#include "launch/generate/sample_answers.h"
 #include "launch/identity/run_identity.h"
 #include "launch/job/job.h"
 #include "launch/job/stop_signals.h"
@@ -98,6 +99,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   RunSetup setup = set_up_training(*arguments, watches);
   const Schedule schedule = agreed_schedule(setup, communicator);
   std::unique_ptr<Forgetting> forgetting = make_forgetting(setup, communicator);
+  std::optional<PromptTokens> prompts = sample_prompts(setup, communicator);
   say_what_is_off(setup, first);
   const RunFolder folder = run_folder(*arguments, setup.configuration());
   RunIdentity identity = run_identity(setup, folder.identity(), communicator, &watch.monitor());
@@ -117,8 +119,15 @@ ExitStatus train(const std::vector<std::string>& command_line,
     }
     return ExitStatus::kDone;
   }
-  PreparedRun run{std::move(setup), schedule, std::move(forgetting), folder,
-                  lease.claim(),    facts,    std::move(start),      std::move(identity.kept)};
+  PreparedRun run{.setup = std::move(setup),
+                  .schedule = schedule,
+                  .forgetting = std::move(forgetting),
+                  .prompts = std::move(prompts),
+                  .folder = folder,
+                  .claim = lease.claim(),
+                  .facts = facts,
+                  .start = std::move(start),
+                  .identity = std::move(identity.kept)};
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
   if (first) {

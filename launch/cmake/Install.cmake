@@ -33,6 +33,10 @@ if(TARGET thaw)
   # Whoever has built the command, as the quick start does, has built all that is installed.
   add_dependencies(thaw ${_exported})
   install(TARGETS thaw thaw_hdf5_probe RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT command)
+  install(PROGRAMS launch/prepare.py launch/import_gguf.py launch/tokenize_prompts.py
+          DESTINATION share/thaw/launch COMPONENT command)
+  install(DIRECTORY launch/preparation DESTINATION share/thaw/launch COMPONENT command
+          FILES_MATCHING PATTERN "*.py")
 endif()
 install(CODE "set(THAW_SOURCE [[${PROJECT_SOURCE_DIR}]])
               set(THAW_HEADERS_INTO \"\${CMAKE_INSTALL_PREFIX}/include\")")

@@ -11,6 +11,7 @@ const std::vector<Subcommand>& subcommands() {
       {"compare", "trains with several schedules and tells which serves best", run_compare},
       {"evaluate", "measures weights on a split: one JSON line", run_evaluate},
       {"predict", "writes a JSON line for each sample of a split", run_predict},
+      {"generate", "has a language model go on from a prompt", run_generate},
       {"inspect", "describes a dataset, a safetensors file, a run folder or a checkpoint",
        run_inspect},
       {"export", "writes trained weights for others to load", run_export},

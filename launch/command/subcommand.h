@@ -18,6 +18,7 @@ int run_schedule(std::vector<std::string> arguments);
 int run_compare(std::vector<std::string> arguments);
 int run_evaluate(std::vector<std::string> arguments);
 int run_predict(std::vector<std::string> arguments);
+int run_generate(std::vector<std::string> arguments);
 int run_inspect(std::vector<std::string> arguments);
 int run_doctor(std::vector<std::string> arguments);
 int run_scale(std::vector<std::string> arguments);

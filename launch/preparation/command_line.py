@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import codecs
-import csv
-import math
 
 from preparation.errors import InputError
-from preparation.splits import TABLES, find_splits
+from preparation.language.options import add_completion, add_corpus, add_tags
+from preparation.options import (
+    FILES,
+    Parser,
+    add_output,
+    add_splits,
+    add_tokenizer,
+    add_writing,
+    names,
+    numbers,
+    whole,
+)
+from preparation.splits import TABLES, TAGGED, find_splits
 
 DESCRIPTION = """\
 Makes the HDF5 dataset files that Thaw trains on.
@@ -17,121 +26,15 @@ Makes the HDF5 dataset files that Thaw trains on.
                      --tokenizer tokenizer.json --max-tokens 32 --output out.h5
   prepare.py images  --train cifar.npz:x_train,y_train --test cifar.npz:x_test,y_test \\
                      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --output out.h5
+  prepare.py completion --train train.csv --prompt-column question --completion-column answer \\
+                     --tokenizer tokenizer.json --max-tokens 256 --output out.h5
+  prepare.py corpus  --text book.txt --length 512 --tokenizer tokenizer.json --output out.h5
+  prepare.py tags    --train train.conll --tokenizer tokenizer.json --output out.h5
   prepare.py wordnet --tokenizer tokenizer.json --output wordnet.h5
 """
 
-FILES = {
-    "text": "CSV, TSV or JSON lines, by suffix (.csv .tsv .jsonl .ndjson .json, each also .gz). "
-    "Separator, quotation marks and encoding are found out, and told where they are not the usual",
-    "images": "file.npz:IMAGES,LABELS naming its two arrays, an IDX pair IMAGES,LABELS (plain or "
-    "gzip), or a folder with a folder of image files for each class (links are followed)",
-}
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, like every other error."""
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
-def whole(least: int, most: int):
-    """The type of an option: a number within these."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not within {least:,} to {most:,}")
-        return value
-
-    return number
-
-
-def fraction(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return value
-
-
-def numbers(text: str) -> list[float]:
-    values = [float(value) for value in text.split(",")]
-    if not all(map(math.isfinite, values)):
-        raise argparse.ArgumentTypeError(f"{text} holds a number that is not finite")
-    return values
-
-
-def names(text: str) -> list[str]:
-    """Names between commas; one with a comma in it stands in quotation marks."""
-    found = [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]
-    if not found or not all(found):
-        raise argparse.ArgumentTypeError(f"{text!r} holds an empty name")
-    for name in found:
-        if found.count(name) > 1:
-            raise argparse.ArgumentTypeError(f'{text!r} names "{name}" {found.count(name)} times')
-    return found
-
-
-def character(text: str) -> str:
-    text = "\t" if text == "\\t" else text
-    if len(text) != 1 or text in "\r\n\0":
-        raise argparse.ArgumentTypeError(f"{text!r} is not one character")
-    return text
-
-
-def encoding(text: str) -> str:
-    try:
-        found = codecs.lookup(text)
-        "".encode(text)
-    except (LookupError, ValueError):
-        found = None
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no encoding of text that Python knows")
-    return found.name
-
-
-def add_output(parser: Parser) -> None:
-    parser.add_argument("--output", required=True, metavar="OUT.h5", help="the file to make")
-    parser.add_argument("--force", action="store_true", help="replace OUT.h5 if it exists")
-
-
-def add_splits(parser: Parser, files: str) -> None:
-    group = parser.add_argument_group("splits", f"at least one; F: {files}")
-    group.add_argument("--train", metavar="F", help="source of the train split")
-    group.add_argument(
-        "--validation", "--val", "--valid", "--dev", metavar="F", help="source of validation"
-    )
-    group.add_argument("--test", metavar="F", help="source of the test split")
-    group.add_argument(
-        "--splits",
-        metavar="DIR",
-        help="in place of these: a folder with one for each, named train, validation (or val, "
-        "valid, dev) and test",
-    )
-    group.add_argument(
-        "--validation-fraction",
-        type=fraction,
-        metavar="X",
-        help="take this share of train as validation, at random and of each class alike",
-    )
-    group.add_argument("--seed", type=int, default=0, help="of that choice (default: %(default)s)")
-    group.add_argument(
-        "--classes",
-        metavar="FILE",
-        help="class names in the order of their indices, one a line (default: the names that occur "
-        "in train, sorted; numbers numerically)",
-    )
-
-
-def add_tokenizer(parser: Parser, longest: int) -> None:
-    parser.add_argument("--tokenizer", required=True, metavar="tokenizer.json")
-    parser.add_argument(
-        "--max-tokens",
-        type=whole(1, 1 << 20),
-        default=longest,
-        metavar="N",
-        help="cut longer texts, special tokens kept (default: %(default)s)",
-    )
+# Of files that --splits finds; images are in folders.
+_SUFFIXES = {"text": TABLES, "completion": TABLES, "tags": TAGGED}
 
 
 def add_labels(parser: Parser) -> None:
@@ -151,19 +54,6 @@ def add_labels(parser: Parser) -> None:
     )
     group.add_argument("--target-column", metavar="NAME", help="a number to be predicted")
     group.add_argument("--target-columns", type=names, metavar="X,Y,…", help="several numbers")
-
-
-def add_writing(parser: Parser) -> None:
-    group = parser.add_argument_group("how tables are written", "found out where not given")
-    group.add_argument("--separator", type=character, metavar="C", help="between fields")
-    group.add_argument("--quote", type=character, metavar="C", help="around fields")
-    group.add_argument(
-        "--no-quotes", action="store_true", help='take " in CSV and TSV as an ordinary character'
-    )
-    group.add_argument(
-        "--escape", type=character, metavar="C", help="before a character of a field, as \\"
-    )
-    group.add_argument("--encoding", type=encoding, metavar="NAME", help="UTF-8, Windows-1252, …")
 
 
 def add_text(commands) -> None:
@@ -228,13 +118,20 @@ def add_images(commands) -> None:
 
 def add_wordnet(commands) -> None:
     parser = commands.add_parser(
-        "wordnet", help="WordNet's glosses and their 45 topics", prog="prepare.py wordnet"
+        "wordnet", help="WordNet's glosses: their 45 topics, or what they define", prog="prepare.py wordnet"
     )
     parser.add_argument(
         "--source",
         default="/usr/share/wordnet",
         metavar="DIR",
         help="holds data.noun, data.verb, data.adj, data.adv (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--learn",
+        choices=("topics", "definitions"),
+        default="topics",
+        help="topics: a gloss's class; definitions: a language model's, of a word in one of its "
+        "senses (default: %(default)s)",
     )
     add_tokenizer(parser, 64)
     for flag, split in (("--limit", "train"), ("--limit-validation", "validation")):
@@ -254,17 +151,17 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (add_text, add_images, add_wordnet):
+    for add in (add_text, add_images, add_completion, add_corpus, add_tags, add_wordnet):
         add(commands)
     options = parser.parse_args(arguments)
-    if options.command != "wordnet":
+    if options.command not in ("wordnet", "corpus"):
         options.splits = _splits(options)
         if options.validation_fraction:
             if "train" not in options.splits or "validation" in options.splits:
                 raise InputError(
                     "--validation-fraction takes from --train, in place of --validation"
                 )
-    if options.command == "text":
+    if options.command in ("text", "completion"):
         _check_writing(options)
     return options
 
@@ -278,7 +175,7 @@ def _splits(options: argparse.Namespace) -> dict[str, str]:
     if options.splits is not None:
         if splits:
             raise InputError("--splits stands in place of --train, --validation and --test")
-        return find_splits(options.splits, TABLES if options.command == "text" else None)
+        return find_splits(options.splits, _SUFFIXES.get(options.command))
     if not splits:
         raise InputError("give at least one of --train, --validation and --test, or --splits")
     return splits

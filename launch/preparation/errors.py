@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterable
 
+from preparation import streams
 from preparation.streams import say, shown
 
 # The name by which pip knows a module, where it is another.
@@ -22,7 +23,7 @@ class InputError(Exception):
 
 def note(message: str) -> None:
     """Tells the user something that is not an error."""
-    say(f"prepare.py: note: {shown(message)}")
+    say(f"{streams.program}: note: {shown(message)}")
 
 
 def show_warnings() -> None:
@@ -38,7 +39,7 @@ def explain(error: BaseException) -> str:
         return "the memory does not suffice for this input"
     return (
         f"cannot handle this input ({type(error).__name__}: {reason(error)}); this is a fault of "
-        "prepare.py: with THAW_TRACE=1 in the environment it shows where"
+        f"{streams.program}: with THAW_TRACE=1 in the environment it shows where"
     )
 
 

@@ -41,6 +41,7 @@ _KINDS = [
     (b"GIF8", "a GIF image"),
     (b"RIFF", "a WebP image or a sound"),
     (b"\x7fELF", "a program"),
+    (b"GGUF", "a GGUF model"),
     (b"version https://git-lfs", "a pointer of Git LFS, whose content was not fetched"),
     (b"<!doctype html", "a web page"),
     (b"<!DOCTYPE html", "a web page"),
@@ -50,6 +51,8 @@ _KINDS = [
 
 def kind_of(head: bytes) -> str:
     """What a file that begins with `head` is: `a PNG image`; empty where it is not known."""
+    if head[6:9] == b"\0\0{":  # behind the length of its header, 8 bytes
+        return "a safetensors file"
     return next((kind for magic, kind in _KINDS if head.startswith(magic)), "")
 
 

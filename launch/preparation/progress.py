@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from preparation import streams
 from preparation.streams import say, shown
 
 
@@ -76,7 +77,7 @@ def file_size(count: int) -> str:
 def tell_result(output: str, what: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The closing lines on standard output; a file that was made stays, whether they get there."""
     if not say(f"{shown(output)}: {what}\n{table(head, rows)}", output=True):
-        say(f"prepare.py: note: {shown(output)} is made; standard output cannot be written")
+        say(f"{streams.program}: note: {shown(output)} is made; standard output cannot be written")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -13,8 +13,9 @@ _NAMES = {
 }  # fmt: skip
 
 
-# Suffixes of tables that `prepare.py text` reads.
+# Suffixes of tables, and of files of tagged words.
 TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json")
+TAGGED = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
 
 def split_of(name: str) -> str | None:

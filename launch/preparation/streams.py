@@ -9,6 +9,8 @@ import contextlib
 import os
 import sys
 
+program = "prepare.py"  # what speaks; set when a script starts
+
 
 def guard() -> None:
     """Opens /dev/null where a standard stream is closed, or the dataset file would take its number

@@ -16,9 +16,7 @@ SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const s
                                 FileDeadline& files) {
   SetupRequest request{arguments["CONFIG"], arguments.overrides, arguments["weights"], {split}};
   request.loaded_head = true;
-  request.configured = [&files](const Configuration& known) {
-    files.set(known.distributed.hang_deadline);
-  };
+  request.configured = files.by_configuration();
   return request;
 }
 

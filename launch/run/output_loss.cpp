@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -20,11 +19,9 @@ namespace thaw {
 namespace {
 
 void add_to_summary(const RunFolder& folder, const std::string& lost) {
-  std::ifstream file(folder.summary());
-  if (!file) return;
-  nlohmann::ordered_json summary =
-      nlohmann::ordered_json::parse(file, nullptr, /*allow_exceptions=*/false);
-  if (!summary.is_object()) return;
+  constexpr std::int64_t kLongest = 64 << 20;
+  auto summary = read_json_object<nlohmann::ordered_json>(folder.summary().string(), kLongest,
+                                                          "a run's summary.json");
   summary["output_lost"] = lost;
   write_whole_file(folder.summary(), summary.dump(2) + "\n");
 }

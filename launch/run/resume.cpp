@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/base/hash.h"
 #include "core/base/system.h"
 #include "core/checkpoint/durable_file.h"
@@ -22,6 +23,7 @@
 #include "core/tasks/task.h"
 #include "core/train/resume_rules.h"
 #include "launch/command/version.h"
+#include "launch/run/checkpoint_weights.h"
 
 namespace thaw {
 namespace fs = std::filesystem;
@@ -34,6 +36,29 @@ bool ask_rank_0(Communicator& communicator, const Question& question) {
     return std::string(communicator.rank() == 0 && question() ? "yes" : "no");
   });
   return communicator.broadcast(answer, /*root=*/0) == "yes";
+}
+
+/// Throws InputError where there is nothing at `path` that a run could go on from, saying what is.
+void require_source(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    if (CheckpointWeights::is_at(path.string()) || fs::exists(path / "checkpoints", ignored))
+      return;
+    throw InputError(fmt::format("--resume {}: this folder holds no checkpoint", path.string()));
+  }
+  if (!fs::exists(path, ignored)) {
+    throw InputError(fmt::format(
+        "--resume {}: there is no such folder; auto, never, or the path of a checkpoint "
+        "or of a run is wanted",
+        path.string()));
+  }
+  const std::string above = fs::absolute(path).parent_path().string();
+  throw InputError(
+      fmt::format("--resume {}: a checkpoint's folder is wanted, or a run's, not a file{}; name {}",
+                  path.string(), kind_clause(path.string()),
+                  CheckpointWeights::is_at(above) || RunFolder(above).holds_a_run()
+                      ? "the folder that it lies in"
+                      : "one, as RUN/checkpoints/step-000000500"));
 }
 
 /// Decides and prepares; its members are what both need.
@@ -68,6 +93,9 @@ class RunStarter {
   /// checkpoints in it are put aside) or another's (then this run's folder must be empty).
   RunStart from(const fs::path& path) {
     RunStart start;
+    agreed(communicator_, [&] {
+      if (first()) require_source(path);
+    });
     if (ask_rank_0(communicator_, [&] { return fs::is_directory(path / "checkpoints"); })) {
       start = newest_of(CheckpointStore(path / "checkpoints"));
       if (start.checkpoint == nullptr) {
@@ -114,7 +142,8 @@ class RunStarter {
   /// The schedule of another configuration for this run's model and data.
   Schedule schedule_of(const ConfigurationDocument& document) const {
     return resolve_schedule(document, setup_.group_names(), setup_.dataset->split("train").size(),
-                            /*has_validation=*/true, setup_.task->metric_names());
+                            /*has_validation=*/true, setup_.task->metric_names(),
+                            setup_.group_aliases());
   }
 
   /// A run that ended before its first checkpoint is begun again, if it is this one.

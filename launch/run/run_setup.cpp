@@ -13,7 +13,6 @@
 #include "core/data/dataset.h"
 #include "core/data/finite_values.h"
 #include "core/data/identity/data_facts.h"
-#include "core/data/order/sample_selection.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
 #include "core/models/weights/weights.h"
@@ -31,6 +30,7 @@
 #include "launch/run/data_opening.h"
 #include "launch/run/process_setup.h"
 #include "launch/run/trained_weights.h"
+#include "launch/run/training_samples.h"
 #include "launch/run/weights_match.h"
 
 namespace thaw {
@@ -43,6 +43,9 @@ ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& 
   text = communicator.broadcast(std::move(text), 0);
   ConfigurationDocument document = agreed(
       communicator, [&] { return parse_configuration(text, request.path, request.overrides); });
+  agreed(communicator, [&] {
+    located_errors(document, [&] { settle_architecture(document.configuration.model); });
+  });
   agree_on_inputs(communicator, "options", configuration_facts(document),
                   "give all of them the same flags");
   return document;
@@ -71,9 +74,7 @@ void use_own_groups(Model& model, const ConfigurationDocument& document) {
   for (const GroupOptions& group : document.configuration.model.groups) {
     groups.push_back({group.name, group.parameters});
   }
-  if (groups.empty()) {
-    return;
-  }
+  if (groups.empty()) return;
   try {
     model.set_freezing_groups(std::move(groups));
   } catch (const InputError& error) {
@@ -92,27 +93,6 @@ std::optional<int> choose_gpu(const RunSetup& setup, Communicator& communicator)
     fmt::print(stderr, "thaw: computing on the CPU: {}\n", why_no_gpu(supply));
   }
   return gpu;
-}
-
-/// What data.fraction and data.per-class leave of the training split. Alike on all ranks.
-void narrow_training_data(Dataset& dataset, const DataOptions& options,
-                          const std::vector<std::string>& splits) {
-  const SampleSelection selection{.fraction = options.fraction,
-                                  .per_class = options.per_class,
-                                  .seed = static_cast<std::uint64_t>(options.seed)};
-  if (selection.everything() || std::find(splits.begin(), splits.end(), "train") == splits.end()) {
-    return;
-  }
-  const Labels& labels = dataset.split("train").labels();
-  if (labels.type() == LabelType::kClass) {
-    dataset.narrow("train", select_samples(labels.classes(), selection));
-    return;
-  }
-  if (selection.per_class > 0) {
-    throw InputError("data.per-class: samples of this data have no class each, or several");
-  }
-  const std::vector<std::int64_t> alike(static_cast<std::size_t>(labels.size()), 0);
-  dataset.narrow("train", select_samples(alike, selection));
 }
 
 /// Refuses pixels that are no numbers, but where training is to pass over such steps.
@@ -177,6 +157,13 @@ void open_data(RunSetup& setup, const SetupRequest& request, const TrainedWeight
     return names;
   });
   setup.dataset = agreed(communicator, [&] { return std::make_shared<Dataset>(files); });
+  if (!request.source_task) {
+    agreed(communicator, [&] {
+      located_errors(setup.document, [&] {
+        take_named_tokenizer(*setup.dataset, setup.configuration().model.tokenizer);
+      });
+    });
+  }
   const DataCacheOptions cache{.mode = options.cache,
                                .local_processes = setup.topology.local_size,
                                .progress = decode_progress(communicator.rank(), request.monitor)};
@@ -207,6 +194,7 @@ InputFacts input_facts(const RunSetup& setup, const std::vector<std::string>& sp
   const Dataset& dataset = *setup.dataset;
   const SampleFormat& format = dataset.format();
   InputFacts facts;
+  facts.rows = setup.task->output_rows();
   if (format.kind == DataKind::kImages) {
     facts.kind = InputFacts::Kind::kImages;
     facts.channels = format.channels;
@@ -283,12 +271,8 @@ void build_model(RunSetup& setup, const SetupRequest& request, const TrainedWeig
   agree_on_model(setup, initial, communicator);
   // What was drawn may differ in its last bits between kinds of processors: rank 0's counts.
   const c10::AutoGradMode no_grad(false);
-  for (at::Tensor& tensor : setup.model->parameters()) {
-    communicator.broadcast(tensor, 0);
-  }
-  for (at::Tensor& tensor : setup.model->buffers()) {
-    communicator.broadcast(tensor, 0);
-  }
+  for (at::Tensor& tensor : setup.model->parameters()) communicator.broadcast(tensor, 0);
+  for (at::Tensor& tensor : setup.model->buffers()) communicator.broadcast(tensor, 0);
   if (setup.gpu) {
     use_gpu(*setup.gpu);
     setup.model->to(at::Device(at::kCUDA, static_cast<at::DeviceIndex>(*setup.gpu)));
@@ -309,6 +293,11 @@ std::vector<std::string> RunSetup::group_names() const {
     names.push_back(group.name);
   }
   return names;
+}
+
+std::map<std::string, std::string> RunSetup::group_aliases() const {
+  if (model->has_own_freezing_groups()) return {};
+  return model->group_aliases();
 }
 
 RunSetup set_up(const SetupRequest& request, Communicator& communicator) {
@@ -365,11 +354,13 @@ std::unique_ptr<Communicator> tensor_communicator(const RunSetup& setup, Communi
 
 Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {
   return agreed(communicator, [&] {
-    Schedule schedule =
-        resolve_schedule(setup.document, setup.group_names(), setup.dataset->split("train").size(),
-                         setup.dataset->has_split("validation"), setup.task->metric_names());
+    Schedule schedule = resolve_schedule(
+        setup.document, setup.group_names(), setup.dataset->split("train").size(),
+        setup.dataset->has_split("validation"), setup.task->metric_names(), setup.group_aliases());
     located_errors(setup.document, [&] {
       check_smoothing(*setup.task, setup.configuration().train, schedule);
+      check_micro_batches(setup.configuration().train,
+                          setup.dataset->format().kind == DataKind::kText);
       check_reduction(setup.configuration().train, *setup.model, schedule, communicator.size());
     });
     return schedule;

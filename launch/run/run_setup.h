@@ -34,6 +34,8 @@ struct RunSetup {
 
   const Configuration& configuration() const { return document.configuration; }
   std::vector<std::string> group_names() const;
+  /// What else schedules may call them.
+  std::map<std::string, std::string> group_aliases() const;
 };
 
 /// What `set_up` is asked for.

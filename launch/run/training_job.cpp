@@ -10,6 +10,7 @@
 #include "core/base/whole_file.h"
 #include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
+#include "core/models/decoder/decoder.h"
 #include "core/models/model.h"
 #include "core/models/weights/weights.h"
 #include "core/parallel/agreement.h"
@@ -20,6 +21,7 @@
 #include "core/train/trainer.h"
 #include "dist/communicator/watched_communicator.h"
 #include "dist/coordination/job_watch.h"
+#include "launch/generate/sample_answers.h"
 #include "launch/job/restart_clock.h"
 #include "launch/job/run_stops.h"
 #include "launch/run/parting_words.h"
@@ -57,8 +59,11 @@ void refuse_to_go_back_again(const RunStart& start, std::int64_t went_back) {
 /// Who hears of what happens, on rank 0.
 class RunObservers {
  public:
-  RunObservers(const PreparedRun& run, const Communicator& communicator)
-      : run_(run), options_(run.setup.configuration().output), first_(communicator.rank() == 0) {
+  RunObservers(const PreparedRun& run, const Communicator& communicator, StepMonitor& monitor)
+      : run_(run),
+        options_(run.setup.configuration().output),
+        monitor_(monitor),
+        first_(communicator.rank() == 0) {
     if (first_) parting_.emplace(run.folder.path(), communicator.size());
   }
 
@@ -71,18 +76,30 @@ class RunObservers {
     metrics_.emplace(run_.folder, options_.log_every, goes_on,
                      [claim = run_.claim] { claim.check(); });
     progress_.emplace(options_.progress);
+    if (run_.prompts) {
+      answers_.emplace(SampleAnswers::Parts{.model = dynamic_cast<Decoder&>(*run_.setup.model),
+                                            .tokens = *run_.prompts,
+                                            .prompts = options_.samples,
+                                            .most_tokens = options_.sample_tokens,
+                                            .monitor = monitor_,
+                                            .listeners = {&*metrics_, &*progress_}});
+    }
   }
   std::vector<TrainingObserver*> all() {
-    return first_ ? std::vector<TrainingObserver*>{&*metrics_, &*progress_, &restart_, &*parting_}
-                  : std::vector<TrainingObserver*>();
+    if (!first_) return {};
+    std::vector<TrainingObserver*> all{&*metrics_, &*progress_, &restart_, &*parting_};
+    if (answers_) all.push_back(&*answers_);
+    return all;
   }
 
  private:
   const PreparedRun& run_;
   const OutputOptions& options_;
+  StepMonitor& monitor_;
   bool first_;
   std::optional<MetricsLog> metrics_;
   std::optional<Progress> progress_;
+  std::optional<SampleAnswers> answers_;
   RestartClock restart_;
   std::optional<PartingWords> parting_;
 };
@@ -111,7 +128,7 @@ class TrainingJob {
         description_(describe_model(run.setup)),
         monitor_(watch.monitor()),
         communicator_(watch.communicator()),
-        observers_(run, communicator_),
+        observers_(run, communicator_, monitor_),
         stops_(run.folder.path() / "stop", configuration_.checkpoint.time_limit,
                communicator_.rank() == 0),
         saver_(checkpoint_saver(run, configuration_.checkpoint, communicator_, watch)),

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/measure/forgetting.h"
@@ -10,6 +11,7 @@
 #include "core/record/run_folder.h"
 #include "core/schedule/schedule.h"
 #include "core/train/training_state.h"
+#include "launch/generate/prompt_tokens.h"
 #include "launch/run/resume.h"
 #include "launch/run/run_setup.h"
 
@@ -29,6 +31,7 @@ struct PreparedRun {
   RunSetup setup;
   Schedule schedule;
   std::unique_ptr<Forgetting> forgetting;  ///< null where nothing is measured of it
+  std::optional<PromptTokens> prompts;     ///< of output.samples; see sample_prompts
   RunFolder folder;
   LeaseClaim claim;  ///< of the folder: looked at before anything is written
   RunFacts facts;

@@ -90,8 +90,8 @@ class Match {
   void match_task() const {
     const std::string data_task(name_of(task_.kind()));
     const bool other = !trained_.task.empty() && trained_.task != data_task;
-    const bool no_classes =
-        trained_.one_class_a_sample && dataset_.label_type() != LabelType::kClass;
+    const bool no_classes = trained_.task.empty() && trained_.one_class_a_sample &&
+                            dataset_.label_type() != LabelType::kClass;
     if (!other && !no_classes) return;
     throw InputError(fmt::format("{}: is data of {}, but {} was trained for {}", file(), data_task,
                                  weights(), other ? printable(trained_.task) : "classification"));
@@ -108,7 +108,7 @@ class Match {
     if (takes_numbers(own, width)) return;
     if (use_.labels) {
       refuse_unknown(own, places);
-      if (dataset_.label_type() != LabelType::kClass) refuse_missing(own, names);
+      if (dataset_.label_type() == LabelType::kFlags || numbers()) refuse_missing(own, names);
     } else {
       tell_unknown(own, places);
     }

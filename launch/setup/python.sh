@@ -26,16 +26,20 @@ ensure_environment() {
   run "$python" -m venv --clear .venv
 }
 
-# ensure_python [--no-torch]: everything in launch/setup/requirements.txt is in .venv, whole.
+# ensure_python [--no-torch] [--language]: everything in launch/setup/requirements.txt, and in
+# language.txt, is in .venv, whole.
 ensure_python() {
-  local wanted missing=()
+  local wanted left_out='^$' lists=(launch/setup/requirements.txt) missing=()
   ensure_environment
+  while (($# > 0)); do
+    case $1 in
+      --no-torch) left_out='^(torch|nvidia-)' ;;
+      --language) lists+=(launch/setup/language.txt) ;;
+    esac
+    shift
+  done
   wanted=$(mktemp)
-  if [[ ${1:-} == --no-torch ]]; then
-    grep -vE '^(torch|nvidia-)' launch/setup/requirements.txt >"$wanted"
-  else
-    cp launch/setup/requirements.txt "$wanted"
-  fi
+  cat "${lists[@]}" | grep -vE "$left_out" >"$wanted"
   mapfile -t missing < <(.venv/bin/python launch/setup/check_requirements.py "$wanted")
   rm -f "$wanted"
   if ((${#missing[@]} == 0)); then

@@ -31,7 +31,8 @@ std::string step_text(const StepReport& report, double stage_seconds) {
                                  report.stage_steps > 0
                                      ? fmt::format("{}/{}", report.stage_step, report.stage_steps)
                                      : fmt::format("{}", report.stage_step));
-  text += fmt::format("  loss {:.4f}", report.loss);
+  text += report.counted_tokens == 0 ? "  no token of this batch counts"
+                                     : fmt::format("  loss {:.4f}", report.loss);
   if (report.seconds > 0) {
     text += fmt::format("  {:.0f} samples/s", static_cast<double>(report.samples) / report.seconds);
   }
@@ -185,6 +186,17 @@ void Progress::evaluation(const EvaluationReport& report) {
   clear_line();
   fmt::print("  {} at step {} (epoch {:.2f}): {}{}\n", report.split, report.step, report.epoch,
              result_text(report), report.best ? ", best so far" : "");
+  std::fflush(stdout);
+}
+
+void Progress::samples(const SamplesReport& report) {
+  if (style_ == ProgressStyle::kOff) {
+    return;
+  }
+  clear_line();
+  for (const SamplesReport::Sample& sample : report.samples) {
+    fmt::print("  > {}|{}\n", printable(sample.prompt), printable(sample.answer));
+  }
   std::fflush(stdout);
 }
 

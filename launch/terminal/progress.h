@@ -19,6 +19,7 @@ class Progress final : public TrainingObserver {
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;
+  void samples(const SamplesReport& report) override;
   void forgetting(const ForgettingReport& report) override;
   void checkpoint(const CheckpointReport& report) override;
   void resume(const ResumeReport& report) override;

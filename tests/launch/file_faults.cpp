@@ -4,9 +4,14 @@
 //   THAW_HANG         reading what has this in its path never comes back; "mapped": memory is never
 //                     brought in from mapped files
 //   THAW_HANG_NOT     but in a program of this name it does
+//   THAW_HANG_CALL    never comes back: "fallocate", "populate" (memory brought in from mapped
+//   files,
+//                     to be written), "msync", "fsync", "flock" or "rename"
+//   THAW_HANG_IN      but for files that have this in their path, where the call tells one
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -43,6 +48,12 @@ void hang_on(std::string_view what) {
   while (true) pause();
 }
 
+void hang_in(std::string_view call, const std::string& path) {
+  if (setting("THAW_HANG_CALL") != call) return;
+  if (path.find(setting("THAW_HANG_IN")) == std::string::npos) return;
+  while (true) pause();
+}
+
 void note_flush(int file) {
   const std::string log(setting("THAW_FLUSH_LOG"));
   if (log.empty()) return;
@@ -74,8 +85,33 @@ int renameat2(int from, const char* name, int to, const char* other, unsigned fl
 }
 
 int fsync(int file) {
+  hang_in("fsync", path_of(file));
   note_flush(file);
   return next<int(int)>("fsync")(file);
+}
+
+int posix_fallocate(int file, off_t offset, off_t size) {
+  hang_in("fallocate", path_of(file));
+  return next<int(int, off_t, off_t)>("posix_fallocate")(file, offset, size);
+}
+
+int posix_fallocate64(int file, off64_t offset, off64_t size) {
+  return posix_fallocate(file, offset, size);
+}
+
+int flock(int file, int operation) noexcept {
+  hang_in("flock", path_of(file));
+  return next<int(int, int)>("flock")(file, operation);
+}
+
+int rename(const char* from, const char* to) noexcept {
+  hang_in("rename", from);
+  return next<int(const char*, const char*)>("rename")(from, to);
+}
+
+int msync(void* memory, std::size_t size, int flags) {
+  hang_in("msync", std::string(setting("THAW_HANG_IN")));
+  return next<int(void*, std::size_t, int)>("msync")(memory, size, flags);
 }
 
 int fdatasync(int file) {
@@ -100,6 +136,9 @@ ssize_t pread64(int file, void* bytes, std::size_t size, off64_t offset) {
 int madvise(void* memory, std::size_t size, int advice) {
 #ifdef MADV_POPULATE_READ
   if (advice == MADV_POPULATE_READ) hang_on("mapped");
+#endif
+#ifdef MADV_POPULATE_WRITE
+  if (advice == MADV_POPULATE_WRITE) hang_in("populate", std::string(setting("THAW_HANG_IN")));
 #endif
   return next<int(void*, std::size_t, int)>("madvise")(memory, size, advice);
 }

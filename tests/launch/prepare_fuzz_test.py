@@ -13,6 +13,8 @@ import time
 import unittest
 import zipfile
 
+from language_fixture import BEGIN, END, HAS_JINJA, byte_tokenizer
+from prepare_completion_test import TEMPLATE
 from prepare_fixture import PIL, PrepareTest, main, np, run
 
 SECONDS = float(os.environ.get("THAW_FUZZ_SECONDS", "20"))
@@ -167,6 +169,42 @@ class FuzzTest(PrepareTest):
                     "--tokenizer", path]  # fmt: skip
 
         self.repeat(step, 0.2)
+
+    def test_language(self):
+        byte_tokenizer(begin=True).save(self.tokenizer)
+        with open(self.tokenizer, "rb") as stream:
+            whole = stream.read()
+        config = {"eos_token": END, "bos_token": {"content": BEGIN}, "chat_template": TEMPLATE}
+        columns = b"the DT O\ncard NN B-X\n\nmy PRP O\n"
+        tabs = b"# text\n1-2\tx\t_\tA\n1\tmy\t_\tB\n"
+        lines = b'{"tokens": ["my", "card"], "tags": ["O", 1]}\n{"tokens": ["a"], "tags": ["O"]}'
+        rows = b'{"q": "my", "a": " card<end>"}\n{"q": "na\xc3\xafve", "a": "x"}'
+        chat = ["--chat"] if HAS_JINJA else []
+        seeds = [
+            ("a.conll", columns, ["tags", "--train"]),
+            ("a.conllu", tabs, ["tags", "--word-column", 2, "--train"]),
+            ("t.jsonl", lines, ["tags", "--max-tokens", 9, "--train"]),
+            ("q.jsonl", rows, ["completion", "--prompt-column", "q", "--completion-column", "a",
+                               "--max-tokens", 9, "--train"]),
+            ("q.jsonl", rows, ["completion", "--prompt-column", "q", "--completion-column", "a",
+                               *chat, "--train"]),
+            ("a.txt", "one na\u00efve\n\n two".encode(), ["corpus", "--length", 4, "--text"]),
+            ("a.txt", b"one\n\n two\n", ["corpus", "--documents", "blank-lines", "--text"]),
+        ]  # fmt: skip
+
+        def step() -> list:
+            name, content, command = self.source.choice(seeds)
+            path = self.write(name, damaged(content, self.source))
+            tree, beside = json.loads(whole), dict(config)
+            if not self.source.randrange(3):
+                tree = changed(tree, self.source)
+            if not self.source.randrange(3):
+                beside = changed(beside, self.source)
+            self.write("tokenizer.json", json.dumps(tree))
+            self.write("tokenizer_config.json", json.dumps(beside))
+            return [*command, path, "--tokenizer", self.tokenizer]
+
+        self.repeat(step, 0.25)
 
     def test_arrays(self):
         x = np.arange(4 * 3 * 4 * 5, dtype=np.uint8).reshape(4, 3, 4, 5)

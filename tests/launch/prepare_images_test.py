@@ -229,6 +229,9 @@ class ArrayTest(PrepareTest):
         self.fail_with("longer than its header", "images", "--train", f"{long},{labels}")
         text = self.write("text", "hello")
         self.fail_with("is no IDX file", "images", "--train", f"{text},{labels}")
+        pointer = self.write("pointer", b"version https://git-lfs.github.com/spec/v1\n")
+        self.fail_with("is no IDX file (it is a pointer of Git LFS", "images", "--train",
+                       f"{pointer},{labels}")
         images, few = self.idx("images", x), self.idx("few", y[:5])
         self.fail_with("images has 6 images, ", "images", "--train", f"{images},{few}")
 

@@ -1,6 +1,7 @@
 """The set-up scripts' decisions, with other people's programs replaced by small ones."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ class Scripts(unittest.TestCase):
 
     def bash(self, code: str, status: int = 0, nobody: bool = False, **environment: str) -> str:
         """What `code` prints, run as the scripts run."""
-        parts = "common packages python cuda minilm wordnet build"
+        parts = "common packages python cuda minilm smollm2 wordnet language build"
         code = f"set -euo pipefail; for p in {parts}; do . launch/setup/$p.sh; done; {code}"
         result = subprocess.run(
             ["bash", "-c", code],
@@ -104,6 +105,66 @@ class Scripts(unittest.TestCase):
             self.assertEqual(self.distribution(broken), "thing==1.2\nabsent==3\n", broken)
         self.write("wanted", "thing==1.3\n")
         self.assertEqual(self.distribution(whole), "thing==1.3\n")
+
+    def test_what_language_models_take_is_installed_where_it_is_asked_for(self):
+        self.write("launch/setup/requirements.txt", "torch==9\nnumpy==1\n")
+        self.write("launch/setup/language.txt", "# comment\ngguf==2\n")
+        self.write(
+            ".venv/bin/python",
+            '#!/bin/sh\ncase $1 in -m) echo "pip got: $*" ;; *) grep == "$2" ;; esac\n',
+            0o755,
+        )
+        for arguments, expected in (
+            ("", ":all: torch==9 numpy==1\n"),
+            ("--language", ":all: torch==9 numpy==1 gguf==2\n"),
+            ("--no-torch --language", ":all: numpy==1 gguf==2\n"),
+        ):
+            self.assertTrue(self.bash(f"ensure_python {arguments}").endswith(expected), arguments)
+
+    def test_language_model_is_imported_and_verified(self):
+        weights = "weights " * 3
+        sum_ = hashlib.sha256(weights.encode()).hexdigest()
+        self.write("launch/setup/smollm2.sha256", f"{sum_}  model.safetensors\n")
+        python = (
+            '#!/bin/sh\ncase $1 in -m) : ;; -) : ;;'
+            ' *) mkdir -p "$3" && printf "%s" "$HELD" >"$3/model.safetensors" ;; esac\n'
+        )
+        self.write(".venv/bin/python", python, 0o755)
+        said = self.bash("ensure_smollm2", status=1, HELD="other")
+        self.assertIn("other checksums", said)
+        self.assertEqual(os.listdir(f"{self.folder}/data"), [])
+        said = self.bash("ensure_smollm2", status=1, THAW_OFFLINE="1")
+        self.assertIn("data/smollm2 is missing or damaged", said)
+        self.assertIn("93 MB to download", self.bash("ensure_smollm2", HELD=weights))
+        self.assertEqual(os.listdir(f"{self.folder}/data"), ["smollm2"])
+        self.assertIn("checksums right", self.bash("ensure_smollm2", HELD="other"))
+
+    def test_result_of_a_language_model(self):
+        self.write("run/summary.json", json.dumps({
+            "steps": 9, "seconds": 7.4, "ranks": 2,
+            "stages": [{"name": "one", "steps": 4, "seconds": 3, "active_parameters": 1000},
+                       {"name": "two", "steps": 5, "seconds": 4, "active_parameters": 2000}],
+        }))  # fmt: skip
+        events = [("one", 3.5), ("one", 3.0), ("two", 2.0)]
+        self.write("run/metrics.jsonl", "".join(
+            json.dumps({"event": "evaluation", "stage": stage, "loss": loss}) + "\n"
+            + json.dumps({"event": "step", "stage": stage, "loss": 99}) + "\n"
+            for stage, loss in events))  # fmt: skip
+        self.write("run.before.json", '{"loss": 4.0}')
+        self.write("before.txt", "a: b\nc: d\n")
+        self.write("after.txt", "a: e\nc: f\n")
+        said = subprocess.run(
+            [sys.executable, f"{ROOT}/launch/setup/print_language_result.py", "run",
+             "run.before.json", "before.txt", "after.txt"],
+            cwd=self.folder, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        lines = [line.split() for line in said.splitlines()]
+        self.assertEqual(lines[1], ["before", "4.000", "54.6"])
+        self.assertEqual(lines[2], ["one", "4", "3", "1,000", "3.000", "20.1"])
+        self.assertEqual(lines[3], ["two", "5", "4", "2,000", "2.000", "7.4"])
+        self.assertEqual([line for line in lines if line and line[0] in ("before", "after")][1:], [
+            ["before", "a:", "b"], ["after", "a:", "e"], ["before", "c:", "d"], ["after", "c:", "f"],
+        ])  # fmt: skip
 
     def cuda_wheels(self, *arguments: str, toolkit_metadata: bool = True) -> list[str]:
         """What cuda_wheels.py asks for beside a torch that names two wheels and a toolkit's two."""

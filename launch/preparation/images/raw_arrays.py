@@ -190,8 +190,8 @@ class IdxArray(RawArray):
     def __init__(self, path: str):
         with open_input(path) as stream:
             head = stream.read(4)
-            kind = kind_of(head)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not head[3]:
+                kind = kind_of(head + stream.read(28))
                 raise InputError(
                     f"{path}: is no IDX file ("
                     + (

@@ -2,6 +2,7 @@
 
 The text is a synset's gloss (definition and examples), the class its lexicographer file. Source:
 the dictionary files of WordNet 3.0 as Debian's wordnet-base installs them (format: wndb(5WN)).
+What a language model learns of them is in language/definitions.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ CLASSES = [
 _LONGEST, _MOST = 1 << 16, 1 << 20  # bytes of a line, and glosses: several times WordNet's
 
 PARTS = ["noun", "verb", "adj", "adv"]
+SPLITS = ["train", "validation", "test"]
 
 # Shares of validation and test; the rest is train.
 _VALIDATION, _TEST = 0.05, 0.05
@@ -50,6 +52,7 @@ class Gloss:
 
     where: str
     label: int
+    word: str  # the first of the synset's
     text: str
     place: float
 
@@ -71,34 +74,49 @@ def place(part: str, offset: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
+class Source:
+    """The dictionary files that the options name, and the glosses that they choose."""
+
+    def __init__(self, options: argparse.Namespace):
+        self._options = options
+        self._paths = {part: os.path.join(options.source, f"data.{part}") for part in PARTS}
+        missing = [path for path in self._paths.values() if not os.path.exists(path)]
+        if missing:
+            raise InputError(
+                f"{missing[0]}: does not exist: install WordNet's dictionary files (Debian: apt-get "
+                "install wordnet-base) or name their folder with --source"
+            )
+        self.paths = list(self._paths.values())
+
+    def glosses(self) -> list[Gloss]:
+        return _chosen(list(_all(self._paths)), self._options)
+
+    def attributes(self) -> dict:
+        """What a dataset file keeps of them."""
+        limits = {"limit": self._options.limit, "limit_validation": self._options.limit_validation}
+        return {
+            "created_by": f"Thaw prepare.py wordnet (h5py {h5py.__version__}, "
+            f"tokenizers {tokenizers.__version__})",
+            "sources": [describe(path) for path in self.paths],
+            "options": {name: value for name, value in limits.items() if value},
+        }
+
+
 def run(options: argparse.Namespace) -> None:
-    paths = {part: os.path.join(options.source, f"data.{part}") for part in PARTS}
-    missing = [path for path in paths.values() if not os.path.exists(path)]
-    if missing:
-        raise InputError(
-            f"{missing[0]}: does not exist: install WordNet's dictionary files (Debian: apt-get "
-            "install wordnet-base) or name their folder with --source"
-        )
-    with DatasetFile(options.output, options.force, [*paths.values(), options.tokenizer]) as file:
+    source = Source(options)
+    with DatasetFile(options.output, options.force, [*source.paths, options.tokenizer]) as file:
         tokenizer = Tokenizer(options.tokenizer, options.max_tokens)
-        glosses = _chosen(list(_all(paths)), options)
+        glosses = source.glosses()
         labels = {
             split: np.array([g.label for g in glosses if g.split == split], dtype=np.int64)
-            for split in ("train", "validation", "test")
+            for split in SPLITS
         }
         task = Resolved(CLASSIFICATION, {s: Dense(held) for s, held in labels.items()}, CLASSES)
         absent = len(CLASSES) - len(np.unique(labels["train"]))
         if absent:
             note(f"{absent} of {len(CLASSES)} classes have no sample in train")
-        limits = {"limit": options.limit, "limit_validation": options.limit_validation}
-        attributes = {
-            "created_by": f"Thaw prepare.py wordnet (h5py {h5py.__version__}, "
-            f"tokenizers {tokenizers.__version__})",
-            "sources": [describe(path) for path in paths.values()],
-            "options": {name: value for name, value in limits.items() if value},
-        }
         samples = (Sample(gloss.split, [gloss.text], gloss.where) for gloss in glosses)
-        write_text_file(file, options.output, tokenizer, samples, task, attributes)
+        write_text_file(file, options.output, tokenizer, samples, task, source.attributes())
 
 
 def _all(paths: dict[str, str]) -> Iterator[Gloss]:
@@ -115,18 +133,19 @@ def _all(paths: dict[str, str]) -> Iterator[Gloss]:
 
 
 def _parse(raw: bytes, part: str, where: str) -> Gloss:
-    """`OFFSET LEX_FILENUM SS_TYPE … | GLOSS`"""
+    """`OFFSET LEX_FILENUM SS_TYPE W_CNT WORD … | GLOSS`"""
     try:
         data, text = raw.decode("utf-8").split(" | ", 1)
-        offset, number = data.split(" ", 2)[:2]
+        offset, number, _, *words = data.split(" ", 5)
         label = int(number)
         right = len(offset) == 8 and len(number) == 2 and text.strip()
         right = right and CLASSES[label].startswith(f"{part}.")
+        word = words[1] if len(words) > 1 else ""
     except (ValueError, IndexError):
         right = False
     if not right:
         raise InputError(f"{where}: is no line of a WordNet 3.0 data.{part} (see wndb(5WN))")
-    return Gloss(where, label, text.strip(), place(part, offset))
+    return Gloss(where, label, word.replace("_", " "), text.strip(), place(part, offset))
 
 
 def _chosen(glosses: list[Gloss], options: argparse.Namespace) -> list[Gloss]:
@@ -136,7 +155,7 @@ def _chosen(glosses: list[Gloss], options: argparse.Namespace) -> list[Gloss]:
             places = sorted(gloss.place for gloss in glosses if gloss.split == split)
             end = places[limit] if limit < len(places) else 1.0
             glosses = [gloss for gloss in glosses if gloss.split != split or gloss.place < end]
-    empty = {"train", "validation", "test"} - {gloss.split for gloss in glosses}
+    empty = set(SPLITS) - {gloss.split for gloss in glosses}
     if empty:
         raise InputError(f"{options.source}: holds too few glosses: none for {', '.join(empty)}")
     return glosses

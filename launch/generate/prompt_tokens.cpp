@@ -1,0 +1,133 @@
+#include "launch/generate/prompt_tokens.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/base/json_text.h"
+#include "core/base/text_bytes.h"
+#include "core/config/configuration.h"
+#include "core/data/identity/tokenizer_identity.h"
+#include "launch/job/child_process.h"
+#include "launch/job/memory_file.h"
+
+namespace thaw {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kScript = "tokenize_prompts.py";
+
+/// In the build folder beside the command, or installed.
+fs::path script() {
+  std::error_code error;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+  const fs::path places[] = {folder / "thaw-scripts" / kScript,
+                             folder / ".." / "share" / "thaw" / "launch" / kScript};
+  for (const fs::path& place : places) {
+    if (fs::exists(place, error)) return place;
+  }
+  throw InputError(fmt::format("{}: is not there: it makes tokens of prompts, and belongs in {}",
+                               kScript, places[0].parent_path().string()));
+}
+
+std::string python() {
+  const char* named = std::getenv("THAW_PYTHON");
+  return named != nullptr && *named != '\0' ? named : "python3";
+}
+
+/// What the script prints. It says itself what is wrong with its input, in a line, with status 2.
+std::string output_of(const std::vector<std::string>& arguments, const std::string& input) {
+  const MemoryFile given(input), output, errors;
+  ProcessRequest request{.command = {python(), script().string()},
+                         .input = given.descriptor(),
+                         .output = output.descriptor(),
+                         .errors = errors.descriptor()};
+  request.command.insert(request.command.end(), arguments.begin(), arguments.end());
+  const auto advice = [] {
+    return "prompts are made tokens of by Python 3.10 or newer with the module tokenizers: install "
+           "it, or have THAW_PYTHON in the environment name one that has it";
+  };
+  int status = 0;
+  try {
+    status = ChildProcess(request).wait();
+  } catch (const ProcessNotStarted& error) {
+    throw InputError(fmt::format("{}; {}", error.what(), advice()));
+  }
+  if (status == 0) return output.text();
+  const std::string said = printable_lines(errors.text());
+  if (status != static_cast<int>(ExitStatus::kBadInput)) {
+    throw RunError(fmt::format("{} {} ended with status {}: {}", request.command[0],
+                               request.command[1], status, said));
+  }
+  const bool lacks_modules = said.find("Python module") != std::string::npos;
+  throw InputError(lacks_modules ? fmt::format("{}\n{}", said, advice()) : said);
+}
+
+std::string bytes_of_hex(const std::string& hex) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  return bytes;
+}
+
+}  // namespace
+
+fs::path find_tokenizer(const ModelOptions& options) {
+  if (!options.tokenizer.empty()) return options.tokenizer;
+  std::error_code error;
+  std::string looked;
+  for (const std::string& file : {options.weights, options.config}) {
+    if (file.empty()) continue;
+    const fs::path folder =
+        fs::is_directory(file, error) ? fs::path(file) : fs::path(file).parent_path();
+    if (fs::exists(folder / "tokenizer.json", error)) return folder / "tokenizer.json";
+    looked += fmt::format("{}{}", looked.empty() ? "" : ", ", (folder / "tokenizer.json").string());
+  }
+  throw InputError(fmt::format(
+      "model.tokenizer: names no tokenizer.json, which tells what text tokens stand for{}",
+      looked.empty() ? "" : fmt::format(" (and there is no {})", looked)));
+}
+
+void check_tokenizer(const PromptTokens& tokens, const std::map<std::string, std::string>& known,
+                     const std::string& whose) {
+  if (may_be_one_tokenizer(tokens.identity, known)) return;
+  throw InputError(fmt::format("{}: is another tokenizer than that of {}", tokens.path, whose));
+}
+
+PromptTokens tokenize_prompts(const fs::path& tokenizer, const std::vector<std::string>& prompts,
+                              bool chat) {
+  std::vector<std::string> arguments = {tokenizer.string()};
+  if (chat) arguments.emplace_back("--chat");
+  for (const std::string& prompt : prompts) {
+    if (!is_utf8(prompt)) {
+      throw InputError(fmt::format("a prompt is not UTF-8: \"{}\"", printable(prompt)));
+    }
+  }
+  const std::string text = output_of(arguments, json_text(Json(prompts)));
+  PromptTokens tokens;
+  tokens.path = tokenizer.string();
+  try {
+    const Json json = Json::parse(text);
+    json.at("identity").get_to(tokens.identity);
+    json.at("prompts").get_to(tokens.prompts);
+    json.at("ends").get_to(tokens.ends);
+    for (const Json& piece : json.at("pieces")) {
+      tokens.pieces.push_back(bytes_of_hex(piece.get<std::string>()));
+    }
+  } catch (const std::exception& error) {
+    throw RunError(fmt::format("{}: {}", kScript, error.what()));
+  }
+  if (tokens.prompts.size() != prompts.size()) {
+    throw RunError(fmt::format("{}: {} of {} prompts came back", kScript, tokens.prompts.size(),
+                               prompts.size()));
+  }
+  return tokens;
+}
+
+}  // namespace thaw

@@ -1,0 +1,1 @@
+"""Data of language models: prompts and completions, running text, tagged tokens."""

@@ -1,0 +1,1 @@
+"""Models that come in other formats, as folders of Hugging Face's."""
