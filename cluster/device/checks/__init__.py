@@ -1,0 +1,1 @@
+"""Parts that check: what the GPU computes, against the CPU and PyTorch."""

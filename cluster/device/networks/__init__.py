@@ -1,0 +1,1 @@
+"""Networks in plain PyTorch, and the worker that trains one of them: what Thaw is compared with."""

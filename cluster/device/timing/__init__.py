@@ -1,0 +1,1 @@
+"""Parts that measure: what a step takes, of Thaw and of PyTorch."""
