@@ -144,7 +144,7 @@ class Automatic(ResumeTest):
             self.assertIn(f"{path}/state.json: has", message)
         shutil.rmtree(path)
         message = self.refused("train", self.config, "--run-dir", "run", "--resume", path)
-        self.assertIn(f"{path}/manifest.json: is missing", message)
+        self.assertIn(f"--resume {path}: there is no such folder", message)
         self.assertEqual((self.folder / "run/metrics.jsonl").read_bytes(), before)
         self.assertEqual(len(self.checkpoints("run")), 7)
 

@@ -212,7 +212,7 @@ learning-rate = 0.05
         self.assertGreater(len(self.decisions("one")), 2, "something froze")
 
     def test_from_needs_a_run(self):
-        self.assertIn("is none the folder of a run?", self.refused("schedule", "--from", "none"))
+        self.assertIn("none: there is no such folder", self.refused("schedule", "--from", "none"))
         self.assertIn("give a configuration file", self.refused("schedule"))
 
 
