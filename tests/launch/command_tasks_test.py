@@ -164,7 +164,8 @@ class Tags(TaskTest):
                 classes[offsets[:-1]] = -100
                 del group["labels"]
                 group["token_labels"] = classes
-            lines = [classes[a:b] for a, b in zip(offsets, offsets[1:])]
+                if group.name == "/test":
+                    lines = [classes[a:b] for a, b in zip(offsets, offsets[1:])]
         return [[names[c] if c >= 0 else None for c in line] for line in lines]
 
     def test_from_training_to_predictions(self):
