@@ -24,35 +24,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Calls `body` with the activation as a compile-time constant.
-template <typename Body>
-void with_activation(Activation activation, const Body& body) {
-  switch (activation) {
-    case Activation::kGelu:
-      return body(std::integral_constant<Activation, Activation::kGelu>());
-    case Activation::kGeluTanh:
-      return body(std::integral_constant<Activation, Activation::kGeluTanh>());
-    case Activation::kRelu:
-      return body(std::integral_constant<Activation, Activation::kRelu>());
-    case Activation::kSilu:
-      return body(std::integral_constant<Activation, Activation::kSilu>());
-  }
-}
-
-at::Tensor plain(const at::Tensor& input, const at::Tensor& bias, Activation activation) {
-  const at::Tensor sum = (input + bias).to(input.scalar_type());
-  switch (activation) {
-    case Activation::kGelu:
-      return at::gelu(sum, "none");
-    case Activation::kGeluTanh:
-      return at::gelu(sum, "tanh");
-    case Activation::kSilu:
-      return at::silu(sum);
-    default:
-      return at::relu(sum);
-  }
-}
-
 void run_forward(const at::Tensor& input, const at::Tensor& bias, const at::Tensor& output,
                  Activation activation) {
   if constexpr (gpu::kBuilt) {
@@ -127,12 +98,25 @@ struct BiasActivation : torch::autograd::Function<BiasActivation> {
 
 }  // namespace
 
+at::Tensor plain_activation(const at::Tensor& input, Activation activation) {
+  switch (activation) {
+    case Activation::kGelu:
+      return at::gelu(input, "none");
+    case Activation::kGeluTanh:
+      return at::gelu(input, "tanh");
+    case Activation::kSilu:
+      return at::silu(input);
+    default:
+      return at::relu(input);
+  }
+}
+
 at::Tensor bias_activation(at::Tensor input, const at::Tensor& bias, Activation activation) {
   TORCH_CHECK(input.dim() == 2 && bias.dim() == 1 && bias.size(0) == input.size(1),
               "bias_activation: input [rows, width] and bias [width], not ", input.sizes(), " and ",
               bias.sizes());
   if (!use_fused(input)) {
-    return plain(input, bias, activation);
+    return plain_activation((input + bias).to(input.scalar_type()), activation);
   }
   const at::Tensor fitting = in_compute_type(bias, input.scalar_type());
   if (!records({input, bias})) {

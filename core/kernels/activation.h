@@ -13,4 +13,8 @@ namespace thaw {
 /// it afterwards.
 at::Tensor bias_activation(at::Tensor input, const at::Tensor& bias, Activation activation);
 
+/// activation(input) by PyTorch's operators, for a few rows or where nothing is to be fused with
+/// it.
+at::Tensor plain_activation(const at::Tensor& input, Activation activation);
+
 }  // namespace thaw

@@ -7,6 +7,8 @@
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <utility>
+
 #include "core/kernels/add_norm_rows.h"
 #include "core/kernels/column_sums.h"
 #include "core/kernels/context_values.h"
@@ -78,7 +80,7 @@ using BackwardOperands = gpu::AddNormGradients;
 
 void run_backward(const BackwardOperands& o, at::ScalarType input_type, const Draws& draws) {
   if constexpr (gpu::kBuilt) {
-    if (o.gradient.is_cuda()) return gpu::add_norm_backward(o, input_type, draws);
+    if (o.normalized.is_cuda()) return gpu::add_norm_backward(o, input_type, draws);
   }
   with_element_types(input_type, [&]<typename E, typename T>() {
     AddNormRowsBackward<E, T> rows;
@@ -102,17 +104,43 @@ void run_backward(const BackwardOperands& o, at::ScalarType input_type, const Dr
   });
 }
 
+/// What backward needs to know besides tensors.
+struct Saved {
+  bool has_bias, has_residual;
+  at::ScalarType input_type;
+  Draws draws;
+
+  void keep_in(AutogradContext& context) const {
+    context.saved_data["has bias"] = has_bias;
+    context.saved_data["has residual"] = has_residual;
+    context.saved_data["input type"] = static_cast<std::int64_t>(input_type);
+    context.saved_data["draws"] = DrawsHolder::pack(draws);
+  }
+  static Saved of(AutogradContext& context) {
+    return {.has_bias = context.saved_data["has bias"].toBool(),
+            .has_residual = context.saved_data["has residual"].toBool(),
+            .input_type = static_cast<at::ScalarType>(context.saved_data["input type"].toInt()),
+            .draws = DrawsHolder::unpack(context.saved_data["draws"])};
+  }
+};
+
+at::Tensor contiguous_or_none(const variable_list& gradients, std::size_t i) {
+  return i < gradients.size() && gradients[i].defined() ? gradients[i].contiguous() : at::Tensor();
+}
+
 struct AddNorm : torch::autograd::Function<AddNorm> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
-                            const at::Tensor& scale, const at::Tensor& shift,
-                            const MaybeTensor& bias, const MaybeTensor& residual, double epsilon,
-                            const Draws& draws) {
+  /// Returns the output, and with `rounds` its rounded form.
+  static variable_list forward(AutogradContext* context, const at::Tensor& input,
+                               const at::Tensor& scale, const at::Tensor& shift,
+                               const MaybeTensor& bias, const MaybeTensor& residual, double epsilon,
+                               const Draws& draws, bool rounds) {
     Operands o{.input = input,
                .bias = bias.value_or(at::Tensor()),
                .residual = residual.value_or(at::Tensor()),
                .scale = scale,
                .shift = shift,
                .output = at::empty(input.sizes(), scale.options()),
+               .rounded = rounds ? at::empty_like(input) : at::Tensor(),
                .normalized = input,
                .rstd = at::empty({input.size(0)}, scale.options())};
     if (input.scalar_type() != scale.scalar_type()) {
@@ -120,49 +148,53 @@ struct AddNorm : torch::autograd::Function<AddNorm> {
     }
     run_forward(o, epsilon, draws);
     context->save_for_backward({o.normalized, o.rstd, scale});
-    context->saved_data["has bias"] = o.bias.defined();
-    context->saved_data["has residual"] = o.residual.defined();
-    context->saved_data["input type"] = static_cast<std::int64_t>(input.scalar_type());
-    context->saved_data["draws"] = DrawsHolder::pack(draws);
-    return o.output;
+    Saved{o.bias.defined(), o.residual.defined(), input.scalar_type(), draws}.keep_in(*context);
+    context->set_materialize_grads(false);
+    return rounds ? variable_list{o.output, o.rounded} : variable_list{o.output};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const bool has_bias = context->saved_data["has bias"].toBool();
-    const bool has_residual = context->saved_data["has residual"].toBool();
-    const auto input_type = static_cast<at::ScalarType>(context->saved_data["input type"].toInt());
-    const Draws draws = DrawsHolder::unpack(context->saved_data["draws"]);
+    const variable_list tensors = context->get_saved_variables();
+    const Saved saved = Saved::of(*context);
     const bool input = context->needs_input_grad(0);
     const bool scale = context->needs_input_grad(1);
     const bool shift = context->needs_input_grad(2);
-    const bool bias = has_bias && context->needs_input_grad(3);
-    const bool residual = has_residual && context->needs_input_grad(has_bias ? 4 : 3);
+    const bool bias = saved.has_bias && context->needs_input_grad(3);
+    const bool residual = saved.has_residual && context->needs_input_grad(saved.has_bias ? 4 : 3);
 
-    BackwardOperands o{.gradient = gradients[0].contiguous(),
-                       .normalized = saved[0],
-                       .rstd = saved[1],
-                       .scale = saved[2],
+    BackwardOperands o{.gradient = contiguous_or_none(gradients, 0),
+                       .rounded_gradient = contiguous_or_none(gradients, 1),
+                       .normalized = tensors[0],
+                       .rstd = tensors[1],
+                       .scale = tensors[2],
                        .input_gradient = {},
                        .residual_gradient = {},
                        .sums = {}};
+    if (!o.gradient.defined() && !o.rounded_gradient.defined()) return variable_list(8);
     // Without dropout, both gradients are the same numbers.
-    const bool shared = input && residual && !draws && input_type == o.gradient.scalar_type();
+    const bool shared =
+        input && residual && !saved.draws && saved.input_type == o.normalized.scalar_type();
     if (input) {
-      o.input_gradient = at::empty(o.gradient.sizes(), o.gradient.options().dtype(input_type));
+      o.input_gradient =
+          at::empty(o.normalized.sizes(), o.normalized.options().dtype(saved.input_type));
     }
     if (residual && !shared) {
-      o.residual_gradient = at::empty_like(o.gradient);
+      o.residual_gradient = at::empty_like(o.normalized);
     }
     if (bias || scale || shift) {
-      o.sums = at::empty({3, o.gradient.size(1)}, o.gradient.options());
+      o.sums = at::empty({3, o.normalized.size(1)}, o.normalized.options());
     }
-    run_backward(o, input_type, draws);
+    run_backward(o, saved.input_type, saved.draws);
+    // Rows of one tensor, not copies: autograd takes each over as it is.
+    const auto sum = [&](bool wanted, std::int64_t row) {
+      return wanted ? o.sums.select(0, row) : at::Tensor();
+    };
     return {o.input_gradient,
-            scale ? o.sums[1].clone() : at::Tensor(),
-            shift ? o.sums[2].clone() : at::Tensor(),
-            bias ? o.sums[0].clone() : at::Tensor(),
+            sum(scale, 1),
+            sum(shift, 2),
+            sum(bias, 0),
             shared ? o.input_gradient : o.residual_gradient,
+            at::Tensor(),
             at::Tensor(),
             at::Tensor()};
   }
@@ -186,35 +218,54 @@ void check(const at::Tensor& input, const at::Tensor& bias, const at::Tensor& re
               scale.scalar_type(), " for an input of ", input.scalar_type());
 }
 
+/// `rounds`: with the rounded form.
+NormResult run(at::Tensor input, const at::Tensor& bias, const at::Tensor& residual,
+               const at::Tensor& scale, const at::Tensor& shift, double epsilon, const Draws& draws,
+               bool rounds) {
+  const at::ScalarType type = input.scalar_type();
+  input = input.contiguous();
+  const at::Tensor fitting_bias = in_compute_type(bias, type);
+  const at::Tensor fitting_residual = in_compute_type(residual, type);
+  if (records({input, bias, residual, scale, shift})) {
+    const variable_list results = AddNorm::apply(input, scale, shift, maybe(fitting_bias),
+                                                 maybe(fitting_residual), epsilon, draws, rounds);
+    return {.value = results[0], .rounded = rounds ? results[1] : at::Tensor()};
+  }
+  const Operands o{
+      .input = input,
+      .bias = fitting_bias,
+      .residual = fitting_residual,
+      .scale = scale,
+      .shift = shift,
+      .output = type == scale.scalar_type() ? input : at::empty(input.sizes(), scale.options()),
+      .rounded = rounds ? at::empty_like(input) : at::Tensor(),
+      .normalized = {},
+      .rstd = {}};
+  run_forward(o, epsilon, draws);
+  return {.value = o.output, .rounded = o.rounded};
+}
+
 }  // namespace
 
 at::Tensor add_norm(at::Tensor input, const at::Tensor& bias, const at::Tensor& residual,
                     const at::Tensor& scale, const at::Tensor& shift, double epsilon,
                     const Draws& draws) {
   check(input, bias, residual, scale, shift);
-  if (!use_fused(input)) {
-    return plain(input, bias, residual, scale, shift, epsilon, draws);
+  return use_fused(input) ? run(std::move(input), bias, residual, scale, shift, epsilon, draws,
+                                /*rounds=*/false)
+                                .value
+                          : plain(input, bias, residual, scale, shift, epsilon, draws);
+}
+
+NormResult add_norm_rounded(at::Tensor input, const at::Tensor& bias, const at::Tensor& residual,
+                            const at::Tensor& scale, const at::Tensor& shift, double epsilon,
+                            const Draws& draws) {
+  if (input.is_cuda() && use_fused(input) && input.scalar_type() != scale.scalar_type()) {
+    check(input, bias, residual, scale, shift);
+    return run(std::move(input), bias, residual, scale, shift, epsilon, draws, /*rounds=*/true);
   }
-  const at::ScalarType type = input.scalar_type();
-  input = input.contiguous();
-  const at::Tensor fitting_bias = in_compute_type(bias, type);
-  const at::Tensor fitting_residual = in_compute_type(residual, type);
-  if (records({input, bias, residual, scale, shift})) {
-    return AddNorm::apply(input, scale, shift, maybe(fitting_bias), maybe(fitting_residual),
-                          epsilon, draws);
-  }
-  const at::Tensor output =
-      type == scale.scalar_type() ? input : at::empty(input.sizes(), scale.options());
-  run_forward({.input = input,
-               .bias = fitting_bias,
-               .residual = fitting_residual,
-               .scale = scale,
-               .shift = shift,
-               .output = output,
-               .normalized = {},
-               .rstd = {}},
-              epsilon, draws);
-  return output;
+  return {.value = add_norm(std::move(input), bias, residual, scale, shift, epsilon, draws),
+          .rounded = {}};
 }
 
 }  // namespace thaw

@@ -19,4 +19,19 @@ at::Tensor add_norm(at::Tensor input, const at::Tensor& bias, const at::Tensor& 
                     const at::Tensor& scale, const at::Tensor& shift, double epsilon,
                     const std::optional<DropoutDraws>& draws);
 
+/// What a layer adds on to, and what its products multiply.
+struct NormResult {
+  at::Tensor value;
+  at::Tensor rounded;  ///< `value` in the input's type; undefined where nothing gives it beside
+
+  /// The one that a product in a lower precision is to take.
+  const at::Tensor& factor() const { return rounded.defined() ? rounded : value; }
+};
+
+/// The same, with its rounded form where that costs no pass of its own: for an input in bfloat16 on
+/// a GPU. Backward takes the gradients of both.
+NormResult add_norm_rounded(at::Tensor input, const at::Tensor& bias, const at::Tensor& residual,
+                            const at::Tensor& scale, const at::Tensor& shift, double epsilon,
+                            const std::optional<DropoutDraws>& draws);
+
 }  // namespace thaw

@@ -30,37 +30,31 @@ const std::optional<c10::OperatorHandle>& onednn_linear() {
   return found;
 }
 
-/// From here on the gain exceeds the copy.
+using TypedProduct = at::Tensor(const at::Tensor&, const at::Tensor&, at::ScalarType);
+
+/// A product whose result is of another type than its factors, or none in this LibTorch (2.8 is the
+/// first with one).
+const std::optional<c10::TypedOperatorHandle<TypedProduct>>& typed_product() {
+  static const std::optional<c10::TypedOperatorHandle<TypedProduct>> found = [] {
+    const auto handle = c10::Dispatcher::singleton().findSchema({"aten::mm", "dtype"});
+    return handle && handle->hasKernelForDispatchKey(c10::DispatchKey::CUDA)
+               ? std::optional(handle->typed<TypedProduct>())
+               : std::nullopt;
+  }();
+  return found;
+}
+
+/// From here on the gain exceeds what preparing the weight costs.
 constexpr std::int64_t kFewestRows = 256;
 
 }  // namespace
 
-bool prefers_columns(const at::Tensor& input, bool kept) {
-  return input.is_cpu() && use_fused(input) && input.scalar_type() == at::kFloat &&
-         input.size(0) > 0 && (kept || input.size(0) >= kFewestRows) && onednn_linear().has_value();
+bool prefers_onednn(const at::Tensor& left) {
+  return left.is_cpu() && use_fused(left) && left.scalar_type() == at::kFloat &&
+         left.size(0) >= kFewestRows && onednn_linear().has_value();
 }
 
-at::Tensor stacked_columns(at::TensorList weights) {
-  std::int64_t out = 0;
-  for (const at::Tensor& weight : weights) {
-    out += weight.size(0);
-  }
-  const std::int64_t in = weights[0].size(1);
-  at::Tensor result = at::empty({in, out}, weights[0].options().requires_grad(false));
-  auto* const kernel = THAW_PICK_SIMD(transpose_rows);
-  float* to = result.mutable_data_ptr<float>();
-  for (const at::Tensor& each : weights) {
-    const at::Tensor weight = each.contiguous();
-    const float* from = weight.const_data_ptr<float>();
-    at::parallel_for(0, (weight.size(0) + 15) / 16, 4, [&](std::int64_t begin, std::int64_t end) {
-      kernel(from, in, begin * 16, std::min(end * 16, weight.size(0)), to, out);
-    });
-    to += weight.size(0);
-  }
-  return result;
-}
-
-at::Tensor product_with_columns(const at::Tensor& left, const at::Tensor& right) {
+at::Tensor onednn_product(const at::Tensor& left, const at::Tensor& right) {
   // Called boxed: the type of the C++ function behind the schema differs between releases.
   std::vector<c10::IValue> stack = {left,
                                     right.t(),
@@ -70,6 +64,29 @@ at::Tensor product_with_columns(const at::Tensor& left, const at::Tensor& right)
                                     std::string("")};
   onednn_linear()->callBoxed(stack);
   return stack.at(0).toTensor();
+}
+
+at::Tensor matrix_product(const at::Tensor& left, const at::Tensor& right) {
+  return prefers_onednn(left) ? onednn_product(left, right) : at::mm(left, right);
+}
+
+at::Tensor transposed_copy(const at::Tensor& matrix) {
+  const at::Tensor dense = matrix.contiguous();
+  const std::int64_t rows = dense.size(0), columns = dense.size(1);
+  at::Tensor result = at::empty({columns, rows}, dense.options().requires_grad(false));
+  auto* const kernel = THAW_PICK_SIMD(transpose_rows);
+  const float* from = dense.const_data_ptr<float>();
+  auto* const to = result.mutable_data_ptr<float>();
+  at::parallel_for(0, (rows + 15) / 16, 4, [&](std::int64_t begin, std::int64_t end) {
+    kernel(from, columns, begin * 16, std::min(end * 16, rows), to, rows);
+  });
+  return result;
+}
+
+at::Tensor product_in(at::ScalarType type, const at::Tensor& left, const at::Tensor& right) {
+  const bool widens = left.scalar_type() == at::kBFloat16 && type == at::kFloat;
+  return widens && left.is_cuda() && typed_product() ? typed_product()->call(left, right, type)
+                                                     : at::mm(left, right);
 }
 
 }  // namespace thaw

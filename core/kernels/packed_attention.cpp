@@ -1,5 +1,6 @@
 #include "core/kernels/packed_attention.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
@@ -14,6 +15,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "core/kernels/attention_head.h"
 #include "core/kernels/column_sums.h"
@@ -21,6 +23,7 @@
 #include "core/kernels/element_types.h"
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/attention/flash_attention.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/random/keyed_dropout.h"
 #include "core/kernels/rows/balanced_heads.h"
@@ -87,15 +90,19 @@ struct Operands {
   at::Tensor output, gradient, projected_gradient;
 };
 
-/// Two products a head, [length, length] with [length, size]; backward four.
-void report_flops_of(const SampleRows& rows, std::int64_t width, bool backward) {
+/// Of forward: two products a head, [length, length] with [length, size]; backward takes four.
+double flops_of(const SampleRows& rows, std::int64_t width) {
   double scores = 0;
   for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
     const auto length = static_cast<double>(rows.offsets[i + 1] - rows.offsets[i]);
     scores += length * length;
   }
+  return 4 * scores * static_cast<double>(width);
+}
+
+void report_flops_of(const SampleRows& rows, std::int64_t width, bool backward) {
   report_flops(backward ? FlopKind::kInputGradient : FlopKind::kForward,
-               (backward ? 8 : 4) * scores * static_cast<double>(width));
+               (backward ? 2 : 1) * flops_of(rows, width));
 }
 
 void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows,
@@ -188,6 +195,26 @@ at::Tensor run_backward(const variable_list& saved, const at::Tensor& gradient, 
   return o.projected_gradient;
 }
 
+/// Sums the projections' gradient, `result[0]`, to those of the three biases, where they are
+/// wanted.
+void add_bias_gradients(const AutogradContext* context, const variable_list& saved,
+                        variable_list& result) {
+  const std::int64_t width = result[0].size(1) / 3;
+  const bool all =
+      context->needs_input_grad(1) && context->needs_input_grad(2) && context->needs_input_grad(3);
+  const auto sum = [&](const at::Tensor& columns) {
+    return at::sum(columns, {0}, /*keepdim=*/false, saved[1].scalar_type());
+  };
+  // A GPU is asked once for all columns.
+  const at::Tensor together = all && result[0].is_cuda() ? sum(result[0]) : at::Tensor();
+  for (std::size_t part = 0; part < 3; ++part) {
+    if (!context->needs_input_grad(part + 1)) continue;
+    const std::int64_t first = static_cast<std::int64_t>(part) * width;
+    result[part + 1] = together.defined() ? together.narrow(0, first, width)
+                                          : sum(result[0].narrow(1, first, width));
+  }
+}
+
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& projected,
                             const at::Tensor& q_bias, const at::Tensor& k_bias,
@@ -218,17 +245,39 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
     variable_list result(7);
     result[0] = run_backward(saved, gradients[0].contiguous(), heads, *rows,
                              DrawsHolder::unpack(context->saved_data["draws"]));
-    const std::int64_t width = result[0].size(1) / 3;
-    for (std::int64_t part = 0; part < 3; ++part) {
-      const auto p = static_cast<std::size_t>(part);
-      if (context->needs_input_grad(p + 1)) {
-        result[p + 1] = at::sum(result[0].narrow(1, part * width, width), {0},
-                                /*keepdim=*/false, saved[p + 1].scalar_type());
-      }
-    }
+    add_bias_gradients(context, saved, result);
     return result;
   }
 };
+
+/// LibTorch's flash attention, where it serves: Note [Flash attention]. Else undefined; where
+/// `draws` would allow it, or what else there is pads, it is told why, once.
+at::Tensor by_flash(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
+                    std::int64_t heads, const RowsPointer& rows, const Draws& draws, bool has_own) {
+  if constexpr (gpu::kBuilt) {
+    if (!projected.is_cuda() || !use_fused(projected)) return {};
+    const bool wanted = !draws || draws->fast;
+    if (has_own && (!wanted || at::globalContext().deterministicAlgorithms())) return {};
+    const std::int64_t width = projected.size(1) / 3;
+    const gpu::FlashKind kind{.shape = {.heads = heads, .key_heads = heads, .size = width / heads},
+                              .causal = false,
+                              .flops = flops_of(*rows, width)};
+    const std::string why = gpu::why_no_flash(projected, kind, draws);
+    if (why.empty()) {
+      const at::Tensor bias =
+          in_compute_type(at::cat({biases[0], biases[1], biases[2]}), projected.scalar_type());
+      return gpu::flash_attention(projected, bias, kind, rows, draws);
+    }
+    if (!has_own) {
+      TORCH_WARN_ONCE("attention on this GPU pads its samples: flash attention does not serve it, ",
+                      why);
+    } else if (draws) {
+      TORCH_WARN_ONCE("attention draws its dropout by keys: flash attention does not serve it, ",
+                      why);
+    }
+  }
+  return {};
+}
 
 /// Whether there is a fused version for these.
 bool serves(const at::Tensor& projected, std::int64_t heads) {
@@ -259,7 +308,10 @@ at::Tensor packed_attention(const at::Tensor& projected, const std::array<at::Te
   check(projected, biases, heads, *rows);
   TORCH_CHECK(!draws || draws->rows->offsets == rows->offsets,
               "packed_attention: the draws are of another batch");
-  if (!serves(projected, heads)) {
+  const bool has_own = serves(projected, heads);
+  const at::Tensor flash = by_flash(projected, biases, heads, rows, draws, has_own);
+  if (flash.defined()) return flash;
+  if (!has_own) {
     return plain(projected, biases, heads, *rows, draws);
   }
   const at::Tensor contiguous = projected.contiguous();

@@ -1,6 +1,8 @@
 #include "core/kernels/project.h"
 
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -19,9 +21,36 @@ using torch::autograd::variable_list;
 /// Of gradients of weights, for tests (weight_gradient_products).
 std::atomic<std::int64_t> products{0};
 
-/// Weights one below the other, in the type of the product, cut off from the graph.
-at::Tensor stacked_rows(at::TensorList weights, at::ScalarType type) {
-  return (weights.size() == 1 ? weights[0].detach() : at::cat(weights)).to(type);
+/// Whether they lie one below the other in one piece of memory.
+bool lie_together(at::TensorList weights) {
+  const auto* next = static_cast<const char*>(weights[0].const_data_ptr());
+  for (const at::Tensor& weight : weights) {
+    if (!weight.is_contiguous() || weight.scalar_type() != weights[0].scalar_type() ||
+        !weight.storage().is_alias_of(weights[0].storage()) || weight.const_data_ptr() != next) {
+      return false;
+    }
+    next += weight.nbytes();
+  }
+  return true;
+}
+
+std::int64_t rows_of(at::TensorList weights) {
+  std::int64_t rows = 0;
+  for (const at::Tensor& weight : weights) rows += weight.size(0);
+  return rows;
+}
+
+/// The weights themselves as one matrix, where they are one; else undefined.
+at::Tensor themselves(at::TensorList weights, at::ScalarType type) {
+  if (weights[0].scalar_type() != type || !lie_together(weights)) return {};
+  const std::int64_t in = weights[0].size(1);
+  return weights[0].detach().as_strided({rows_of(weights), in}, {in, 1});
+}
+
+/// A copy of them as one.
+at::Tensor stacked(at::TensorList weights, at::ScalarType type) {
+  if (lie_together(weights)) return themselves(weights, weights[0].scalar_type()).to(type);
+  return (weights.size() == 1 ? weights[0].detach() : at::cat(weights)).to(type).contiguous();
 }
 
 bool any_trainable(at::TensorList weights) {
@@ -33,30 +62,25 @@ bool any_trainable(at::TensorList weights) {
   return false;
 }
 
-/// The product itself, by whichever layout is there.
-at::Tensor multiply(const at::Tensor& input, const StackedWeights& stacked) {
-  return stacked.columns.defined() ? product_with_columns(input, stacked.columns)
-                                   : at::mm(input, stacked.rows.t());
-}
-
 /// One product for several layers of the same input, as one node of the graph: so backward adds up
 /// the input's gradient once, and computes no weight's gradient that nobody wants.
 struct Project : torch::autograd::Function<Project> {
-  /// `input` and `stacked` are in the product's dtype. `weights` only connect the graph.
+  /// `input` and `rows`, the weights as one, are in the product's dtype. `weights` only connect the
+  /// graph.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
-                            at::TensorList weights, const StackedWeights& stacked) {
+                            at::TensorList weights, const at::Tensor& rows) {
     std::vector<std::int64_t> sizes;
     for (const at::Tensor& weight : weights) {
       sizes.push_back(weight.size(0));
     }
     // A lone weight is saved itself, so that autograd notices a write between the passes.
-    const at::Tensor& rows = weights.size() == 1 && weights[0].scalar_type() == input.scalar_type()
-                                 ? weights[0]
-                                 : stacked.rows;
+    const at::Tensor& watched =
+        weights.size() == 1 && weights[0].scalar_type() == input.scalar_type() ? weights[0] : rows;
     context->save_for_backward({any_trainable(weights) ? input : at::Tensor(),
-                                input.requires_grad() ? rows : at::Tensor()});
+                                input.requires_grad() ? watched : at::Tensor()});
     context->saved_data["sizes"] = sizes;
-    return multiply(input, stacked);
+    context->saved_data["type"] = static_cast<std::int64_t>(weights[0].scalar_type());
+    return matrix_product(input, rows.t());
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -66,16 +90,15 @@ struct Project : torch::autograd::Function<Project> {
     variable_list result(sizes.size() + 2);
     if (context->needs_input_grad(0)) {
       const FlopKindScope counted_as(FlopKind::kInputGradient);
-      result[0] = prefers_columns(gradient, /*kept=*/true)
-                      ? product_with_columns(gradient, saved[1])
-                      : at::mm(gradient, saved[1]);
+      result[0] = matrix_product(gradient, saved[1]);
     }
     std::int64_t column = 0;
+    const auto type = static_cast<at::ScalarType>(context->saved_data["type"].toInt());
     const FlopKindScope counted_as(FlopKind::kWeightGradient);
     bool all = sizes.size() > 1;
     for (std::size_t i = 0; i < sizes.size(); ++i) all = all && context->needs_input_grad(i + 1);
     if (all && gradient.is_cuda()) {  // a GPU is not filled by one of them
-      const at::Tensor together = at::mm(gradient.t(), saved[0]);
+      const at::Tensor together = product_in(type, gradient.t(), saved[0]);
       products.fetch_add(1, std::memory_order_relaxed);
       for (std::size_t i = 0; i < sizes.size(); column += sizes[i++]) {
         result[i + 1] = together.narrow(0, column, sizes[i]);
@@ -84,7 +107,7 @@ struct Project : torch::autograd::Function<Project> {
     }
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       if (context->needs_input_grad(i + 1)) {
-        result[i + 1] = at::mm(gradient.narrow(1, column, sizes[i]).t(), saved[0]);
+        result[i + 1] = product_in(type, gradient.narrow(1, column, sizes[i]).t(), saved[0]);
         products.fetch_add(1, std::memory_order_relaxed);
       }
       column += sizes[i];
@@ -95,56 +118,89 @@ struct Project : torch::autograd::Function<Project> {
 
 }  // namespace
 
-void PreparedWeights::clear() {
-  sources_.clear();
-  kept_ = {};
+void lay_together(at::TensorList weights) {
+  for (const at::Tensor& weight : weights) {
+    if (weight.scalar_type() != weights[0].scalar_type() ||
+        weight.device() != weights[0].device()) {
+      return;
+    }
+  }
+  if (lie_together(weights)) return;
+  const c10::AutoGradMode no_grad(false);
+  const at::Tensor together = at::cat(weights);
+  std::int64_t row = 0;
+  for (const at::Tensor& weight : weights) {
+    weight.set_data(together.narrow(0, row, weight.size(0)));
+    row += weight.size(0);
+  }
 }
 
-void PreparedWeights::keep_only(at::TensorList weights) {
+void PreparedWeights::clear() {
+  sources_.clear();
+  kept_.reset();
+}
+
+std::int64_t PreparedWeights::bytes() const {
+  return kept_.defined() ? static_cast<std::int64_t>(kept_.nbytes()) : 0;
+}
+
+bool PreparedWeights::is_of(at::TensorList weights) const {
   bool same = sources_.size() == weights.size();
   for (std::size_t i = 0; same && i < weights.size(); ++i) {
     const Source& source = sources_[i];
     same = source.weight.is_same(weights[i]) && source.data == weights[i].const_data_ptr() &&
            source.version == weights[i]._version();
   }
-  if (!same) {
+  return same;
+}
+
+void PreparedWeights::keep_only(at::TensorList weights) {
+  if (is_of(weights)) return;
+  clear();
+  for (const at::Tensor& weight : weights) {
+    sources_.push_back({weight, weight.const_data_ptr(), weight._version()});
+  }
+}
+
+at::Tensor PreparedWeights::get(at::TensorList weights, at::ScalarType type) {
+  const at::Tensor own = themselves(weights, type);
+  const bool trained = any_trainable(weights);
+  // What convert_together made.
+  if (trained && weights[0].is_cuda() && kept_.defined() && kept_.scalar_type() == type &&
+      is_of(weights)) {
+    return kept_;
+  }
+  if (own.defined() || trained) {
     clear();
+    return own.defined() ? own : stacked(weights, type);
+  }
+  keep_only(weights);
+  if (!kept_.defined() || kept_.scalar_type() != type) kept_ = stacked(weights, type);
+  return kept_;
+}
+
+void convert_together(std::span<const LayerWeights> layers, at::ScalarType type) {
+  const c10::AutoGradMode no_grad(false);
+  std::vector<at::Tensor> copies, sources;
+  for (const auto& [prepared, weights] : layers) {
+    const at::Tensor& first = weights.front();
+    if (!first.is_cuda() || first.scalar_type() == type || !any_trainable(weights)) continue;
+    std::int64_t out = 0;
+    for (const at::Tensor& weight : weights) out += weight.size(0);
+    // Not over the last copies: a graph may still need them. Nor are they kept while the weights
+    // seem unchanged: LibTorch's fused optimizers write without counting it as a write.
+    prepared.clear();
+    prepared.keep_only(weights);
+    prepared.kept_ =
+        at::empty({out, first.size(1)}, first.options().dtype(type).requires_grad(false));
+    std::int64_t row = 0;
     for (const at::Tensor& weight : weights) {
-      sources_.push_back({weight, weight.const_data_ptr(), weight._version()});
+      copies.push_back(prepared.kept_.narrow(0, row, weight.size(0)));
+      sources.push_back(weight.detach());
+      row += weight.size(0);
     }
   }
-}
-
-StackedWeights PreparedWeights::get(at::TensorList weights, const at::Tensor& input,
-                                    bool rows_too) {
-  const at::ScalarType type = input.scalar_type();
-  const bool frozen = !any_trainable(weights);
-  StackedWeights fresh;
-  if (frozen) {
-    keep_only(weights);
-  } else {
-    clear();
-  }
-  StackedWeights& stacked = frozen ? kept_ : fresh;
-  const bool columns = weights[0].scalar_type() == type && prefers_columns(input, frozen);
-  if (columns && !stacked.columns.defined()) {
-    stacked.columns = stacked_columns(weights);
-  }
-  if ((rows_too || !columns) && (!stacked.rows.defined() || stacked.rows.scalar_type() != type)) {
-    stacked.rows = stacked_rows(weights, type);
-  }
-  return {.rows = stacked.rows, .columns = columns ? stacked.columns : at::Tensor()};
-}
-
-at::Tensor PreparedWeights::rows(const at::Tensor& weight, at::ScalarType type) {
-  const auto made = [&] { return stacked_rows(weight, type).contiguous(); };
-  if (weight.requires_grad()) {
-    clear();
-    return made();
-  }
-  keep_only(weight);
-  if (!kept_.rows.defined() || kept_.rows.scalar_type() != type) kept_.rows = made();
-  return kept_.rows;
+  if (!copies.empty()) at::_foreach_copy_(copies, sources);
 }
 
 at::Tensor project(const at::Tensor& input, at::TensorList weights, PreparedWeights& prepared,
@@ -152,12 +208,12 @@ at::Tensor project(const at::Tensor& input, at::TensorList weights, PreparedWeig
   const bool recorded =
       c10::GradMode::is_enabled() && (input.requires_grad() || any_trainable(weights));
   const at::Tensor cast = input.to(type);
-  StackedWeights stacked;
+  at::Tensor rows;
   {
     const c10::AutoGradMode no_grad(false);
-    stacked = prepared.get(weights, cast, recorded && input.requires_grad());
+    rows = prepared.get(weights, type);
   }
-  return recorded ? Project::apply(cast, weights, stacked) : multiply(cast, stacked);
+  return recorded ? Project::apply(cast, weights, rows) : matrix_product(cast, rows.t());
 }
 
 std::int64_t weight_gradient_products() { return products.load(std::memory_order_relaxed); }

@@ -3,29 +3,47 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace thaw {
 
-/// The weights of one layer as its matrix products want them.
-struct StackedWeights {
-  at::Tensor rows;     ///< [sum of out_i, in]; undefined if `columns` is there and nobody asked
-  at::Tensor columns;  ///< [in, sum of out_i], where that is faster (Note [Matrix products])
-};
+struct LayerWeights;
 
-/// Frozen weights as products want them, so that no forward prepares them again: stacked where they
-/// are several, converted, transposed.
+// Note [Weights held once]
+// A product wants the weights of one layer as one matrix in the product's type. Where the type is
+// the parameters' own, that matrix is the parameters: one weight as it lies (Note [Matrix
+// products]), several (query, key and value; gate and up) as neighbours in one piece of memory,
+// where `lay_together` puts them. So a run in float32 or float64 holds each weight once, frozen or
+// not, and a trainable stack costs no copy in each forward. A weight keeps its shape, its values,
+// and lies densely: whoever reads, writes or reduces it sees no difference. Where neighbours part
+// (somebody moved one by `set_data`: another type or device, a mapping of a file), products go on
+// with a stacked copy, kept while all are frozen.
+// In bfloat16 a frozen weight is held in float32 and in bfloat16. Its bits must come through frozen
+// stages into checkpoints and exports, and most of them are no bfloat16 values; what could be
+// dropped is the float32 of those that are, which everything that reads parameters would have to
+// know of.
+
+/// Lays `weights` [out_i, in] one below the other in one piece of memory, by new storages for the
+/// same tensors (`set_data`), unless they lie so already; the values stay. Nothing where types or
+/// devices differ. Tensors that share the old storage, detached ones too, no longer follow: call it
+/// before anybody has some.
+void lay_together(at::TensorList weights);
+
+/// Weights of one layer as products want them, so that no forward prepares frozen ones again:
+/// stacked where they are several, converted. Holds nothing where the weights themselves serve
+/// (Note [Weights held once]).
 ///
 /// One instance belongs to the weights of one layer. Not thread-safe.
 class PreparedWeights {
  public:
-  /// `weights` for a product with `input`, in the input's dtype; what was prepared for the last one
-  /// where all are frozen and unchanged (a write in place, or another storage, is noticed).
-  /// `rows_too`: backward will need the rows.
-  StackedWeights get(at::TensorList weights, const at::Tensor& input, bool rows_too);
+  /// `weights` one below the other, [sum of out_i, in] in `type`, cut off from the graph; what was
+  /// prepared for the last one where all are frozen and unchanged (a write in place, or another
+  /// storage, is noticed), and where convert_together prepared it. Call it without autograd.
+  at::Tensor get(at::TensorList weights, at::ScalarType type);
 
-  /// The rows of one weight alone, [out, in] in `type`, contiguous; likewise.
-  at::Tensor rows(const at::Tensor& weight, at::ScalarType type);
+  /// Bytes that it holds beside the weights.
+  std::int64_t bytes() const;
 
   void clear();
 
@@ -35,12 +53,27 @@ class PreparedWeights {
     const void* data;
     std::int64_t version;
   };
+  friend void convert_together(std::span<const LayerWeights> layers, at::ScalarType type);
+
+  bool is_of(at::TensorList weights) const;
   /// Forgets what was prepared unless it is of these weights; remembers them.
   void keep_only(at::TensorList weights);
 
   std::vector<Source> sources_;
-  StackedWeights kept_;
+  at::Tensor kept_;  ///< undefined: nothing, or the weights themselves
 };
+
+/// What one product multiplies by, and where it is kept.
+struct LayerWeights {
+  PreparedWeights& prepared;
+  std::vector<at::Tensor> weights;
+};
+
+/// Converts to `type` what is trained of weights on a GPU, by one operation for all layers where
+/// each would ask for one of its own; whatever else there is stays for PreparedWeights::get, which
+/// takes the copies until the next call or until it sees a weight written to. For the beginning of
+/// every forward.
+void convert_together(std::span<const LayerWeights> layers, at::ScalarType type);
 
 /// input times the transposes of `weights`, side by side: [rows, in] times [out_i, in] gives
 /// [rows, sum of out_i]. No bias: the function that reads the result adds it (Note [Fused

@@ -13,12 +13,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "core/kernels/context_values.h"
 #include "core/kernels/decoder/causal_heads.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/attention/flash_attention.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/random/keyed_dropout.h"
 #include "core/kernels/rows/balanced_heads.h"
 #include "core/kernels/rows/device_rows.h"
@@ -42,6 +45,23 @@ double scale_of(const AttentionShape& shape) {
 
 // ------------------------------------------------------------------ plain operators, any device
 
+/// Which keys a query does not see, [n or 1, 1, length, length].
+at::Tensor hidden_keys(const AttentionShape& shape, const at::Tensor& lengths,
+                       std::int64_t length) {
+  const at::Tensor at_place = at::arange(length, lengths.options());
+  const at::Tensor ahead = at_place.unsqueeze(0) - at_place.unsqueeze(1);  // of key over query
+  at::Tensor hidden = ahead.gt(std::min(shape.ahead, length));
+  if (shape.window > 0) hidden = hidden.logical_or(ahead.le(-shape.window));
+  // Tokens of the padding come after all others: only who sees ahead could see them.
+  if (shape.ahead == 0) return hidden.view({1, 1, length, length});
+  const at::Tensor padding = at_place.unsqueeze(0).ge(lengths.unsqueeze(1));  // [n, length]
+  // Nobody reads what queries of the padding get, but it must be finite: they see all.
+  return hidden.unsqueeze(0)
+      .logical_or(padding.unsqueeze(1))
+      .logical_and(padding.unsqueeze(2).logical_not())
+      .unsqueeze(1);
+}
+
 at::Tensor plain_attention(const at::Tensor& projected, const AttentionShape& shape,
                            const SampleRows& rows, const Draws& draws) {
   const auto n = static_cast<std::int64_t>(rows.offsets.size()) - 1;
@@ -60,12 +80,8 @@ at::Tensor plain_attention(const at::Tensor& projected, const AttentionShape& sh
                                 .repeat_interleave(shape.group(), 1);
   at::Tensor scores =
       at::matmul(padded.narrow(1, 0, shape.heads), keys.transpose(2, 3)) * scale_of(shape);
-  // Tokens of the padding come after all others, so that nothing that is read sees them.
-  const at::Tensor at_place = at::arange(length, places.options());
-  const at::Tensor ahead = at_place.unsqueeze(0) - at_place.unsqueeze(1);  // of key over query
-  at::Tensor hidden = ahead.gt(0);
-  if (shape.window > 0) hidden = hidden.logical_or(ahead.le(-shape.window));
-  scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  scores = scores.masked_fill(hidden_keys(shape, on_gpu.offsets.diff(), length),
+                              -std::numeric_limits<double>::infinity());
   at::Tensor probabilities =
       at::softmax(scores, -1, compute_type(projected.scalar_type())).to(projected.scalar_type());
   if (draws) {
@@ -86,17 +102,18 @@ struct Operands {
   at::Tensor output, gradient, projected_gradient;
 };
 
-/// Two products a head, of the scores that are seen, with `size`; backward four.
-void report_flops_of(const SampleRows& rows, const AttentionShape& shape, bool backward) {
+/// Of forward: two products a head, of the scores that are seen, with `size`; backward takes four.
+double flops_of(const SampleRows& rows, const AttentionShape& shape) {
   double seen = 0;
   for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
     const auto length = static_cast<double>(rows.offsets[i + 1] - rows.offsets[i]);
     const double reach = shape.window > 0 ? static_cast<double>(shape.window) : length;
     const double less = std::max(0.0, length - reach);  // tokens that no longer see the first
     seen += (length * (length + 1) - less * (less + 1)) / 2;
+    const double ahead = std::min(static_cast<double>(shape.ahead), length - 1);
+    seen += ahead * length - ahead * (ahead + 1) / 2;
   }
-  report_flops(backward ? FlopKind::kInputGradient : FlopKind::kForward,
-               (backward ? 8 : 4) * seen * static_cast<double>(shape.heads * shape.size));
+  return 4 * seen * static_cast<double>(shape.heads * shape.size);
 }
 
 /// What is the same for all heads.
@@ -106,6 +123,7 @@ CausalHeads<E, T> heads_of(const AttentionShape& shape, const Draws& draws) {
   h.size = shape.size;
   h.group = shape.group();
   h.window = shape.window;
+  h.ahead = shape.ahead;
   h.scale = static_cast<T>(scale_of(shape));
   h.projected_row = shape.columns();
   h.output_row = shape.heads * shape.size;
@@ -145,7 +163,8 @@ void point_to(CausalHeads<E, T>& h, const Operands& o, const AttentionShape& sha
 void run_on_host(const Operands& o, const AttentionShape& shape, const SampleRows& rows,
                  const Draws& draws) {
   const bool backward = o.gradient.defined();
-  report_flops_of(rows, shape, backward);
+  report_flops(backward ? FlopKind::kInputGradient : FlopKind::kForward,
+               (backward ? 2 : 1) * flops_of(rows, shape));
   const std::int64_t scratch_size = causal_scratch(longest_sample(rows), shape.size, backward);
   with_element_types(o.projected.scalar_type(), [&]<typename E, typename T>() {
     auto* const kernel =
@@ -181,8 +200,8 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
         .projected_gradient = {}};
     run_on_host(o, shape, *rows, draws);
     context->save_for_backward({projected, o.log_sums});
-    context->saved_data["shape"] =
-        std::vector<std::int64_t>{shape.heads, shape.key_heads, shape.size, shape.window};
+    context->saved_data["shape"] = std::vector<std::int64_t>{shape.heads, shape.key_heads,
+                                                             shape.size, shape.window, shape.ahead};
     context->saved_data["scale"] = shape.scale;
     context->saved_data["rows"] = RowsHolder::pack(rows);
     context->saved_data["draws"] = DrawsHolder::pack(draws);
@@ -202,6 +221,7 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
                  .key_heads = shape[1],
                  .size = shape[2],
                  .window = shape[3],
+                 .ahead = shape[4],
                  .scale = context->saved_data["scale"].toDouble()},
                 *RowsHolder::unpack(context->saved_data["rows"]),
                 DrawsHolder::unpack(context->saved_data["draws"]));
@@ -209,11 +229,30 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   }
 };
 
+/// LibTorch's flash attention, where it serves: Note [Flash attention]. Else undefined, and it is
+/// told why, once.
+at::Tensor by_flash(const at::Tensor& projected, const AttentionShape& shape,
+                    const RowsPointer& rows, const Draws& draws) {
+  if constexpr (gpu::kBuilt) {
+    if (!projected.is_cuda() || !use_fused(projected)) return {};
+    const gpu::FlashKind kind{
+        .shape = shape, .causal = shape.ahead == 0, .flops = flops_of(*rows, shape)};
+    const std::string why = gpu::why_no_flash(projected, kind, draws);
+    if (why.empty()) {
+      return gpu::flash_attention(projected, {}, kind, rows, draws);
+    }
+    TORCH_WARN_ONCE("attention on this GPU pads its samples: flash attention does not serve it, ",
+                    why);
+  }
+  return {};
+}
+
 void check(const at::Tensor& projected, const AttentionShape& shape, const SampleRows& rows) {
   TORCH_CHECK(shape.heads > 0 && shape.key_heads > 0 && shape.heads % shape.key_heads == 0 &&
-                  shape.size > 0 && shape.window >= 0,
+                  shape.size > 0 && shape.window >= 0 && shape.ahead >= 0,
               "causal_attention: ", shape.heads, " heads for ", shape.key_heads,
-              " key heads of size ", shape.size, ", window ", shape.window);
+              " key heads of size ", shape.size, ", window ", shape.window, ", ", shape.ahead,
+              " ahead");
   TORCH_CHECK(projected.dim() == 2 && projected.size(1) == shape.columns(),
               "causal_attention: projections must be [T, ", shape.columns(), "], not ",
               projected.sizes());
@@ -229,6 +268,8 @@ at::Tensor causal_attention(const at::Tensor& projected, const AttentionShape& s
   check(projected, shape, *rows);
   TORCH_CHECK(!draws || draws->rows->offsets == rows->offsets,
               "causal_attention: the draws are of another batch");
+  const at::Tensor flash = by_flash(projected, shape, rows, draws);
+  if (flash.defined()) return flash;
   if (!projected.is_cpu() || !use_fused(projected)) {
     return plain_attention(projected, shape, *rows, draws);
   }

@@ -13,7 +13,8 @@ namespace thaw {
 
 /// Causal self-attention over packed samples: each token attends to itself and to those before it
 /// in its own sample (the last `shape.window` ones, itself among them, where that is not 0). There
-/// is no padding anywhere.
+/// is no padding anywhere. An encoder's sees behind each token too: `shape.ahead` tokens, so that
+/// its windows lie around each token.
 ///
 /// `projected` [T, shape.columns()]: queries, keys and values side by side, biases added and heads
 /// rotated already. Returns [T, heads * size] in the same dtype. Probabilities are
@@ -22,7 +23,8 @@ namespace thaw {
 ///
 /// On the host, what is hidden from a block of queries is not multiplied, and backward recomputes
 /// probabilities from their normalisation: memory grows with T, not with its square. Results do not
-/// depend on the number of threads. Elsewhere, plain operators over padded samples.
+/// depend on the number of threads. On a GPU, flash attention where it serves (Note [Flash
+/// attention]); else plain operators over padded samples.
 at::Tensor causal_attention(const at::Tensor& projected, const AttentionShape& shape,
                             std::shared_ptr<const SampleRows> rows,
                             const std::optional<DropoutDraws>& draws);

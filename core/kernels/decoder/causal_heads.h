@@ -16,6 +16,7 @@ struct CausalHeads {
   std::int64_t size = 0;    ///< of a head
   std::int64_t group = 1;   ///< query heads
   std::int64_t window = 0;  ///< 0: none
+  std::int64_t ahead = 0;   ///< keys that are seen behind a query's own
   T scale = 1;
   const E* projected[3] = {};       ///< q, k, v
   std::int64_t projected_row = 0;   ///< elements from one token to the next

@@ -4,14 +4,10 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/gelu.h>
-#include <ATen/ops/relu.h>
-#include <ATen/ops/silu.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <type_traits>
-
+#include "core/kernels/activation.h"
 #include "core/kernels/column_sums.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
@@ -30,34 +26,7 @@ at::Tensor plain_gate(const at::Tensor& gate_and_up, Activation activation) {
   const std::int64_t width = gate_and_up.size(1) / 2;
   const at::Tensor both = gate_and_up.to(compute_type(gate_and_up.scalar_type()));
   const at::Tensor gate = both.narrow(1, 0, width), up = both.narrow(1, width, width);
-  const auto activated = [&] {
-    switch (activation) {
-      case Activation::kGelu:
-        return at::gelu(gate, "none");
-      case Activation::kGeluTanh:
-        return at::gelu(gate, "tanh");
-      case Activation::kSilu:
-        return at::silu(gate);
-      default:
-        return at::relu(gate);
-    }
-  };
-  return (activated() * up).to(gate_and_up.scalar_type());
-}
-
-/// Calls `body` with the activation as a compile-time constant.
-template <typename Body>
-void with_gate(Activation activation, const Body& body) {
-  switch (activation) {
-    case Activation::kGelu:
-      return body(std::integral_constant<Activation, Activation::kGelu>());
-    case Activation::kGeluTanh:
-      return body(std::integral_constant<Activation, Activation::kGeluTanh>());
-    case Activation::kRelu:
-      return body(std::integral_constant<Activation, Activation::kRelu>());
-    case Activation::kSilu:
-      return body(std::integral_constant<Activation, Activation::kSilu>());
-  }
+  return (plain_activation(gate, activation) * up).to(gate_and_up.scalar_type());
 }
 
 at::Tensor run_forward(const at::Tensor& input, Activation activation) {
@@ -66,7 +35,7 @@ at::Tensor run_forward(const at::Tensor& input, Activation activation) {
   with_element_types(input.scalar_type(), [&]<typename E, typename T>() {
     const E* in = elements<E>(input);
     E* out = mutable_elements<E>(output);
-    with_gate(activation, [&](auto which) {
+    with_activation(activation, [&](auto which) {
       auto* const kernel = THAW_PICK_SIMD(gate_rows<decltype(which)::value, E, T>);
       at::parallel_for(0, rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
         kernel(in + begin * 2 * width, out + begin * width, end - begin, width);
@@ -84,7 +53,7 @@ at::Tensor run_backward(const at::Tensor& gradient, const at::Tensor& input,
     const E* dy = elements<E>(gradient);
     const E* in = elements<E>(input);
     E* dx = mutable_elements<E>(result);
-    with_gate(activation, [&](auto which) {
+    with_activation(activation, [&](auto which) {
       auto* const kernel = THAW_PICK_SIMD(gate_rows_backward<decltype(which)::value, E, T>);
       at::parallel_for(0, rows, row_grain(width), [&](std::int64_t begin, std::int64_t end) {
         const std::int64_t at = begin * width;

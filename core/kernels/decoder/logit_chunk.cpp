@@ -56,7 +56,7 @@ LogitChunk::LogitChunk(const at::Tensor& inputs, const at::Tensor& weight,
       rows_(inputs.size(0)) {
   inputs_ = at::zeros({lanes_for(rows_), inputs.size(1)}, inputs.options());
   inputs_.narrow(0, 0, rows_).copy_(inputs);
-  if (prefers_columns(weight, /*kept=*/true)) input_columns_ = stacked_columns(inputs_);
+  if (prefers_onednn(weight)) input_columns_ = transposed_copy(inputs_);
   divide(targets);
 }
 
@@ -86,7 +86,7 @@ at::Tensor LogitChunk::part_of_weight(const Block& block) const {
 }
 
 at::Tensor LogitChunk::logits_of(const Block& block) const {
-  return input_columns_.defined() ? product_with_columns(part_of_weight(block), input_columns_)
+  return input_columns_.defined() ? onednn_product(part_of_weight(block), input_columns_)
                                   : at::mm(part_of_weight(block), inputs_.t());
 }
 
@@ -177,7 +177,7 @@ void LogitChunk::add_products(const at::Tensor& of_logits, const Block& block,
                               const at::Tensor& of_inputs, const Wanted& wanted) const {
   if (of_inputs.defined()) {
     of_inputs.add_(input_columns_.defined()
-                       ? product_with_columns(stacked_columns(of_logits), part_of_weight(block))
+                       ? onednn_product(transposed_copy(of_logits), part_of_weight(block))
                        : at::mm(of_logits.t(), part_of_weight(block)));
   }
   if (!wanted.weight.defined()) return;
@@ -190,8 +190,8 @@ void LogitChunk::add_products(const at::Tensor& of_logits, const Block& block,
     }
     return;
   }
-  const at::Tensor product = input_columns_.defined() ? product_with_columns(of_logits, inputs_)
-                                                      : at::mm(of_logits, inputs_);
+  const at::Tensor product =
+      input_columns_.defined() ? onednn_product(of_logits, inputs_) : at::mm(of_logits, inputs_);
   wanted.add ? part.add_(product) : part.copy_(product);
 }
 

@@ -8,10 +8,10 @@
 #include "core/kernels/activation_kind.h"
 #include "core/kernels/random/draw_scope.h"
 
-// The kernels of this folder as functions of tensors: contiguous ones, all on one CUDA device, of
-// float32, float64 or bfloat16, shapes checked by the caller. They are queued on the current
-// stream, wait for nothing and copy nothing from the host but rows that no batch brought along
-// (on_device).
+// The kernels of rows/ and attention/ as functions of tensors: contiguous ones, all on one CUDA
+// device, of float32, float64 or bfloat16, shapes checked by the caller. They are queued on the
+// current stream, wait for nothing and copy nothing from the host but rows that no batch brought
+// along (on_device).
 
 namespace thaw::gpu {
 
@@ -32,6 +32,7 @@ at::Tensor drop_attention_rows(const at::Tensor& input, const DropoutDraws& draw
 struct AddNormTensors {
   at::Tensor input, bias, residual, scale, shift;
   at::Tensor output;
+  at::Tensor rounded;     ///< the output in the input's type
   at::Tensor normalized;  ///< (x - mean) / deviation; may be the input's memory
   at::Tensor rstd;        ///< [rows]
 };
@@ -40,7 +41,8 @@ void add_norm(const AddNormTensors& tensors, double epsilon,
 
 /// What its backward has, and what it wants: undefined results are not wanted.
 struct AddNormGradients {
-  at::Tensor gradient, normalized, rstd, scale;
+  at::Tensor gradient, rounded_gradient;  ///< the output's, and its rounded form's; one at least
+  at::Tensor normalized, rstd, scale;
   at::Tensor input_gradient, residual_gradient;
   at::Tensor sums;  ///< [3, width]: of bias, scale and shift
 };

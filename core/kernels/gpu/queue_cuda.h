@@ -1,6 +1,6 @@
 #pragma once
 
-// From tensors to the operands of kernels, for this folder's *_cuda.cpp alone.
+// From tensors to the operands of kernels, for the *_cuda.cpp of the folders here alone.
 
 #include <ATen/core/Tensor.h>
 #include <c10/cuda/CUDAException.h>

@@ -43,7 +43,8 @@ DropoutKey dropout_key(std::uint64_t seed, std::uint64_t epoch, std::uint32_t si
   return result;
 }
 
-DrawScope::DrawScope(Rows rows) : seed_(rows.seed), epoch_(rows.epoch), outer_(innermost) {
+DrawScope::DrawScope(Rows rows)
+    : seed_(rows.seed), epoch_(rows.epoch), fast_(rows.fast), outer_(innermost) {
   check(rows.samples, rows.offsets);
   rows_ = std::make_shared<const SampleRows>(
       SampleRows{.samples = {rows.samples.begin(), rows.samples.end()},
@@ -56,6 +57,7 @@ DrawScope::DrawScope(State state)
     : seed_(state.seed),
       epoch_(state.epoch),
       rows_(std::move(state.rows)),
+      fast_(state.fast),
       calls_(std::move(state.calls)),
       outer_(innermost) {
   innermost = this;
@@ -68,11 +70,14 @@ DrawScope::Rows DrawScope::rows() const {
           .epoch = epoch_,
           .samples = rows_->samples,
           .offsets = rows_->offsets,
-          .device = rows_->device};
+          .device = rows_->device,
+          .fast = fast_};
 }
 
 DropoutDraws DrawScope::draws(std::uint32_t site, double probability) {
-  return {.key = dropout_key(seed_, epoch_, site, calls_[site]++, probability), .rows = rows_};
+  return {.key = dropout_key(seed_, epoch_, site, calls_[site]++, probability),
+          .rows = rows_,
+          .fast = fast_};
 }
 
 DrawScope* DrawScope::current() { return innermost; }

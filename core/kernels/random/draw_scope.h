@@ -28,6 +28,8 @@ struct SampleRows {
 struct DropoutDraws {
   DropoutKey key;
   std::shared_ptr<const SampleRows> rows;
+  /// Attention on a GPU may draw in its own way: Note [Flash attention].
+  bool fast = false;
 };
 
 /// Which samples the rows of the tensors of the current forward belong to, so that random draws
@@ -49,6 +51,7 @@ class DrawScope {
     std::span<const std::int64_t> offsets = {};
     /// Where the batch brought them along; else they are made at the first use.
     std::shared_ptr<const DeviceRows> device = {};
+    bool fast = false;  ///< of DropoutDraws
   };
 
   /// Copies what the spans show. Throws std::invalid_argument for offsets that do not fit the
@@ -59,6 +62,7 @@ class DrawScope {
     std::uint64_t seed = 0;
     std::uint64_t epoch = 0;
     std::shared_ptr<const SampleRows> rows;
+    bool fast = false;
     std::unordered_map<std::uint32_t, std::uint32_t> calls;  ///< so far, by site
   };
   /// Goes on from there: draws what that scope drew next.
@@ -70,7 +74,7 @@ class DrawScope {
   /// The spans show the scope's own copies.
   Rows rows() const;
 
-  State state() const { return {seed_, epoch_, rows_, calls_}; }
+  State state() const { return {seed_, epoch_, rows_, fast_, calls_}; }
 
   /// The draws of the next use of the layer `site` in this scope.
   DropoutDraws draws(std::uint32_t site, double probability);
@@ -82,6 +86,7 @@ class DrawScope {
   std::uint64_t seed_;
   std::uint64_t epoch_;
   std::shared_ptr<const SampleRows> rows_;
+  bool fast_;
   std::unordered_map<std::uint32_t, std::uint32_t> calls_;  ///< so far, by site
   DrawScope* outer_;
 };

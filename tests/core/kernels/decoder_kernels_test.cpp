@@ -19,6 +19,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -77,7 +78,7 @@ at::Tensor reference_attention(const at::Tensor& projected, const AttentionShape
     const auto head_at = [&](std::int64_t column) {
       return own.narrow(1, column * shape.size, shape.size);
     };
-    at::Tensor seen = at::ones({length, length}, at::kBool).tril();
+    at::Tensor seen = at::ones({length, length}, at::kBool).tril(std::min(shape.ahead, length));
     if (shape.window > 0) {
       seen =
           seen.logical_and(at::ones({length, length}, at::kBool).tril(-shape.window).logical_not());
@@ -112,7 +113,11 @@ const std::vector<AttentionCase>& attention_cases() {
       {{101, 31}, {.heads = 6, .key_heads = 2, .size = 16, .window = 40, .scale = 0.3}},
       {{150, 9}, {.heads = 2, .key_heads = 1, .size = 6, .window = 17}},
       {{40}, {.heads = 2, .key_heads = 1, .size = 16, .window = 1}},
-      {{20, 3}, {.heads = 1, .key_heads = 1, .size = 8, .window = 64}}};
+      {{20, 3}, {.heads = 1, .key_heads = 1, .size = 8, .window = 64}},
+      {{1, 35, 0, 16, 70}, {.heads = 2, .key_heads = 2, .size = 12, .window = 4, .ahead = 3}},
+      {{130, 17}, {.heads = 2, .key_heads = 1, .size = 8, .window = 33, .ahead = 32}},
+      {{33, 1, 90}, {.heads = 3, .key_heads = 3, .size = 20, .ahead = kAllAhead}},
+      {{40, 7}, {.heads = 1, .key_heads = 1, .size = 16, .window = 1, .ahead = 0}}};
   return cases;
 }
 
@@ -132,7 +137,7 @@ TEST_P(DecoderKernels, CausalAttention) {
           {at::randn({tokens, c.shape.columns()}, at::kDouble) * 2}, {true}, {false},
           {at::randn({tokens, c.shape.heads * c.shape.size}, at::kDouble)},
           "heads " + std::to_string(c.shape.heads) + ", window " + std::to_string(c.shape.window) +
-              (dropped ? ", dropped" : ""));
+              ", ahead " + std::to_string(c.shape.ahead) + (dropped ? ", dropped" : ""));
     }
   }
 }

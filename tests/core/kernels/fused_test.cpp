@@ -292,9 +292,56 @@ TEST(Project, AWriteBetweenThePassesIsAnError) {
   EXPECT_THROW(loss.backward(), c10::Error);
 }
 
-TEST(MatrixProduct, StacksTransposes) {
-  const at::Tensor a = at::randn({33, 50}), b = at::randn({16, 50});
-  EXPECT_TRUE(at::equal(stacked_columns({a, b}), at::cat({a, b}).t()));
+TEST(Project, HoldsFrozenWeightsOnce) {
+  PreparedWeights prepared;
+  const at::Tensor input = at::randn({300, 20}).requires_grad_();
+  at::Tensor first = at::randn({16, 20}), second = at::randn({4, 20});
+  const at::Tensor expected = at::mm(input, at::cat({first, second}).t()).detach();
+  const auto held = [&](at::ScalarType type) {
+    const at::Tensor result = project(input, {first, second}, prepared, type);
+    EXPECT_LE(difference(result, expected), type == at::kFloat ? 1e-6 : 1e-2);
+    result.sum().backward();
+    return prepared.bytes();
+  };
+  EXPECT_EQ(held(at::kFloat), 4 * 20 * 20) << "a stack, as they lie apart";
+  lay_together({first, second});
+  EXPECT_EQ(held(at::kFloat), 0);
+  EXPECT_EQ(held(at::kBFloat16), 2 * 20 * 20);
+  EXPECT_EQ(held(at::kFloat), 0);
+  // Their bits are what they were, also where training goes on and one of them moves.
+  EXPECT_TRUE(at::equal(at::mm(input.detach(), at::cat({first, second}).t()), expected));
+  const void* const place = first.const_data_ptr();
+  lay_together({first, second});
+  EXPECT_EQ(first.const_data_ptr(), place) << "they lay so already";
+  second.requires_grad_();
+  EXPECT_EQ(held(at::kFloat), 0);
+  EXPECT_TRUE(second.grad().defined());
+  second.set_data(second.detach().clone());
+  EXPECT_EQ(held(at::kFloat), 0) << "of a trainable one nothing is kept";
+  EXPECT_LE(difference(project(input, {first}, prepared, at::kFloat), expected.narrow(1, 0, 16)),
+            1e-6);
+  EXPECT_EQ(prepared.bytes(), 0);
+}
+
+TEST(Project, LaysNothingTogetherOfSeveralTypes) {
+  at::Tensor first = at::randn({3, 4}), second = at::randn({2, 4}, at::kDouble);
+  lay_together({first, second});
+  EXPECT_EQ(first.scalar_type(), at::kFloat);
+  EXPECT_EQ(second.scalar_type(), at::kDouble);
+}
+
+TEST(MatrixProduct, IsTheSameWhicheverWayItsOperandsLie) {
+  const at::Tensor left = at::randn({300, 50}), right = at::randn({50, 33});
+  const at::Tensor expected = at::mm(left.to(at::kDouble), right.to(at::kDouble)).to(at::kFloat);
+  EXPECT_LE(difference(matrix_product(left, right), expected), 1e-6);
+  EXPECT_LE(difference(matrix_product(left, right.t().contiguous().t()), expected), 1e-6);
+  EXPECT_LE(difference(matrix_product(left.narrow(0, 0, 3), right), expected.narrow(0, 0, 3)),
+            1e-6);
+}
+
+TEST(MatrixProduct, CopiesTransposes) {
+  const at::Tensor matrix = at::randn({33, 50});
+  EXPECT_TRUE(at::equal(transposed_copy(matrix), matrix.t()));
 }
 
 TEST(FusedChecks, RefuseWhatDoesNotFit) {

@@ -10,6 +10,7 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randn_like.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -18,6 +19,7 @@
 
 #include "core/kernels/activation.h"
 #include "core/kernels/add_norm.h"
+#include "core/kernels/decoder/causal_attention.h"
 #include "core/kernels/embed.h"
 #include "core/kernels/fused.h"
 #include "core/kernels/packed_attention.h"
@@ -40,8 +42,8 @@ std::shared_ptr<const SampleRows> rows_of(const std::vector<std::int64_t>& lengt
   return rows;
 }
 
-DropoutDraws draws_of(const std::shared_ptr<const SampleRows>& rows) {
-  return {.key = dropout_key(1, 2, 3, 0, 0.25), .rows = rows};
+DropoutDraws draws_of(const std::shared_ptr<const SampleRows>& rows, double probability = 0.25) {
+  return {.key = dropout_key(1, 2, 3, 0, probability), .rows = rows};
 }
 
 /// The result of `function` and the gradients of all inputs, on `device`; input i in `types[i]`.
@@ -66,8 +68,10 @@ class GpuKernels : public testing::Test {
     at::manual_seed(0);
   }
 
-  /// `low`: the inputs that are bfloat16 in that precision; others are float32 then.
-  static void check(const Function& function, const Tensors& inputs, const std::vector<bool>& low) {
+  /// `low`: the inputs that are bfloat16 in that precision; others are float32 then. `repeats`: a
+  /// second time gives the same bits.
+  static void check(const Function& function, const Tensors& inputs, const std::vector<bool>& low,
+                    bool repeats = true) {
     const std::vector<at::ScalarType> exact(inputs.size(), at::kDouble);
     set_fused_kernels(false);
     const at::Tensor gradient = at::randn_like(function(inputs));
@@ -85,7 +89,9 @@ class GpuKernels : public testing::Test {
         EXPECT_LE(((found[i] - expected[i]).norm() / (expected[i].norm() + 1e-30)).item<double>(),
                   tolerance)
             << (i == 0 ? "result" : "gradient of input " + std::to_string(i - 1)) << " in " << type;
-        EXPECT_TRUE(at::equal(found[i], again[i])) << "other bits the second time";
+        if (repeats) {
+          EXPECT_TRUE(at::equal(found[i], again[i])) << "other bits the second time";
+        }
       }
     }
   }
@@ -114,12 +120,27 @@ TEST_F(GpuKernels, AddNorm) {
   }
 }
 
+// In bfloat16 the rounded form is there, and backward takes its gradient beside the output's.
+TEST_F(GpuKernels, AddNormWithItsRoundedForm) {
+  const auto rows = rows_of({1, 4, 200});
+  check(
+      [&](const Tensors& in) {
+        const NormResult result =
+            add_norm_rounded(in[0] * 1, in[1], in[2], in[3], in[4], 1e-5, draws_of(rows));
+        return result.value + result.factor() * 2;
+      },
+      {at::randn({205, 384}, at::kDouble), at::randn({384}, at::kDouble),
+       at::randn({205, 384}, at::kDouble), at::randn({384}, at::kDouble),
+       at::randn({384}, at::kDouble)},
+      {true, false, false, false, false});
+}
+
 TEST_F(GpuKernels, PackedAttention) {
   const auto rows = rows_of({1, 17, 33, 130});
   for (const std::int64_t size : {20, 32, 64, 128}) {  // 20: by plain operators
     for (const bool dropped : {false, true}) {
-      const std::optional<DropoutDraws> draws =
-          dropped ? std::optional(draws_of(rows)) : std::nullopt;
+      // Without draws it would be flash attention's.
+      const DropoutDraws draws = draws_of(rows, dropped ? 0.25 : 0);
       // The keys' bias has no gradient but rounding.
       const at::Tensor bias = at::randn({2 * size}, at::kDouble);
       check(
@@ -132,6 +153,55 @@ TEST_F(GpuKernels, PackedAttention) {
           {true, false, false});
     }
   }
+}
+
+TEST_F(GpuKernels, FlashAttention) {
+  const auto rows = rows_of({1, 17, 33, 130});
+  for (const std::int64_t size : {24, 64, 128}) {
+    const at::Tensor bias = at::randn({2 * size}, at::kDouble);
+    check(
+        [&](const Tensors& in) {
+          const at::Tensor of_keys = bias.to(in[1].options());
+          return packed_attention(in[0], {in[1], of_keys, in[2]}, 2, rows, std::nullopt);
+        },
+        {at::randn({181, 6 * size}, at::kDouble), at::randn({2 * size}, at::kDouble),
+         at::randn({2 * size}, at::kDouble)},
+        {true, false, false}, /*repeats=*/false);
+  }
+}
+
+TEST_F(GpuKernels, CausalAttention) {
+  const auto rows = rows_of({1, 17, 33, 130});
+  for (const std::int64_t window : {0, 20}) {
+    for (const std::int64_t key_heads : {1, 2, 4}) {
+      const AttentionShape shape{.heads = 4, .key_heads = key_heads, .size = 64, .window = window};
+      check([&](const Tensors& in) { return causal_attention(in[0], shape, rows, std::nullopt); },
+            {at::randn({181, shape.columns()}, at::kDouble)}, {true}, /*repeats=*/false);
+    }
+  }
+}
+
+// Its masks are its own: that many elements are dropped, the same with the same key and samples.
+TEST_F(GpuKernels, FastDrawsOfAttention) {
+  const auto rows = rows_of({96, 96});
+  const at::Tensor projected = at::randn({192, 3 * 128}, at::kDouble);
+  const auto output = [&](double probability, const std::shared_ptr<const SampleRows>& of) {
+    DropoutDraws draws = draws_of(of, probability);
+    draws.fast = true;
+    // Values of 1: what an output lacks of that was dropped, or was scaled up.
+    at::Tensor input = projected.to(at::kCUDA, at::kBFloat16);
+    input.narrow(1, 256, 128).fill_(1);
+    const at::Tensor none = at::zeros({128}, at::dtype(at::kFloat).device(at::kCUDA));
+    return packed_attention(input, {none, none, none}, 2, of, draws).to(at::kCPU, at::kDouble);
+  };
+  const at::Tensor first = output(0.25, rows);
+  EXPECT_NEAR(first.mean().item<double>(), 1, 0.05);
+  EXPECT_GT(first.std().item<double>(), 0.01);
+  EXPECT_TRUE(at::equal(first, output(0.25, rows)));
+  auto others = std::make_shared<SampleRows>(*rows);
+  others->samples.front() += 1;
+  others->device = nullptr;
+  EXPECT_FALSE(at::equal(first, output(0.25, others)));
 }
 
 TEST_F(GpuKernels, SegmentMean) {

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/activate_rows.h"
+#include "core/kernels/gpu/rows/activate_rows.h"
 
 #include "tests/core/kernels/gpu/operands.h"
 

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/add_norm.h"
+#include "core/kernels/gpu/rows/add_norm.h"
 
 #include "tests/core/kernels/gpu/keyed_operands.h"
 
@@ -32,10 +32,17 @@ struct Case {
         residual(random_values<T>(rows.count() * w, 3)),
         scale(random_values<T>(w, 4)),
         shift(random_values<T>(w, 5)),
-        gradient(random_values<T>(rows.count() * w, 6)) {}
+        gradient(random_values<T>(rows.count() * w, 6)),
+        rounded_gradient(random_values<E>(rows.count() * w, 9)) {}
 
   double factor(std::int64_t row, std::int64_t i) const {
     return parts.drops ? factor_of(key, rows, row, i) : 1;
+  }
+
+  /// Of the output and of its rounded form, as far as they come.
+  double whole_gradient(std::size_t i) const {
+    return (comes ? value_of(gradient[i]) : 0) +
+           (comes_rounded ? value_of(rounded_gradient[i]) : 0);
   }
 
   /// Fills in what forward gives.
@@ -66,12 +73,12 @@ struct Case {
     for (std::size_t row = 0; row < static_cast<std::size_t>(rows.count()); ++row) {
       double mean_g = 0, mean_gx = 0;
       for (std::size_t i = 0; i < w; ++i) {
-        const double g = value_of(gradient[row * w + i]) * value_of(scale[i]);
+        const double g = whole_gradient(row * w + i) * value_of(scale[i]);
         mean_g += g / static_cast<double>(w);
         mean_gx += g * normalized[row * w + i] / static_cast<double>(w);
       }
       for (std::size_t i = 0; i < w; ++i) {
-        const double dy = value_of(gradient[row * w + i]), x = normalized[row * w + i];
+        const double dy = whole_gradient(row * w + i), x = normalized[row * w + i];
         const double d = (dy * value_of(scale[i]) - mean_g - x * mean_gx) * rstd[row];
         residual_gradient.push_back(d);
         input_gradient.push_back(
@@ -86,9 +93,11 @@ struct Case {
   PackedRows rows{{1, 4, 0, 6}};
   std::int64_t width;
   Parts parts;
+  bool comes = true, comes_rounded = false;
   DropoutKey key = key_of(0.3);
   std::vector<E> input;
   std::vector<T> bias, residual, scale, shift, gradient;
+  std::vector<E> rounded_gradient;
   Numbers output, normalized, rstd, input_gradient, residual_gradient, sums;
 };
 
@@ -112,6 +121,7 @@ TYPED_TEST(AddNorm, IsLayerNormOfTheSum) {
       kernel.scale = grid.input("scale", c.scale);
       kernel.shift = grid.input("shift", c.shift);
       kernel.output = grid.output<T>("output", c.rows.count() * width);
+      if (parts.bias) kernel.rounded = grid.output<E>("rounded", c.rows.count() * width);
       kernel.normalized = grid.output<T>("normalized", c.rows.count() * width);
       kernel.rstd = grid.output<T>("rstd", c.rows.count());
       kernel.rows = c.rows.count();
@@ -121,6 +131,7 @@ TYPED_TEST(AddNorm, IsLayerNormOfTheSum) {
       // All results are T; of one column, a rounding of the mean is all that the deviation sees.
       const double tolerance = sizeof(T) == 4 ? (width == 1 ? 1e-3 : 2e-5) : 1e-10;
       expect_near(kernel.output, c.output, tolerance);
+      if (parts.bias) expect_near(kernel.rounded, c.output, TypeParam::kTolerance + tolerance);
       expect_near(kernel.normalized, c.normalized, tolerance);
       expect_near(kernel.rstd, c.rstd, tolerance);
     }
@@ -156,10 +167,16 @@ TYPED_TEST(AddNorm, Backward) {
       Case<TypeParam> c(width, parts);
       c.normalized = values_of(random_values<T>(c.rows.count() * width, 7));
       c.rstd = values_of(random_values<T>(c.rows.count(), 8));
+      // Alone, beside the other, or not at all.
+      c.comes = !parts.bias || parts.residual;
+      c.comes_rounded = parts.bias || parts.drops;
       c.backward();
       Grid grid;
       gpu::AddNormBackward<Memory, E, T, TypeParam::N> kernel;
-      kernel.gradient = grid.input("gradient", c.gradient);
+      if (c.comes) kernel.gradient = grid.input("gradient", c.gradient);
+      if (c.comes_rounded) {
+        kernel.rounded_gradient = grid.input("rounded gradient", c.rounded_gradient);
+      }
       kernel.normalized =
           grid.input("normalized", std::vector<T>(c.normalized.begin(), c.normalized.end()));
       kernel.rstd = grid.input("rstd", std::vector<T>(c.rstd.begin(), c.rstd.end()));

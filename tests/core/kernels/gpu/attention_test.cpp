@@ -1,9 +1,9 @@
-#include "core/kernels/gpu/attention.h"
+#include "core/kernels/gpu/attention/attention.h"
 
 #include <algorithm>
 #include <limits>
 
-#include "core/kernels/gpu/attention_backward.h"
+#include "core/kernels/gpu/attention/attention_backward.h"
 #include "tests/core/kernels/gpu/keyed_operands.h"
 
 namespace thaw {

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/drop_rows.h"
+#include "core/kernels/gpu/rows/drop_rows.h"
 
 #include "tests/core/kernels/gpu/keyed_operands.h"
 

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/embed_rows.h"
+#include "core/kernels/gpu/rows/embed_rows.h"
 
 #include <algorithm>
 #include <numeric>

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/segment_mean.h"
+#include "core/kernels/gpu/rows/segment_mean.h"
 
 #include "tests/core/kernels/gpu/operands.h"
 

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/sum_rows.h"
+#include "core/kernels/gpu/rows/sum_rows.h"
 
 #include "tests/core/kernels/gpu/operands.h"
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/kernels/gpu/sum_rows.h"
+#include "core/kernels/gpu/rows/sum_rows.h"
 
 namespace thaw::gpu {
 

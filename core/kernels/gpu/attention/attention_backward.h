@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/kernels/gpu/attention.h"
+#include "core/kernels/gpu/attention/attention.h"
 
 namespace thaw::gpu {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/kernels/activation_kind.h"
-#include "core/kernels/gpu/sum_rows.h"
+#include "core/kernels/gpu/rows/sum_rows.h"
 
 namespace thaw::gpu {
 

@@ -3,7 +3,7 @@
 
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
-#include "core/kernels/gpu/segment_mean.h"
+#include "core/kernels/gpu/rows/segment_mean.h"
 
 namespace thaw::gpu {
 

@@ -1,9 +1,9 @@
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDAGuard.h>
 
-#include "core/kernels/gpu/activate_rows.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
+#include "core/kernels/gpu/rows/activate_rows.h"
 
 namespace thaw::gpu {
 

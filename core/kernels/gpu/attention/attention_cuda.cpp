@@ -2,8 +2,8 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/cuda/CUDAGuard.h>
 
-#include "core/kernels/gpu/attention.h"
-#include "core/kernels/gpu/attention_backward.h"
+#include "core/kernels/gpu/attention/attention.h"
+#include "core/kernels/gpu/attention/attention_backward.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
 

@@ -1,9 +1,9 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/cuda/CUDAGuard.h>
 
-#include "core/kernels/gpu/image_pixels.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
+#include "core/kernels/gpu/rows/image_pixels.h"
 
 namespace thaw::gpu {
 

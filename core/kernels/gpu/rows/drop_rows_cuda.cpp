@@ -1,9 +1,9 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/cuda/CUDAGuard.h>
 
-#include "core/kernels/gpu/drop_rows.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
+#include "core/kernels/gpu/rows/drop_rows.h"
 
 namespace thaw::gpu {
 

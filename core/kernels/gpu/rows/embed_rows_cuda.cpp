@@ -4,9 +4,9 @@
 #include <ATen/ops/zeros_like.h>
 #include <c10/cuda/CUDAGuard.h>
 
-#include "core/kernels/gpu/embed_rows.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
+#include "core/kernels/gpu/rows/embed_rows.h"
 
 namespace thaw::gpu {
 

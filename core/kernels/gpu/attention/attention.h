@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/kernels/gpu/fragments.h"
+#include "core/kernels/gpu/attention/fragments.h"
 #include "core/kernels/gpu/keyed_rows.h"
 
 namespace thaw::gpu {

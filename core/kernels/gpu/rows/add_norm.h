@@ -2,7 +2,7 @@
 
 #include "core/kernels/gpu/arithmetic.h"
 #include "core/kernels/gpu/keyed_rows.h"
-#include "core/kernels/gpu/sum_rows.h"
+#include "core/kernels/gpu/rows/sum_rows.h"
 
 namespace thaw::gpu {
 
@@ -15,6 +15,7 @@ struct AddNorm {
   typename M::template In<E> input;
   typename M::template In<T> bias, residual, scale, shift;
   typename M::template Out<T> output;
+  typename M::template Out<E> rounded;     ///< the output, for products; not in place of anything
   typename M::template Out<T> normalized;  ///< (x - mean) / deviation; may be the input's memory
   typename M::template Out<T> rstd;        ///< [rows]
   KeyedRows<M> keyed;
@@ -67,6 +68,7 @@ struct AddNorm {
           THAW_UNROLL
           for (int k = 0; k < N; ++k) x[k] = x[k] * a[k] + b[k];
           store<T>(output, row * width + i, x);
+          if (rounded.there()) store<E>(rounded, row * width + i, x);
         }
         if (thread == 0 && rstd.there()) rstd.set(row, inverse);
       });
@@ -89,13 +91,16 @@ struct AddNorm {
   }
 };
 
-/// The gradients of that. A warp takes a part of the rows; its sums over them are a row of `parts`,
-/// [parts_of(rows), 3, width]: of bias, scale and shift, of which SumRows makes their gradients.
+/// The gradients of that: of `gradient`, the output's, and `rounded_gradient`, which came through
+/// its rounded form; one of them may not be there. A warp takes a part of the rows; its sums over
+/// them are a row of `parts`, [parts_of(rows), 3, width]: of bias, scale and shift, of which
+/// SumRows makes their gradients.
 template <typename M, typename E, typename T, int N>
 struct AddNormBackward {
   static constexpr int kThreads = 32;
 
   typename M::template In<T> gradient, normalized, rstd, scale;
+  typename M::template In<E> rounded_gradient;
   typename M::template Out<E> input_gradient;
   typename M::template Out<T> residual_gradient;
   typename M::template Out<T> parts;
@@ -157,8 +162,15 @@ struct AddNormBackward {
   /// A row of sums; each begins where packs may lie.
   THAW_HOST_AND_DEVICE std::int64_t padded() const { return (width + 3) / 4 * 4; }
 
+  THAW_DEVICE Values<T, N> whole_gradient(std::int64_t row, int i) const {
+    Values<T, N> g = zeros<T, N>();
+    if (gradient.there()) g = load<T, N>(gradient, row * width + i);
+    if (rounded_gradient.there()) add(g, load<T, N>(rounded_gradient, row * width + i));
+    return g;
+  }
+
   THAW_DEVICE Values<T, N> scaled_gradient(std::int64_t row, int i) const {
-    Values<T, N> g = load<T, N>(gradient, row * width + i);
+    Values<T, N> g = whole_gradient(row, i);
     const Values<T, N> a = load<T, N>(scale, i);
     THAW_UNROLL
     for (int k = 0; k < N; ++k) g[k] *= a[k];
@@ -182,7 +194,7 @@ struct AddNormBackward {
     }
     if (input_gradient.there()) store<E>(input_gradient, row * width + i, d);
     if (!parts.there()) return;
-    const Values<T, N> dy = load<T, N>(gradient, row * width + i);
+    const Values<T, N> dy = whole_gradient(row, i);
     Values<T, N> of_scale;
     THAW_UNROLL
     for (int k = 0; k < N; ++k) of_scale[k] = dy[k] * x[k];

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/attention_backward.h"
+#include "core/kernels/gpu/attention/attention_backward.h"
 
 #include "core/kernels/gpu/launch.inc"
 

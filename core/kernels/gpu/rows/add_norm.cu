@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/add_norm.h"
+#include "core/kernels/gpu/rows/add_norm.h"
 
 #include "core/kernels/gpu/launch.inc"
 

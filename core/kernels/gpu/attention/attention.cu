@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/attention.h"
+#include "core/kernels/gpu/attention/attention.h"
 
 #include "core/kernels/gpu/launch.inc"
 

@@ -1,4 +1,4 @@
-#include "core/kernels/gpu/image_pixels.h"
+#include "core/kernels/gpu/rows/image_pixels.h"
 
 #include "core/kernels/gpu/launch.inc"
 
