@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/models/groups.h"
+#include "core/models/layers/derived_weights.h"
 #include "core/models/weights/weight_naming.h"
 
 namespace thaw {
@@ -16,9 +17,16 @@ void Model::set_freezing_groups(std::vector<ParameterGroup> groups) {
 WeightNaming Model::weight_naming() const { return {}; }
 
 void Model::set_precision(at::ScalarType compute) {
-  if (compute != at::kFloat) {
+  if (compute != at::kFloat && !(compute == at::kBFloat16 && has_bfloat16())) {
     throw InputError(std::string("train.precision: this model does not compute in ") +
                      c10::toString(compute) + "; use float32 or float64");
+  }
+  compute_ = compute;
+}
+
+void Model::weights_changed() {
+  for (const auto& module : modules(/*include_self=*/false)) {
+    if (auto* layer = dynamic_cast<KeepsDerivedWeights*>(module.get())) layer->weights_changed();
   }
 }
 

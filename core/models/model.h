@@ -63,7 +63,7 @@ class Model : public torch::nn::Module {
   /// `at::kBFloat16` over float32 weights (train.precision = "bfloat16"; norms, softmax and loss
   /// stay float32). A model in float64 is converted by `to(at::kDouble)` instead. Throws InputError
   /// where the model does not have it.
-  virtual void set_precision(at::ScalarType compute);
+  void set_precision(at::ScalarType compute);
 
   /// Whether what lies inside a layer is dropped after forward and computed again in backward
   /// (train.gradient-checkpointing; core/models/layers/recomputation.h): gradients stay the same.
@@ -71,11 +71,22 @@ class Model : public torch::nn::Module {
   virtual void set_gradient_checkpointing(bool on);
 
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
-  /// it derives from frozen weights (bfloat16 copies, packed weights).
-  virtual void weights_changed() {}
+  /// it derives from frozen weights (bfloat16 copies, packed weights). Tells every layer that keeps
+  /// such (core/models/layers/derived_weights.h); a model that does so itself adds its own.
+  virtual void weights_changed();
+
+ protected:
+  /// Whether products can run in bfloat16 over float32 weights.
+  virtual bool has_bfloat16() const { return false; }
+
+  /// What products with weights of `type` run in: as set_precision said, else that type.
+  at::ScalarType product_type(at::ScalarType type) const {
+    return compute_ == at::kFloat ? type : compute_;
+  }
 
  private:
   std::vector<ParameterGroup> freezing_groups_;  ///< empty: as `groups()`
+  at::ScalarType compute_ = at::kFloat;
 };
 
 }  // namespace thaw

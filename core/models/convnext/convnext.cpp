@@ -111,7 +111,7 @@ void ConvNext::add_stage(torch::nn::Module& stages, std::size_t stage,
 at::Tensor ConvNext::run(std::size_t first, std::size_t last, at::Tensor input,
                          const Batch& batch) {
   const at::ScalarType own = classifier_->weight.scalar_type();
-  const at::ScalarType compute = compute_ == at::kFloat ? own : compute_;
+  const at::ScalarType compute = product_type(own);
   at::Tensor x = std::move(input);
   for (std::size_t group = first; group < last; ++group) {
     if (group == 0) {
@@ -168,23 +168,6 @@ WeightNaming ConvNext::weight_naming() const {
                     {"head.fc.*", {"classifier.*"}}};
   add_torchvision_names(naming, config_.widths.size());
   return naming;
-}
-
-void ConvNext::set_precision(at::ScalarType compute) {
-  if (compute != at::kFloat && compute != at::kBFloat16) {
-    Model::set_precision(compute);  // refuses
-  }
-  compute_ = compute;
-}
-
-void ConvNext::weights_changed() {
-  for (const auto& module : modules(/*include_self=*/false)) {
-    if (auto* dense = dynamic_cast<nn::Dense*>(module.get())) {
-      dense->prepared.clear();
-    } else if (auto* convolution = dynamic_cast<nn::Convolution*>(module.get())) {
-      convolution->drop_cast();
-    }
-  }
 }
 
 void ConvNext::initialize(std::uint64_t seed, bool head_only) {

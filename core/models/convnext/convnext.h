@@ -38,14 +38,15 @@ class ConvNext : public Model {
   std::map<std::string, std::string> settings() const override { return function_of(config_); }
   /// Files may have Hugging Face's names, timm's, or torchvision's.
   WeightNaming weight_naming() const override;
-  void set_precision(at::ScalarType compute) override;
   /// Recomputes blocks, one at a time.
   void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
-  void weights_changed() override;
 
   /// Random values as transformers draw them: normal, biases 0, LayerNorm 1 and 0. `head_only`: the
   /// classifier; all else becomes 0.
   void initialize(std::uint64_t seed, bool head_only);
+
+ protected:
+  bool has_bfloat16() const override { return true; }
 
  private:
   struct Step {
@@ -59,7 +60,6 @@ class ConvNext : public Model {
 
   ConvNextConfig config_;
   std::vector<ParameterGroup> groups_;
-  at::ScalarType compute_ = at::kFloat;
   bool recomputes_ = false;
   std::shared_ptr<nn::Convolution> patches_;
   std::shared_ptr<nn::LayerNorm> patch_norm_, last_norm_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/models/huggingface/activation_names.h"
 #include "core/models/huggingface/config_fields.h"
 
 namespace thaw {
@@ -10,23 +11,6 @@ namespace {
 
 /// With this many, each halving its image, no image is large enough.
 constexpr std::size_t kMostStages = 12;
-
-Activation activation_of(const ConfigFields& fields) {
-  static const std::map<std::string, Activation> known = {
-      {"gelu", Activation::kGelu},
-      {"gelu_new", Activation::kGeluTanh},
-      {"gelu_pytorch_tanh", Activation::kGeluTanh},
-      {"relu", Activation::kRelu},
-  };
-  const std::string name = fields.text("hidden_act", "gelu");
-  const auto found = known.find(name);
-  if (found == known.end()) {
-    std::vector<std::string> names;
-    for (const auto& entry : known) names.push_back(entry.first);
-    fields.fail("hidden_act", fmt::format("is \"{}\"; Thaw has {}", name, fmt::join(names, ", ")));
-  }
-  return found->second;
-}
 
 void require_sane(const ConfigFields& fields, const ConvNextConfig& config) {
   constexpr double kKernel = 49;
@@ -46,13 +30,8 @@ void require_sane(const ConfigFields& fields, const ConvNextConfig& config) {
 }  // namespace
 
 std::map<std::string, std::string> function_of(const ConvNextConfig& config) {
-  static const std::map<Activation, std::string> activations = {
-      {Activation::kGelu, "gelu"},
-      {Activation::kGeluTanh, "gelu_pytorch_tanh"},
-      {Activation::kRelu, "relu"},
-  };
   return {{"depths", fmt::format("{}", fmt::join(config.depths, " "))},
-          {"hidden_act", activations.at(config.activation)},
+          {"hidden_act", name_of(config.activation)},
           {"hidden_sizes", fmt::format("{}", fmt::join(config.widths, " "))},
           {"layer_norm_eps", fmt::format("{}", config.last_epsilon)},
           {"num_channels", std::to_string(config.channels)},
@@ -85,7 +64,7 @@ ConvNextConfig read_convnext_config(const std::string& path) {
   config.last_epsilon = fields.number("layer_norm_eps", 1e-12, 0, 1);
   config.initializer_range = fields.number("initializer_range", 0.02, 0, 1e6);
   config.path_dropout = fields.number("drop_path_rate", 0, 0, 1);
-  config.activation = activation_of(fields);
+  config.activation = read_activation(fields, "hidden_act", "gelu");
   require_sane(fields, config);
   return config;
 }

@@ -4,11 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/base/input_text.h"
 #include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 #include "core/config/configuration.h"
+#include "core/models/decoder/decoder.h"
 #include "core/models/huggingface/export_files.h"
+#include "core/models/huggingface/tokenizer_settings.h"
 #include "core/models/model.h"
 #include "core/models/weights/weights.h"
 
@@ -41,12 +44,17 @@ std::string export_decoder(const std::string& folder, const Model& model,
                            const std::string& class_name) {
   const JsonFile config = read_json_file(options.config);
   const fs::path tokenizer = tokenizer_of(options);
+  const auto* decoder = dynamic_cast<const Decoder*>(&model);
+  if (decoder == nullptr) throw InputError("the model to export to transformers is no decoder");
+  const std::int64_t context = decoder->context();
   // In the order in which they are written: config.json, last, makes it a model's folder.
   ExportTexts texts;
   if (!tokenizer.empty()) {
-    texts.emplace_back(kTokenizerFile, read_tokenizer(tokenizer, trained).text);
-    add_files_beside(
-        tokenizer, {kTokenizerConfigFile, "special_tokens_map.json", "chat_template.jinja"}, texts);
+    TokenizerFile words = read_tokenizer(tokenizer, trained);
+    std::string settings = tokenizer_settings(tokenizer, words.value, config.value, context);
+    texts.emplace_back(kTokenizerFile, std::move(words.text));
+    texts.emplace_back(kTokenizerConfigFile, std::move(settings));
+    add_files_beside(tokenizer, {"special_tokens_map.json", "chat_template.jinja"}, texts);
   }
   add_files_beside(options.config, {"generation_config.json"}, texts);
   texts.emplace_back(kConfigFile, exported_config(config.value, class_name));

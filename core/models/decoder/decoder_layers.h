@@ -9,6 +9,7 @@
 #include "core/kernels/decoder/attention_shape.h"
 #include "core/kernels/decoder/rotary.h"
 #include "core/kernels/project.h"
+#include "core/models/layers/derived_weights.h"
 
 namespace thaw {
 
@@ -34,23 +35,22 @@ struct BlockCache {
 };
 
 /// One of a decoder's layers.
-class DecoderBlock : public torch::nn::Module {
+class DecoderBlock : public torch::nn::Module, public KeepsDerivedWeights {
  public:
   virtual at::Tensor forward(const at::Tensor& hidden, const BlockContext& context) = 0;
   /// The same for the next tokens of one sample, which join the cache. Without autograd.
   virtual at::Tensor next(const at::Tensor& hidden, const BlockContext& context,
                           BlockCache& cache) = 0;
-  /// Drops what it derived from frozen weights.
-  virtual void weights_changed() = 0;
 };
 
 /// A weight [out, in] and, perhaps, a bias [out].
-class Linear : public torch::nn::Module {
+class Linear : public torch::nn::Module, public KeepsDerivedWeights {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias);
 
   /// With the bias, in `compute`.
   at::Tensor forward(const at::Tensor& input, c10::ScalarType compute);
+  void weights_changed() override { prepared.clear(); }
 
   at::Tensor weight;
   at::Tensor bias;  ///< undefined where there is none

@@ -53,7 +53,7 @@ std::map<std::string, std::string> DecoderModel::group_aliases() const {
 }
 
 c10::ScalarType DecoderModel::compute_type() const {
-  return compute_ == at::kFloat ? words_->weight.scalar_type() : compute_;
+  return product_type(words_->weight.scalar_type());
 }
 
 const at::Tensor& DecoderModel::head_weight() const {
@@ -136,19 +136,9 @@ at::Tensor DecoderModel::next_logits(const at::Tensor& tokens, DecoderCache& cac
   return logits[0].to(words_->weight.scalar_type());
 }
 
-void DecoderModel::set_precision(at::ScalarType compute) {
-  if (compute != at::kFloat && compute != at::kBFloat16) {
-    Model::set_precision(compute);  // refuses
-  }
-  compute_ = compute;
-}
-
 void DecoderModel::weights_changed() {
   prepared_head_.clear();
-  for (const auto& module : modules(/*include_self=*/false)) {
-    if (auto* linear = dynamic_cast<nn::Linear*>(module.get())) linear->prepared.clear();
-  }
-  for (const auto& block : blocks_) block->weights_changed();
+  Decoder::weights_changed();
 }
 
 void DecoderModel::clear() {

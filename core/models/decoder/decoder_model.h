@@ -52,7 +52,6 @@ class DecoderModel : public Decoder {
   /// Whether the head is the table of the embeddings.
   bool is_tied() const { return head_ == nullptr; }
 
-  void set_precision(at::ScalarType compute) override;
   /// Recomputes layers, one at a time.
   void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
   void weights_changed() override;
@@ -78,6 +77,8 @@ class DecoderModel : public Decoder {
   };
   void assemble(Parts parts);
 
+  bool has_bfloat16() const override { return true; }
+
   /// Vectors of tokens [T], which stand at `places` (int64 [T]) of their samples: [T, width].
   virtual at::Tensor embed(const at::Tensor& tokens, const at::Tensor& places) = 0;
   /// Dropout behind them.
@@ -98,7 +99,6 @@ class DecoderModel : public Decoder {
 
   std::int64_t vocabulary_, context_;
   std::vector<ParameterGroup> groups_;
-  at::ScalarType compute_ = at::kFloat;
   bool recomputes_ = false;
   std::shared_ptr<nn::WordTable> words_;
   std::vector<std::shared_ptr<nn::DecoderBlock>> blocks_;

@@ -72,4 +72,17 @@ RotaryTable rotary_table(const RotaryConfig& config, std::int64_t size, std::int
   return {scaled(angles.cos()), scaled(angles.sin())};
 }
 
+const RotaryTable& RotaryAngles::of(std::int64_t places, const at::Tensor& like) {
+  const c10::ScalarType type = like.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const bool serves = table_.cosines.defined() && table_.cosines.size(0) >= places &&
+                      table_.cosines.scalar_type() == type &&
+                      table_.cosines.device() == like.device();
+  if (!serves) {
+    // Some more, so that generating does not make one for each token.
+    const std::int64_t made = std::min(std::max(2 * places, std::int64_t{128}), longest_);
+    table_ = rotary_table(config_, size_, std::max(made, places), type, like.device());
+  }
+  return table_;
+}
+
 }  // namespace thaw

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
@@ -15,5 +16,21 @@ namespace thaw {
 /// angles of distant places are rounded by more than the result may differ.
 RotaryTable rotary_table(const RotaryConfig& config, std::int64_t size, std::int64_t places,
                          c10::ScalarType type, c10::Device device);
+
+/// A table that grows with the places that are asked for. Not thread-safe.
+class RotaryAngles {
+ public:
+  /// Of heads of `size`, for `longest` places at most.
+  RotaryAngles(const RotaryConfig& config, std::int64_t size, std::int64_t longest)
+      : config_(config), size_(size), longest_(longest) {}
+
+  /// Of `places` places or more from 0 on, on the device of `like`, and in float64 where that is.
+  const RotaryTable& of(std::int64_t places, const at::Tensor& like);
+
+ private:
+  RotaryConfig config_;
+  std::int64_t size_, longest_;
+  RotaryTable table_;
+};
 
 }  // namespace thaw

@@ -92,23 +92,8 @@ class EfficientNetLite : public Model {
     return x;
   }
 
-  void set_precision(at::ScalarType compute) override {
-    if (compute != at::kFloat && compute != at::kBFloat16) {
-      Model::set_precision(compute);  // refuses
-    }
-    compute_ = compute;
-  }
-
   /// Recomputes blocks, one at a time.
   void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
-
-  void weights_changed() override {
-    for (const auto& module : modules(/*include_self=*/false)) {
-      if (auto* convolution = dynamic_cast<nn::Convolution*>(module.get())) {
-        convolution->drop_cast();
-      }
-    }
-  }
 
   /// As torch starts convolutions and linear layers, which is what the source does. `head_only`:
   /// all but the classifier, which a file will set, stays 0.
@@ -123,6 +108,9 @@ class EfficientNetLite : public Model {
     initializer.torch_default(classifier_->weight, "_fc.weight", classifier_->weight);
     initializer.torch_default(classifier_->bias, "_fc.bias", classifier_->weight);
   }
+
+ protected:
+  bool has_bfloat16() const override { return true; }
 
  private:
   void add_blocks(double path_dropout) {
@@ -139,7 +127,7 @@ class EfficientNetLite : public Model {
 
   /// From here on, activations have the type that the layers compute in.
   at::Tensor images(const Batch& batch) const {
-    const at::ScalarType dtype = compute_ == at::kBFloat16 ? compute_ : stem_->weight.scalar_type();
+    const at::ScalarType dtype = product_type(stem_->weight.scalar_type());
     return batch.inputs.to(stem_->weight.device(), dtype)
         .contiguous(at::MemoryFormat::ChannelsLast);
   }
@@ -163,7 +151,6 @@ class EfficientNetLite : public Model {
                       classifier_->bias);
   }
 
-  at::ScalarType compute_ = at::kFloat;
   bool recomputes_ = false;
   std::vector<ParameterGroup> groups_;
   std::shared_ptr<nn::Convolution> stem_, last_;

@@ -21,11 +21,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor product(const at::Tensor& input, const at::Tensor& columns) {
-  return prefers_columns(input, /*kept=*/true) ? product_with_columns(input, columns)
-                                               : at::mm(input, columns);
-}
-
 /// A product with a matrix [in, out], whose gradient comes out as it lies, and only where it is
 /// wanted.
 struct ColumnsProduct : torch::autograd::Function<ColumnsProduct> {
@@ -35,7 +30,7 @@ struct ColumnsProduct : torch::autograd::Function<ColumnsProduct> {
     const bool same = weight.scalar_type() == columns.scalar_type();
     context->save_for_backward({weight.requires_grad() ? input : at::Tensor(),
                                 input.requires_grad() ? (same ? weight : columns) : at::Tensor()});
-    return product(input, columns);
+    return matrix_product(input, columns);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -44,7 +39,7 @@ struct ColumnsProduct : torch::autograd::Function<ColumnsProduct> {
     variable_list result(3);
     if (context->needs_input_grad(0)) {
       const FlopKindScope counted_as(FlopKind::kInputGradient);
-      result[0] = at::mm(gradient, saved[1].t());
+      result[0] = matrix_product(gradient, saved[1].t());
     }
     if (context->needs_input_grad(1)) {
       const FlopKindScope counted_as(FlopKind::kWeightGradient);
@@ -69,7 +64,7 @@ at::Tensor Conv1d::project(const at::Tensor& input, at::ScalarType compute) {
     const c10::AutoGradMode no_grad(false);
     columns = cast.get(weight, compute).detach();
   }
-  return recorded ? ColumnsProduct::apply(from, weight, columns) : product(from, columns);
+  return recorded ? ColumnsProduct::apply(from, weight, columns) : matrix_product(from, columns);
 }
 
 Gpt2Norm::Gpt2Norm(std::int64_t width, double epsilon)

@@ -36,6 +36,7 @@ ordered_json exported_config(ordered_json config, const ImageClassifierExport& w
   config["id2label"] = std::move(names);
   config["label2id"] = std::move(indexes);
   config["problem_type"] = "single_label_classification";
+  if (!what.image_size.empty()) config["image_size"] = what.image_size;  // [height, width]
   return config;
 }
 
@@ -75,6 +76,10 @@ void export_image_classifier(const std::string& folder, const Model& model,
   WeightNames names;
   for (const auto& item : model.named_parameters()) {
     const bool is_classifier = item.key().starts_with("classifier.");
+    if (what.replaced.contains(item.key())) {
+      names[item.key()] = "";
+      continue;
+    }
     names[item.key()] = is_classifier ? item.key() : what.prefix + item.key();
   }
   const fs::path target(folder);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,10 @@ struct ImageClassifierExport {
   std::string model_type = {};   ///< "vit"
   std::string model_class = {};  ///< "ViTForImageClassification"
   std::string prefix = {};       ///< of all tensors but `classifier.*`: "vit."
+  /// Of the model's own tensors, by its names: those in whose place `besides` has others.
+  std::set<std::string> replaced = {};
+  /// Height and width of images that it takes, where config.json may say otherwise; else empty.
+  std::vector<std::int64_t> image_size = {};
   /// What the class has beside the model's own tensors, under its own names.
   std::vector<NamedTensor> besides = {};
 };

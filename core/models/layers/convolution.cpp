@@ -47,7 +47,7 @@ at::Tensor Convolution::forward(const at::Tensor& input) {
                     at::IntArrayRef(zeros), {1, 1}, options_.groups);
 }
 
-void Convolution::drop_cast() {
+void Convolution::weights_changed() {
   cast_.clear();
   bias_cast_.clear();
 }

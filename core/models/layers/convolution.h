@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/models/layers/cast_cache.h"
+#include "core/models/layers/derived_weights.h"
 
 namespace thaw::nn {
 
@@ -25,13 +26,13 @@ struct ConvolutionOptions {
 
 /// A square convolution. Computes in its input's type, whatever the weight's. Weights are 0 at
 /// first.
-class Convolution : public torch::nn::Module {
+class Convolution : public torch::nn::Module, public KeepsDerivedWeights {
  public:
   Convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
               const ConvolutionOptions& options = {});
 
   at::Tensor forward(const at::Tensor& input);
-  void drop_cast();
+  void weights_changed() override;
 
   at::Tensor weight, bias;  ///< bias: undefined without one
 

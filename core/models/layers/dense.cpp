@@ -9,7 +9,12 @@ Dense::Dense(std::int64_t in, std::int64_t out, bool has_bias)
       bias(register_parameter("bias", has_bias ? at::empty({out}) : at::Tensor(), has_bias)) {}
 
 at::Tensor Dense::project(const at::Tensor& input, at::ScalarType compute) {
-  return thaw::project(input, weight, prepared, compute);
+  return thaw::project(input, weight, prepared_, compute);
+}
+
+at::Tensor Dense::forward(const at::Tensor& input, at::ScalarType compute) {
+  at::Tensor product = project(input, compute);
+  return bias.defined() ? product.add_(bias.to(compute)) : product;
 }
 
 }  // namespace thaw::nn

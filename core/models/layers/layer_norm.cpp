@@ -5,9 +5,9 @@
 
 namespace thaw::nn {
 
-LayerNorm::LayerNorm(std::int64_t width, double norm_epsilon)
+LayerNorm::LayerNorm(std::int64_t width, double norm_epsilon, bool has_bias)
     : weight(register_parameter("weight", at::empty({width}))),
-      bias(register_parameter("bias", at::empty({width}))),
+      bias(register_parameter("bias", has_bias ? at::empty({width}) : at::Tensor(), has_bias)),
       epsilon(norm_epsilon) {}
 
 at::Tensor LayerNorm::forward(const at::Tensor& input) const {

@@ -4,7 +4,6 @@
 #include <ATen/ops/embedding.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -12,7 +11,6 @@
 #include "core/config/configuration.h"
 #include "core/kernels/decoder/rms_norm.h"
 #include "core/models/decoder/decoder_export.h"
-#include "core/models/decoder/rotary_angles.h"
 #include "core/models/family.h"
 #include "core/models/huggingface/config_fields.h"
 #include "core/models/layers/dropout.h"
@@ -23,7 +21,9 @@
 namespace thaw {
 
 Llama::Llama(const LlamaConfig& config)
-    : DecoderModel(config.vocabulary, config.longest), config_(config) {
+    : DecoderModel(config.vocabulary, config.longest),
+      config_(config),
+      angles_(config.rotary, config.head_size, config.longest) {
   const auto model = register_module("model", std::make_shared<torch::nn::Module>());
   Parts parts;
   parts.embeddings = {"model.embed_tokens.*"};
@@ -54,17 +54,7 @@ at::Tensor Llama::final_norm(const at::Tensor& hidden, c10::ScalarType compute) 
 }
 
 RotaryTable Llama::angles(std::int64_t places, const at::Tensor& like) {
-  const c10::ScalarType type = like.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const bool serves = table_.cosines.defined() && table_.cosines.size(0) >= places &&
-                      table_.cosines.scalar_type() == type &&
-                      table_.cosines.device() == like.device();
-  if (!serves) {
-    // Some more, so that generating does not make one for each token.
-    const std::int64_t made = std::min(std::max(2 * places, std::int64_t{128}), context());
-    table_ = rotary_table(config_.rotary, config_.head_size, std::max(made, places), type,
-                          like.device());
-  }
-  return table_;
+  return angles_.of(places, like);
 }
 
 WeightNaming Llama::weight_naming() const {

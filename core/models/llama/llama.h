@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/models/decoder/decoder_model.h"
+#include "core/models/decoder/rotary_angles.h"
 #include "core/models/llama/llama_config.h"
 
 namespace thaw {
@@ -37,7 +38,7 @@ class Llama : public DecoderModel {
  private:
   LlamaConfig config_;
   std::shared_ptr<nn::RmsNorm> norm_;
-  RotaryTable table_;  ///< for as many places as were asked for so far
+  RotaryAngles angles_;
 };
 
 }  // namespace thaw

@@ -50,6 +50,13 @@ LlamaBlock::LlamaBlock(const LlamaConfig& config, std::size_t number)
   down_ = linear(*mlp, "down_proj", inner, hidden, config.mlp_biases);
   input_norm_ = register_module("input_layernorm", std::make_shared<RmsNorm>(hidden));
   inner_norm_ = register_module("post_attention_layernorm", std::make_shared<RmsNorm>(hidden));
+  lay_weights();
+}
+
+/// Note [Weights held once].
+void LlamaBlock::lay_weights() {
+  lay_together({query_->weight, key_->weight, value_->weight});
+  lay_together({gate_->weight, up_->weight});
 }
 
 at::Tensor LlamaBlock::forward(const at::Tensor& hidden, const BlockContext& context) {
@@ -88,6 +95,7 @@ at::Tensor LlamaBlock::finish(const at::Tensor& attended, const at::Tensor& hidd
 void LlamaBlock::weights_changed() {
   attention_weights_.clear();
   gate_weights_.clear();
+  lay_weights();
 }
 
 }  // namespace thaw::nn

@@ -23,6 +23,7 @@ class LlamaBlock : public DecoderBlock {
   void weights_changed() override;
 
  private:
+  void lay_weights();
   /// Queries, keys and values, rotated.
   at::Tensor rotated(const at::Tensor& hidden, const BlockContext& context);
   /// What follows attention, whose result is `attended`.

@@ -68,26 +68,14 @@ class ResNet : public Model {
     return x;
   }
 
-  void set_precision(at::ScalarType compute) override {
-    if (compute != at::kFloat && compute != at::kBFloat16) {
-      Model::set_precision(compute);  // refuses
-    }
-    compute_ = compute;
-  }
-
   /// Recomputes residual blocks, one at a time.
   void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
 
-  void weights_changed() override {
-    for (const auto& module : modules(/*include_self=*/false)) {
-      if (auto* convolution = dynamic_cast<nn::Convolution*>(module.get())) {
-        convolution->drop_cast();
-      }
-    }
-  }
-
   /// `head_only`: all else, which a file will set, stays 0.
   void initialize(std::uint64_t seed, bool head_only);
+
+ protected:
+  bool has_bfloat16() const override { return true; }
 
  private:
   void add_layer(const std::string& name, std::int64_t& in, std::int64_t width, std::int64_t blocks,
@@ -112,8 +100,7 @@ class ResNet : public Model {
 
   /// From here on, activations have the type that the layers compute in.
   at::Tensor images(const Batch& batch) const {
-    const at::ScalarType dtype =
-        compute_ == at::kBFloat16 ? compute_ : conv1_->weight.scalar_type();
+    const at::ScalarType dtype = product_type(conv1_->weight.scalar_type());
     return batch.inputs.to(conv1_->weight.device(), dtype)
         .contiguous(at::MemoryFormat::ChannelsLast);
   }
@@ -137,7 +124,6 @@ class ResNet : public Model {
   }
 
   ResNetShape shape_;
-  at::ScalarType compute_ = at::kFloat;
   bool recomputes_ = false;
   std::string head_name_;
   std::vector<ParameterGroup> groups_;

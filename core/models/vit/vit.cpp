@@ -43,8 +43,7 @@ at::Tensor Vit::run(std::size_t first, std::size_t last, at::Tensor input, const
   for (std::size_t group = first; group < last; ++group) {
     if (group == 0) {
       const at::Tensor& own = embeddings_->position_embeddings;
-      const at::Tensor images =
-          batch.inputs.to(own.device(), compute_ == at::kFloat ? own.scalar_type() : compute_);
+      const at::Tensor images = batch.inputs.to(own.device(), product_type(own.scalar_type()));
       hidden = embeddings_->forward(images.contiguous(at::MemoryFormat::ChannelsLast), rows);
     } else if (group <= layers_.size()) {
       hidden = encode(layers_[group - 1], hidden, rows);
@@ -55,9 +54,13 @@ at::Tensor Vit::run(std::size_t first, std::size_t last, at::Tensor input, const
   return hidden;
 }
 
+at::Tensor Vit::positions(std::int64_t rows, std::int64_t columns) const {
+  return embeddings_->positions(rows, columns);
+}
+
 at::Tensor Vit::encode(const std::shared_ptr<nn::VitLayer>& layer, const at::Tensor& hidden,
                        const std::shared_ptr<const SampleRows>& rows) const {
-  const at::ScalarType compute = compute_ == at::kFloat ? hidden.scalar_type() : compute_;
+  const at::ScalarType compute = product_type(hidden.scalar_type());
   if (!recomputes_) {
     return layer->forward(hidden, rows, compute);
   }
@@ -138,25 +141,6 @@ WeightNaming Vit::weight_naming() const {
                          {"norm.*", {"layernorm.*"}},
                          {"head.*", {"classifier.*"}}});
   return naming;
-}
-
-void Vit::set_precision(at::ScalarType compute) {
-  if (compute != at::kFloat && compute != at::kBFloat16) {
-    Model::set_precision(compute);  // refuses
-  }
-  compute_ = compute;
-}
-
-void Vit::weights_changed() {
-  for (const auto& module : modules(/*include_self=*/false)) {
-    if (auto* dense = dynamic_cast<nn::Dense*>(module.get())) {
-      dense->prepared.clear();
-    } else if (auto* layer = dynamic_cast<nn::VitLayer*>(module.get())) {
-      layer->weights_changed();
-    } else if (auto* convolution = dynamic_cast<nn::Convolution*>(module.get())) {
-      convolution->drop_cast();
-    }
-  }
 }
 
 void Vit::initialize(std::uint64_t seed, bool head_only) {

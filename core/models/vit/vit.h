@@ -44,16 +44,20 @@ class Vit : public Model {
   std::map<std::string, std::string> settings() const override { return function_of(config_); }
   /// Files may have Hugging Face's names, or timm's (which are those of the authors' DINOv2).
   WeightNaming weight_naming() const override;
-  void set_precision(at::ScalarType compute) override;
   /// Recomputes encoder layers, one at a time.
   void set_gradient_checkpointing(bool on) override { recomputes_ = on; }
-  void weights_changed() override;
 
   /// Random values as transformers draw them: normal, biases and registers 0, LayerNorm 1 and 0.
   /// `head_only`: the classifier; all else becomes 0.
   void initialize(std::uint64_t seed, bool head_only);
 
   const VitConfig& config() const { return config_; }
+  /// The vectors of positions that images of so many rows and columns of patches get, the class
+  /// token's first: [1, 1 + rows * columns, hidden].
+  at::Tensor positions(std::int64_t rows, std::int64_t columns) const;
+
+ protected:
+  bool has_bfloat16() const override { return true; }
 
  private:
   at::Tensor encode(const std::shared_ptr<nn::VitLayer>& layer, const at::Tensor& hidden,
@@ -63,7 +67,6 @@ class Vit : public Model {
 
   VitConfig config_;
   std::vector<ParameterGroup> groups_;
-  at::ScalarType compute_ = at::kFloat;
   bool recomputes_ = false;
   std::shared_ptr<nn::VitEmbeddings> embeddings_;
   std::vector<std::shared_ptr<nn::VitLayer>> layers_;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/models/huggingface/activation_names.h"
 #include "core/models/huggingface/config_fields.h"
 
 namespace thaw {
@@ -26,23 +27,6 @@ VitKind kind_of(const ConfigFields& fields) {
   fields.fail("model_type", fmt::format("is \"{}\"; Thaw's architecture \"vit\" reads vit, dinov2, "
                                         "dinov2_with_registers",
                                         type));
-}
-
-Activation activation_of(const ConfigFields& fields) {
-  static const std::map<std::string, Activation> known = {
-      {"gelu", Activation::kGelu},
-      {"gelu_new", Activation::kGeluTanh},
-      {"gelu_pytorch_tanh", Activation::kGeluTanh},
-      {"relu", Activation::kRelu},
-  };
-  const std::string name = fields.text("hidden_act", "gelu");
-  const auto found = known.find(name);
-  if (found == known.end()) {
-    std::vector<std::string> names;
-    for (const auto& entry : known) names.push_back(entry.first);
-    fields.fail("hidden_act", fmt::format("is \"{}\"; Thaw has {}", name, fmt::join(names, ", ")));
-  }
-  return found->second;
 }
 
 /// Rows and columns of patches.
@@ -94,15 +78,10 @@ void require_sane(const ConfigFields& fields, const VitConfig& config) {
 std::string model_type_of(VitKind kind) { return kKinds.at(static_cast<std::size_t>(kind)).first; }
 
 std::map<std::string, std::string> function_of(const VitConfig& config) {
-  static const std::map<Activation, std::string> activations = {
-      {Activation::kGelu, "gelu"},
-      {Activation::kGeluTanh, "gelu_pytorch_tanh"},
-      {Activation::kRelu, "relu"},
-  };
   const auto flag = [](bool value) { return std::string(value ? "true" : "false"); };
   std::map<std::string, std::string> function = {
       {"model_type", model_type_of(config.kind)},
-      {"hidden_act", config.gated ? "silu" : activations.at(config.activation)},
+      {"hidden_act", config.gated ? "silu" : name_of(config.activation)},
       {"hidden_size", std::to_string(config.hidden)},
       {"intermediate_size", std::to_string(config.intermediate)},
       {"layer_norm_eps", fmt::format("{}", config.layer_norm_epsilon)},
@@ -132,7 +111,7 @@ VitConfig read_vit_config(const std::string& path) {
   config.initializer_range = fields.number("initializer_range", 0.02, 0, 1e6);
   config.dropout = fields.number("hidden_dropout_prob", 0, 0, 1);
   config.attention_dropout = fields.number("attention_probs_dropout_prob", 0, 0, 1);
-  config.activation = activation_of(fields);
+  config.activation = read_activation(fields, "hidden_act", "gelu");
   read_patches(fields, config);
   if (config.is_dinov2()) {
     config.gated = fields.flag("use_swiglu_ffn");

@@ -1,7 +1,7 @@
 #include "core/models/vit/vit_export.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/config/configuration.h"
@@ -24,15 +24,19 @@ const char* class_of(VitKind kind) {
   return "";
 }
 
-/// A ViT of transformers refuses images of another size unless it is told.
-std::string advice(const VitConfig& config, const ModelDescription& trained) {
-  const bool other_size = trained.height > 0 && (trained.height / config.patch != config.rows ||
-                                                 trained.width / config.patch != config.columns);
-  if (config.is_dinov2() || !other_size) return "";
-  return fmt::format(
-      "it was trained on images of {} x {}, which is not config.json's image_size: give "
-      "interpolate_pos_encoding=True to the model's forward\n",
-      trained.height, trained.width);
+/// A ViT of transformers refuses images of another size than config.json's unless each call of it
+/// is told, which pipelines cannot: of one that was trained on others, the export is a ViT of that
+/// size, with the positions that its images got. (A DINOv2 of transformers interpolates by itself.)
+void fit_to_images(const Vit& vit, const ModelDescription& trained, ImageClassifierExport& what) {
+  const VitConfig& config = vit.config();
+  if (config.is_dinov2() || trained.height == 0) return;
+  what.image_size = {trained.height, trained.width};
+  const std::int64_t rows = trained.height / config.patch, columns = trained.width / config.patch;
+  if (rows == config.rows && columns == config.columns) return;
+  const std::string name = "embeddings.position_embeddings";
+  what.replaced.insert(name);
+  const at::NoGradGuard no_grad;
+  what.besides.push_back({what.prefix + name, vit.positions(rows, columns).contiguous()});
 }
 
 }  // namespace
@@ -51,8 +55,9 @@ std::string export_vit(const std::string& folder, const Model& model, const Mode
     what.besides.push_back(
         {what.prefix + "embeddings.mask_token", at::zeros({1, vit->config().hidden})});
   }
+  fit_to_images(*vit, trained, what);
   export_image_classifier(folder, model, options.config, trained, what);
-  return advice(vit->config(), trained);
+  return "";
 }
 
 }  // namespace thaw

@@ -195,4 +195,9 @@ at::Tensor VitLayer::forward(const at::Tensor& input, const std::shared_ptr<cons
   return inner_end_.add_to(attended, inner(inner_norm_->forward(attended), compute), rows, compute);
 }
 
+void VitLayer::weights_changed() {
+  attention_weights_.clear();
+  lay_together({query_->weight, key_->weight, value_->weight});  // Note [Weights held once]
+}
+
 }  // namespace thaw::nn

@@ -10,6 +10,7 @@
 #include "core/kernels/random/draw_scope.h"
 #include "core/models/layers/convolution.h"
 #include "core/models/layers/dense.h"
+#include "core/models/layers/derived_weights.h"
 #include "core/models/layers/dropout.h"
 #include "core/models/layers/layer_norm.h"
 #include "core/models/layers/stochastic_depth.h"
@@ -30,13 +31,13 @@ class VitEmbeddings : public torch::nn::Module {
   /// beyond the last whole patch are not seen.
   at::Tensor forward(const at::Tensor& images, const std::shared_ptr<const SampleRows>& rows);
 
-  at::Tensor class_token, position_embeddings, register_tokens;
-
- private:
   /// Of the class token and of so many patches, [1, 1 + rows * columns, hidden]: see Note
   /// [Positions of other sizes].
   at::Tensor positions(std::int64_t rows, std::int64_t columns) const;
 
+  at::Tensor class_token, position_embeddings, register_tokens;
+
+ private:
   VitConfig config_;
   std::shared_ptr<Convolution> projection_;
   std::shared_ptr<Dropout> dropout_;
@@ -62,12 +63,12 @@ class BranchEnd {
 };
 
 /// Self-attention and a feed-forward network, each with a LayerNorm before and a residual around.
-class VitLayer : public torch::nn::Module {
+class VitLayer : public torch::nn::Module, public KeepsDerivedWeights {
  public:
   explicit VitLayer(const VitConfig& config);
   at::Tensor forward(const at::Tensor& input, const std::shared_ptr<const SampleRows>& rows,
                      at::ScalarType compute);
-  void weights_changed() { attention_weights_.clear(); }
+  void weights_changed() override;
 
  private:
   void register_attention(const VitConfig& config);

@@ -13,4 +13,9 @@ class SafetensorsFile;
 /// ("LABEL_0"): then nothing is known.
 std::vector<std::string> huggingface_labels(const SafetensorsFile& file);
 
+/// How the tokens of a text become one vector before the head, as `model.pooling` has it, where a
+/// config.json of Hugging Face's beside the weights says that they are a classifier of sequences;
+/// "" where nothing says so.
+std::string huggingface_pooling(const SafetensorsFile& file);
+
 }  // namespace thaw

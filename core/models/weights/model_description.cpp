@@ -34,6 +34,7 @@ void describe(auto fields, Described<ModelDescription> auto& model) {
   fields.added("height", model.height);
   fields.added("width", model.width);
   fields.added("knows_normalisation", model.knows_normalisation);
+  fields.added("pixels", model.pixels);
   fields.added("mean", model.mean);
   fields.added("std", model.std_deviation);
   fields.added("tokens", model.tokens);

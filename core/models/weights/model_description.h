@@ -41,9 +41,12 @@ struct ModelDescription {
   std::int64_t channels = 0, height = 0, width = 0;  ///< of images that it was trained on
   std::vector<double> mean = {};                     ///< a number a channel
   std::vector<double> std_deviation = {};
+  /// Of those images, what their values were: "bytes" or "numbers".
+  std::string pixels = {};
   bool knows_normalisation = false;  ///< whether the two above, when empty, mean: none
   /// What made its tokens, as the data file says: "tokenizer", "tokenizer_sha256", "max_tokens",
-  /// "vocabulary_size"; besides "longest", of the samples trained on.
+  /// "vocabulary_size"; besides "longest", of the samples trained on, and "pairs" where each of
+  /// them is two texts: "with types" or "without types".
   std::map<std::string, std::string> tokens = {};
 
   /// Whether nothing is known but perhaps names of classes.

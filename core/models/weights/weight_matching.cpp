@@ -88,29 +88,35 @@ bool WeightMatching::all_begin_with(const std::string& prefix) const {
                      [&](const SafetensorsEntry& entry) { return entry.name.starts_with(prefix); });
 }
 
+bool WeightMatching::is_prefix(std::string_view start) const {
+  return std::find(naming_.prefixes.begin(), naming_.prefixes.end(), start) !=
+         naming_.prefixes.end();
+}
+
 bool WeightMatching::own_begin_with(std::string_view prefix) const {
   return std::any_of(own_.begin(), own_.end(),
                      [&](const auto& item) { return item.first.starts_with(prefix); });
 }
 
-/// Where the model itself has a part of a wrapper's name ("model." in decoders), the file's is a
-/// wrapper only if more of the names are known without it.
+/// Of the wrappers that all names begin with, one in another, as many are taken off as leave the
+/// most names that are known: where the model itself has a part of a wrapper's name ("model." in
+/// decoders), the file's need not be a wrapper.
 void WeightMatching::find_wrapper() {
   constexpr std::size_t kMost = 100;  // a single hostile name could go on and on
-  std::string longer;
   std::int64_t most = known(wrapper_);
-  for (bool found = !file_.entries().empty(); found && longer.size() < kMost;) {
-    found = false;
-    for (const std::string_view each : kWrappers) {
-      if (found || !all_begin_with(longer + std::string(each))) continue;
-      const bool goes_on = wrapper_ == longer && !own_begin_with(each);
-      longer += each;
-      found = true;
-      const std::int64_t count = known(longer);
-      if (count > most || (count == most && goes_on)) {
-        wrapper_ = longer;
-        most = count;
-      }
+  std::string chain;
+  const auto next = [&] {
+    return std::find_if(kWrappers.begin(), kWrappers.end(), [&](std::string_view each) {
+      return chain.size() < kMost && all_begin_with(chain + std::string(each));
+    });
+  };
+  for (auto each = next(); each != kWrappers.end() && !file_.entries().empty(); each = next()) {
+    chain += *each;
+    const std::int64_t count = known(chain);
+    // As many with it: a wrapper, unless it may be the model's own or its library's.
+    if (count > most || (count == most && !own_begin_with(*each) && !is_prefix(*each))) {
+      wrapper_ = chain;
+      most = count;
     }
   }
 }
@@ -130,9 +136,7 @@ void WeightMatching::find_stranger() {
   if (entries.size() < 2 || !found_.empty()) return;
   const std::string bare = entries.front().name.substr(wrapper_.size());
   const std::string first = bare.substr(0, bare.find('.') + 1);
-  const bool is_known =
-      first.empty() || own_begin_with(first) ||
-      std::find(naming_.prefixes.begin(), naming_.prefixes.end(), first) != naming_.prefixes.end();
+  const bool is_known = first.empty() || own_begin_with(first) || is_prefix(first);
   if (!is_known && all_begin_with(wrapper_ + first)) stranger_ = wrapper_ + first;
 }
 

@@ -45,6 +45,7 @@ class WeightMatching {
 
   bool all_begin_with(const std::string& prefix) const;
   bool own_begin_with(std::string_view prefix) const;
+  bool is_prefix(std::string_view start) const;
   void find_wrapper();
   std::int64_t known(const std::string& wrapper) const;
   void find_stranger();

@@ -1,5 +1,3 @@
-#include "core/models/bert/bert_export.h"
-
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
@@ -11,6 +9,7 @@
 #include <fstream>
 
 #include "core/base/error.h"
+#include "core/models/registry.h"
 #include "core/models/weights/model_description.h"
 #include "core/models/weights/safetensors.h"
 #include "tests/core/models/python_reader.h"
@@ -133,7 +132,7 @@ class BertExport : public testing::Test {
 
 TEST_F(BertExport, TransformersGiveTheSameLogits) {
   const auto cls = model(Pooling::kCls);
-  export_bert(target(), *cls, options_, kTrained);
+  export_huggingface(target(), *cls, options_, kTrained);
   const auto found = ask_python({"bert", target(), json(kSamples).dump()});
   if (!found) {
     GTEST_SKIP() << "THAW_TEST_PYTHON has no transformers";
@@ -153,7 +152,7 @@ TEST_F(BertExport, TransformersGiveTheSameLogits) {
 
 TEST_F(BertExport, OfTokensClassifiesTokens) {
   const auto tokens = model(Pooling::kMean, OutputRows::kTokens);
-  EXPECT_EQ(export_bert(target(), *tokens, options_, kTrained), "");
+  EXPECT_EQ(export_huggingface(target(), *tokens, options_, kTrained), "");
   EXPECT_FALSE(fs::exists(target() + "/modules.json")) << "nothing is pooled";
   const auto found = ask_python({"bert-tokens", target(), json(kSamples).dump()});
   if (!found) {
@@ -173,7 +172,7 @@ TEST_F(BertExport, NothingIsPooledByTokens) {
 
 TEST_F(BertExport, OfMeanPoolingLoadsAsAnEncoder) {
   const auto mean = model(Pooling::kMean);
-  export_bert(target(), *mean, options_, kTrained);
+  export_huggingface(target(), *mean, options_, kTrained);
   const auto found = ask_python({"bert-encoder", target(), json(kSamples).dump()});
   if (!found) {
     GTEST_SKIP() << "THAW_TEST_PYTHON has no transformers";
@@ -184,7 +183,7 @@ TEST_F(BertExport, OfMeanPoolingLoadsAsAnEncoder) {
 
 TEST_F(BertExport, OfMeanPoolingClassifiesInPipelinesByItsOwnClass) {
   const auto mean = model(Pooling::kMean);
-  EXPECT_THAT(export_bert(target(), *mean, options_, kTrained),
+  EXPECT_THAT(export_huggingface(target(), *mean, options_, kTrained),
               HasSubstr("trust_remote_code=True"));
   const auto found = ask_python({"bert-code", target(), json(kSamples).dump()});
   if (!found) {
@@ -205,7 +204,7 @@ TEST_F(BertExport, OfMeanPoolingClassifiesInPipelinesByItsOwnClass) {
 }
 
 TEST_F(BertExport, OfMeanPoolingIsAFolderForSentenceTransformers) {
-  export_bert(target(), *model(Pooling::kMean), options_, kTrained);
+  export_huggingface(target(), *model(Pooling::kMean), options_, kTrained);
   const auto read = [&](const std::string& name) {
     std::ifstream stream(target() + "/" + name);
     return json::parse(stream);
@@ -228,17 +227,17 @@ TEST_F(BertExport, OfMeanPoolingIsAFolderForSentenceTransformers) {
 
 TEST_F(BertExport, TakesTheTokenizerBesideTheConfigurationOrSaysThatThereIsNone) {
   options_.tokenizer = "";
-  EXPECT_EQ(export_bert(target(), *model(Pooling::kCls), options_, kTrained), "");
+  EXPECT_EQ(export_huggingface(target(), *model(Pooling::kCls), options_, kTrained), "");
   EXPECT_TRUE(fs::exists(target() + "/tokenizer.json"));
   EXPECT_FALSE(fs::exists(target() + "/modules.json"));
   fs::remove_all(target());
   fs::remove(folder_ / "tokenizer.json");
-  EXPECT_THAT(export_bert(target(), *model(Pooling::kCls), options_, kTrained),
+  EXPECT_THAT(export_huggingface(target(), *model(Pooling::kCls), options_, kTrained),
               HasSubstr("--model.tokenizer"));
 }
 
 TEST_F(BertExport, WritesWhatItSays) {
-  export_bert(target(), *model(Pooling::kCls), options_, kTrained);
+  export_huggingface(target(), *model(Pooling::kCls), options_, kTrained);
   std::ifstream stream(target() + "/config.json");
   const json config = json::parse(stream);
   EXPECT_EQ(config.at("id2label").at("1"), "naïve");
@@ -254,35 +253,36 @@ TEST_F(BertExport, WritesWhatItSays) {
 
 TEST_F(BertExport, KeepsTheSourcesTokenizerSettings) {
   write("tokenizer_config.json", R"({"tokenizer_class":"BertTokenizer"})");
-  export_bert(target(), *model(Pooling::kCls), options_, kTrained);
+  export_huggingface(target(), *model(Pooling::kCls), options_, kTrained);
   std::ifstream stream(target() + "/tokenizer_config.json");
   EXPECT_EQ(json::parse(stream).at("tokenizer_class"), "BertTokenizer");
 }
 
 TEST_F(BertExport, OverwritesNothing) {
   const auto cls = model(Pooling::kCls);
-  export_bert(target(), *cls, options_, kTrained);
+  export_huggingface(target(), *cls, options_, kTrained);
   try {
-    export_bert(target(), *cls, options_, kTrained);
+    export_huggingface(target(), *cls, options_, kTrained);
     FAIL();
   } catch (const InputError& error) {
     EXPECT_THAT(error.what(), HasSubstr("holds a model.safetensors already"));
   }
   write("file", "");
-  EXPECT_THROW(export_bert(folder_ / "file", *cls, options_, kTrained), InputError);
+  EXPECT_THROW(export_huggingface(folder_ / "file", *cls, options_, kTrained), InputError);
 }
 
 TEST_F(BertExport, NeedsABertAndItsSources) {
   const auto cls = model(Pooling::kCls);
-  EXPECT_THROW(export_bert(target(), *untrained_resnet("resnet-cifar", 20, 3), options_, kTrained),
-               InputError);
+  EXPECT_THROW(
+      export_huggingface(target(), *untrained_resnet("resnet-cifar", 20, 3), options_, kTrained),
+      InputError);
   options_.tokenizer = folder_ / "absent.json";
-  EXPECT_THROW(export_bert(target(), *cls, options_, kTrained), InputError);
+  EXPECT_THROW(export_huggingface(target(), *cls, options_, kTrained), InputError);
   options_.tokenizer = folder_;
-  EXPECT_THROW(export_bert(target(), *cls, options_, kTrained), InputError);
+  EXPECT_THROW(export_huggingface(target(), *cls, options_, kTrained), InputError);
   write("list.json", "[]");
   options_.config = folder_ / "list.json";
-  EXPECT_THROW(export_bert(target(), *cls, options_, kTrained), InputError);
+  EXPECT_THROW(export_huggingface(target(), *cls, options_, kTrained), InputError);
   EXPECT_FALSE(fs::exists(target()));
 }
 

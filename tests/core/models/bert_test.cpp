@@ -23,10 +23,6 @@ namespace {
 
 using testing::HasSubstr;
 
-double relative_difference(const at::Tensor& a, const at::Tensor& b) {
-  return ((a - b).norm() / b.norm()).item<double>();
-}
-
 at::Tensor expected_logits(const nlohmann::json& expected) {
   return at::tensor(expected.at("logits").get<std::vector<double>>(), at::kDouble)
       .view({-1, expected.at("classes").get<std::int64_t>()});
@@ -163,17 +159,6 @@ TEST(Bert, FrozenPrefixRecordsNothingAndDoesNotChangeTheResult) {
   EXPECT_LE(relative_difference(logits, recorded.detach()), 1e-14);
 }
 
-/// Sets requires_grad by group name.
-void activate(Bert& model, const std::vector<std::string>& names) {
-  for (const GroupTensors& group : resolve_groups(model)) {
-    const bool active = std::find(names.begin(), names.end(), group.name) != names.end();
-    for (const NamedTensor& parameter : group.parameters) {
-      at::Tensor(parameter.tensor).requires_grad_(active);
-    }
-  }
-  model.weights_changed();
-}
-
 std::int64_t products_of_one_backward(Bert& model, const Batch& batch) {
   const at::Tensor loss = loss_of(model, batch);
   const std::int64_t before = weight_gradient_products();
@@ -238,11 +223,7 @@ struct Step {
 Step training_step(Bert& model, const Batch& batch) {
   model.train();
   model.zero_grad();
-  const DrawScope scope({.seed = 3,
-                         .epoch = 1,
-                         .samples = batch.samples,
-                         .offsets = {batch.offsets.const_data_ptr<std::int64_t>(),
-                                     static_cast<std::size_t>(batch.offsets.numel())}});
+  const DrawScope scope = draw_scope(batch);
   Step step;
   step.logits = model.forward(batch);
   at::cross_entropy_loss(step.logits, batch.labels, {}, at::Reduction::Sum).backward();

@@ -10,10 +10,6 @@
 namespace thaw {
 namespace {
 
-double relative_difference(const at::Tensor& a, const at::Tensor& b) {
-  return ((a - b).norm() / b.norm()).item<double>();
-}
-
 at::Tensor expected_logits(const nlohmann::json& expected) {
   return at::tensor(expected.at("logits").get<std::vector<double>>(), at::kDouble)
       .view({-1, expected.at("classes").get<std::int64_t>()});
@@ -21,7 +17,7 @@ at::Tensor expected_logits(const nlohmann::json& expected) {
 
 /// Of transformers' BertForTokenClassification: logits, loss and gradients.
 TEST(BertTokens, AreThoseOfTransformers) {
-  const nlohmann::json expected = bert_cases_of("bert_tokens_expected.json").at(0);
+  const nlohmann::json expected = cases_of("bert_tokens_expected.json").at(0);
   Batch batch = bert_batch(expected);
   std::vector<std::int64_t> labels;
   for (std::int64_t t = 0; t < batch.inputs.numel(); ++t) {
@@ -56,7 +52,7 @@ TEST(BertTokens, AreThoseOfTransformers) {
 
 /// Whoever is beside it in the batch, a token's outputs are of its own sample.
 TEST(BertTokens, AreOfTheirSampleAlone) {
-  const nlohmann::json expected = bert_cases_of("bert_tokens_expected.json").at(0);
+  const nlohmann::json expected = cases_of("bert_tokens_expected.json").at(0);
   const auto model = bert_of(expected, at::kDouble, OutputRows::kTokens);
   const Batch batch = bert_batch(expected);
   const at::Tensor all = model->forward(batch);

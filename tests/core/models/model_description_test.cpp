@@ -144,5 +144,21 @@ TEST_F(Description, OfHuggingFaceAreTheNamesBesideTheWeights) {
   }
 }
 
+TEST_F(Description, OfHuggingFaceIsThePoolingOfClassifiersOfSequences) {
+  const SafetensorsFile weights = file({{"format", "pt"}});
+  EXPECT_EQ(huggingface_pooling(weights), "");
+  config(R"({"architectures": ["BertForSequenceClassification"]})");
+  EXPECT_EQ(huggingface_pooling(weights), "cls");
+  config(R"({"architectures": ["XForSequenceClassification"], "classifier_pooling": "mean"})");
+  EXPECT_EQ(huggingface_pooling(weights), "mean");
+  for (const char* none :
+       {R"({"architectures": ["BertModel"]})", R"({"architectures": ["BertForMaskedLM"]})",
+        R"({"architectures": []})", R"({"architectures": [3]})", R"({"architectures": "x"})",
+        R"({"classifier_pooling": "mean"})", "[]", "{", ""}) {
+    config(none);
+    EXPECT_EQ(huggingface_pooling(weights), "") << none;
+  }
+}
+
 }  // namespace
 }  // namespace thaw

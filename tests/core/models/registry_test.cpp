@@ -114,7 +114,8 @@ TEST(Registry, FamiliesBeginWithTheirInputGroup) {
     if (reads_file) {
       std::ofstream(config) << R"({"vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1,
         "num_attention_heads": 1, "intermediate_size": 4, "max_position_embeddings": 8,
-        "hidden_act": "gelu", "n_embd": 4, "n_layer": 1, "n_head": 1, "n_positions": 8})";
+        "hidden_act": "gelu", "n_embd": 4, "n_layer": 1, "n_head": 1, "n_positions": 8, "dim": 4,
+        "n_layers": 1, "n_heads": 1, "hidden_dim": 4})";
       options.config = config;
     }
     const InputFacts facts = trained_on(options.architecture, [](const std::string&) {

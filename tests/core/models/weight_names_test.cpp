@@ -12,6 +12,7 @@
 #include "core/models/weights/weight_naming.h"
 #include "core/models/weights/weights.h"
 #include "tests/core/models/bert_fixture.h"
+#include "tests/core/models/encoder/encoder_fixture.h"
 #include "tests/core/models/vision_fixture.h"
 
 namespace thaw {
@@ -75,6 +76,9 @@ TEST_F(NamesInFiles, TellAWrapperFromAPartOfItsName) {
 TEST_F(NamesInFiles, OfEveryFamilyLoadUnderWrappers) {
   std::vector<std::shared_ptr<Model>> models = {empty_resnet("resnet-cifar", 8, 3)};
   models.push_back(bert_of(bert_case("cls"), at::kFloat));
+  for (const char* name : {"roberta-cls", "distilbert-cls", "modernbert-cls"}) {
+    models.push_back(encoder_of(encoder_case(name), at::kFloat));
+  }
   for (const char* name : {"vit", "dinov2-registers", "convnext", "efficientnet-eval"}) {
     models.push_back(vision_model(vision_case(name)));
   }

@@ -30,12 +30,12 @@ json gpt2(const json& others = json::object()) {
 }
 
 LlamaConfig read(const json& object) {
-  return read_llama_config(DecoderConfigFile(object.dump()).path());
+  return read_llama_config(TemporaryConfig(object.dump()).path());
 }
 
 template <class Reader>
 std::string complaint_of(const Reader& reader, const json& object) {
-  const DecoderConfigFile file(object.dump());
+  const TemporaryConfig file(object.dump());
   try {
     reader(file.path());
   } catch (const InputError& error) {
@@ -174,7 +174,7 @@ TEST(LlamaConfig, RefusesWhatDoesNotFit) {
 }
 
 TEST(Gpt2Config, ReadsWhatThereIsAndRefusesTheRest) {
-  const Gpt2Config config = read_gpt2_config(DecoderConfigFile(gpt2().dump()).path());
+  const Gpt2Config config = read_gpt2_config(TemporaryConfig(gpt2().dump()).path());
   EXPECT_EQ(config.intermediate, 256);
   EXPECT_TRUE(config.tied);
   EXPECT_EQ(config.activation, Activation::kGeluTanh);
@@ -191,7 +191,7 @@ TEST(Gpt2Config, ReadsWhatThereIsAndRefusesTheRest) {
 
 TEST(SettleArchitecture, AsksConfigJson) {
   const auto settled = [](const json& object) {
-    const DecoderConfigFile file(object.dump());
+    const TemporaryConfig file(object.dump());
     ModelOptions options;
     options.config = file.path();
     settle_architecture(options);

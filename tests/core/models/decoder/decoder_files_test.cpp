@@ -221,7 +221,7 @@ TEST_F(DecoderFiles, ExportsLoadInPythonWithTheSameLogits) {
 
 TEST_F(DecoderFiles, ExportsNeedTheirFamilyAndSayWhereATokenizerIsMissing) {
   const auto gpt2 = decoder_of(decoder_case("gpt2"), at::kFloat);
-  const DecoderConfigFile file(decoder_case("gpt2").at("config").dump());
+  const TemporaryConfig file(decoder_case("gpt2").at("config").dump());
   ModelOptions options;
   options.config = file.path();
   options.architecture = "gpt2";
