@@ -51,7 +51,7 @@ constexpr std::optional<Enumeration> named(std::string_view name) {
 /// How the tokens of a text become one vector.
 enum class Pooling {
   kMean,  ///< the mean over all tokens, as sentence-transformers does
-  kCls,   ///< the first token through a dense layer and tanh: BertForSequenceClassification
+  kCls,   ///< the first token, through the head of transformers' ...ForSequenceClassification
 };
 constexpr auto names_of(Pooling) { return names("mean", "cls"); }
 
@@ -125,12 +125,27 @@ constexpr auto names_of(FrozenBatchNorm) { return names("keep", "update"); }
 enum class FrozenDropout { kOff, kOn };
 constexpr auto names_of(FrozenDropout) { return names("off", "on"); }
 
+/// Which of attention's probabilities dropout drops, on a GPU.
+enum class AttentionDraws {
+  kKeyed,  ///< those that every device and any number of ranks draws
+  kFast,   ///< those that LibTorch's flash attention draws
+};
+constexpr auto names_of(AttentionDraws) { return names("keyed", "fast"); }
+
 /// How gradients are summed.
 enum class Reduction {
   kBuckets,    ///< as fast as it goes: bits depend on the number of ranks
   kCanonical,  ///< in one order over fixed shards of the batch
 };
 constexpr auto names_of(Reduction) { return names("buckets", "canonical"); }
+
+/// Whether outputs of frozen groups are kept, and read in place of running them again.
+enum class PrefixCacheUse {
+  kAuto,  ///< where that is faster and changes no bit
+  kOn,    ///< or the run is refused; equal to rounding where bits are not equal
+  kOff,
+};
+constexpr auto names_of(PrefixCacheUse) { return names("auto", "on", "off"); }
 
 /// What becomes of a step whose loss or gradients are not finite.
 enum class NotFinite {
@@ -156,6 +171,14 @@ enum class GradientWire {
   kBFloat16,  ///< rounded to bfloat16: half or a quarter of the bytes
 };
 constexpr auto names_of(GradientWire) { return names("same", "bfloat16"); }
+
+/// What each rank has a slice of alone, instead of all: see Note [Sharded state].
+enum class Sharding {
+  kNone,
+  kOptimizer,  ///< the optimizer's state
+  kGradients,  ///< that, and the sums of gradients
+};
+constexpr auto names_of(Sharding) { return names("none", "optimizer", "gradients"); }
 
 /// What becomes of a step in which a rank that had samples left an active parameter without a
 /// gradient.

@@ -78,6 +78,10 @@ struct TrainOptions {
   FrozenBatchNorm frozen_batch_norm =
       FrozenBatchNorm::kKeep;  ///< running statistics of frozen layers
   FrozenDropout frozen_dropout = FrozenDropout::kOff;
+  AttentionDraws attention_dropout_draws = AttentionDraws::kKeyed;  ///< on a GPU
+  PrefixCacheUse prefix_cache = PrefixCacheUse::kAuto;  ///< of what frozen groups compute
+  std::string prefix_cache_folder = {};                 ///< "": one of the user's own in $TMPDIR
+  double prefix_cache_gib = 0;  ///< most that the folder's files take; 0: half of the room there
   std::int64_t evaluate_every = 0;  ///< steps; 0: at each epoch's end and each stage's end
   Reduction reduction = Reduction::kBuckets;  ///< how gradients are summed
   std::int64_t shards = 8;                    ///< of a global batch, in canonical
@@ -109,6 +113,7 @@ struct DistributedOptions {
   Overlap overlap = Overlap::kAuto;
   EmbeddingRows embedding_rows = EmbeddingRows::kAuto;  ///< embedding gradients by touched rows
   GradientWire wire = GradientWire::kSame;              ///< as what gradients travel
+  Sharding sharding = Sharding::kNone;                  ///< what ranks share out between them
   Unused unused = Unused::kAllow;                       ///< active parameters without a gradient
   double hang_deadline = 300;                           ///< seconds; 0: none
   double transition_deadline = 900;  ///< likewise, in transitions and at start-up
@@ -124,6 +129,8 @@ struct OutputOptions {
   ProgressStyle progress = ProgressStyle::kAuto;
   std::vector<std::string> samples;  ///< prompts that a language model answers at each evaluation
   std::int64_t sample_tokens = 64;   ///< most of an answer
+  bool tensorboard = false;          ///< event files beside metrics.jsonl
+  std::int64_t trace_steps = 0;      ///< whose phases are written down; 0: none
 
   friend bool operator==(const OutputOptions&, const OutputOptions&) = default;
 };
@@ -187,7 +194,7 @@ struct ScheduleOptions {
   double freeze_from = 0.5;  ///< of freeze-out: share of the length, first group's end
   FreezePlan freeze_plan = FreezePlan::kLinear;  ///< of freeze-out
   bool scale_rates = false;                      ///< of freeze-out
-  std::int64_t policy_every_steps = 100;  ///< of random and auto-freeze, in presets and stages
+  std::int64_t policy_every_steps = 100;         ///< of policies, in presets and stages
   std::int64_t random_groups = 2;
   std::int64_t random_seed = 0;
   double freeze_percentile = 50;  ///< of auto-freeze

@@ -111,9 +111,7 @@ class DocumentReader {
 
   ConfigurationDocument finish(bool whole = true) {
     for (const Option& option : option_table()) {
-      // A config.json says what it is of (settle_architecture, core/models/registry.h).
-      const bool told_elsewhere =
-          option.name() == "model.architecture" && attempted_.contains("model.config");
+      const bool told_elsewhere = !option.told_by.empty() && attempted_.contains(option.told_by);
       if (whole && option.required && !told_elsewhere && !attempted_.contains(option.name())) {
         problems_.add({document_.path, 0, {}}, option.name(),
                       fmt::format("missing; the configuration must say it ({})", option.help));

@@ -21,20 +21,16 @@ bool is_boolean(const std::string& name) {
   return option && std::holds_alternative<bool>(option->default_value());
 }
 
-/// The default as it would be typed: text without quotes.
-std::string typed_default(const Option& option) {
-  const OptionValue value = option.default_value();
-  if (const auto* string = std::get_if<std::string>(&value)) return *string;
-  if (std::holds_alternative<std::vector<std::string>>(value)) return "";
-  return toml_text(value);
-}
-
 /// "[samples] of one optimizer step", "float32 | bfloat16: of the computation"
 std::string help_of(const Option& option, const std::vector<std::string>& choices) {
   std::string help = option.unit.empty() ? "" : "[" + option.unit + "] ";
   help += fmt::format("{}", fmt::join(choices, " | "));
   if (!choices.empty() && !option.help.empty()) help += ": ";
-  return help + option.help + (option.required ? " (required)" : "");
+  help += option.help;
+  if (!option.required) return help;
+  return help + (option.told_by.empty()
+                     ? " (required)"
+                     : fmt::format(" (required, or told by {})", option.told_by));
 }
 
 }  // namespace
@@ -72,6 +68,13 @@ std::vector<Override> take_overrides(std::vector<std::string>& arguments) {
   }
   arguments = std::move(others);
   return overrides;
+}
+
+std::string typed_default(const Option& option) {
+  const OptionValue value = option.default_value();
+  if (const auto* string = std::get_if<std::string>(&value)) return *string;
+  if (std::holds_alternative<std::vector<std::string>>(value)) return "";
+  return toml_text(value);
 }
 
 std::string configuration_help(const std::map<std::string, std::vector<std::string>>& words) {

@@ -49,6 +49,7 @@ struct Option {
   std::string unit;  ///< "" where it has none
   std::string help;
   bool required = false;             ///< must be given, and not be empty
+  std::string told_by = {};          ///< of a required one: another that may tell it instead
   bool texts = false;                ///< a list of texts; else lists are of files
   std::vector<std::string> choices;  ///< of a string; empty: any
   std::optional<Range> range;        ///< of a number

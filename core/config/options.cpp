@@ -1,95 +1,11 @@
 // The rows of Note [One table of options].
-#include <type_traits>
-#include <utility>
-#include <variant>
-
 #include "core/config/model_families.h"
 #include "core/config/optimizers.h"
 #include "core/config/option_table.h"
+#include "core/config/table_builder.h"
 
 namespace thaw {
 namespace {
-
-/// The structure of `document` that is one section of the file.
-template <class Section, class Document>
-auto& section_of(Document& document) {
-  auto& configuration = document.configuration;
-  if constexpr (std::is_same_v<Section, ModelOptions>) return configuration.model;
-  if constexpr (std::is_same_v<Section, DataOptions>) return configuration.data;
-  if constexpr (std::is_same_v<Section, TaskOptions>) return configuration.task;
-  if constexpr (std::is_same_v<Section, TrainOptions>) return configuration.train;
-  if constexpr (std::is_same_v<Section, CheckpointOptions>) return configuration.checkpoint;
-  if constexpr (std::is_same_v<Section, DistributedOptions>) return configuration.distributed;
-  if constexpr (std::is_same_v<Section, ForgettingOptions>) return configuration.forgetting;
-  if constexpr (std::is_same_v<Section, OutputOptions>) return configuration.output;
-  if constexpr (std::is_same_v<Section, ScheduleOptions>) return document.schedule;
-}
-
-/// A member as the table shows it, and back: an enumeration goes by its name.
-template <class Member>
-OptionValue value_of(const Member& member) {
-  if constexpr (Named<Member>) {
-    return std::string(name_of(member));
-  } else {
-    return member;
-  }
-}
-template <class Member>
-Member member_of(const OptionValue& value) {
-  if constexpr (Named<Member>) {
-    return named<Member>(std::get<std::string>(value)).value();
-  } else {
-    return std::get<Member>(value);
-  }
-}
-
-struct Required {};
-using Choices = std::vector<std::string>;
-struct Texts {};  ///< a list of texts, not of files
-using Rule = std::variant<std::monostate, Required, Choices, Range, Texts>;
-
-/// Collects the rows of one section after another.
-class TableBuilder {
- public:
-  void section(std::string name) { section_ = std::move(name); }
-
-  template <class Section, class Member>
-  void add(Member Section::*member, std::string key, std::string unit, std::string help,
-           const Rule& rule = {}) {
-    Option option;
-    option.section = section_;
-    option.key = std::move(key);
-    option.unit = std::move(unit);
-    option.help = std::move(help);
-    if (section_ == "model") name_families(option);
-    option.required = std::holds_alternative<Required>(rule);
-    if (const auto* choices = std::get_if<Choices>(&rule)) option.choices = *choices;
-    option.texts = std::holds_alternative<Texts>(rule);
-    if (const auto* range = std::get_if<Range>(&rule)) option.range = *range;
-    if constexpr (Named<Member>) {
-      for (const std::string_view name : names_of(Member{})) option.choices.emplace_back(name);
-    }
-    option.get = [member](const ConfigurationDocument& document) {
-      return value_of(section_of<Section>(document).*member);
-    };
-    option.set = [member](ConfigurationDocument& document, const OptionValue& value) {
-      section_of<Section>(document).*member = member_of<Member>(value);
-    };
-    table_.push_back(std::move(option));
-  }
-
-  std::vector<Option> take() { return std::move(table_); }
-
- private:
-  /// Says which families of models read the option, where not all do.
-  static void name_families(Option& option) {
-    const std::string families = families_with(option.key);
-    if (!families.empty()) option.help += " (" + families + ")";
-  }
-
-  std::string section_;
-  std::vector<Option> table_;
-};
 
 // Beyond it float32 holds nothing of a step.
 constexpr Range kRate{.least = 0, .most = 1e30};
@@ -112,7 +28,8 @@ constexpr Range kFraction{.least = 0, .below = 1};
 void add_model(TableBuilder& table) {
   using M = ModelOptions;
   table.section("model");
-  table.add(&M::architecture, "architecture", "", family_choices(), Required{});
+  table.add(&M::architecture, "architecture", "", family_choices(),
+            Required{.told_by = "model.config"});
   table.add(&M::depth, "depth", "layers", "18, 34, 50, ...; of networks for CIFAR: 20, 32, ...",
             Range{.least = 1, .most = 10000});
   table.add(
@@ -168,6 +85,26 @@ void add_micro_batches(TableBuilder& table) {
             kBatchOrNone);
 }
 
+/// What frozen layers do, and active ones beside them.
+void add_frozen_layers(TableBuilder& table) {
+  using T = TrainOptions;
+  table.add(&T::batch_norm, "batch-norm", "", "statistics of active layers");
+  table.add(&T::frozen_batch_norm, "frozen-batch-norm", "", "running statistics of frozen layers");
+  table.add(&T::frozen_dropout, "frozen-dropout", "", "dropout of frozen layers");
+  table.add(
+      &T::attention_dropout_draws, "attention-dropout-draws", "",
+      "dropout of attention on a GPU; fast: as LibTorch's flash attention draws, in bfloat16, "
+      "so that masks depend on the number of ranks (on the CPU it means nothing)");
+  table.add(&T::prefix_cache, "prefix-cache", "",
+            "outputs of the frozen groups before the first active one are kept in files and read "
+            "in place of running those again; auto: where that is faster and changes no bit; on: "
+            "also where it is equal to rounding, or an error");
+  table.add(&T::prefix_cache_folder, "prefix-cache-folder", "",
+            "where they are kept, for all runs on this host; empty: one of your own in $TMPDIR");
+  table.add(&T::prefix_cache_gib, "prefix-cache-gib", "GiB",
+            "most that they take there; 0: half of the room", Range{.least = 0, .most = 1e6});
+}
+
 void add_train(TableBuilder& table) {
   using T = TrainOptions;
   table.section("train");
@@ -199,9 +136,7 @@ void add_train(TableBuilder& table) {
   table.add(&T::gradient_checkpointing, "gradient-checkpointing", "",
             "encoder layers and residual blocks are computed again in backward: less memory, the "
             "same gradients, a forward more");
-  table.add(&T::batch_norm, "batch-norm", "", "statistics of active layers");
-  table.add(&T::frozen_batch_norm, "frozen-batch-norm", "", "running statistics of frozen layers");
-  table.add(&T::frozen_dropout, "frozen-dropout", "", "dropout of frozen layers");
+  add_frozen_layers(table);
   table.add(&T::evaluate_every, "evaluate-every", "steps",
             "0: at the end of each epoch and each stage", kCount);
   table.add(&T::reduction, "reduction", "",
@@ -256,10 +191,10 @@ void add_freezing(TableBuilder& table) {
   table.add(&S::scale_rates, "scale-rates", "",
             "freeze-out divides rates by the share of the length that a group has");
   table.add(&S::policy_every_steps, "policy-every-steps", "steps",
-            "between two choices of random and auto-freeze", kPositive);
+            "between two choices of a policy", kPositive);
   table.add(&S::random_groups, "random-groups", "groups",
-            "drawn by random, besides head and embeddings", kPositive);
-  table.add(&S::random_seed, "random-seed", "", "of random's draws", kSeed);
+            "drawn by random and gradient-guided, besides head and embeddings", kPositive);
+  table.add(&S::random_seed, "random-seed", "", "of their draws", kSeed);
   table.add(&S::freeze_percentile, "freeze-percentile", "",
             "auto-freeze freezes from the input on what changes less than this share of groups",
             Range{.least = 0, .most = 100});
@@ -337,7 +272,11 @@ void add_distributed(TableBuilder& table) {
             "gradients of embeddings travel as the rows that were touched");
   table.add(&D::wire, "wire", "",
             "as what gradients travel between ranks: as they are, or rounded to bfloat16 (half the "
-            "bytes; embedding-rows means nothing then; in host memory, GPUs refuse it)");
+            "bytes; embedding-rows means nothing then)");
+  table.add(
+      &D::sharding, "sharding", "",
+      "what each rank holds a slice of instead of all: the optimizer's state, or that and the "
+      "sums of gradients");
   table.add(
       &D::unused, "unused", "",
       "an active parameter that got no gradient on a rank counts as zero there, or is an error");
@@ -375,6 +314,13 @@ void add_output(TableBuilder& table) {
       Texts{});
   table.add(&O::sample_tokens, "sample-tokens", "tokens", "most of such an answer",
             Range{.least = 1, .most = 1e6});
+  table.add(&O::tensorboard, "tensorboard", "",
+            "writes the log's numbers as TensorBoard's event files too, into tensorboard/ of the "
+            "run folder");
+  table.add(&O::trace_steps, "trace-steps", "steps",
+            "the first ones after each start, whose phases on each rank are written to "
+            "trace-STEP.json, for chrome://tracing or Perfetto; 0: none",
+            Range{.least = 0, .most = 10'000});
 }
 
 }  // namespace

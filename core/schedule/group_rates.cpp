@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/schedule/curves/curve.h"
+#include "core/schedule/policies/policy.h"
 
 namespace thaw {
 namespace {
@@ -25,6 +26,7 @@ std::vector<double> group_rates(const Stage& stage, const ScheduleState& state) 
                                        state.curve_length);
     double rate = stage.learning_rates[i] * factor;
     if (stage.thawed_warmup_steps > 0) rate *= warmup_factor(stage, group, state);
+    if (stage.policy) rate *= stage.policy->rate_factor(group, state);
     const bool capped =
         stage.thawed_rate_cap > 0 && std::find(first.begin(), first.end(), group) == first.end();
     rates.push_back(capped ? std::min(rate, stage.thawed_rate_cap) : rate);
@@ -34,7 +36,7 @@ std::vector<double> group_rates(const Stage& stage, const ScheduleState& state) 
 
 bool rates_part_by_group(const Stage& stage) {
   return stage.thawed_warmup_steps > 0 || stage.thawed_rate_cap > 0 ||
-         !stage.curve.group_steps.empty();
+         !stage.curve.group_steps.empty() || (stage.policy && stage.policy->scales_rates());
 }
 
 }  // namespace thaw

@@ -9,9 +9,9 @@
 namespace thaw {
 
 /// The learning rate of each of `stage.groups` in the step to come: its own rate times the curve's
-/// factor; times (t + 1) / (w + 1) in step t < w since a transition thawed it, with w the stage's
-/// `thawed_warmup_steps`; and at most `thawed_rate_cap` where it was frozen in the run's first
-/// stage.
+/// factor; times what its policy makes of it; times (t + 1) / (w + 1) in step t < w since a
+/// transition thawed it, with w the stage's `thawed_warmup_steps`; and at most `thawed_rate_cap`
+/// where it was frozen in the run's first stage.
 std::vector<double> group_rates(const Stage& stage, const ScheduleState& state);
 
 /// Whether groups of the stage that share a rate may have different ones in a step, so that each

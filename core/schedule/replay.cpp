@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/schedule/curves/curve.h"
+#include "core/schedule/policies/policy.h"
 #include "core/schedule/schedule_run.h"
 
 namespace thaw {
@@ -14,6 +15,12 @@ Stage explicit_stage(const Stage& planned, const HappenedStage& happened, std::i
   if (stage.groups.size() != happened.groups.size()) {
     throw InputError(fmt::format(
         "stage \"{}\" of the run had groups that its schedule does not name", happened.name));
+  }
+  if (planned.policy && planned.policy->scales_rates()) {
+    throw InputError(fmt::format(
+        "stage \"{}\" had rates that followed its gradients (policy \"{}\"), which no explicit "
+        "stage can write; the run itself is repeated by its own configuration",
+        planned.name, planned.policy->name()));
   }
   stage.name = happened.name;
   stage.policy = {};

@@ -21,7 +21,8 @@ struct HappenedStage {
 /// The stages of a run of `steps` steps as explicit ones, each of as many steps as it had: in place
 /// of `planned`, the run's schedule, they give the identical run.
 ///
-/// `happened` is in the order of the run. Throws InputError where it is not of this schedule.
+/// `happened` is in the order of the run. Throws InputError where it is not of this schedule, and
+/// where a policy scaled rates.
 Schedule replay_of(const Schedule& planned, const std::vector<HappenedStage>& happened,
                    std::int64_t steps);
 

@@ -64,6 +64,7 @@ bool ScheduleRun::begin_stage(std::int64_t cursor) {
   stage_.name = fmt::format("{}/{}", whole.name, state_.segment);
   for (const std::string& group : stage_.policy->watched(state_.active)) {
     needs_.gradients.insert(group);
+    if (stage_.policy->watches_weights()) needs_.weights.insert(group);
   }
   if (stage_steps_ > 0) stage_steps_ -= state_.progress.steps - state_.segment_progress.steps;
   const std::int64_t most = stage_.policy->segment_steps();

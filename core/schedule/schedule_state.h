@@ -51,7 +51,7 @@ struct ScheduleState {
   std::vector<std::string> next_active;   ///< where a policy has decided on another set than that
   std::vector<std::string> first_active;  ///< groups of the run's first stage
   std::map<std::string, std::int64_t> steps_since_thawed;  ///< of each active group
-  std::map<std::string, TriggerState> signals;             ///< of auto-freeze, by group
+  std::map<std::string, TriggerState> signals;  ///< of policies that watch gradients, by group
 
   friend bool operator==(const ScheduleState&, const ScheduleState&) = default;
 };

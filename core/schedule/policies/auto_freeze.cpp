@@ -43,12 +43,7 @@ class AutoFreeze final : public Policy {
     return segment == 0 ? std::optional(groups) : std::nullopt;
   }
   std::vector<std::string> watched(const std::vector<std::string>& active) const override {
-    std::vector<std::string> watched;
-    for (const std::string& group : active) {
-      if (std::find(always().begin(), always().end(), group) == always().end()) {
-        watched.push_back(group);
-      }
-    }
+    std::vector<std::string> watched = chosen_among(active);
     // One alone is never below its own percentile.
     return watched.size() > 1 ? watched : std::vector<std::string>();
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/config/toml_text.h"
 
 namespace thaw {
@@ -17,6 +19,16 @@ const std::vector<PolicyKind>& policy_kinds() {
 #undef THAW_POLICY
   };
   return kinds;
+}
+
+std::vector<std::string> Policy::chosen_among(const std::vector<std::string>& groups) const {
+  std::vector<std::string> chosen;
+  for (const std::string& group : groups) {
+    if (std::find(always().begin(), always().end(), group) == always().end()) {
+      chosen.push_back(group);
+    }
+  }
+  return chosen;
 }
 
 std::string toml_text(const Policy& policy) {

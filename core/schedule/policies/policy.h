@@ -48,6 +48,8 @@ class Policy {
 
   std::int64_t every_steps() const { return rule_.every_steps; }
   const std::vector<std::string>& always() const { return rule_.always; }
+  /// Of `groups`, in their order, those that are not always active.
+  std::vector<std::string> chosen_among(const std::vector<std::string>& groups) const;
 
   /// "random"
   virtual std::string_view name() const = 0;
@@ -65,6 +67,14 @@ class Policy {
   /// Of those that are `active`, the groups whose gradients it must be told of.
   virtual std::vector<std::string> watched(const std::vector<std::string>& /*active*/) const {
     return {};
+  }
+  /// Whether it must be told of the weights' norms of those too.
+  virtual bool watches_weights() const { return false; }
+  /// Whether it gives groups rates of their own.
+  virtual bool scales_rates() const { return false; }
+  /// What the rate of an active group is multiplied by in the step to come.
+  virtual double rate_factor(const std::string& /*group*/, const ScheduleState& /*state*/) const {
+    return 1;
   }
   /// A step was committed.
   virtual void observe_step(const StepValues& /*values*/, ScheduleState& /*state*/) const {}

@@ -6,18 +6,11 @@
 #include <set>
 #include <utility>
 
+#include "core/schedule/policies/mixed_bits.h"
 #include "core/schedule/policies/policy.h"
 
 namespace thaw {
 namespace {
-
-/// Steele, Lea and Flood, SplitMix (2014): one output for each counter, the same everywhere.
-std::uint64_t mixed(std::uint64_t value) {
-  value += 0x9e3779b97f4a7c15;
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-  return value ^ (value >> 31);
-}
 
 class Random final : public Policy {
  public:
@@ -35,16 +28,13 @@ class Random final : public Policy {
   std::optional<std::vector<std::string>> foreseen(const std::vector<std::string>& groups,
                                                    std::int64_t segment) const override {
     std::set<std::string> active(always().begin(), always().end());
-    std::vector<std::string> urn;
-    for (const std::string& group : groups) {
-      if (!active.contains(group)) urn.push_back(group);
-    }
+    std::vector<std::string> urn = chosen_among(groups);
     const auto wanted = std::min<std::size_t>(static_cast<std::size_t>(groups_), urn.size());
-    std::uint64_t key =
-        mixed(mixed(static_cast<std::uint64_t>(seed_)) ^ static_cast<std::uint64_t>(segment));
+    std::uint64_t key = mixed_bits(mixed_bits(static_cast<std::uint64_t>(seed_)) ^
+                                   static_cast<std::uint64_t>(segment));
     for (std::size_t i = 0; i < wanted; ++i) {
       // The bias of the remainder is below 1e-15 for any number of groups that a model has.
-      key = mixed(key);
+      key = mixed_bits(key);
       std::swap(urn[i], urn[i + key % (urn.size() - i)]);
       active.insert(urn[i]);
     }

@@ -16,7 +16,6 @@
 #include "core/schedule/toml/rate_reader.h"
 
 namespace thaw {
-namespace {
 
 std::vector<std::string> stage_key_names() {
   std::vector<std::string> names = {"name",
@@ -32,6 +31,8 @@ std::vector<std::string> stage_key_names() {
   for (const Option* option : stage_options()) names.push_back(option->key);
   return names;
 }
+
+namespace {
 
 /// Reads one stage. Each method returns false after reporting what is wrong with its key.
 class StageReader {

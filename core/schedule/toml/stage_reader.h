@@ -20,6 +20,9 @@ struct StageSurroundings {
   const Stage* before = nullptr;  ///< the stage before; null where this is the first
 };
 
+/// The keys that the table of a stage may have.
+std::vector<std::string> stage_key_names();
+
 /// Reads the table `[[schedule.stage]]` number `index` (from 0).
 /// Returns nothing after adding what is wrong to `problems`.
 std::optional<Stage> read_stage(const Setting& setting, std::size_t index,

@@ -212,8 +212,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(ReadConfiguration, ListsAllProblemsInTheFilesOrderAndFlagsLast) {
   EXPECT_EQ(message_of("[train]\nseeed = 1\nprecision = 3\n[data]\nbatch = -1\nfile = []\n",
                        {{"train.beta2", "7"}}),
-            "a.toml: model.architecture: missing; the configuration must say it (bert | resnet | "
-            "resnet-cifar | llama | gpt2 | vit | efficientnet-lite0 | convnext)\n"
+            "a.toml: model.architecture: missing; the configuration must say it (bert | roberta | "
+            "distilbert | modernbert | resnet | resnet-cifar | llama | gpt2 | vit | "
+            "efficientnet-lite0 | convnext)\n"
             "a.toml:2: train.seeed: unknown key; did you mean \"seed\"?\n"
             "a.toml:3: train.precision: expected a string, got the integer 3\n"
             "a.toml:5: data.batch: -1 is out of range: at least 1 and at most 1000000000\n"

@@ -55,6 +55,8 @@ TEST(Help, ShowsEachOptionWithTypeUnitAndDefault) {
   EXPECT_THAT(help, HasSubstr("--train.epsilon NUMBER (=1e-08)"));
   EXPECT_THAT(help, HasSubstr("float32 | bfloat16 | float64: of the computation"));
   EXPECT_THAT(help, HasSubstr("(required)"));
+  EXPECT_THAT(
+      help, testing::ContainsRegex("\\(required,[ \n]+or[ \n]+told[ \n]+by[ \n]+model.config\\)"));
 }
 
 }  // namespace

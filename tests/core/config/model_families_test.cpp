@@ -30,14 +30,17 @@ TEST(ModelFamilies, ReadOptionsThatThereAre) {
 
 TEST(ModelFamilies, AreNamedInHelp) {
   EXPECT_EQ(find_option("model", "architecture")->help,
-            "bert | resnet | resnet-cifar | llama | gpt2 | vit | efficientnet-lite0 | convnext");
+            "bert | roberta | distilbert | modernbert | resnet | resnet-cifar | llama | gpt2 | vit "
+            "| efficientnet-lite0 | convnext");
   EXPECT_THAT(find_option("model", "depth")->help, HasSubstr("(resnet, resnet-cifar)"));
   EXPECT_THAT(find_option("model", "weights")->help, testing::Not(HasSubstr("(")));
   EXPECT_THAT(find_option("schedule", "embeddings")->help, HasSubstr("group embeddings or stem;"));
 }
 
 TEST(ModelFamilies, AreFoundByTheTypeOfAConfigJson) {
-  EXPECT_EQ(family_of_type("bert"), "bert");
+  for (const char* type : {"bert", "roberta", "distilbert", "modernbert"}) {
+    EXPECT_EQ(family_of_type(type), type);
+  }
   EXPECT_EQ(family_of_type("qwen3"), "llama");
   EXPECT_EQ(family_of_type("gpt2"), "gpt2");
   EXPECT_EQ(family_of_type("mamba"), "");

@@ -109,6 +109,9 @@ TEST(FreezingPresets, Policies) {
   EXPECT_EQ(length_of(random), 2);
   EXPECT_THAT(preset("random", "embeddings = \"last\"").stages.at(0).policy->always(),
               ElementsAre("head"));
+  const Stage guided = preset("gradient-guided", "random-seed = 3").stages.at(0);
+  EXPECT_EQ(guided.policy, policy_of("{ kind = \"gradient-guided\", seed = 3 }", kResNet));
+  EXPECT_THAT(guided.policy->always(), ElementsAre("stem", "head"));
   const Stage freeze = preset("auto-freeze", "freeze-percentile = 30").stages.at(0);
   EXPECT_EQ(freeze.policy, policy_of("{ kind = \"auto-freeze\", percentile = 30 }", kResNet));
   EXPECT_THAT(freeze.policy->always(), ElementsAre("head"));
@@ -116,7 +119,7 @@ TEST(FreezingPresets, Policies) {
 
 TEST(FreezingPresets, AndTheirExplicitFormAreTheSameSchedule) {
   for (const char* name : {"chain-thaw", "head-then-all", "freeze-out", "random", "auto-freeze",
-                           "top-down", "bottom-up"}) {
+                           "auto-rgn", "gradient-guided", "top-down", "bottom-up"}) {
     for (const char* options :
          {"", "curve = \"cosine\"\ncurve-at-transition = \"continue\"\nwarmup-steps = 2\n",
           "curve = \"polynomial\"\npower = 2\nthawed-warmup-steps = 3\nthawed-rate-cap = 0.1\n"

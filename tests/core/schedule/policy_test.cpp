@@ -100,7 +100,7 @@ TEST(Policies, DefaultsAreThoseOfPresets) {
   EXPECT_THAT(policy_of("{ kind = \"random\", always = [\"encoder.[01]\"] }")->always(),
               ElementsAre("encoder.0", "encoder.1"));
   EXPECT_THAT(policy_of("{ kind = \"random\", always = [] }")->always(), ElementsAre());
-  for (const std::string kind : {"random", "auto-freeze"}) {
+  for (const std::string kind : {"random", "auto-freeze", "auto-rgn", "gradient-guided"}) {
     const std::string preset = "[schedule]\npreset = \"" + kind + "\"\nlearning-rate = 0.5\n";
     EXPECT_EQ(schedule_of(preset).stages.at(0).policy, policy_of("{ kind = \"" + kind + "\" }"))
         << kind;
@@ -114,7 +114,7 @@ TEST(Policies, RefuseWhatCannotBe) {
   const std::string ends = "until = { epochs = 3 }\npolicy = ";
   EXPECT_EQ(message(ends + "{ kind = \"randm\" }"),
             "a.toml:8: schedule.stage[0].policy.kind: \"randm\" is not one of random, "
-            "auto-freeze; did you mean \"random\"?");
+            "auto-freeze, auto-rgn, gradient-guided; did you mean \"random\"?");
   EXPECT_EQ(message(ends + "{ kind = \"random\", groups = 7 }"),
             "a.toml:8: schedule.stage[0].policy.groups: 7 cannot be drawn of 6");
   EXPECT_EQ(message(ends + "{ kind = \"random\", always = [\"*\"] }"),

@@ -151,7 +151,8 @@ TEST(Presets, RefuseUnknownWords) {
   };
   EXPECT_EQ(message("schedule.preset = \"sideways\""),
             "a.toml:4: schedule.preset: \"sideways\" is not one of full, head-only, top-down, "
-            "bottom-up, chain-thaw, head-then-all, freeze-out, random, auto-freeze");
+            "bottom-up, chain-thaw, head-then-all, freeze-out, random, auto-freeze, auto-rgn, "
+            "gradient-guided");
   EXPECT_EQ(message("schedule.preset = \"full\"\nschedule.curve = \"cosin\"\n"
                     "schedule.restore-best = \"train/loss\""),
             "a.toml:5: schedule.curve: \"cosin\" is not one of constant, linear, cosine, "
