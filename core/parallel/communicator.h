@@ -14,7 +14,7 @@ class Tensor;
 
 namespace thaw {
 
-/// An all-reduce that was started and may still be under way.
+/// A sum, or another collective, that was started and may still be under way.
 ///
 /// It belongs to the thread that started it. Destroying it before it is done waits for it.
 class Work {
@@ -59,6 +59,22 @@ class Communicator {
   /// of `all_reduce` (another algorithm), never from rank to rank.
   /// Sums of tensors on a GPU may be started one after another: they run in this order.
   virtual std::unique_ptr<Work> start_all_reduce(at::Tensor tensor);
+
+  /// Leaves in this rank's slice of `tensor` (as for `all_reduce`) its sum over ranks; `cuts` say
+  /// whose slice is where: Note [Slices] in core/parallel/slices.h. What stands in the other ranks'
+  /// slices afterwards is of no use. Repeats its bits at one number of ranks, which need not be
+  /// those of `all_reduce`. Throws RunError where `cuts` do not cut the tensor.
+  virtual void reduce_scatter(at::Tensor& tensor, std::span<const std::int64_t> cuts);
+  /// Starts the same, as `start_all_reduce` does, and under its rules.
+  virtual std::unique_ptr<Work> start_reduce_scatter(at::Tensor tensor,
+                                                     std::span<const std::int64_t> cuts);
+
+  /// The other way: gives every rank what each has in its slice of `tensor` (contiguous, any
+  /// dtype).
+  virtual void all_gather(at::Tensor& tensor, std::span<const std::int64_t> cuts);
+  /// Starts the same.
+  virtual std::unique_ptr<Work> start_all_gather(at::Tensor tensor,
+                                                 std::span<const std::int64_t> cuts);
 
   /// Overwrites `tensor` (contiguous, any dtype) with rank `root`'s.
   virtual void broadcast(at::Tensor& tensor, int root) = 0;

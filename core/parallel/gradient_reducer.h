@@ -9,6 +9,8 @@
 
 namespace thaw {
 
+class ShardedState;
+
 /// What was reduced in a step is not the set of active parameters: the ranks would part silently.
 class ReductionMismatch : public DisagreementError {
  public:
@@ -90,6 +92,10 @@ class GradientReducer {
   /// A collective, before the first step: takes an order that a reducer of an equal plan had. Does
   /// nothing where it is empty or does not fit.
   virtual void restore(const ReductionOrder& order) { static_cast<void>(order); }
+
+  /// Where each rank gets a slice of the sums alone and updates it: see sharded_state.h. Null where
+  /// every rank has all of them.
+  virtual ShardedState* sharded() { return nullptr; }
 };
 
 }  // namespace thaw

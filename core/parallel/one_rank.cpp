@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
 #include "core/parallel/active_set.h"
+#include "core/parallel/slices.h"
 #include "core/parallel/tensor_checks.h"
 
 namespace thaw {
@@ -26,6 +27,10 @@ class SelfCommunicator final : public Communicator {
     if (!tensor.defined() || tensor.is_cpu()) check_summable(tensor, "sum");
   }
   void all_reduce(std::span<double>) override {}
+  void all_gather(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    check_dense_tensor(tensor, "all_gather");
+    check_cuts(cuts, tensor.numel(), /*ranks=*/1, "all_gather");
+  }
   void broadcast(at::Tensor& tensor, int root) override {
     if (!tensor.defined() || tensor.is_cpu()) check_host_tensor(tensor, "broadcast");
     check_root(root);

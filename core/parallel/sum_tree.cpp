@@ -13,6 +13,10 @@ namespace {
 
 using Kind = SumStep::Kind;
 
+std::int64_t middle_of(std::int64_t first, std::int64_t last) {
+  return first + (last - first + 1) / 2;
+}
+
 /// Walks the tree in post-order and notes this rank's steps. All ranks walk alike, so the steps
 /// that two ranks take together stand in the same order on both: that is why blocking sends come to
 /// an end.
@@ -26,7 +30,9 @@ class Planner {
   /// The slot that holds the sum over [first, last), where this rank is the one that has it.
   std::optional<std::size_t> sum(std::int64_t first, std::int64_t last) {
     if (last <= own_.first || first >= own_.last) return std::nullopt;
-    if (first >= own_.first && last <= own_.last) return sum_of_own(first, last);
+    if (first >= own_.first && last <= own_.last) {
+      return plan_.parts.emplace_back(sum_of_own(first, last));
+    }
     const std::int64_t middle = middle_of(first, last);
     const std::optional<std::size_t> left = sum(first, middle);
     const std::optional<std::size_t> right = sum(middle, last);
@@ -46,10 +52,6 @@ class Planner {
   SumPlan take() { return std::move(plan_); }
 
  private:
-  static std::int64_t middle_of(std::int64_t first, std::int64_t last) {
-    return first + (last - first + 1) / 2;
-  }
-
   std::size_t sum_of_own(std::int64_t first, std::int64_t last) {
     if (last - first == 1) {
       const std::size_t slot = take_slot();
@@ -88,6 +90,39 @@ class Planner {
   SumPlan plan_;
 };
 
+/// Writes down the tree's part over [first, last).
+class ExpressionWriter {
+ public:
+  ExpressionWriter(std::int64_t shards, int ranks) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      own_.push_back(shards_of_rank(shards, rank, ranks));
+      slots_.push_back(plan_sum(shards, rank, ranks).parts);
+    }
+    next_.resize(slots_.size(), 0);
+  }
+
+  void write(std::int64_t first, std::int64_t last) {
+    for (std::size_t rank = 0; rank < own_.size(); ++rank) {
+      if (first < own_[rank].first || last > own_[rank].last) continue;
+      expression_.steps.push_back(static_cast<int>(expression_.parts.size()));
+      expression_.parts.push_back({static_cast<int>(rank), slots_[rank][next_[rank]++]});
+      return;
+    }
+    const std::int64_t middle = middle_of(first, last);
+    write(first, middle);
+    write(middle, last);
+    expression_.steps.push_back(SumExpression::kAdd);
+  }
+
+  SumExpression take() { return std::move(expression_); }
+
+ private:
+  std::vector<ShardRange> own_;                  ///< by rank
+  std::vector<std::vector<std::size_t>> slots_;  ///< of its parts
+  std::vector<std::size_t> next_;
+  SumExpression expression_;
+};
+
 }  // namespace
 
 ShardRange shards_of_rank(std::int64_t shards, int rank, int ranks) {
@@ -102,6 +137,12 @@ SumPlan plan_sum(std::int64_t shards, int rank, int ranks) {
   Planner planner(shards, rank, ranks);
   planner.sum(0, shards);
   return planner.take();
+}
+
+SumExpression sum_expression(std::int64_t shards, int ranks) {
+  ExpressionWriter writer(shards, ranks);
+  writer.write(0, shards);
+  return writer.take();
 }
 
 }  // namespace thaw

@@ -53,10 +53,31 @@ struct SumPlan {
   std::vector<SumStep> exchange;
   /// That are needed at once: about the binary logarithm of the shards.
   std::size_t slots = 0;
+  /// What holds, after `computing`, the parts of the tree that are this rank's alone, in the order
+  /// of their shards.
+  std::vector<std::size_t> parts;
+};
+
+/// The sum over all shards as one expression of what the ranks have computed alone, in postfix
+/// order: the same for whoever evaluates it.
+struct SumExpression {
+  struct Part {
+    int rank = 0;
+    std::size_t slot = 0;  ///< of that rank
+    friend bool operator==(const Part&, const Part&) = default;
+  };
+  std::vector<Part> parts;
+  /// Not negative: that part comes on top; kAdd: the one below the top and the top, added in this
+  /// order, take their place.
+  std::vector<int> steps;
+  static constexpr int kAdd = -1;
 };
 
 /// The part of `rank` in the sum over `shards` (at least as many as ranks) along a tree that
 /// depends on their number alone. Pure. Throws std::invalid_argument for fewer shards than ranks.
 SumPlan plan_sum(std::int64_t shards, int rank, int ranks);
+
+/// The sum that `plan_sum` comes to, as an expression. Pure; throws likewise.
+SumExpression sum_expression(std::int64_t shards, int ranks);
 
 }  // namespace thaw

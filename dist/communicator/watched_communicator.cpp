@@ -60,6 +60,28 @@ class WatchedCommunicator final : public Communicator {
     return std::make_unique<WatchedWork>(communicator_.start_all_reduce(std::move(tensor)),
                                          monitor_, bytes);
   }
+  void reduce_scatter(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kSum, bytes_of(tensor));
+    communicator_.reduce_scatter(tensor, cuts);
+  }
+  std::unique_ptr<Work> start_reduce_scatter(at::Tensor tensor,
+                                             std::span<const std::int64_t> cuts) override {
+    const std::uint64_t bytes = bytes_of(tensor);
+    monitor_.tick();
+    return std::make_unique<WatchedWork>(
+        communicator_.start_reduce_scatter(std::move(tensor), cuts), monitor_, bytes);
+  }
+  void all_gather(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kGather, bytes_of(tensor));
+    communicator_.all_gather(tensor, cuts);
+  }
+  std::unique_ptr<Work> start_all_gather(at::Tensor tensor,
+                                         std::span<const std::int64_t> cuts) override {
+    const std::uint64_t bytes = bytes_of(tensor);
+    const StepMonitor::Collective noted(monitor_, CollectiveKind::kGather, bytes);
+    return std::make_unique<WatchedWork>(communicator_.start_all_gather(std::move(tensor), cuts),
+                                         monitor_, bytes);
+  }
   void broadcast(at::Tensor& tensor, int root) override {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kBroadcast, bytes_of(tensor));
     communicator_.broadcast(tensor, root);

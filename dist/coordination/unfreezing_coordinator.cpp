@@ -12,6 +12,7 @@
 #include "dist/coordination/stage_preparation.h"
 #include "dist/reduction/bucket_reducer.h"
 #include "dist/reduction/canonical_reducer.h"
+#include "dist/reduction/sharding/sliced_reducer.h"
 
 namespace thaw {
 
@@ -36,6 +37,7 @@ class CountedReducer final : public GradientReducer {
   ReductionCounters counters() const override { return reducer_->counters(); }
   ReductionOrder order() const override { return reducer_->order(); }
   void restore(const ReductionOrder& order) override { reducer_->restore(order); }
+  ShardedState* sharded() override { return reducer_->sharded(); }
 
  private:
   std::unique_ptr<GradientReducer> reducer_;
@@ -64,7 +66,9 @@ class UnfreezingCoordinator final : public StageCoordinator {
     costs_.prepared = next_ && next_->is_for(plan.fingerprint());
     SlabMemory memory = costs_.prepared ? next_->take() : SlabMemory();
     next_.reset();
-    const auto make = options_.shards > 0 ? make_canonical_reducer : make_bucket_reducer;
+    const auto make = options_.shards > 0                    ? make_canonical_reducer
+                      : options_.sharding != Sharding::kNone ? make_sliced_reducer
+                                                             : make_bucket_reducer;
     auto reducer = make(*reduction_, split.active, split.frozen, options_, std::move(memory));
     costs_.build_seconds = watch.lap();
     costs_.buckets = static_cast<std::size_t>(reducer->counters().collectives);
@@ -73,6 +77,8 @@ class UnfreezingCoordinator final : public StageCoordinator {
   }
 
   void prepare(const StagePlan& plan, std::span<const NamedTensor> parameters) override {
+    // Which memory slices take, they know themselves.
+    if (options_.sharding != Sharding::kNone) return;
     next_.emplace(plan, parameters, options_.buckets);
   }
 

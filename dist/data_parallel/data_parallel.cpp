@@ -106,6 +106,11 @@ class DataParallel::Implementation {
         throw InputError(
             "DataParallel: canonical sums over shards are the Trainer's: set no shards");
       }
+      if (options.sharding != Sharding::kNone) {
+        throw InputError(
+            "DataParallel: gradients are whole on every rank (sums to slices are the Trainer's): "
+            "set no sharding, and use a ShardedOptimizer to share the optimizer's state out");
+      }
       claim_.emplace(parameters_);
     });
     make_replicas(*communicator_, parameters_, buffers_);

@@ -33,6 +33,8 @@ namespace {
 // computed instead of adding to anything. The hook copies that into its slot (for a slot that was
 // zeroed and accumulated into, memory would be passed over three times) and points `.grad` at the
 // slot, so that the next micro-batch adds in place and the optimizer reads the sum where it lies.
+// A GPU has memory to spare for the gradients of one bucket, and waits for every operation that it
+// is asked for: there they are copied together when the bucket leaves.
 
 // Note [The last bucket waits]
 // The last bucket carries this rank's flags: which parameters got a gradient, and whether the set
@@ -60,25 +62,6 @@ ReducerOptions effective(ReducerOptions options) {
   return options;
 }
 
-/// Of buckets that leave on the thread that runs backward.
-std::unique_ptr<BucketSender> sender_for(Communicator& communicator,
-                                         const std::vector<NamedTensor>& active,
-                                         const ReducerOptions& options) {
-  const std::shared_ptr<GradientHook>& hook = options.hook;
-  if (active.empty() || !active.front().tensor.is_cuda()) {
-    return make_blocking_sender(communicator, hook);
-  }
-  if (hook != nullptr && !hook->rounds_to()) {
-    throw InputError(
-        fmt::format("gradients on GPUs cannot be summed by the hook \"{}\", which works on host "
-                    "memory; leave it "
-                    "out, or use make_rounding_hook()",
-                    hook->name()));
-  }
-  return make_stream_sender(communicator, active.front().tensor.device(),
-                            hook != nullptr ? hook->rounds_to() : std::nullopt);
-}
-
 class BucketReducer final : public GradientReducer {
  public:
   BucketReducer(Communicator& communicator, std::vector<NamedTensor> active,
@@ -91,7 +74,7 @@ class BucketReducer final : public GradientReducer {
         options_(effective(options)),
         memory_(std::move(memory)),
         on_gpu_(!active_.empty() && active_.front().tensor.is_cuda()),
-        sender_(sender_for(communicator, active_, options_)),
+        sender_(make_sender(communicator, active_, options_.hook)),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
     observed_.touched_rows.assign(active_.size(), 0.0);
     enter(std::move(map));
@@ -220,23 +203,26 @@ void BucketReducer::store(std::size_t parameter) {
         "sparse = false), of which only the rows that were touched travel",
         active_[parameter].name));
   }
-  put_into_slot(grad, now_->slabs.gradient(parameter));
+  // On a GPU, when its bucket leaves: Note [One pass into the slab].
+  if (!on_gpu_) put_into_slot(grad, now_->slabs.gradient(parameter));
 }
 
 /// What stands in `.grad` when a bucket leaves is what counts, whoever put it there or took it away
 /// since backward did.
 void BucketReducer::settle(std::size_t bucket) {
+  std::vector<SlotFill> fills;
   for (const BucketSlot& slot : now_->map.buckets()[bucket].slots) {
     at::Tensor& grad = active_[slot.parameter].tensor.mutable_grad();
     const at::Tensor& place = now_->slabs.gradient(slot.parameter);
     now_->progress.mark_used(slot.parameter, grad.defined());
     if (grad.defined()) {
-      put_into_slot(grad, place);
+      fills.push_back({&grad, place});
     } else if (place.defined()) {
       const c10::AutoGradMode no_grad(false);
       place.zero_();
     }
   }
+  put_into_slots(fills);
 }
 
 void BucketReducer::mark_ready(std::size_t parameter) {
@@ -385,9 +371,7 @@ std::unique_ptr<GradientReducer> make_bucket_reducer(Communicator& communicator,
   BucketMap map = agreed(communicator, [&] {
     parameters = without_ties(active, frozen);
     for (const NamedTensor& parameter : parameters) entries.push_back(bucket_entry(parameter));
-    if (options.hook && !parameters.empty() && parameters.front().tensor.is_cuda()) {
-      throw InputError("a gradient hook sums in host memory: it serves no parameters on a GPU");
-    }
+    check_hook(options.hook.get(), parameters);
     return plan_buckets(entries, options.buckets);
   });
   agree_on_facts(communicator, "bucket maps", map.facts());

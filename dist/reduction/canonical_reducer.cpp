@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,7 @@
 #include "dist/reduction/gradient_hooks.h"
 #include "dist/reduction/partial_sum.h"
 #include "dist/reduction/reduction_fault.h"
+#include "dist/reduction/sharding/canonical_slices.h"
 
 namespace thaw {
 
@@ -41,9 +43,9 @@ constexpr std::int64_t kPieceBytes = 4 << 20;
 
 class CanonicalReducer final : public GradientReducer {
  public:
-  CanonicalReducer(Communicator& communicator, BucketMap layout, std::vector<NamedTensor> active,
-                   std::vector<NamedTensor> frozen, const ReducerOptions& options,
-                   SlabMemory memory)
+  CanonicalReducer(Communicator& communicator, BucketMap layout, std::optional<SlicePlan> slices,
+                   std::vector<NamedTensor> active, std::vector<NamedTensor> frozen,
+                   const ReducerOptions& options, SlabMemory memory)
       : communicator_(communicator),
         layout_(std::move(layout)),
         active_(std::move(active)),
@@ -58,6 +60,10 @@ class CanonicalReducer final : public GradientReducer {
       sums_.emplace_back(layout_, active_, std::exchange(memory, {}));
     }
     if (communicator.size() == 1) return;
+    if (slices) {
+      slices_.emplace(communicator, layout_, std::move(*slices), active_, options.shards, sums_,
+                      options.monitor);
+    }
     counters_.payload_bytes = layout_.payload_bytes();
     counters_.padding_bytes = sums_.front().bytes() - layout_.payload_bytes();
     counters_.collectives = 1 + std::ranges::count_if(plan_.exchange, [](const SumStep& step) {
@@ -70,6 +76,7 @@ class CanonicalReducer final : public GradientReducer {
   void finish_shard() override;
   void finish() override;
   ReductionCounters counters() const override { return counters_; }
+  ShardedState* sharded() override { return slices_ ? &*slices_ : nullptr; }
 
  private:
   bool all_shards_done() const { return next_ == plan_.computing.size(); }
@@ -86,7 +93,8 @@ class CanonicalReducer final : public GradientReducer {
   const ReducerOptions options_;
   const ShardRange own_;
   const SumPlan plan_;
-  std::vector<PartialSum> sums_;  ///< by slot
+  std::vector<PartialSum> sums_;           ///< by slot
+  std::optional<CanonicalSlices> slices_;  ///< where the ranks share the sum out
 
   // Of the current step.
   bool begun_ = false;
@@ -104,6 +112,7 @@ void CanonicalReducer::begin(SampleShare share) {
     throw RunError(fmt::format("a share of {} samples out of {}", share.samples, share.total));
   }
   drop_gradients(active_);
+  if (slices_) slices_->begin();
   begun_ = true;
   share_ = share;
   shard_ = own_.first;
@@ -177,6 +186,7 @@ void CanonicalReducer::finish() {
 }
 
 void CanonicalReducer::exchange() {
+  if (slices_) return slices_->exchange();
   for (const SumStep& step : plan_.exchange) {
     PartialSum& sum = sums_[step.slot];
     if (step.kind == Kind::kAdd) sum.add(sums_[static_cast<std::size_t>(step.other)]);
@@ -212,6 +222,10 @@ void CanonicalReducer::receive(PartialSum& sum, int from) {
 }
 
 void CanonicalReducer::hand_out() {
+  if (slices_) {
+    drop_gradients(active_);
+    return slices_->hand_out();
+  }
   PartialSum& whole = sums_.front();
   for (std::size_t i = 0; i < active_.size(); ++i) {
     at::Tensor& grad = active_[i].tensor.mutable_grad();
@@ -230,7 +244,10 @@ std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicat
                                                         std::span<const NamedTensor> frozen,
                                                         const ReducerOptions& options,
                                                         SlabMemory memory) {
+  agree_on_facts(communicator, "options of the reduction", facts_of(options));
   std::vector<NamedTensor> parameters;
+  std::vector<BucketEntry> entries;
+  const bool sharded = options.sharding != Sharding::kNone && communicator.size() > 1;
   BucketMap layout = agreed(communicator, [&] {
     if (communicator.size() > options.shards) {
       throw InputError(
@@ -238,7 +255,7 @@ std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicat
                       options.shards, communicator.size()));
     }
     parameters = without_ties(active, frozen);
-    std::vector<BucketEntry> entries;
+    if (sharded) refuse_what_cannot_be_cut(parameters);
     for (const NamedTensor& parameter : parameters) {
       if (!parameter.tensor.is_cpu()) {
         throw InputError(
@@ -254,9 +271,14 @@ std::unique_ptr<GradientReducer> make_canonical_reducer(Communicator& communicat
                         {.cap_bytes = std::numeric_limits<std::int64_t>::max(), .by_rows = false});
   });
   agree_on_facts(communicator, "layouts of gradients", layout.facts());
-  return std::make_unique<CanonicalReducer>(communicator, std::move(layout), std::move(parameters),
-                                            std::vector<NamedTensor>(frozen.begin(), frozen.end()),
-                                            options, std::move(memory));
+  std::optional<SlicePlan> slices;
+  if (sharded) {
+    slices = plan_slices(layout, entries, communicator.size());
+    agree_on_facts(communicator, "slices", slices->facts());
+  }
+  return std::make_unique<CanonicalReducer>(
+      communicator, std::move(layout), std::move(slices), std::move(parameters),
+      std::vector<NamedTensor>(frozen.begin(), frozen.end()), options, std::move(memory));
 }
 
 }  // namespace thaw

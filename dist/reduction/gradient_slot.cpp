@@ -1,5 +1,6 @@
 #include "dist/reduction/gradient_slot.h"
 
+#include <ATen/ops/_foreach_copy.h>
 #include <c10/core/GradMode.h>
 
 namespace thaw {
@@ -12,6 +13,21 @@ void put_into_slot(at::Tensor& grad, const at::Tensor& slot) {
     slot.copy_(grad);
     if (grad.scalar_type() == slot.scalar_type()) grad = slot;
   }
+}
+
+void put_into_slots(const std::vector<SlotFill>& fills) {
+  std::vector<at::Tensor> slots, gradients;
+  for (const auto& [grad, slot] : fills) {
+    if (!slot.defined() || !slot.is_cuda()) {
+      put_into_slot(*grad, slot);
+    } else if (!grad->is_same(slot)) {
+      slots.push_back(slot);
+      gradients.push_back(*grad);
+      if (grad->scalar_type() == slot.scalar_type()) *grad = slot;
+    }
+  }
+  const c10::AutoGradMode no_grad(false);
+  if (!slots.empty()) at::_foreach_copy_(slots, gradients);
 }
 
 void take_from_slot(at::Tensor& grad, const at::Tensor& slot, const at::Tensor& parameter) {

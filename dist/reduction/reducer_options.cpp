@@ -34,6 +34,7 @@ Facts facts_of(const ReducerOptions& options) {
       {"overlap", "value", word_for(options.overlap)},
       {"unused", "value", word_for(options.unused)},
       {"shards", "value", fmt::format("{}", options.shards)},
+      {"sharding", "value", std::string(name_of(options.sharding))},
       {"hook", "value", options.hook ? options.hook->name() : "none"},
       {"loss_mean", "value", loop.loss_mean == LossMean::kStep ? "of a step" : "of a forward"},
       {"broadcast_buffers", "value", loop.broadcast_buffers ? "yes" : "no"},

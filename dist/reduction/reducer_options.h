@@ -59,7 +59,9 @@ struct ReducerOptions {
   Overlap overlap = Overlap::kAuto;
   /// Where nothing is said: kAllow; but steps of a DataParallel that `forward` announces refuse.
   std::optional<Unused> unused = std::nullopt;
-  std::int64_t shards = 0;         ///< > 0: no buckets, but the canonical sum over so many shards
+  std::int64_t shards = 0;  ///< > 0: no buckets, but the canonical sum over so many shards
+  /// Not kNone: each rank gets its slice of the sums alone (Note [Sharded state]). Without a hook.
+  Sharding sharding = Sharding::kNone;
   StepMonitor* monitor = nullptr;  ///< is told each bucket that leaves; may be null
   /// Sums buckets in its own way, by the same kind on all ranks; may be null. Nothing travels by
   /// rows then. A rank that trains alone sends nothing and calls none.

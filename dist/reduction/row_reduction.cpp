@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <utility>
 
 namespace thaw {
 
@@ -61,8 +62,8 @@ std::int64_t touched_rows(const at::Tensor& gradient) {
 }
 
 // Sums of marks are only asked whether they are 0, which bfloat16 keeps at any number of ranks.
-RowReduction::RowReduction(const at::Tensor& parameter)
-    : marks_(at::empty({parameter.size(0)}, at::kBFloat16)) {}
+RowReduction::RowReduction(const at::Tensor& parameter, Cuts cuts)
+    : cuts_(std::move(cuts)), marks_(at::empty({parameter.size(0)}, at::kBFloat16)) {}
 
 std::int64_t RowReduction::sum(at::Tensor& gradient, Communicator& communicator) {
   const c10::AutoGradMode no_grad(false);
@@ -75,7 +76,7 @@ std::int64_t RowReduction::sum(at::Tensor& gradient, Communicator& communicator)
   const auto count = static_cast<std::int64_t>(touched.size());
   const auto marks_bytes = static_cast<std::int64_t>(marks_.nbytes());
   if (2 * count > gradient.size(0)) {
-    communicator.all_reduce(gradient);
+    sum_whole(gradient, communicator);
     return marks_bytes + static_cast<std::int64_t>(gradient.nbytes());
   }
   if (count == 0) return marks_bytes;
@@ -90,11 +91,36 @@ std::int64_t RowReduction::sum(at::Tensor& gradient, Communicator& communicator)
   for (std::size_t i = 0; i < touched.size(); ++i) {
     std::memcpy(packed + i * bytes, dense + static_cast<std::size_t>(touched[i]) * bytes, bytes);
   }
-  communicator.all_reduce(travelling);
+  sum_rows(travelling, touched, communicator);
   for (std::size_t i = 0; i < touched.size(); ++i) {
     std::memcpy(dense + static_cast<std::size_t>(touched[i]) * bytes, packed + i * bytes, bytes);
   }
   return marks_bytes + static_cast<std::int64_t>(travelling.nbytes());
+}
+
+void RowReduction::sum_whole(at::Tensor& gradient, Communicator& communicator) const {
+  if (cuts_.empty()) {
+    communicator.all_reduce(gradient);
+  } else {
+    communicator.reduce_scatter(gradient, cuts_);
+  }
+}
+
+// Rows are packed in their order, so each rank's are neighbours. What it unpacks of the others' is
+// of no use, and nobody looks there.
+void RowReduction::sum_rows(at::Tensor& packed, const std::vector<std::int64_t>& touched,
+                            Communicator& communicator) const {
+  if (cuts_.empty()) {
+    communicator.all_reduce(packed);
+    return;
+  }
+  const std::int64_t width = packed.size(1);
+  Cuts cuts;
+  for (const std::int64_t cut : cuts_) {
+    const auto row = std::lower_bound(touched.begin(), touched.end(), cut / width);
+    cuts.push_back((row - touched.begin()) * width);
+  }
+  communicator.reduce_scatter(packed, cuts);
 }
 
 std::vector<std::int64_t> RowReduction::marked_rows() const {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/parallel/communicator.h"
+#include "core/parallel/slices.h"
 #include "core/parallel/stage_coordinator.h"
 
 namespace thaw {
@@ -28,14 +29,21 @@ std::int64_t touched_rows(const at::Tensor& gradient);
 /// One call at a time; keeps its buffers for the next.
 class RowReduction {
  public:
-  explicit RowReduction(const at::Tensor& parameter);
+  /// `cuts`, between rows, not empty: each rank gets its slice of the sum alone (Note [Slices]).
+  explicit RowReduction(const at::Tensor& parameter, Cuts cuts = {});
 
   /// A collective: replaces `gradient` (shape and strides of the parameter) by its sum. Returns the
   /// bytes that travelled for it, marks included.
   std::int64_t sum(at::Tensor& gradient, Communicator& communicator);
 
  private:
+  void sum_whole(at::Tensor& gradient, Communicator& communicator) const;
+  /// Sums `packed`, which holds the rows `touched`.
+  void sum_rows(at::Tensor& packed, const std::vector<std::int64_t>& touched,
+                Communicator& communicator) const;
   std::vector<std::int64_t> marked_rows() const;
+
+  const Cuts cuts_;
 
   at::Tensor marks_;  ///< bfloat16, one a row
   at::Tensor rows_;   ///< room for those that travel

@@ -9,4 +9,5 @@
 #include "thaw/gpu.h"
 #include "thaw/job_watch.h"
 #include "thaw/schedule.h"
+#include "thaw/sharded_optimizer.h"
 #include "thaw/trainer.h"

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstring>
 #include <exception>
@@ -10,8 +11,10 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/parallel/slices.h"
 #include "core/parallel/tensor_checks.h"
 #include "dist/communicator/in_process/rank_meeting.h"
+#include "dist/communicator/ordered_sum.h"
 
 namespace thaw {
 
@@ -40,15 +43,29 @@ RankMeeting::Combine adder(at::ScalarType type, std::int64_t length) {
   };
 }
 
+/// Gives each rank the sum of its slice.
+RankMeeting::Combine slice_adder(at::ScalarType type, Cuts cuts) {
+  return [type, cuts = std::move(cuts)](std::vector<Contribution>& all) {
+    for (std::size_t owner = 0; owner < all.size(); ++owner) {
+      std::vector<const void*> sources;
+      const auto offset = cuts[owner] * static_cast<std::int64_t>(c10::elementSize(type));
+      for (const Contribution& one : all) sources.push_back(static_cast<char*>(one.data) + offset);
+      add_in_order(sources, static_cast<char*>(all[owner].data) + offset,
+                   cuts[owner + 1] - cuts[owner], type);
+    }
+  };
+}
+
 class InProcessSum final : public Work {
  public:
-  InProcessSum(std::shared_ptr<RankMeeting> meeting, int rank, at::Tensor tensor)
+  /// `call` names it; `combine` adds up.
+  InProcessSum(std::shared_ptr<RankMeeting> meeting, int rank, at::Tensor tensor, std::string call,
+               const RankMeeting::Combine& combine)
       : meeting_(std::move(meeting)),
         rank_(rank),
         tensor_(std::move(tensor)),
-        call_("started sum of " + describe(tensor_)),
-        number_(meeting_->arrive(rank_, {call_, tensor_.mutable_data_ptr()},
-                                 adder(tensor_.scalar_type(), tensor_.numel()))) {}
+        call_(std::move(call)),
+        number_(meeting_->arrive(rank_, {call_, tensor_.mutable_data_ptr()}, combine)) {}
 
   ~InProcessSum() override {
     try {
@@ -85,7 +102,41 @@ class InProcessCommunicator final : public Communicator {
 
   std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
     check_summable(tensor, "start_all_reduce");
-    return std::make_unique<InProcessSum>(meeting_, rank_, std::move(tensor));
+    std::string call = "started sum of " + describe(tensor);
+    return std::make_unique<InProcessSum>(meeting_, rank_, tensor, std::move(call),
+                                          adder(tensor.scalar_type(), tensor.numel()));
+  }
+
+  void reduce_scatter(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    const std::string call = slice_call("sum to slices", tensor, cuts);
+    check_summable(tensor, "reduce_scatter");
+    meeting_->meet(rank_, {call, tensor.mutable_data_ptr()},
+                   slice_adder(tensor.scalar_type(), {cuts.begin(), cuts.end()}));
+  }
+
+  std::unique_ptr<Work> start_reduce_scatter(at::Tensor tensor,
+                                             std::span<const std::int64_t> cuts) override {
+    std::string call = slice_call("started sum to slices", tensor, cuts);
+    check_summable(tensor, "start_reduce_scatter");
+    return std::make_unique<InProcessSum>(
+        meeting_, rank_, tensor, std::move(call),
+        slice_adder(tensor.scalar_type(), {cuts.begin(), cuts.end()}));
+  }
+
+  void all_gather(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    const std::string call = slice_call("gather of slices", tensor, cuts);
+    const auto bytes = static_cast<std::int64_t>(tensor.element_size());
+    meeting_->meet(rank_, {call, tensor.mutable_data_ptr()}, [&](auto& all) {
+      for (std::size_t owner = 0; owner < all.size(); ++owner) {
+        const auto length = static_cast<std::size_t>((cuts[owner + 1] - cuts[owner]) * bytes);
+        const std::int64_t offset = cuts[owner] * bytes;
+        for (std::size_t other = 0; other < all.size() && length > 0; ++other) {
+          if (other == owner) continue;
+          std::memcpy(static_cast<char*>(all[other].data) + offset,
+                      static_cast<char*>(all[owner].data) + offset, length);
+        }
+      }
+    });
   }
 
   void all_reduce(std::span<double> values) override {
@@ -177,6 +228,14 @@ class InProcessCommunicator final : public Communicator {
   }
 
  private:
+  /// The call in words, which must be equal on all ranks; refuses what cannot be cut so.
+  std::string slice_call(const char* call, const at::Tensor& tensor,
+                         std::span<const std::int64_t> cuts) const {
+    check_host_tensor(tensor, call);
+    check_cuts(cuts, tensor.numel(), size(), call);
+    return fmt::format("{} of {}, cut at {}", call, describe(tensor), fmt::join(cuts, ", "));
+  }
+
   void check_root(int root, const std::string& call) const {
     if (root < 0 || root >= size()) throw RunError(call + ": there is no such rank");
   }

@@ -9,8 +9,10 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/parallel/slices.h"
 #include "core/parallel/tensor_checks.h"
 #include "dist/communicator/mpi/mpi_check.h"
+#include "dist/communicator/mpi/mpi_slices.h"
 #include "dist/communicator/mpi/mpi_sum.h"
 
 namespace thaw {
@@ -72,6 +74,22 @@ class MpiCommunicator final : public Communicator {
     void* data = tensor.mutable_data_ptr();
     return start_mpi_sum(comm_, under_way_, data, tensor.numel(),
                          mpi_summation(tensor.scalar_type()));
+  }
+
+  void reduce_scatter(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    slice_sum(tensor, cuts, "reduce_scatter")->finish();
+  }
+
+  std::unique_ptr<Work> start_reduce_scatter(at::Tensor tensor,
+                                             std::span<const std::int64_t> cuts) override {
+    return slice_sum(tensor, cuts, "start_reduce_scatter");
+  }
+
+  void all_gather(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    check_host_tensor(tensor, "all_gather");
+    check_cuts(cuts, tensor.numel(), size_, "all_gather");
+    mpi_gather_slices(comm_, rank_, tensor.mutable_data_ptr(), cuts,
+                      static_cast<std::int64_t>(tensor.element_size()));
   }
 
   void broadcast(at::Tensor& tensor, int root) override {
@@ -148,6 +166,18 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
+  std::unique_ptr<MpiSliceSum> slice_sum(at::Tensor& tensor, std::span<const std::int64_t> cuts,
+                                         const char* call) {
+    check_summable(tensor, call);
+    check_cuts(cuts, tensor.numel(), size_, call);
+    if (under_way_.use_count() > 1) {
+      throw RunError(fmt::format("{}: one sum is still under way", call));
+    }
+    under_way_ = std::make_shared<at::Tensor>(tensor);
+    return std::make_unique<MpiSliceSum>(comm_, rank_, under_way_, tensor.mutable_data_ptr(), cuts,
+                                         tensor.scalar_type());
+  }
+
   /// To itself a rank would wait for ever.
   void check_peer(int peer) const {
     if (peer >= 0 && peer < size_ && peer != rank_) return;

@@ -58,6 +58,9 @@ class NcclApi {
   /// In place, queued on `stream`.
   virtual NcclStatus all_reduce(void* data, std::size_t length, NcclType type, ncclComm* comm,
                                 CUstream_st* stream) = 0;
+  /// The sum lands on rank `root` alone; what others have there afterwards is of no use.
+  virtual NcclStatus reduce(void* data, std::size_t length, NcclType type, int root, ncclComm* comm,
+                            CUstream_st* stream) = 0;
   virtual NcclStatus broadcast(void* data, std::size_t bytes, int root, ncclComm* comm,
                                CUstream_st* stream) = 0;
 

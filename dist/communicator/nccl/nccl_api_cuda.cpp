@@ -94,6 +94,12 @@ class Nccl final : public NcclApi {
     return status_of(ncclAllReduce(data, data, length, type_of(type), ncclSum, comm, stream));
   }
 
+  NcclStatus reduce(void* data, std::size_t length, NcclType type, int root, ncclComm* comm,
+                    CUstream_st* stream) override {
+    const c10::cuda::CUDAGuard guard(gpu_);
+    return status_of(ncclReduce(data, data, length, type_of(type), ncclSum, root, comm, stream));
+  }
+
   NcclStatus broadcast(void* data, std::size_t bytes, int root, ncclComm* comm,
                        CUstream_st* stream) override {
     const c10::cuda::CUDAGuard guard(gpu_);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/parallel/slices.h"
 #include "core/parallel/tensor_checks.h"
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
@@ -162,6 +163,45 @@ class NcclCommunicator final : public Communicator {
     });
   }
 
+  void reduce_scatter(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    if (!travels_by_nccl(tensor)) return host().reduce_scatter(tensor, cuts);
+    start_reduce_scatter(tensor, cuts)->wait();
+  }
+
+  // Slices may differ in length, which NCCL's own reduce-scatter and all-gather do not take: a
+  // group of sums and of broadcasts, one a slice, is one launch too.
+  std::unique_ptr<Work> start_reduce_scatter(at::Tensor tensor,
+                                             std::span<const std::int64_t> cuts) override {
+    if (!travels_by_nccl(tensor)) return host().start_reduce_scatter(std::move(tensor), cuts);
+    check_summable_type(tensor, "reduce_scatter");
+    check_cuts(cuts, tensor.numel(), size(), "reduce_scatter");
+    const NcclType type = nccl_type(tensor.scalar_type());
+    return queue("sum to slices", tensor, [&](NcclApi& api, ncclComm* comm) {
+      return for_slices(api, tensor, cuts, [&](void* data, std::int64_t length, int owner) {
+        return api.reduce(data, static_cast<std::size_t>(length), type, owner, comm,
+                          stream_->handle());
+      });
+    });
+  }
+
+  void all_gather(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
+    if (!travels_by_nccl(tensor)) return host().all_gather(tensor, cuts);
+    start_all_gather(tensor, cuts)->wait();
+  }
+
+  std::unique_ptr<Work> start_all_gather(at::Tensor tensor,
+                                         std::span<const std::int64_t> cuts) override {
+    if (!travels_by_nccl(tensor)) return host().start_all_gather(std::move(tensor), cuts);
+    check_cuts(cuts, tensor.numel(), size(), "all_gather");
+    const std::size_t element = tensor.element_size();
+    return queue("gather of slices", tensor, [&](NcclApi& api, ncclComm* comm) {
+      return for_slices(api, tensor, cuts, [&](void* data, std::int64_t length, int owner) {
+        return api.broadcast(data, static_cast<std::size_t>(length) * element, owner, comm,
+                             stream_->handle());
+      });
+    });
+  }
+
   void broadcast(at::Tensor& tensor, int root) override {
     if (!travels_by_nccl(tensor)) return host().broadcast(tensor, root);
     if (root < 0 || root >= size()) {
@@ -192,6 +232,23 @@ class NcclCommunicator final : public Communicator {
   Communicator& host() {
     family_->health().require_good();
     return *host_;
+  }
+
+  /// Makes one call for each rank's slice, in a group.
+  template <class Call>
+  static NcclStatus for_slices(NcclApi& api, const at::Tensor& tensor,
+                               std::span<const std::int64_t> cuts, const Call& call) {
+    auto* data = static_cast<char*>(tensor.mutable_data_ptr());
+    const auto element = static_cast<std::int64_t>(tensor.element_size());
+    NcclStatus status = api.begin_group();
+    for (std::size_t owner = 0; owner + 1 < cuts.size(); ++owner) {
+      const std::int64_t length = cuts[owner + 1] - cuts[owner];
+      if (status != NcclStatus::kSuccess || length == 0) continue;
+      status = call(data + cuts[owner] * element, length, static_cast<int>(owner));
+      if (status == NcclStatus::kInProgress) status = NcclStatus::kSuccess;  // the group tells
+    }
+    const NcclStatus ended = api.end_group();
+    return status == NcclStatus::kSuccess ? ended : status;
   }
 
   bool travels_by_nccl(const at::Tensor& tensor) const {

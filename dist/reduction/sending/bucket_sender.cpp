@@ -1,7 +1,10 @@
 #include "dist/reduction/sending/bucket_sender.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
+#include "core/base/error.h"
 #include "core/base/stopwatch.h"
 
 namespace thaw {
@@ -38,6 +41,11 @@ class BlockingSender final : public BucketSender {
 }  // namespace
 
 void sum_load(BucketLoad& load, GradientHook* hook, Communicator& communicator) {
+  if (!load.cuts.empty()) {
+    communicator.reduce_scatter(load.slab, load.cuts);
+    if (load.summed) load.summed();
+    return;
+  }
   if (hook == nullptr) {
     communicator.all_reduce(load.slab);
     return;
@@ -56,6 +64,25 @@ void sum_load(BucketLoad& load, GradientHook* hook, Communicator& communicator) 
 std::unique_ptr<BucketSender> make_blocking_sender(Communicator& communicator,
                                                    std::shared_ptr<GradientHook> hook) {
   return std::make_unique<BlockingSender>(communicator, std::move(hook));
+}
+
+void check_hook(const GradientHook* hook, const std::vector<NamedTensor>& active) {
+  const bool on_gpu = !active.empty() && active.front().tensor.is_cuda();
+  if (!on_gpu || hook == nullptr || hook->rounds_to()) return;
+  throw InputError(
+      fmt::format("gradients on GPUs cannot be summed by the hook \"{}\", which works on host "
+                  "memory; leave it out, or use make_rounding_hook()",
+                  hook->name()));
+}
+
+std::unique_ptr<BucketSender> make_sender(Communicator& communicator,
+                                          const std::vector<NamedTensor>& active,
+                                          const std::shared_ptr<GradientHook>& hook) {
+  if (active.empty() || !active.front().tensor.is_cuda()) {
+    return make_blocking_sender(communicator, hook);
+  }
+  return make_stream_sender(communicator, active.front().tensor.device(),
+                            hook != nullptr ? hook->rounds_to() : std::nullopt);
 }
 
 }  // namespace thaw

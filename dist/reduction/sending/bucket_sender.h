@@ -4,10 +4,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "core/parallel/communicator.h"
+#include "core/parallel/stage_coordinator.h"
 #include "dist/reduction/row_reduction.h"
 #include "dist/reduction/sending/gradient_hook.h"
 
@@ -18,9 +22,15 @@ struct BucketLoad {
   at::Tensor slab;
   std::size_t bucket = 0;
   std::int64_t flags = 0;  ///< elements at its end that are no gradients
+  /// Not empty: each rank gets its slice of the sum alone (Note [Slices]). Lives until `drain`.
+  std::span<const std::int64_t> cuts = {};
+  /// Called when the sum is there, on the thread that sums; on a GPU when it is ordered before the
+  /// current stream, on the thread that sends. May be empty.
+  std::function<void()> summed = {};
 };
 
-/// Sums a slab over the ranks: by `hook`, where there is one, but for its flags. A collective.
+/// Sums a slab over the ranks, all of it or to slices: by `hook`, where there is one, but for its
+/// flags (a hook makes no slices). A collective.
 void sum_load(BucketLoad& load, GradientHook* hook, Communicator& communicator);
 
 /// Sums slabs over the ranks, one after another in the order in which they are handed over, which
@@ -66,5 +76,13 @@ std::unique_ptr<BucketSender> make_helper_sender(Communicator& communicator,
 /// `rounds_to`: the type that slabs travel as.
 std::unique_ptr<BucketSender> make_stream_sender(Communicator& communicator, at::Device device,
                                                  std::optional<at::ScalarType> rounds_to = {});
+
+/// Throws InputError where `hook`, which may be null, does not serve where the gradients lie.
+void check_hook(const GradientHook* hook, const std::vector<NamedTensor>& active);
+
+/// What sends on the thread that runs backward: on a GPU the stream sender, else the blocking one.
+std::unique_ptr<BucketSender> make_sender(Communicator& communicator,
+                                          const std::vector<NamedTensor>& active,
+                                          const std::shared_ptr<GradientHook>& hook);
 
 }  // namespace thaw

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "core/base/error.h"
 #include "dist/reduction/sending/bucket_sender.h"
@@ -31,18 +30,19 @@ class StreamSender final : public BucketSender {
 
   void send(BucketLoad load) override {
     collect();
+    if (!load.cuts.empty()) {
+      // Each holds memory that the next one wants, until its slice is taken from it.
+      while (load.summed && started_.size() > kMostUnderWay) order_first();
+      auto work = communicator_.start_reduce_scatter(load.slab, load.cuts);
+      started_.push_back({std::move(work), load.slab, load.slab, std::move(load.summed)});
+      return;
+    }
     const at::Tensor travels = rounds_to_ ? load.slab.to(*rounds_to_) : load.slab;
-    started_.push_back({communicator_.start_all_reduce(travels), load.slab, travels});
+    started_.push_back({communicator_.start_all_reduce(travels), load.slab, travels, {}});
   }
 
   void drain() override {
-    const c10::AutoGradMode no_grad(false);
-    for (Sum& sum : started_) {
-      sum.work->wait_on_stream();
-      if (!sum.travelled.is_same(sum.slab)) sum.slab.copy_(sum.travelled);
-      ordered_.push_back(std::move(sum.work));
-    }
-    started_.clear();
+    while (!started_.empty()) order_first();
   }
 
   double busy_seconds() const override { return busy_seconds_; }
@@ -55,6 +55,20 @@ class StreamSender final : public BucketSender {
   std::int64_t row_bytes() const override { return 0; }
 
  private:
+  /// Sums to slices that have not been waited for: one travels while the next is filled.
+  static constexpr std::size_t kMostUnderWay = 1;
+
+  /// Orders the sum that was started first before the current stream.
+  void order_first() {
+    const c10::AutoGradMode no_grad(false);
+    Sum& sum = started_.front();
+    sum.work->wait_on_stream();
+    if (!sum.travelled.is_same(sum.slab)) sum.slab.copy_(sum.travelled);
+    if (sum.summed) sum.summed();
+    ordered_.push_back(std::move(sum.work));
+    started_.pop_front();
+  }
+
   /// Lets go of the sums that have ended.
   void collect() {
     while (!ordered_.empty() && ordered_.front()->poll()) {
@@ -66,11 +80,12 @@ class StreamSender final : public BucketSender {
   struct Sum {
     std::unique_ptr<Work> work;
     at::Tensor slab, travelled;  ///< the same tensor where nothing is rounded
+    std::function<void()> summed;
   };
 
   Communicator& communicator_;
   const std::optional<at::ScalarType> rounds_to_;
-  std::vector<Sum> started_;
+  std::deque<Sum> started_;
   std::deque<std::unique_ptr<Work>> ordered_;  ///< before the current stream
   double busy_seconds_ = 0;
 };

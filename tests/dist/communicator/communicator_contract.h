@@ -7,6 +7,7 @@
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "core/base/error.h"
 #include "core/base/hash.h"
 #include "core/parallel/communicator.h"
+#include "core/parallel/slices.h"
 
 namespace thaw::contract {
 
@@ -90,6 +92,90 @@ inline void refuses_what_it_cannot_sum(Communicator& communicator) {
   at::Tensor undefined;
   EXPECT_THROW(communicator.all_reduce(undefined), RunError);
   communicator.barrier();  // and all ranks are still with each other
+}
+
+/// Cuts that leave some ranks nothing, some little, and one the rest.
+inline std::vector<Cuts> ways_to_cut(std::int64_t length, int ranks) {
+  std::vector<Cuts> ways = {even_cuts(length, ranks, 1), even_cuts(length, ranks, 64)};
+  for (int owner = 0; owner < ranks; ++owner) {
+    Cuts all_to_one(static_cast<std::size_t>(ranks) + 1, 0);
+    for (std::size_t i = static_cast<std::size_t>(owner) + 1; i < all_to_one.size(); ++i) {
+      all_to_one[i] = length;
+    }
+    ways.push_back(all_to_one);
+  }
+  Cuts uneven = {0};
+  for (int rank = 1; rank < ranks; ++rank) {
+    uneven.push_back(std::min<std::int64_t>(length, uneven.back() + rank));
+  }
+  uneven.push_back(length);
+  ways.push_back(uneven);
+  return ways;
+}
+
+/// Each rank gets its slice of the sum, whatever the lengths; longer than any piece in which an
+/// implementation may work.
+inline void sums_to_slices(Communicator& communicator) {
+  const auto rank = static_cast<std::size_t>(communicator.rank());
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16, at::kLong}) {
+    for (const std::int64_t length : {0, 1, 3, 1000, 1'100'001}) {
+      const at::Tensor values = at::arange(length, at::dtype(at::kLong)).remainder(97).to(type);
+      const at::Tensor whole = values.mul(communicator.size());
+      for (const Cuts& cuts : ways_to_cut(length, communicator.size())) {
+        at::Tensor tensor = values.clone();
+        communicator.reduce_scatter(tensor, cuts);
+        at::Tensor started = values.clone();
+        communicator.start_reduce_scatter(started, cuts)->wait();
+        for (const at::Tensor& sum : {tensor, started}) {
+          EXPECT_TRUE(sum.slice(0, cuts[rank], cuts[rank + 1])
+                          .equal(whole.slice(0, cuts[rank], cuts[rank + 1])))
+              << c10::toString(type) << " [" << length << "]";
+        }
+      }
+    }
+  }
+}
+
+/// A sum to slices has the same bits again.
+inline void slice_sums_repeat(Communicator& communicator) {
+  const auto rank = static_cast<std::size_t>(communicator.rank());
+  const Cuts cuts = even_cuts(300'001, communicator.size(), 64);
+  const at::Tensor values = at::randn({300'001}, at::dtype(at::kFloat));
+  at::Tensor one = values.clone(), two = values.clone();
+  communicator.reduce_scatter(one, cuts);
+  communicator.start_reduce_scatter(two, cuts)->wait();
+  EXPECT_TRUE(
+      one.slice(0, cuts[rank], cuts[rank + 1]).equal(two.slice(0, cuts[rank], cuts[rank + 1])));
+}
+
+inline void gathers_slices(Communicator& communicator) {
+  const auto rank = static_cast<std::size_t>(communicator.rank());
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16, at::kLong, at::kByte}) {
+    for (const std::int64_t length : {0, 1, 3, 1'100'001}) {
+      const at::Tensor whole = at::arange(length, at::dtype(at::kLong)).remainder(97).to(type);
+      for (const Cuts& cuts : ways_to_cut(length, communicator.size())) {
+        at::Tensor tensor = at::full({length}, 100, at::dtype(type));
+        tensor.slice(0, cuts[rank], cuts[rank + 1])
+            .copy_(whole.slice(0, cuts[rank], cuts[rank + 1]));
+        communicator.all_gather(tensor, cuts);
+        EXPECT_TRUE(tensor.equal(whole)) << c10::toString(type) << " [" << length << "]";
+      }
+    }
+  }
+}
+
+/// All ranks refuse alike, so they are still with each other.
+inline void refuses_wrong_cuts(Communicator& communicator) {
+  at::Tensor tensor = at::full({8}, 1.0, at::dtype(at::kFloat));
+  Cuts short_of_the_end = even_cuts(8, communicator.size(), 1);
+  short_of_the_end.back() = 7;
+  const Cuts too_many(static_cast<std::size_t>(communicator.size()) + 2, 8);
+  for (const Cuts& cuts : {short_of_the_end, too_many}) {
+    EXPECT_THROW(communicator.reduce_scatter(tensor, cuts), RunError);
+    EXPECT_THROW(communicator.start_reduce_scatter(tensor, cuts), RunError);
+    EXPECT_THROW(communicator.all_gather(tensor, cuts), RunError);
+  }
+  communicator.barrier();
 }
 
 inline void broadcasts(Communicator& communicator) {
@@ -180,6 +266,10 @@ inline void collective_contract(Communicator& communicator) {
   sums_spans(communicator);
   sums_channels_last(communicator);
   refuses_what_it_cannot_sum(communicator);
+  sums_to_slices(communicator);
+  slice_sums_repeat(communicator);
+  gathers_slices(communicator);
+  refuses_wrong_cuts(communicator);
   broadcasts(communicator);
   gathers_strings_of_any_length(communicator);
   splits(communicator);

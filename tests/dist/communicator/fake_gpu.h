@@ -231,6 +231,26 @@ class Nccl final : public NcclApi {
     });
   }
 
+  /// What the others have there afterwards is of no use, and looks it.
+  NcclStatus reduce(void* data, std::size_t length, NcclType type, int root, ncclComm* comm,
+                    CUstream_st* stream) override {
+    world_.note(rank_, "reduce");
+    return queue(comm, stream, data, [=](const std::vector<void*>& all) {
+      std::size_t bytes = 0;
+      const auto add = [&]<typename Element, typename Wide>(Element, Wide) {
+        add_up<Element, Wide>(all, length);
+        bytes = length * sizeof(Element);
+      };
+      if (type == NcclType::kFloat32) add(float(), float());
+      if (type == NcclType::kFloat64) add(double(), double());
+      if (type == NcclType::kBFloat16) add(c10::BFloat16(), float());
+      if (type == NcclType::kInt64) add(std::int64_t(), std::int64_t());
+      for (std::size_t rank = 0; rank < all.size(); ++rank) {
+        if (rank != static_cast<std::size_t>(root)) std::memset(all[rank], 0xff, bytes);
+      }
+    });
+  }
+
   NcclStatus broadcast(void* data, std::size_t bytes, int root, ncclComm* comm,
                        CUstream_st* stream) override {
     world_.note(rank_, "broadcast");
@@ -333,7 +353,7 @@ class Nccl final : public NcclApi {
 
   World& world_;
   int rank_;
-  bool in_group_ = false;  ///< of the watch's thread
+  inline static thread_local bool in_group_ = false;
 };
 
 /// One rank's GPU and NCCL in `world`.

@@ -35,20 +35,23 @@ TrainOptions canonical() {
 }
 
 /// Rank 0's outcome. Batches of 11 of 25 samples: an epoch's last has 3, fewer than shards.
-Outcome train(bool text, int ranks, const TrainOptions& options) {
+Outcome train(bool text, int ranks, const TrainOptions& options,
+              Sharding sharding = Sharding::kNone) {
   Outcome outcome;
   run_ranks(ranks, [&](Communicator& communicator) {
     at::set_num_threads(1);
     const std::shared_ptr<Model> model = small_network(text, 2, kClasses);
     const Dataset dataset = make_memory_dataset(
         {small_split(text, "train", 25, kClasses), small_split(text, "validation", 13, kClasses)});
-    Training training{.schedule = {{stage({"head"})}}, .train = options, .audit_every = 3};
+    Training training{
+        .schedule = {{stage({"head"})}}, .train = options, .sharding = sharding, .audit_every = 3};
     if (text) {
       training.schedule.stages.push_back(stage({"encoder.1", "head"}));
       training.schedule.stages.push_back(stage({"embeddings", "encoder.0", "encoder.1", "head"}));
     }
     training.data.batch = 11;
-    const auto coordinator = make_unfreezing_coordinator(communicator, {.shards = options.shards});
+    const auto coordinator =
+        make_unfreezing_coordinator(communicator, {.shards = options.shards, .sharding = sharding});
     Recorder heard;
     training.run(*model, dataset, heard, communicator, *coordinator);
     if (communicator.rank() != 0) return;
@@ -72,6 +75,7 @@ TEST_P(CanonicalRanks, EndWithTheSameBits) {
   ASSERT_GE(alone.evaluations.size(), alone.losses.size() / 2) << "every second step";
   for (int ranks = 2; ranks <= 5; ++ranks) {
     expect_equal(train(GetParam(), ranks, canonical()), alone);
+    if (ranks < 5) expect_equal(train(GetParam(), ranks, canonical(), Sharding::kGradients), alone);
   }
 }
 
@@ -83,7 +87,9 @@ TEST(CanonicalOptimizers, EndWithTheSameBits) {
     SCOPED_TRACE(kOptimizerNames[kind]);
     TrainOptions options = canonical();
     options.optimizer = static_cast<OptimizerKind>(kind);
-    expect_equal(train(true, 2, options), train(true, 1, options));
+    const Outcome alone = train(true, 1, options);
+    expect_equal(train(true, 2, options), alone);
+    expect_equal(train(true, 3, options, Sharding::kOptimizer), alone);
   }
 }
 

@@ -310,16 +310,16 @@ class TokenClassRanks : public CountedTokensRanks {
     splits_ = {of_tokens("train", 25), of_tokens("validation", 13)};
     facts_.classes = {"O", "B-a", "I-a", "B-b", "I-b"};
     model_ = []() -> std::shared_ptr<Model> {
-      const BertConfig config{.vocabulary = 50,
-                              .hidden = 32,
-                              .layers = 2,
-                              .heads = 4,
-                              .intermediate = 64,
-                              .longest = 40,
-                              .dropout = 0.1,
-                              .head_dropout = 0.1};
+      const EncoderConfig config{.vocabulary = 50,
+                                 .hidden = 32,
+                                 .layers = 2,
+                                 .heads = 4,
+                                 .intermediate = 64,
+                                 .longest = 40,
+                                 .dropout = 0.1,
+                                 .head_dropout = 0.1};
       auto model = std::make_shared<Bert>(config, Pooling::kMean, kClasses, OutputRows::kTokens);
-      fill_bert_by_formula(*model);
+      fill_text_by_formula(*model);
       model->to(at::kDouble);
       model->weights_changed();
       return model;

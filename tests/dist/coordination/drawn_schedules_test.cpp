@@ -53,7 +53,9 @@ class Drawer {
       text += "policy = " +
               one_of(R"({ kind = "random", groups = 1, every-steps = 3 })",
                      R"({ kind = "random", groups = 2, every-steps = 2, always = [] })",
-                     R"({ kind = "auto-freeze", every-steps = 2, always = [] })") +
+                     R"({ kind = "auto-freeze", every-steps = 2, always = [] })",
+                     R"({ kind = "auto-rgn", every-steps = 2, probe-steps = 1, always = [] })",
+                     R"({ kind = "gradient-guided", groups = 1, every-steps = 2, always = [] })") +
               "\n";
     } else if (one_in(3)) {
       text += "restore-best = \"validation/loss\"\n";
@@ -162,6 +164,10 @@ TEST_P(DrawnSchedules, KeepWhatIsPromised) {
   expect_frozen_stay(three[0]);
   expect_bytes_and_samples(three[0]);
 
+  if (text.find("auto-rgn") != std::string::npos) {  // its rates are no explicit stage's
+    EXPECT_THROW(replayed(job_.schedule, three[0]), InputError);
+    return;
+  }
   // The stages that happened, written down and read back, give the same run to the last bit.
   const bool puts_back = text.find("restore-best") != std::string::npos;
   const Schedule planned = job_.schedule;

@@ -19,8 +19,8 @@
 namespace thaw {
 namespace {
 
-BertConfig minilm_shapes() {
-  BertConfig config;
+EncoderConfig minilm_shapes() {
+  EncoderConfig config;
   config.vocabulary = 30522;
   config.hidden = 384;
   config.layers = 6;

@@ -90,6 +90,7 @@ class CountingCommunicator final : public Communicator {
     ++broadcasts;
     return inner_.broadcast(std::move(bytes), root);
   }
+  using Communicator::all_gather;  // of slices: made of the others
   std::vector<std::string> all_gather(std::string_view bytes) override {
     return inner_.all_gather(bytes);
   }
