@@ -28,7 +28,9 @@ class ParameterTable;
 ///
 /// Tensors that nothing may change in a stage (frozen weights, their optimizer state, the
 /// statistics of frozen BatchNorms) are also compared with what this rank itself had when the stage
-/// began. See Note [What an audit costs] in audit.cpp. Belongs to the training thread.
+/// began. Of optimizer state that ranks share out (Note [Sharded state]) there is nothing to
+/// compare with but that. See Note [What an audit costs] in audit.cpp. Belongs to the training
+/// thread.
 class Audit {
  public:
   struct Settings {
@@ -42,6 +44,10 @@ class Audit {
   Audit(const torch::nn::Module& model, const ParameterTable& parameters,
         const Optimizer& optimizer, Communicator& communicator, Settings settings);
   ~Audit();
+
+  /// A stage has ended: keeps what was found, and lets go of tensors that move to other ranks or
+  /// are dropped. `enter_stage` comes next.
+  void leave_stage();
 
   /// A stage begins whose optimizer state is there; the parameters named are active. What the last
   /// audit found is what the frozen rest has to stay; the statistics of frozen BatchNorms if
@@ -64,12 +70,15 @@ class Audit {
     std::string name;
     at::Tensor tensor;
     bool constant = false;              ///< in this stage
+    bool slice = false;                 ///< this rank's own, of state that ranks share out
     std::optional<Fingerprint> before;  ///< when the stage began; only of what is constant
     Fingerprint hash;                   ///< at the last check
   };
   std::vector<Item> list_items(const std::set<std::string>& active) const;
   void hash_items();
   [[noreturn]] void search(const std::string& when);
+  /// A collective: which slices have changed that must not, a line each; "" for none.
+  std::string changed_slices();
 
   const torch::nn::Module& model_;
   const ParameterTable& parameters_;

@@ -16,6 +16,7 @@
 #include "core/data/loading/evaluation_loader.h"
 #include "core/models/model.h"
 #include "core/parallel/communicator.h"
+#include "core/step/frozen_prefix.h"
 #include "core/step/gradient_pass.h"
 #include "core/tasks/task.h"
 
@@ -89,7 +90,8 @@ void for_each_shard(Model& model, const Dataset& dataset, const std::string& spl
     if (batch->size() == 0) {
       continue;
     }
-    const at::Tensor logits = model.forward(to_model(*batch, model));
+    const at::Tensor logits =
+        forward_past_prefix(model, model.groups().size(), to_model(*batch, model), settings.prefix);
     const at::ScalarType type = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     if (logits.is_cuda()) {
       under_way.add(loader.shard(), *batch, logits, type);

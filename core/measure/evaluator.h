@@ -16,12 +16,15 @@ namespace thaw {
 class Communicator;
 class Dataset;
 class Model;
+class PrefixSource;
 class Task;
 
 struct EvaluationSettings {
   std::int64_t batch = 64;  ///< global
   std::int64_t read_ahead = 4;
   std::int64_t shards = 0;  ///< of a global batch, each run alone; 0: as many as ranks
+  /// Knows what the model's first groups return for samples of the split; null: nobody does.
+  const PrefixSource* prefix = nullptr;
 };
 
 /// Runs a model, which the caller has put in evaluation mode, over every sample of a split once,

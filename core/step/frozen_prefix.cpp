@@ -4,14 +4,22 @@
 
 #include "core/data/batch.h"
 #include "core/models/model.h"
+#include "core/step/prefix/prefix_source.h"
 
 namespace thaw {
 
-at::Tensor forward_past_prefix(Model& model, std::size_t cut, const Batch& batch) {
+at::Tensor forward_past_prefix(Model& model, std::size_t cut, const Batch& batch,
+                               const PrefixSource* source) {
   at::Tensor hidden;
-  if (cut > 0) {
+  std::size_t first = 0;
+  // No source knows samples that are none.
+  if (source != nullptr && source->boundary() <= cut && batch.size() > 0) {
+    hidden = source->hidden(batch).to(batch.inputs.device());
+    first = source->boundary();
+  }
+  if (cut > first) {
     const c10::AutoGradMode no_grad(false);
-    hidden = model.run(0, cut, hidden, batch);
+    hidden = model.run(first, cut, hidden, batch);
   }
   const std::size_t groups = model.groups().size();
   return cut < groups ? model.run(cut, groups, hidden, batch) : hidden;

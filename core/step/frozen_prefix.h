@@ -7,13 +7,16 @@
 namespace thaw {
 
 class Model;
+class PrefixSource;
 struct Batch;
 
 /// Runs a model whose first `cut` groups are frozen: those without recording anything for
 /// backward, the rest as autograd says. Returns the logits, [n, classes].
 ///
 /// The prefix runs under a no-grad guard, not in inference mode, whose tensors autograd could not
-/// save for the active layers' backward.
-at::Tensor forward_past_prefix(Model& model, std::size_t cut, const Batch& batch);
+/// save for the active layers' backward. `source`: knows what its first groups return, and they
+/// are not run; null: all are.
+at::Tensor forward_past_prefix(Model& model, std::size_t cut, const Batch& batch,
+                               const PrefixSource* source = nullptr);
 
 }  // namespace thaw

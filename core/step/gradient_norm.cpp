@@ -2,15 +2,13 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/ones_like.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include "core/parallel/communicator.h"
+#include "core/parallel/sharded_state.h"
 
 namespace thaw {
 
@@ -18,16 +16,13 @@ namespace {
 
 /// Undefined where there is no gradient.
 at::Tensor norm_of_gradients(const std::vector<at::Tensor>& parameters) {
-  const c10::AutoGradMode no_grad(false);
   std::vector<at::Tensor> gradients;
   for (const at::Tensor& parameter : parameters) {
     if (parameter.grad().defined()) {
       gradients.push_back(parameter.grad());
     }
   }
-  if (gradients.empty()) return {};
-  const at::Tensor norms = at::stack(at::_foreach_norm(gradients, 2));
-  return at::linalg_vector_norm(norms, 2);
+  return joint_norm(gradients);
 }
 
 }  // namespace
@@ -35,6 +30,10 @@ at::Tensor norm_of_gradients(const std::vector<at::Tensor>& parameters) {
 double gradient_norm(const std::vector<at::Tensor>& parameters) {
   const at::Tensor norm = norm_of_gradients(parameters);
   return norm.defined() ? norm.item().toDouble() : 0;
+}
+
+double weight_norm(const std::vector<at::Tensor>& parameters) {
+  return joint_norm(parameters).item().toDouble();
 }
 
 at::Tensor shared_gradient_norm(const std::vector<at::Tensor>& parameters,

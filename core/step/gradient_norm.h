@@ -12,6 +12,9 @@ class Communicator;
 /// count as zero. Blocks the host.
 double gradient_norm(const std::vector<at::Tensor>& parameters);
 
+/// The 2-norm over all given parameters together, of which there is at least one. Blocks the host.
+double weight_norm(const std::vector<at::Tensor>& parameters);
+
 /// The 2-norm over the gradients of all given parameters together, a scalar where they are;
 /// undefined gradients count as zero. It is rank 0's, since the last bits of a sum differ with the
 /// number of threads, and what ranks decide by it must not: on a GPU every rank has it, by a

@@ -3,8 +3,11 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
+#include <utility>
 
+#include "core/base/progress/step_spans.h"
 #include "core/data/batch.h"
 #include "core/data/upload/batch_upload.h"
 #include "core/kernels/flop_counter.h"
@@ -13,6 +16,7 @@
 #include "core/models/model.h"
 #include "core/parallel/sum_tree.h"
 #include "core/step/frozen_prefix.h"
+#include "core/step/group_clock.h"
 #include "core/tasks/task.h"
 
 namespace thaw {
@@ -71,12 +75,18 @@ at::Tensor GradientPass::run_micro_batch(const Batch& batch, double weight, std:
                          .epoch = static_cast<std::uint64_t>(batch.epoch),
                          .samples = batch.samples,
                          .offsets = offsets_of(batch),
-                         .device = placed.rows});
-  const at::Tensor logits = forward_past_prefix(model_, cut, placed);
+                         .device = placed.rows,
+                         .fast = settings_.fast_draws});
+  std::optional<SpanTimer> forward(std::in_place, StepSpan::kForward);
+  const at::Tensor logits = clock_ != nullptr ? clock_->forward(model_, cut, placed, prefix_)
+                                              : forward_past_prefix(model_, cut, placed, prefix_);
   const at::Tensor loss = settings_.task->loss(logits, placed, settings_.label_smoothing);
+  forward.reset();
   if (loss.requires_grad()) {
-    const FlopBackward backward;
-    (loss / std::max(weight, 1.0)).backward();
+    const SpanTimer backward(StepSpan::kBackward);
+    const FlopBackward counted;
+    const auto run = [&] { (loss / std::max(weight, 1.0)).backward(); };
+    clock_ != nullptr ? clock_->backward(run) : run();
   }
   return loss.detach();
 }

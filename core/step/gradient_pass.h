@@ -13,7 +13,9 @@
 namespace thaw {
 
 class BatchNorms;
+class GroupClock;
 class Model;
+class PrefixSource;
 class Task;
 struct Batch;
 
@@ -28,7 +30,8 @@ class GradientPass {
     const Task* task = nullptr;         ///< given; outlives it
     MicroBatchLimits micro_batch = {};  ///< of one forward
     double label_smoothing = 0;
-    std::uint64_t seed = 0;  ///< of dropout
+    std::uint64_t seed = 0;   ///< of dropout
+    bool fast_draws = false;  ///< attention on a GPU may draw in its own way
     int rank = 0;
     int ranks = 1;
     std::int64_t shards = 0;  ///< > 0: of the global batch; each of this rank's is run alone
@@ -39,6 +42,9 @@ class GradientPass {
   GradientPass(Model& model, const BatchNorms& batch_norms, Settings settings)
       : model_(model), batch_norms_(batch_norms), settings_(settings) {}
 
+  /// Where outputs of the frozen groups come from; null: they are run. Outlives this.
+  void read_prefix(const PrefixSource* source) { prefix_ = source; }
+
   /// Leaves gradients to `reducer` (between its `begin` and `finish`, which the caller calls).
   /// `weight`: of the global batch, by the task; 0 where nothing in it counts, so that gradients
   /// are 0. `cut`: first group that backward reaches. Returns
@@ -47,6 +53,8 @@ class GradientPass {
   /// zero for those of other ranks.
   at::Tensor run(const Batch& batch, SampleShare share, double weight, std::size_t cut,
                  GradientReducer& reducer);
+  /// Times the groups of the passes to come; null: of none.
+  void set_clock(GroupClock* clock) { clock_ = clock; }
 
  private:
   at::Tensor run_shards(const Batch& batch, SampleShare share, double weight, std::size_t cut,
@@ -56,6 +64,8 @@ class GradientPass {
   Model& model_;
   const BatchNorms& batch_norms_;
   Settings settings_;
+  GroupClock* clock_ = nullptr;
+  const PrefixSource* prefix_ = nullptr;
 };
 
 /// `batch` as `model` wants it: on the model's device, images in its floating-point type.

@@ -14,6 +14,7 @@
 #include "core/base/system.h"
 #include "core/config/configuration.h"
 #include "core/config/optimizers.h"
+#include "core/parallel/slices.h"
 #include "core/step/gradient_norm.h"
 
 namespace thaw {
@@ -54,11 +55,13 @@ void Optimizer::prepare(const std::vector<std::string>& names,
 }
 
 void Optimizer::make_states(const std::vector<std::string>& names,
-                            const std::vector<at::Tensor>& parameters) {
+                            const std::vector<at::Tensor>& parameters,
+                            const std::vector<Cuts>& cuts) {
   const c10::AutoGradMode no_grad(false);
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (states_.contains(names[i])) continue;
-    states_.emplace(names[i], new_state(parameters[i], slots_.size()));
+    const auto made = states_.emplace(names[i], new_state(parameters[i], slots_.size())).first;
+    if (!cuts.empty()) made->second.cuts = cuts[i];
   }
 }
 
@@ -72,16 +75,19 @@ void Optimizer::enter_stage(std::vector<OptimizerClass> classes, const TrainOpti
     for (std::size_t i = 0; i < group.names.size(); ++i) {
       if (states_.contains(group.names[i])) continue;
       auto ready = prepared.extract(group.names[i]);
-      if (!ready.empty()) {
+      if (!ready.empty() && group.cuts.empty()) {  // what was prepared is whole
         states_.insert(std::move(ready));
       } else {
-        states_.emplace(group.names[i], new_state(group.parameters[i], slots_.size()));
+        const std::vector<Cuts> cuts(group.cuts.empty() ? 0 : 1,
+                                     group.cuts.empty() ? Cuts() : group.cuts[i]);
+        make_states({group.names[i]}, {group.parameters[i]}, cuts);
       }
     }
   }
 }
 
-Optimizer::Update Optimizer::with_gradients(const OptimizerClass& group) const {
+Optimizer::Update Optimizer::with_gradients(const OptimizerClass& group,
+                                            std::vector<at::Tensor>& idle) const {
   Update lists;
   lists.weight_decay = group.weight_decay;
   lists.slots.resize(slots_.size());
@@ -91,6 +97,10 @@ Optimizer::Update Optimizer::with_gradients(const OptimizerClass& group) const {
       continue;
     }
     const ParameterState& state = states_.at(group.names[i]);
+    if (!state.cuts.empty() && parameter.numel() == 0) {
+      idle.push_back(state.step);
+      continue;
+    }
     lists.parameters.push_back(parameter);
     lists.gradients.push_back(parameter.grad());
     lists.steps.push_back(state.step);
@@ -126,24 +136,37 @@ std::optional<at::Tensor> Optimizer::scale(const std::vector<at::Tensor>& gradie
   return std::nullopt;
 }
 
+/// LibTorch's fused kernels do not count their writes, by which what is kept of weights, and
+/// autograd, know that these have changed.
+void Optimizer::update_counted(Update& now) {
+  update(now);
+  for (const at::Tensor& parameter : now.parameters) {
+    parameter.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
 void Optimizer::step(const std::vector<double>& rates, double gradient_factor) {
   const c10::AutoGradMode no_grad(false);
   for (std::size_t i = 0; i < classes_.size(); ++i) {
-    Update now = with_gradients(classes_[i]);
+    std::vector<at::Tensor> idle;
+    Update now = with_gradients(classes_[i], idle);
+    if (!idle.empty()) at::_foreach_add_(idle, 1);
     if (now.parameters.empty()) {
       continue;
     }
     now.learning_rate = rates.at(i);
     now.gradient_scale = scale(now.gradients, gradient_factor);
     at::_foreach_add_(now.steps, 1);
-    update(now);
+    update_counted(now);
   }
 }
 
 void Optimizer::step(const std::vector<double>& rates, const DeviceScale& scale) {
   const c10::AutoGradMode no_grad(false);
   for (std::size_t i = 0; i < classes_.size(); ++i) {
-    Update now = with_gradients(classes_[i]);
+    std::vector<at::Tensor> idle;
+    Update now = with_gradients(classes_[i], idle);
+    for (const at::Tensor& step : idle) step.add_(1 - scale.not_finite);
     if (now.parameters.empty()) continue;
     now.learning_rate = rates.at(i);
     now.not_finite = scale.not_finite;
@@ -153,7 +176,7 @@ void Optimizer::step(const std::vector<double>& rates, const DeviceScale& scale)
       now.gradient_scale = scale.factor.reciprocal().to(at::kFloat);
     }
     at::_foreach_add_(now.steps, 1);
-    update(now);
+    update_counted(now);
     at::_foreach_sub_(now.steps, std::vector<at::Tensor>(now.steps.size(), scale.not_finite));
   }
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <future>
 #include <map>
@@ -19,6 +20,9 @@ struct TrainOptions;
 struct ParameterState {
   at::Tensor step;                ///< the parameter's own step count, float32 scalar on its device
   std::vector<at::Tensor> slots;  ///< shaped like the parameter, in the order of Optimizer::slots
+  /// Where the ranks share it out (Note [Sharded state]): whose slice is where. `slots` are this
+  /// rank's then, of one dimension, maybe empty; `step` is there on every rank. Empty: it is whole.
+  std::vector<std::int64_t> cuts = {};
 };
 
 /// Parameters that share a learning rate and a decay: one call of the update rule.
@@ -27,6 +31,8 @@ struct OptimizerClass {
   double weight_decay = 0;
   std::vector<std::string> names;
   std::vector<at::Tensor> parameters;  ///< in the order of `names`
+  std::vector<std::vector<std::int64_t>> cuts =
+      {};  ///< of each, where `parameters` are slices; empty: whole
 };
 
 // Note [Own optimizers]
@@ -67,9 +73,9 @@ class Optimizer {
   void prepare(const std::vector<std::string>& names, const std::vector<at::Tensor>& parameters);
 
   /// Allocates state for those of `parameters` that have none, to be overwritten by the caller with
-  /// what a checkpoint holds.
-  void make_states(const std::vector<std::string>& names,
-                   const std::vector<at::Tensor>& parameters);
+  /// what a checkpoint holds. `cuts`: of each, where they are slices; empty: they are whole.
+  void make_states(const std::vector<std::string>& names, const std::vector<at::Tensor>& parameters,
+                   const std::vector<std::vector<std::int64_t>>& cuts = {});
 
   /// Sets what is updated from now on, by which options (those in force in the stage), and
   /// allocates state for what is active for the first time.
@@ -90,6 +96,15 @@ class Optimizer {
   void step(double rate_factor, double gradient_factor);
 
   const States& states() const { return states_; }
+  /// Puts `state` in the place of what the parameter of this name has.
+  void replace_state(const std::string& name, ParameterState state) {
+    states_.at(name) = std::move(state);
+  }
+
+  /// Whether the rule makes of each element, its gradient and its state what it would make of them
+  /// in any other tensor: only then may ranks share the state out (Note [Sharded state]). Not where
+  /// it goes by norms, ranks or factors of whole tensors, as LAMB, Muon and Adafactor do.
+  virtual bool goes_by_elements() const { return false; }
 
  protected:
   /// One call of the rule: what of one class has a gradient in this step, in lists of one order.
@@ -116,7 +131,9 @@ class Optimizer {
   virtual void update(Update& now) = 0;
 
  private:
-  Update with_gradients(const OptimizerClass& group) const;
+  /// `idle`: counts of parameters with a gradient of which this rank has no element.
+  Update with_gradients(const OptimizerClass& group, std::vector<at::Tensor>& idle) const;
+  void update_counted(Update& now);
   std::optional<at::Tensor> scale(const std::vector<at::Tensor>& gradients, double factor) const;
 
   const std::vector<std::string> slots_;

@@ -2,6 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <numeric>
@@ -15,6 +18,19 @@ namespace {
 
 enum Place { kUnready, kSignal, kStopFile, kTimeLimit, kNorm, kLosses };
 
+/// `values` on the host. From a GPU through pinned memory: what comes to the host otherwise holds
+/// up the stream on its way through the driver's own.
+at::Tensor on_host(const at::Tensor& values) {
+  if (!values.is_cuda()) return values.cpu();
+  const at::Tensor host =
+      at::empty(values.sizes(), values.options().device(at::kCPU).pinned_memory(true));
+  host.copy_(values, /*non_blocking=*/true);
+  c10::Event done(values.device().type());
+  done.record(c10::impl::VirtualGuardImpl(values.device().type()).getStream(values.device()));
+  done.synchronize();
+  return host;
+}
+
 /// Writes what this rank says of the loss and the norm to its places in `sums`, in one copy from
 /// the device that they are on.
 void read_numbers(const StepVote& vote, bool is_first, std::vector<double>& sums) {
@@ -24,7 +40,7 @@ void read_numbers(const StepVote& vote, bool is_first, std::vector<double>& sums
   if (has_norm) asked.push_back(vote.gradient_norm->to(at::kDouble).view({1}));
   if (has_loss) asked.push_back(vote.loss_sum->to(at::kDouble).flatten());
   if (asked.empty()) return;
-  const at::Tensor host = (asked.size() > 1 ? at::cat(asked) : asked[0].contiguous()).cpu();
+  const at::Tensor host = on_host(asked.size() > 1 ? at::cat(asked) : asked[0].contiguous());
   std::copy_n(host.const_data_ptr<double>(), static_cast<std::size_t>(host.numel()),
               sums.begin() + (has_norm ? kNorm : kLosses));
 }

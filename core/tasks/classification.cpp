@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "core/base/json_text.h"
 #include "core/data/batch.h"
@@ -19,6 +20,8 @@ namespace thaw {
 TaskEntry classification_task();
 
 namespace {
+
+constexpr std::size_t kMostConfused = 16;  ///< classes of a table that people read
 
 /// One class a sample: cross entropy of the softmax over the classes' outputs; said to be the class
 /// of the largest.
@@ -42,15 +45,25 @@ class Classification final : public Task {
   bool smooths_labels() const override { return true; }
 
   Measurement nothing(std::int64_t /*samples*/) const override {
-    return {.counts = std::vector<double>(3 * classes_.size(), 0.0)};
+    return {.counts = std::vector<double>(3 * classes_.size() + confusions(), 0.0)};
   }
   std::vector<double> figures(const Measurement& sums) const override {
-    const ClassCounts counts(sums.counts);
+    const ClassCounts counts(by_class(std::span(sums.counts)));
     const auto samples = static_cast<double>(sums.samples);
     return {samples > 0 ? counts.all_hits() / samples : 0, counts.macro_f1()};
   }
   std::string details(const Measurement& sums) const override {
-    return ClassCounts(sums.counts).lines(classes_);
+    return ClassCounts(by_class(std::span(sums.counts))).lines(classes_);
+  }
+  std::vector<std::vector<double>> confusion(const Measurement& sums) const override {
+    std::vector<std::vector<double>> rows;
+    auto next = sums.counts.begin() + static_cast<std::ptrdiff_t>(3 * classes_.size());
+    for (std::size_t row = 0; row * classes_.size() < confusions(); ++row) {
+      const auto end = next + static_cast<std::ptrdiff_t>(classes_.size());
+      rows.emplace_back(next, end);
+      next = end;
+    }
+    return rows;
   }
 
   std::string predictions(const at::Tensor& outputs, const Batch& batch) const override {
@@ -78,13 +91,25 @@ class Classification final : public Task {
     const at::Tensor predicted = at::argmax(outputs, 1);
     const auto* label = batch.labels.const_data_ptr<std::int64_t>();
     const auto* prediction = predicted.const_data_ptr<std::int64_t>();
+    const std::span<double> counts = by_class(std::span(sums.counts));
     for (std::int64_t i = 0; i < batch.size(); ++i) {
       const bool hit = label[i] == prediction[i];
-      ClassCounts::add(sums.counts, label[i], true, hit);
-      if (!hit && prediction[i] < this->outputs()) {
-        ClassCounts::add(sums.counts, prediction[i], false, true);
-      }
+      ClassCounts::add(counts, label[i], true, hit);
+      if (prediction[i] >= this->outputs()) continue;
+      if (!hit) ClassCounts::add(counts, prediction[i], false, true);
+      if (confusions() == 0) continue;
+      sums.counts[counts.size() +
+                  static_cast<std::size_t>(label[i] * this->outputs() + prediction[i])] += 1;
     }
+  }
+
+  /// Counts of pairs, behind those of classes.
+  std::size_t confusions() const {
+    return classes_.size() <= kMostConfused ? classes_.size() * classes_.size() : 0;
+  }
+  template <class Number>
+  std::span<Number> by_class(std::span<Number> counts) const {
+    return counts.first(3 * classes_.size());
   }
 
   std::vector<std::string> classes_;

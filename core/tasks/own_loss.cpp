@@ -42,6 +42,9 @@ class OwnLossTask final : public Task {
   std::vector<double> figures(const Measurement& sums) const override {
     return task_->figures(sums);
   }
+  std::vector<std::vector<double>> confusion(const Measurement& sums) const override {
+    return task_->confusion(sums);
+  }
   std::string details(const Measurement& sums) const override { return task_->details(sums); }
   std::string predictions(const at::Tensor& outputs, const Batch& batch) const override {
     return task_->predictions(outputs, batch);

@@ -21,6 +21,8 @@ void Task::measure(const at::Tensor& outputs, const Batch& batch, Measurement& s
   count(outputs, batch, sums);
 }
 
+std::vector<std::vector<double>> Task::confusion(const Measurement& /*sums*/) const { return {}; }
+
 std::vector<Figure> Task::named_figures(const Measurement& sums) const {
   const std::vector<double> values = figures(sums);
   std::vector<Figure> named;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <utility>
+
 #include "core/base/stopwatch.h"
 #include "core/config/configuration.h"
 #include "core/data/dataset.h"
@@ -12,6 +15,7 @@
 #include "core/parallel/communicator.h"
 #include "core/parallel/step_monitor.h"
 #include "core/step/freezer.h"
+#include "core/step/parameter_table.h"
 #include "core/tasks/task.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/trainer.h"
@@ -38,7 +42,10 @@ EvaluationSettings evaluation_settings(const DataOptions& data, const TrainOptio
           .shards = canonical_shards(train)};
 }
 
-BoundaryMeasurements::BoundaryMeasurements(const Context& context) : context_(context) {
+BoundaryMeasurements::BoundaryMeasurements(const Context& context)
+    : context_(context),
+      start_weights_(context.parts.start_weights != nullptr ? *context.parts.start_weights
+                                                            : own_start_weights_) {
   const TrainOptions& train = context_.parts.train;
   if (context_.parts.communicator.size() > 1) {
     const bool synchronized = train.batch_norm == BatchNormStatistics::kSynchronized;
@@ -55,6 +62,52 @@ void BoundaryMeasurements::enter_stage(const std::set<std::string>& active,
   if (audit_ != nullptr) {
     audit_->enter_stage(active, frozen_statistics_stay);
   }
+  if (looks_at_groups()) start_weights_.thaw(active, context_.parameters);
+}
+
+/// Replicas have moved alike, so one of them is enough.
+bool BoundaryMeasurements::looks_at_groups() const {
+  return context_.parts.communicator.rank() == 0 && !context_.parts.observers.empty();
+}
+
+void BoundaryMeasurements::resume(const std::optional<StartFingerprints>& recorded) {
+  if (looks_at_groups()) start_weights_.resume(recorded, context_.parameters);
+}
+
+std::optional<StartFingerprints> BoundaryMeasurements::start_fingerprints() const {
+  return looks_at_groups() ? start_weights_.fingerprints() : std::nullopt;
+}
+
+void BoundaryMeasurements::look_at_groups(const LastStep& last_step,
+                                          EvaluationReport& report) const {
+  const Stopwatch watch;
+  const ParameterTable& parameters = context_.parameters;
+  const std::vector<std::optional<double>> distances = start_weights_.distances(parameters);
+  const std::vector<std::optional<double>> norms = gradient_norms(parameters);
+  double squares = 0;
+  for (const std::optional<double>& norm : norms) squares += norm.value_or(0) * norm.value_or(0);
+  // An optimizer may have clipped the gradients where they lie.
+  const double whole = std::sqrt(squares);
+  const double unclipped =
+      last_step.gradient_norm > 0 && whole > 0 ? last_step.gradient_norm / whole : 1;
+  const bool timed = last_step.group_time_shares.size() == parameters.groups().size() &&
+                     parameters.groups() == parameters.places();
+  for (std::size_t g = 0; g < parameters.groups().size(); ++g) {
+    EvaluationReport::Group group{.name = parameters.groups()[g],
+                                  .moved = distances[g],
+                                  .gradient_norm = {},
+                                  .time_share = {}};
+    if (norms[g]) group.gradient_norm = *norms[g] * unclipped;
+    if (timed) group.time_share = last_step.group_time_shares[g];
+    report.groups.push_back(std::move(group));
+  }
+  report.group_seconds = watch.seconds();
+}
+
+void BoundaryMeasurements::tell_activity(const ReportPlace& place, const char* activity) const {
+  auto report = report_at<ActivityReport>(place);
+  report.activity = activity;
+  tell(context_.parts.observers, &TrainingObserver::activity, report);
 }
 
 void BoundaryMeasurements::settle_buffers() {
@@ -85,6 +138,7 @@ void BoundaryMeasurements::measure_forgetting(const ReportPlace& place) {
     return;
   }
   context_.monitor.phase(RankPhase::kEvaluation);
+  tell_activity(place, "evaluating the source task");
   ForgettingReport report = forgetting->before();
   if (place.step > 0) {
     settle_buffers();
@@ -97,7 +151,8 @@ void BoundaryMeasurements::measure_forgetting(const ReportPlace& place) {
 }
 
 MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
-                                            std::span<const StageSummary> stages) {
+                                            std::span<const StageSummary> stages,
+                                            const LastStep& last_step) {
   const TrainerParts& parts = context_.parts;
   evaluated_step_ = place.step;
   if (!parts.dataset.has_split(kValidation)) {
@@ -105,22 +160,29 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
   }
   const Stopwatch watch;
   context_.monitor.phase(RankPhase::kEvaluation);
+  tell_activity(place, "evaluating");
   settle_buffers();
   const Freezer::EvaluationMode evaluation_mode(context_.freezer);
-  const Measurement sums =
-      thaw::evaluate(parts.model, parts.dataset, kValidation, *parts.task,
-                     evaluation_settings(parts.data, parts.train), parts.communicator);
+  EvaluationSettings settings = evaluation_settings(parts.data, parts.train);
+  settings.prefix = prefix_;
+  const Measurement sums = thaw::evaluate(parts.model, parts.dataset, kValidation, *parts.task,
+                                          settings, parts.communicator);
   auto report = report_at<EvaluationReport>(place);
   report.split = kValidation;
   report.loss = sums.mean_loss();
   report.figures = parts.task->named_figures(sums);
   report.samples = sums.samples;
   report.seconds = watch.seconds();
+  report.confusion = parts.task->confusion(sums);
+  if (!report.confusion.empty()) report.classes = parts.task->exclusive_classes();
+  if (!stages.empty()) report.peak_memory_bytes = stages.back().peak_memory_bytes;
   add_training_cost(report, stages);
+  if (looks_at_groups()) look_at_groups(last_step, report);
   context_.monitor.phase(RankPhase::kSaving);
   report.best = !best_evaluation_ || report.loss < best_evaluation_->loss;
   last_evaluation_ = report;
   if (report.best) {
+    tell_activity(place, "saving");
     best_evaluation_ = report;
     if (parts.save_best && parts.communicator.rank() == 0) {
       parts.save_best();

@@ -10,6 +10,7 @@
 
 #include "core/measure/audit.h"
 #include "core/measure/evaluator.h"
+#include "core/measure/start_weights.h"
 #include "core/record/observer.h"
 #include "core/schedule/step_values.h"
 
@@ -19,6 +20,7 @@ class BatchNorms;
 class Freezer;
 class Optimizer;
 class ParameterTable;
+class PrefixSource;
 class StepMonitor;
 struct DataOptions;
 struct TrainerParts;
@@ -28,8 +30,8 @@ struct TrainOptions;
 EvaluationSettings evaluation_settings(const DataOptions& data, const TrainOptions& train);
 
 /// What a run measures between two steps: how well the network does on the validation split,
-/// whether the ranks still hold the same values (audit), and how much is left of what the network
-/// knew before (forgetting).
+/// how far its groups have moved, whether the ranks still hold the same values (audit), and how
+/// much is left of what the network knew before (forgetting).
 ///
 /// Each measurement is a collective, and is told to the observers. One instance, one run; belongs
 /// to the training thread.
@@ -47,15 +49,28 @@ class BoundaryMeasurements {
   };
   explicit BoundaryMeasurements(const Context& context);
 
+  /// What only the trainer knows of the step before an evaluation.
+  struct LastStep {
+    double gradient_norm = 0;                    ///< of all gradients, before clipping; 0: not read
+    std::vector<double> group_time_shares = {};  ///< see StageRun; empty: not known
+  };
+
   /// A stage begins in which the parameters named are active.
   void enter_stage(const std::set<std::string>& active, bool frozen_statistics_stay);
+  /// Where evaluations on the validation split find what frozen groups return; null: nowhere.
+  void read_prefix(const PrefixSource* source) { prefix_ = source; }
   /// The weights are other ones than after the last step: an audit of that step has not seen them.
   void weights_changed() { audited_step_ = -1; }
+  /// A transition begins, whose end `enter_stage` is.
+  void leave_stage() {
+    if (audit_ != nullptr) audit_->leave_stage();
+  }
 
   /// Evaluates on the validation split, and lets the caller's `save_best` keep the best of the run.
   /// `stages`: those until now, the running one included, whose cost the report tells. Returns the
   /// metrics by name, none where there is no such split.
-  MetricValues evaluate(const ReportPlace& place, std::span<const StageSummary> stages);
+  MetricValues evaluate(const ReportPlace& place, std::span<const StageSummary> stages,
+                        const LastStep& last_step);
   /// Compares the ranks' values, once a step at most; nothing at one rank.
   void audit(const ReportPlace& place);
   /// Of the place, the stage is the one that ended. Nothing where the run has no forgetting.
@@ -64,6 +79,10 @@ class BoundaryMeasurements {
   /// Local BatchNorms have moved apart on the ranks; what is evaluated and saved is rank 0's.
   void settle_buffers();
 
+  /// To be called before a checkpoint's weights are loaded: see StartWeights::resume.
+  void resume(const std::optional<StartFingerprints>& recorded);
+  /// For a checkpoint; nothing where nobody looks.
+  std::optional<StartFingerprints> start_fingerprints() const;
   /// Of a run that goes on.
   void restore(const std::optional<EvaluationReport>& last,
                const std::optional<EvaluationReport>& best);
@@ -75,8 +94,15 @@ class BoundaryMeasurements {
   const std::vector<ForgettingReport>& forgetting() const { return forgetting_; }
 
  private:
+  void tell_activity(const ReportPlace& place, const char* activity) const;
+  bool looks_at_groups() const;
+  void look_at_groups(const LastStep& last_step, EvaluationReport& report) const;
+
   Context context_;
+  StartWeights own_start_weights_;
+  StartWeights& start_weights_;
   std::unique_ptr<Audit> audit_;  ///< null at one rank
+  const PrefixSource* prefix_ = nullptr;
   std::int64_t audited_step_ = -1;
   std::int64_t evaluated_step_ = -1;
   std::optional<EvaluationReport> last_evaluation_, best_evaluation_;

@@ -11,9 +11,11 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/progress/step_spans.h"
 #include "core/data/loading/training_loader.h"
 #include "core/models/model.h"
 #include "core/parallel/communicator.h"
+#include "core/parallel/sharded_state.h"
 #include "core/parallel/step_monitor.h"
 #include "core/step/gradient_norm.h"
 #include "core/step/optimizer.h"
@@ -80,14 +82,17 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
   stage.reducer().begin(share);
   const at::Tensor loss_sum = stage.compute(batch.batch, share, weight);
   context_.monitor.phase(RankPhase::kReduction);
-  stage.reducer().finish();
+  {
+    const SpanTimer reduction(StepSpan::kReduction);
+    stage.reducer().finish();
+  }
   context_.monitor.phase(RankPhase::kUpdate);
 
   Outcome outcome;
   const bool wants_loss = request.wants_loss || meter.wants_loss() || guard_.watches_each_step();
   const bool wants_norm = stage.clip_norm() > 0 || guard_.watches_each_step();
   at::Tensor norm;
-  if (wants_norm) norm = shared_gradient_norm(stage.active_tensors(), parts.communicator);
+  if (wants_norm) norm = stage.gradient_norm(parts.communicator);
   // Before the update: see Note [When the loss is read].
   const bool on_device = norm.defined() && norm.is_cuda() && context_.optimizer.guards_on_device();
   const bool reads_norm = wants_norm && (wants_loss || !on_device);
@@ -112,6 +117,7 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
   if (!parts.task->weighs_samples()) {
     outcome.values.counted_tokens = static_cast<std::int64_t>(weight);
   }
+  const SpanTimer update(StepSpan::kUpdate);
   if (commits && on_device) {
     context_.optimizer.step(stage.class_rates(), device_scale(norm, stage.clip_norm()));
   } else if (commits) {
@@ -119,6 +125,7 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
         stage.clip_norm() > 0 ? clip_factor(outcome.gradient_norm, stage.clip_norm()) : 1;
     context_.optimizer.step(stage.class_rates(), factor);
   }
+  if (commits && stage.sharded() != nullptr) stage.sharded()->share_updates();
   return outcome;
 }
 

@@ -10,9 +10,12 @@
 #include "core/base/error.h"
 #include "core/config/configuration.h"
 #include "core/models/model.h"
+#include "core/parallel/communicator.h"
 #include "core/schedule/schedule.h"
 #include "core/schedule/stage_options.h"
+#include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
+#include "core/train/trainer.h"
 
 namespace thaw {
 namespace {
@@ -84,6 +87,36 @@ void check_reduction(const TrainOptions& train, const Model& model, const Schedu
         fmt::format("train.reduction: \"canonical\" knows no statistics over the batch, which {} "
                     "takes: freeze it, with train.frozen-batch-norm \"keep\"",
                     statistics));
+  }
+}
+
+bool state_is_sharded(const TrainerParts& parts) {
+  return parts.sharding != Sharding::kNone && parts.communicator.size() > 1;
+}
+
+void check_sharding(const DistributedOptions& distributed, const TrainOptions& train) {
+  if (distributed.sharding == Sharding::kNone || canonical_shards(train) > 0) return;
+  if (distributed.wire == GradientWire::kBFloat16) {
+    refuse(
+        "distributed.wire: \"bfloat16\" rounds whole sums, and distributed.sharding sums to "
+        "slices: "
+        "set this to \"same\", or that to \"none\"");
+  }
+}
+
+void check_sharding(const Optimizer& optimizer, const ParameterTable& parameters) {
+  if (!optimizer.goes_by_elements()) {
+    refuse(
+        "distributed.sharding: the optimizer does not say that it goes by elements "
+        "(Optimizer::goes_by_elements), and one that looks at whole tensors would make something "
+        "else of slices; set it to \"none\"");
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters.tensors()[i].is_contiguous()) continue;
+    refuse(fmt::format(
+        "distributed.sharding: parameter \"{}\" does not lie in memory in row-major order, so it "
+        "cannot be cut into slices; set it to \"none\"",
+        parameters.facts()[i].name));
   }
 }
 

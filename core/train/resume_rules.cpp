@@ -21,20 +21,30 @@ namespace {
 // the stages that come of it, data.file by the data's fingerprint, model.config by its content.
 constexpr const char* kHarmless[] = {
     "model.weights",  // the checkpoint's own come instead
-    "model.config",        "model.tokenizer",  "model.head",
-    "data.file",           "data.cache",       "data.read-ahead",
+    "model.config",
+    "model.tokenizer",
+    "model.head",
+    "data.file",
+    "data.cache",
+    "data.read-ahead",
     "train.threads",  // judged by the threads there are
     "train.device",   // likewise
-    "train.deterministic", "train.not-finite", "train.skip-limit",
+    "train.deterministic",
+    "train.not-finite",
+    "train.skip-limit",
+    "train.prefix-cache-folder",
+    "train.prefix-cache-gib",
 };
 constexpr const char* kRounding[] = {
     "data.evaluation-batch",
     "train.micro-batch",
     "train.micro-batch-tokens",
+    "train.prefix-cache",            // Note [Bits of cached activations]
     "train.gradient-checkpointing",  // gradients become ready in another order
     "distributed.bucket-bytes",
     "distributed.embedding-rows",
     "distributed.wire",
+    "distributed.sharding",
     "train.tf32",
     "train.cudnn-benchmark",
 };
@@ -91,6 +101,10 @@ ChangeEffect effect_of_fact(const std::string& kind) {
   if (kind == "model.weights" || kind == "model.tokenizer") return ChangeEffect::kNone;
   if (kind == "program" || kind == "LibTorch") return ChangeEffect::kBits;
   return ChangeEffect::kMathematics;
+}
+
+bool is_canonical(const ConfigurationDocument& document) {
+  return document.configuration.train.reduction == Reduction::kCanonical;
 }
 
 /// "split train: inputs differ from when the run began".
@@ -175,6 +189,11 @@ ResumeVerdict compare_configurations(const ConfigurationDocument& before,
     const OptionValue is = option.get(now);
     const ChangeEffect effect = effect_of_change(option.name());
     if (was == is || effect == ChangeEffect::kNone) continue;
+    // How ranks work together changes no bits of canonical sums.
+    if (effect == ChangeEffect::kBits && is_canonical(now) &&
+        option.name().starts_with("distributed.")) {
+      continue;
+    }
     const std::string text = fmt::format("{}: was {} when the run began, is {} now",
                                          now.where(option.name()), toml_text(was), toml_text(is));
     (effect == ChangeEffect::kBits ? verdict.warnings : verdict.refusals).push_back(text);

@@ -3,18 +3,24 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 #include <set>
 
 #include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
 #include "core/base/system.h"
 #include "core/models/model.h"
+#include "core/parallel/sharded_state.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/stage_options.h"
 #include "core/step/freezer.h"
+#include "core/step/gradient_norm.h"
+#include "core/step/group_clock.h"
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
 #include "core/step/peak_memory_cuda.h"
+#include "core/train/reduction_rules.h"
 
 namespace thaw {
 namespace {
@@ -22,6 +28,7 @@ namespace {
 GradientPass::Settings pass_settings(const StageRun::Context& context, const TrainOptions& train) {
   GradientPass::Settings settings = context.pass;
   settings.label_smoothing = train.label_smoothing;
+  settings.fast_draws = train.attention_dropout_draws == AttentionDraws::kFast;
   return settings;
 }
 
@@ -59,6 +66,7 @@ StageRun::StageRun(const Context& context)
   if (schedule_.entered_now()) {
     carry_optimizer_state(context.optimizer);
   }
+  move_optimizer_state(context);
   enter_optimizer(context);
   optimizer_seconds_ = optimizer_watch.seconds();
   transition_seconds_ = watch.seconds();
@@ -84,6 +92,21 @@ void StageRun::carry_optimizer_state(Optimizer& optimizer) const {
       [&](const std::string& name) { return !reset && staying.contains(name); });
 }
 
+void StageRun::move_optimizer_state(const Context& context) {
+  if (sharded() == nullptr) return;
+  check_sharding(context.optimizer, parameters_);  // where a program has not said that it shards
+  std::map<std::string, Cuts> wanted;
+  for (const ParameterSlice& slice : sharded()->slices()) wanted.emplace(slice.name, slice.cuts);
+  moved_ = move_states(context.optimizer, wanted, context.communicator);
+}
+
+at::Tensor StageRun::gradient_norm(Communicator& communicator) {
+  if (sharded() == nullptr) return shared_gradient_norm(active_tensors_, communicator);
+  std::vector<std::size_t> all(sharded()->slices().size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return sharded()->gradient_norm(all);
+}
+
 std::vector<double> StageRun::class_rates() const {
   const std::vector<double> by_group = schedule_.rates();
   std::vector<double> rates;
@@ -92,6 +115,10 @@ std::vector<double> StageRun::class_rates() const {
 }
 
 void StageRun::enter_optimizer(const Context& context) {
+  std::map<std::string, const ParameterSlice*> slices;
+  if (sharded() != nullptr) {
+    for (const ParameterSlice& slice : sharded()->slices()) slices.emplace(slice.name, &slice);
+  }
   std::vector<OptimizerClass> classes;
   for (const RateClass& rate_class : plan_.rate_classes()) {
     // All groups of a class share their rate: see `rates_part_by_group`.
@@ -102,7 +129,13 @@ void StageRun::enter_optimizer(const Context& context) {
     OptimizerClass members{rate_class.rate, rate_class.decays ? train_.weight_decay : 0.0, {}, {}};
     for (const std::size_t index : rate_class.parameters) {
       members.names.push_back(plan_.parameters()[index].name);
-      members.parameters.push_back(active_tensors_[index]);
+      if (slices.empty()) {
+        members.parameters.push_back(active_tensors_[index]);
+      } else {
+        const ParameterSlice& slice = *slices.at(plan_.parameters()[index].name);
+        members.parameters.push_back(slice.part);
+        members.cuts.push_back(slice.cuts);
+      }
     }
     classes.push_back(std::move(members));
   }
@@ -113,10 +146,25 @@ at::Tensor StageRun::compute(const Batch& batch, SampleShare share, double weigh
   if (!StageFlops::due(progress().steps)) {
     return pass_.run(batch, share, weight, plan_.cut(), *reducer_);
   }
+  GroupClock clock;
+  pass_.set_clock(parameters_.tensors().front().is_cuda() ? nullptr : &clock);
   const FlopCounter counter(parameters_.tensors());
   at::Tensor loss_sum = pass_.run(batch, share, weight, plan_.cut(), *reducer_);
   flops_.add(counter.flops(), share.samples);
+  pass_.set_clock(nullptr);
+  // The first step makes memory and plans: its times are nobody else's.
+  if (progress().steps <= 1) group_seconds_.assign(clock.seconds().size(), 0.0);
+  if (group_seconds_.size() < clock.seconds().size()) group_seconds_.resize(clock.seconds().size());
+  for (std::size_t i = 0; i < clock.seconds().size(); ++i) group_seconds_[i] += clock.seconds()[i];
   return loss_sum;
+}
+
+std::vector<double> StageRun::group_time_shares() const {
+  std::vector<double> shares = group_seconds_;
+  const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+  if (sum <= 0) return {};
+  for (double& share : shares) share /= sum;
+  return shares;
 }
 
 void StageRun::commit(double seconds) {
@@ -166,6 +214,8 @@ TransitionReport StageRun::transition_report() const {
   report.seconds = transition_seconds_;
   report.costs = costs_;
   report.optimizer_seconds = optimizer_seconds_;
+  report.state_bytes_moved = moved_.bytes;
+  report.state_move_seconds = moved_.seconds;
   report.plan = plan_.fingerprint().hex();
   report.backward_cut =
       plan_.cut() < parameters_.places().size() ? parameters_.places()[plan_.cut()] : "";
@@ -202,7 +252,7 @@ StageSummary StageRun::summary() const {
 }
 
 void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
-                   Optimizer& optimizer, StageCoordinator& coordinator) {
+                   Optimizer& optimizer, StageCoordinator& coordinator, bool sharded) {
   const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage, train);
   std::vector<std::string> names;
   std::vector<at::Tensor> tensors;
@@ -210,7 +260,7 @@ void prepare_stage(const Stage& stage, const TrainOptions& train, const Paramete
     names.push_back(parameter.name);
     tensors.push_back(parameters.tensors()[parameters.index_of(parameter.name)]);
   }
-  optimizer.prepare(names, tensors);
+  if (!sharded) optimizer.prepare(names, tensors);
   coordinator.prepare(plan, parameters_by_name(parameters));
 }
 

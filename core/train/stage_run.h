@@ -12,14 +12,17 @@
 #include "core/schedule/stage_plan.h"
 #include "core/step/freezer.h"
 #include "core/step/gradient_pass.h"
+#include "core/step/state_moves.h"
 #include "core/train/training_state.h"
 
 namespace thaw {
 
 class BatchNorms;
+class Communicator;
 class Model;
 class Optimizer;
 class ParameterTable;
+class PrefixSource;
 class StageCoordinator;
 
 /// One stage while it lasts: its plan, its reducer, how far it has come and what it has cost.
@@ -36,6 +39,7 @@ class StageRun {
     const TrainOptions& train;
     GradientPass::Settings pass;
     const ScheduleRun& schedule;  ///< in the stage
+    Communicator& communicator;   ///< that state moves over where it is sharded
   };
 
   /// A collective: freezes and thaws, agrees with the other ranks on the plan, rebuilds the
@@ -45,6 +49,8 @@ class StageRun {
   const Stage& stage() const { return stage_; }
   const StagePlan& plan() const { return plan_; }
   GradientReducer& reducer() { return *reducer_; }
+  /// Shares of forward and backward, of the model's own groups; empty where that is not known.
+  std::vector<double> group_time_shares() const;
   /// Since the stage, or the segment of a policy's, began.
   const StageProgress& progress() const { return schedule_.progress(); }
   /// 0 where nobody knows yet.
@@ -56,10 +62,17 @@ class StageRun {
   std::vector<double> class_rates() const;
   const FrozenLayers& frozen_layers() const { return frozen_layers_; }
 
+  /// Where steps find what frozen groups return; null: they run them.
+  void read_prefix(const PrefixSource* source) { pass_.read_prefix(source); }
+
   /// Forward and backward of this rank's share, between the reducer's `begin` and `finish`; see
   /// GradientPass::run. Counts the operations of some steps.
   at::Tensor compute(const Batch& batch, SampleShare share, double weight);
-  const std::vector<at::Tensor>& active_tensors() const { return active_tensors_; }
+  /// A collective, after `compute` and the reducer's `finish`: the 2-norm over all gradients; see
+  /// shared_gradient_norm for who has it.
+  at::Tensor gradient_norm(Communicator& communicator);
+  /// Null where every rank updates all of the parameters.
+  ShardedState* sharded() { return reducer_->sharded(); }
 
   /// Goes on with a stage that had come to `state`, its gradients travelling by `reduction`. A
   /// collective.
@@ -79,6 +92,8 @@ class StageRun {
   std::vector<double> rates_by_group() const;
   void enter_optimizer(const Context& context);
   void carry_optimizer_state(Optimizer& optimizer) const;
+  /// A collective: what ranks share out goes to its owners.
+  void move_optimizer_state(const Context& context);
 
   const ScheduleRun& schedule_;
   const Stage& stage_;
@@ -94,14 +109,17 @@ class StageRun {
   double training_seconds_ = 0;  ///< the transition and all steps
   double optimizer_seconds_ = 0;
   TransitionCosts costs_;
+  StateMoves moved_;
   std::vector<double> step_seconds_;
   StageFlops flops_;
+  std::vector<double> group_seconds_;  ///< of steps that were counted, but for the first
   ReductionCounters last_counters_;
 };
 
 /// Makes memory for `stage`, which comes next, ready on threads beside training. Returns at once.
-/// `train`: as the run has it.
+/// `train`: as the run has it. `sharded`: the optimizer's state is, so that whose memory it takes
+/// is known at the transition alone.
 void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
-                   Optimizer& optimizer, StageCoordinator& coordinator);
+                   Optimizer& optimizer, StageCoordinator& coordinator, bool sharded);
 
 }  // namespace thaw

@@ -8,10 +8,13 @@
 
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "core/checkpoint/reader.h"
 #include "core/parallel/agreement.h"
+#include "core/parallel/slices.h"
 #include "core/step/optimizer.h"
+#include "core/train/sliced_tensors.h"
 
 namespace thaw {
 namespace {
@@ -40,18 +43,52 @@ std::vector<Source> sources(const torch::nn::Module& model) {
   return result;
 }
 
-/// Names and parameters with optimizer state in the checkpoint.
+/// Makes room for the optimizer state that is in the checkpoint: for all of it, or for the slices
+/// of even cuts that are this rank's.
 void make_states(const CheckpointReader& checkpoint, const torch::nn::Module& model,
-                 Optimizer& optimizer) {
+                 Optimizer& optimizer, int rank, int ranks, bool sharded) {
   std::vector<std::string> names;
   std::vector<at::Tensor> parameters;
+  std::vector<Cuts> all_cuts;
   for (const NamedTensor& each : named_parameters(model)) {
     if (!checkpoint.entries().contains(std::string(kStep) + each.name)) continue;
     names.push_back(each.name);
-    parameters.push_back(each.tensor);
+    if (!sharded) {
+      parameters.push_back(each.tensor);
+      continue;
+    }
+    const auto unit = kSliceBytes / static_cast<std::int64_t>(each.tensor.element_size());
+    const Cuts cuts = even_cuts(each.tensor.numel(), ranks, unit);
+    const auto own = static_cast<std::size_t>(rank);
+    parameters.push_back(flat(each.tensor, cuts[own], cuts[own + 1]));
+    all_cuts.push_back(cuts);
   }
-  optimizer.make_states(names, parameters);
+  optimizer.make_states(names, parameters, all_cuts);
 }
+
+std::string slot_name(const std::string& slot, const std::string& parameter) {
+  return fmt::format("optimizer/{}/{}", slot, parameter);
+}
+
+/// A tensor of optimizer state that a checkpoint has, or this rank is to have, in slices.
+struct SlotPlace {
+  std::string name;  ///< of the whole, in a checkpoint
+  std::size_t slot;
+  const ParameterState* state;
+
+  std::int64_t elements() const {
+    return state->cuts.empty() ? state->slots[slot].numel() : state->cuts.back();
+  }
+  void fill(const at::Tensor& whole, int rank) const {
+    at::Tensor target = state->slots[slot];
+    if (state->cuts.empty()) {
+      target.copy_(whole.view(target.sizes()));
+      return;
+    }
+    const auto own = static_cast<std::size_t>(rank);
+    target.copy_(whole.narrow(0, state->cuts[own], target.numel()));
+  }
+};
 
 }  // namespace
 
@@ -68,19 +105,29 @@ std::vector<NamedTensor> replicated_state(const torch::nn::Module& model,
   }
   for (const auto& [name, state] : optimizer.states()) {
     tensors.push_back({std::string(kStep) + name, state.step});
-    for (std::size_t i = 0; i < state.slots.size(); ++i) {
-      tensors.push_back(
-          {fmt::format("optimizer/{}/{}", optimizer.slots()[i], name), state.slots[i]});
+    for (std::size_t i = 0; state.cuts.empty() && i < state.slots.size(); ++i) {
+      tensors.push_back({slot_name(optimizer.slots()[i], name), state.slots[i]});
     }
   }
   return tensors;
 }
 
-std::vector<NamedTensor> own_state(const torch::nn::Module& model, int rank, bool buffers) {
+std::vector<NamedTensor> own_state(const torch::nn::Module& model, const Optimizer& optimizer,
+                                   int rank, bool buffers) {
   std::vector<NamedTensor> tensors;
   for (Source& source : sources(model)) {
     const std::lock_guard lock(source.generator.mutex());
     tensors.push_back({own_prefix(rank) + source.name, source.generator.get_state()});
+  }
+  for (const auto& [name, state] : optimizer.states()) {
+    if (state.cuts.empty()) continue;
+    const auto own = static_cast<std::size_t>(rank);
+    for (std::size_t i = 0; i < state.slots.size(); ++i) {
+      if (state.slots[i].numel() == 0) continue;
+      tensors.push_back(
+          {slice_name(state.cuts[own], state.cuts[own + 1], slot_name(optimizer.slots()[i], name)),
+           state.slots[i]});
+    }
   }
   if (buffers) {
     for (const NamedTensor& each : named_buffers(model)) {
@@ -102,10 +149,23 @@ std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
 }
 
 void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
-                   Optimizer& optimizer, int rank, int ranks, bool buffers) {
+                   Optimizer& optimizer, int rank, int ranks, bool buffers, bool sharded) {
   const c10::AutoGradMode no_grad(false);
-  make_states(checkpoint, model, optimizer);
-  checkpoint.load(replicated_state(model, optimizer, buffers));
+  make_states(checkpoint, model, optimizer, rank, ranks, sharded);
+  const SlicedTensors slices(checkpoint);
+  // What is in slices, here or there, goes its own way; a slot is one or the other in a checkpoint.
+  std::vector<NamedTensor> whole = replicated_state(model, optimizer, buffers);
+  std::erase_if(whole, [&](const NamedTensor& each) { return slices.contains(each.name); });
+  std::vector<SlotPlace> apart;
+  for (const auto& [name, state] : optimizer.states()) {
+    for (std::size_t i = 0; i < state.slots.size(); ++i) {
+      const std::string slot = slot_name(optimizer.slots()[i], name);
+      if (!state.cuts.empty() || slices.contains(slot)) apart.push_back({slot, i, &state});
+    }
+  }
+  for (const SlotPlace& place : apart) slices.check(place.name, place.elements());
+  checkpoint.load(whole);
+  for (const SlotPlace& place : apart) place.fill(slices.load(place.name), rank);
   // All ranks read all of it, since each read is a collective; each keeps what is its own.
   const bool same_ranks = checkpoint.manifest().ranks == ranks;
   const std::string mine = own_prefix(same_ranks ? rank : 0);

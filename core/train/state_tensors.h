@@ -21,14 +21,19 @@ class Optimizer;
 // stage-best/NAME                    weights and buffers at the stage's best evaluation
 // rank-R/random/cpu|cuda             R's generator of random numbers, for modules that use it
 // rank-R/buffers/NAME                R's own, where BatchNorm is local and ranks differ
-// The first four are equal on all ranks, and each is written by one of them.
+// slices/FIRST-LAST/optimizer/SLOT/NAME  elements [FIRST, LAST) of optimizer/SLOT/NAME in row-major
+//                                    order, where ranks share it out (Note [Sharded state])
+// The first four are equal on all ranks, and each is written by one of them; a slice by its owner.
+// Slices of one tensor make it up, whatever the number of ranks, so that a run may go on at another
+// one, and with or without sharding.
 
 /// What is equal on all ranks. `buffers`: those of the model are.
 std::vector<NamedTensor> replicated_state(const torch::nn::Module& model,
                                           const Optimizer& optimizer, bool buffers);
 
 /// What is this rank's own.
-std::vector<NamedTensor> own_state(const torch::nn::Module& model, int rank, bool buffers);
+std::vector<NamedTensor> own_state(const torch::nn::Module& model, const Optimizer& optimizer,
+                                   int rank, bool buffers);
 
 /// A collective: copies of the checkpoint's tensors whose names begin with `prefix`, by what
 /// follows it, on the model's device.
@@ -37,9 +42,11 @@ std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
                                                 const torch::nn::Module& model);
 
 /// A collective: brings model, optimizer and random numbers to what the checkpoint holds. At
-/// another number of ranks each starts from rank 0's own state.
-/// Throws InputError on all ranks, before anything is touched, where the model is another one.
+/// another number of ranks each starts from rank 0's own state. `sharded`: ranks share the
+/// optimizer's state out, by even cuts at first.
+/// Throws InputError on all ranks, before anything is touched, where the model is another one or a
+/// slice is missing.
 void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
-                   Optimizer& optimizer, int rank, int ranks, bool buffers);
+                   Optimizer& optimizer, int rank, int ranks, bool buffers, bool sharded);
 
 }  // namespace thaw

@@ -102,6 +102,11 @@ TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
       cursor);
 }
 
+TrainingBatch next_of(TrainingLoader& loader) {
+  const SpanTimer data(StepSpan::kData);
+  return loader.next();
+}
+
 }  // namespace
 
 Trainer::Trainer(TrainerParts parts) : run_(std::make_unique<Run>(std::move(parts))) {}
@@ -131,8 +136,10 @@ Trainer::Run::Run(TrainerParts parts)
                            return agree(loss_sum, gradient_norm);
                          }}),
       train_samples_(parts_.dataset.split("train").size()),
+      prefix_use_(parts_, parameters_, monitor_),
       schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
   check_reduction(parts_.train, parts_.model, parts_.schedule, parts_.communicator.size());
+  if (state_is_sharded(parts_)) check_sharding(*optimizer_, parameters_);
   assign_draw_sites(parts_.model);
   parts_.model.set_gradient_checkpointing(parts_.train.gradient_checkpointing);
 }
@@ -166,26 +173,6 @@ RunSummary Trainer::Run::to_end() {
   return done;
 }
 
-RunSummary Trainer::Run::summary() const {
-  RunSummary summary;
-  summary.steps = state_.step;
-  summary.epochs = epoch();
-  summary.seconds = state_.seconds + watch_.seconds();
-  summary.train_loss = state_.train_loss;
-  summary.ranks = parts_.communicator.size();
-  summary.stages = state_.stages;
-  summary.forgetting = measurements_.forgetting();
-  summary.evaluated = measurements_.last_evaluation().has_value();
-  if (summary.evaluated) {
-    summary.last_evaluation = *measurements_.last_evaluation();
-    summary.best_evaluation = *measurements_.best_evaluation();
-  }
-  summary.stopped = stop_ != StopReason::kNone;
-  summary.stop_reason = text_of(stop_);
-  summary.go_back = go_back_;
-  return summary;
-}
-
 StageRun Trainer::Run::enter_stage() {
   monitor_.stage(schedule_.stage().name);
   return StageRun(
@@ -203,17 +190,8 @@ StageRun Trainer::Run::enter_stage() {
                 .rank = parts_.communicator.rank(),
                 .ranks = parts_.communicator.size(),
                 .shards = canonical_shards(parts_.train)},
-       .schedule = schedule_});
-}
-
-void Trainer::Run::report_transition(const StageRun& run) {
-  TransitionReport report = run.transition_report();
-  report.step = state_.step;
-  report.epoch = epoch();
-  report.index = schedule_.state().stage;
-  report.stages = parts_.schedule.stages.size();
-  report.curve_steps = schedule_.state().curve_length;
-  tell(&TrainingObserver::transition, report);
+       .schedule = schedule_,
+       .communicator = parts_.communicator});
 }
 
 /// False where the run is to stop early.
@@ -224,9 +202,10 @@ bool Trainer::Run::run_stage() {
   if (!before.under_way) {
     measurements_.measure_forgetting(boundary());
   }
+  measurements_.leave_stage();
   StageRun run = enter_stage();
   StepMeter meter(schedule_.needs(), run.plan(), parameters_, schedule_.state().seconds,
-                  parts_.communicator);
+                  parts_.communicator, run.sharded());
   measurements_.enter_stage(active_names(run.plan()), !run.frozen_layers().batch_norm_statistics);
   stage_seconds_before_ = before.so_far.seconds;
   if (before.under_way) {
@@ -234,6 +213,9 @@ bool Trainer::Run::run_stage() {
   } else {
     report_transition(run);
   }
+  prefix_use_.enter_stage(schedule_, state_.cursor, place(run.stage().name));
+  run.read_prefix(prefix_use_.training());
+  measurements_.read_prefix(prefix_use_.validation());
   TrainingLoader loader = make_loader(parts_, state_.cursor);
   std::optional<Stage> next = schedule_.next_stage();
   if (std::exchange(state_.evaluation_pending, false)) {
@@ -241,7 +223,8 @@ bool Trainer::Run::run_stage() {
   }
   while (!schedule_.ended()) {
     if (next && schedule_.ends_soon()) {
-      prepare_stage(*next, parts_.train, parameters_, *optimizer_, parts_.coordinator);
+      prepare_stage(*next, parts_.train, parameters_, *optimizer_, parts_.coordinator,
+                    state_is_sharded(parts_));
       next.reset();
     }
     train_step(run, meter, loader);
@@ -263,6 +246,7 @@ bool Trainer::Run::after_step(const StageRun& run) {
   if (go_back_) {
     return false;
   }
+  if (parts_.after_step) parts_.after_step(state_.step);
   if (stop_ != StopReason::kNone) {
     stop_here(run);
     return false;
@@ -282,8 +266,8 @@ bool Trainer::Run::after_step(const StageRun& run) {
 void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader) {
   const Stopwatch watch;
   monitor_.step(state_.step + 1);
-  const TrainingBatch batch = loader.next();
-  const double data_seconds = watch.seconds();
+  take_span_seconds();  // of what came before the step
+  const TrainingBatch batch = next_of(loader);
 
   const bool reported = (state_.step + 1) % parts_.log_every == 0;
   const std::vector<double> rates = reported ? schedule_.rates() : std::vector<double>();
@@ -294,6 +278,7 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
     go_back_ = true;
     return;
   }
+  gradient_norm_ = outcome.gradient_norm;
   const bool commits = outcome.verdict == StepVerdictKind::kCommit;
   if (commits) {
     state_.train_loss = outcome.loss;
@@ -310,38 +295,9 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
                         .counted_tokens = outcome.values.counted_tokens,
                         .rates = rates,
                         .gradient_norm = outcome.gradient_norm,
-                        .data_seconds = data_seconds,
-                        .seconds = seconds});
+                        .seconds = seconds,
+                        .spans = take_span_seconds()});
   }
-}
-
-void Trainer::Run::report_step(StageRun& stage, const StepFigures& figures) {
-  const ReductionCounters counters = stage.reducer().counters();
-  auto report = report_at<StepReport>(place(stage.stage().name));
-  report.stage_step = stage.progress().steps;
-  report.stage_steps = stage.steps();
-  report.loss = state_.train_loss;
-  for (std::size_t i = 0; i < figures.rates.size(); ++i) {
-    report.learning_rates.emplace_back(stage.stage().groups[i], figures.rates[i]);
-    report.learning_rate = std::max(report.learning_rate, figures.rates[i]);
-  }
-  report.gradient_norm = figures.gradient_norm;
-  report.samples = figures.samples;
-  report.counted_tokens = figures.counted_tokens;
-  report.bytes_reduced = counters.payload_bytes;
-  report.seconds = figures.seconds;
-  report.data_seconds = figures.data_seconds;
-  report.communication_seconds = counters.exposed_seconds;
-  report.compute_seconds = figures.seconds - figures.data_seconds - counters.exposed_seconds;
-  tell(&TrainingObserver::step, report);
-}
-
-void Trainer::Run::report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome) {
-  auto report = report_at<SkippedReport>(place(stage.stage().name));
-  report.loss = outcome.loss;
-  report.gradient_norm = outcome.gradient_norm;
-  report.in_a_row = guarded_step_.skipped();
-  tell(&TrainingObserver::skipped, report);
 }
 
 bool Trainer::Run::evaluation_due() const {
@@ -354,7 +310,9 @@ bool Trainer::Run::evaluation_due() const {
 void Trainer::Run::evaluate_now(const StageRun& run) {
   std::vector<StageSummary> stages = state_.stages;
   stages.push_back(run.summary());
-  const MetricValues metrics = measurements_.evaluate(place(run.stage().name), stages);
+  const MetricValues metrics = measurements_.evaluate(
+      place(run.stage().name), stages,
+      {.gradient_norm = gradient_norm_, .group_time_shares = run.group_time_shares()});
   const bool best_of_stage = schedule_.commit_evaluation(metrics);
   if (best_of_stage) {
     stage_best_.keep(run.plan(), parameters_, parts_.model);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/config/choices.h"
 #include "core/record/observer.h"
 #include "core/tasks/task.h"
 
@@ -20,6 +21,7 @@ class Model;
 class Optimizer;
 class Forgetting;
 class StageCoordinator;
+class StartWeights;
 class StepMonitor;
 class StopRequest;
 struct DataOptions;
@@ -63,11 +65,16 @@ struct TrainerParts {
   /// Called on rank 0 when all stages are done, and checkpoints complete. May be empty. What it
   /// throws, all ranks throw.
   std::function<void()> save_last = {};
-  std::int64_t log_every = 1;        ///< steps between two `step` reports
-  StepMonitor* monitor = nullptr;    ///< is told where this rank is; null: nobody asks
-  std::int64_t audit_every = 0;      ///< steps; 0: ranks compare weights at transitions only
-  Forgetting* forgetting = nullptr;  ///< measured at transitions and at the end; null: not
-  CheckpointParts checkpoints = {};  ///< how the run is saved, stopped and gone on with
+  /// Called on every rank after each committed step, with its number. May be empty.
+  std::function<void(std::int64_t)> after_step = {};
+  /// What the coordinator's reducers give each rank a slice of; the same as in their options.
+  Sharding sharding = Sharding::kNone;
+  std::int64_t log_every = 1;             ///< steps between two `step` reports
+  StepMonitor* monitor = nullptr;         ///< is told where this rank is; null: nobody asks
+  std::int64_t audit_every = 0;           ///< steps; 0: ranks compare weights at transitions only
+  Forgetting* forgetting = nullptr;       ///< measured at transitions and at the end; null: not
+  StartWeights* start_weights = nullptr;  ///< of a run that has several trainers; null: own
+  CheckpointParts checkpoints = {};       ///< how the run is saved, stopped and gone on with
 };
 
 /// Trains a model stage by stage, together with the trainers of the other ranks.

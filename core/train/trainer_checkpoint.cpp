@@ -47,8 +47,9 @@ void Trainer::Run::restore() {
   if (parts.resume == nullptr) return;
   state_ = *parts.state;
   monitor_.phase(RankPhase::kStartUp);
+  measurements_.resume(state_.start_weights);
   restore_state(*parts.resume, parts_.model, *optimizer_, parts_.communicator.rank(),
-                parts_.communicator.size(), buffers_are_replicas());
+                parts_.communicator.size(), buffers_are_replicas(), state_is_sharded(parts_));
   stage_best_.restore(tensors_under(kStageBest, *parts.resume, parts_.model));
   parts_.model.weights_changed();
   schedule_.restore(state_.schedule);
@@ -74,6 +75,7 @@ TrainingState Trainer::Run::state(const StageRun* run) const {
   }
   state.last_evaluation = measurements_.last_evaluation();
   state.best_evaluation = measurements_.best_evaluation();
+  state.start_weights = measurements_.start_fingerprints();
   state.facts = parts_.checkpoints.facts;
   state.classes = parts_.checkpoints.classes;
   if (parts_.checkpoints.model != nullptr) state.model = *parts_.checkpoints.model;
@@ -93,6 +95,9 @@ void Trainer::Run::save_checkpoint(const StageRun* run, bool transition) {
   CheckpointSaver* saver = parts_.checkpoints.saver;
   if (saver == nullptr) return;
   monitor_.phase(RankPhase::kSaving);
+  auto activity = report_at<ActivityReport>(boundary());
+  activity.activity = "saving";
+  tell(&TrainingObserver::activity, activity);
   const TrainingState now = state(run);
   CheckpointContent content;
   content.about.place = {state_.step, transition};
@@ -106,7 +111,8 @@ void Trainer::Run::save_checkpoint(const StageRun* run, bool transition) {
   for (const auto& [name, tensor] : stage_best_.tensors()) {
     content.replicated.push_back({kStageBest + name, tensor});
   }
-  content.own = own_state(parts_.model, parts_.communicator.rank(), !buffers_are_replicas());
+  content.own =
+      own_state(parts_.model, *optimizer_, parts_.communicator.rank(), !buffers_are_replicas());
   saver->save(content);
   report_checkpoints();
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/progress/step_spans.h"
 #include "core/base/stopwatch.h"
 #include "core/models/layers/batch_norm.h"
 #include "core/parallel/step_monitor.h"
@@ -16,6 +17,7 @@
 #include "core/step/step_agreement.h"
 #include "core/train/boundary_measurements.h"
 #include "core/train/guarded_step.h"
+#include "core/train/prefix/prefix_use.h"
 #include "core/train/stage_best.h"
 #include "core/train/trainer.h"
 #include "core/train/training_state.h"
@@ -43,8 +45,6 @@ class Trainer::Run {
   bool run_stage();
   /// A collective: the transition into the schedule's stage.
   StageRun enter_stage();
-  /// A new stage has been entered.
-  void report_transition(const StageRun& run);
   /// What is due between two steps.
   bool after_step(const StageRun& run);
   RunSummary summary() const;
@@ -55,10 +55,14 @@ class Trainer::Run {
     std::int64_t counted_tokens;  ///< -1: the loss is a mean over samples
     std::vector<double> rates;    ///< of the stage's groups
     double gradient_norm;
-    double data_seconds, seconds;
+    double seconds;
+    SpanSeconds spans;
   };
+  // In trainer_reports.cpp.
   void report_step(StageRun& stage, const StepFigures& figures);
   void report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome);
+  /// A new stage has been entered.
+  void report_transition(const StageRun& run);
   bool evaluation_due() const;
   /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& run);
@@ -101,6 +105,7 @@ class Trainer::Run {
   GuardedStep guarded_step_;
   std::int64_t train_samples_;
   StageBest stage_best_;
+  PrefixUse prefix_use_;
   ScheduleRun schedule_;
   /// Of what a part of the trainer holds while it runs (the schedule, the stage that is under way,
   /// evaluations, times) this has what they began with: see `state`.
@@ -111,6 +116,7 @@ class Trainer::Run {
   std::string last_save_problem_;
   std::int64_t saved_step_ = -1;  ///< of the newest complete checkpoint of this process
   bool go_back_ = false;
+  double gradient_norm_ = 0;  ///< of the last step of this process; 0: not read
 };
 
 }  // namespace thaw

@@ -55,6 +55,7 @@ void describe(auto fields, Described<TrainingState> auto& state) {
   fields("classes", state.classes);
   fields("weight_names", state.weight_names);
   fields.added("model", state.model);
+  fields.added("start_weights", state.start_weights);
 }
 
 }  // namespace

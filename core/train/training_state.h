@@ -41,6 +41,8 @@ struct TrainingState {
   std::vector<std::string> classes;                 ///< that the head tells apart
   ModelDescription model;                           ///< that is trained
   std::map<std::string, std::string> weight_names;  ///< to export under: see WeightNames
+  /// Fingerprints of groups that were thawed: see StartWeights. None where nobody looked.
+  std::optional<std::map<std::string, std::string>> start_weights;
 };
 
 /// The state as JSON.

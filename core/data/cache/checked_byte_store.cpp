@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
+#include "core/base/progress/notice.h"
 #include "core/base/text_bytes.h"
 #include "core/data/hdf5/readable_file.h"
 

@@ -17,8 +17,9 @@
 namespace thaw {
 namespace {
 
-constexpr std::array<std::string_view, 5> kTokenAttributes = {
-    "tokenizer", "tokenizer_sha256", "tokenizer_function", "max_tokens", "vocabulary_size"};
+constexpr std::array<std::string_view, 6> kTokenAttributes = {
+    "tokenizer",  "tokenizer_sha256", "tokenizer_function",
+    "max_tokens", "vocabulary_size",  "pairs"};
 
 /// The names that `attribute` lists, each of one `thing`; empty where there is no such attribute.
 std::vector<std::string> read_names(const Hdf5File& file, const std::string& attribute,

@@ -12,6 +12,8 @@ class FusedAdamW final : public Optimizer {
   /// Means of gradients and of their squares.
   FusedAdamW() : Optimizer({"first", "second"}, /*kernel_scales=*/true) {}
 
+  bool goes_by_elements() const override { return true; }
+
  private:
   void read(const TrainOptions& options) override {
     beta1_ = options.beta1;

@@ -17,6 +17,8 @@ class Lion final : public Optimizer {
   /// The mean of gradients.
   Lion() : Optimizer({"first"}) {}
 
+  bool goes_by_elements() const override { return true; }
+
  private:
   void read(const TrainOptions& options) override {
     beta1_ = options.beta1;

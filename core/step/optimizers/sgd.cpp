@@ -12,6 +12,8 @@ class FusedSgd final : public Optimizer {
   /// The momentum.
   FusedSgd() : Optimizer({"first"}, /*kernel_scales=*/true) {}
 
+  bool goes_by_elements() const override { return true; }
+
  private:
   void read(const TrainOptions& options) override {
     momentum_ = options.momentum;

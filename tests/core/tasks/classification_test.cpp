@@ -75,6 +75,15 @@ TEST(Classification, TellsPrecisionAndRecallOfEachClass) {
             "{\"class\":\"3\",\"samples\":0,\"precision\":0.0,\"recall\":0.0,\"f1\":0.0}\n");
 }
 
+TEST(Classification, TellsWhichClassesAreTakenForWhichOfAFew) {
+  const auto task = classification_of(4);
+  EXPECT_EQ(
+      task->confusion(measured(*task, kLabels, kSaid)),
+      (std::vector<std::vector<double>>{{1, 1, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 0}}));
+  const auto many = classification_of(17);
+  EXPECT_TRUE(many->confusion(many->nothing(1)).empty());
+}
+
 TEST(Classification, SumsOfTwoRanksAreTheWhole) {
   const auto task = classification_of(4);
   const Measurement whole = measured(*task, kLabels, kSaid);

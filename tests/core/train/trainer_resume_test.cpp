@@ -124,6 +124,20 @@ learning-rate = 0.05
 until = { steps = 6 }
 policy = { kind = "auto-freeze", every-steps = 2, always = [] }
 thawed-rate-cap = 0.02
+
+[[schedule.stage]]
+name = "scaled"
+groups = ["*"]
+learning-rate = 0.05
+until = { steps = 6 }
+policy = { kind = "auto-rgn", every-steps = 3, probe-steps = 2 }
+
+[[schedule.stage]]
+name = "guided"
+groups = ["*"]
+learning-rate = 0.05
+until = { steps = 5 }
+policy = { kind = "gradient-guided", groups = 1, every-steps = 2, always = ["head"] }
 )";
   schedule_ = resolve_schedule(parse_partial_configuration(kStages, "a.toml"),
                                {"stem", "middle", "head"}, 37);

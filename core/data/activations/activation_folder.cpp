@@ -1,0 +1,167 @@
+#include "core/data/activations/activation_folder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/file_use.h"
+#include "core/base/stopwatch.h"
+#include "core/base/system.h"
+#include "core/data/activations/activation_file.h"
+#include "core/data/cache/cache_file.h"
+
+namespace thaw {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Entry {
+  fs::path path;
+  std::int64_t bytes = 0;
+  fs::file_time_type used;
+};
+
+void make_folder(const std::string& folder) {
+  const FileUse use("look into", folder);
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    throw InputError(
+        fmt::format("{}: cannot be made: {} (train.prefix-cache-folder names the folder)", folder,
+                    error.message()));
+  }
+}
+
+/// The files of activations that are there, the one used longest ago first.
+std::vector<Entry> entries_of(const std::string& folder) {
+  std::vector<Entry> entries;
+  const FileUse use("look into", folder);
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (!entry.path().filename().string().ends_with(ActivationFile::kEnding)) continue;
+    std::error_code gone;  // by another process, meanwhile
+    const auto bytes = static_cast<std::int64_t>(fs::file_size(entry.path(), gone));
+    const auto used = fs::last_write_time(entry.path(), gone);
+    if (!gone) entries.push_back({entry.path(), bytes, used});
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return a.used < b.used; });
+  return entries;
+}
+
+/// Whether `name` is an unfinished file of a process of this host that is gone.
+bool left_behind(const std::string& name) {
+  const std::string ending = fmt::format("{}.partial.{}.", ActivationFile::kEnding, host_name());
+  const std::size_t at = name.find(ending);
+  if (at == std::string::npos) return false;
+  const long process = std::atol(name.c_str() + at + ending.size());
+  return process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH;
+}
+
+void remove_left_behind(const std::string& folder) {
+  const FileUse use("look into", folder);
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    std::error_code unneeded;
+    if (left_behind(entry.path().filename().string())) fs::remove(entry.path(), unneeded);
+  }
+}
+
+}  // namespace
+
+FillClaim::FillClaim(const std::string& lock, const std::function<void()>& waiting) {
+  make_folder(fs::path(lock).parent_path().string());
+  {
+    const FileUse use("open", lock);
+    descriptor_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  }
+  if (descriptor_ < 0) {
+    throw InputError(
+        fmt::format("{}: cannot be created: {} (train.prefix-cache-folder names the folder)", lock,
+                    std::strerror(errno)));
+  }
+  while (true) {
+    {
+      const FileUse use("lock", lock);
+      if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+      if (errno != EWOULDBLOCK && errno != EINTR) return;
+    }
+    waiting();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+FillClaim::~FillClaim() { ::close(descriptor_); }
+
+ActivationRoom activation_room(const std::string& folder, std::int64_t limit) {
+  make_folder(folder);
+  ActivationRoom room;
+  for (const Entry& entry : entries_of(folder)) room.used += entry.bytes;
+  const std::int64_t there = room.used + room_in(folder);
+  room.limit = limit > 0 ? std::min(limit, there) : there / 2;
+  return room;
+}
+
+bool make_activation_room(const std::string& folder, std::int64_t bytes, std::int64_t limit,
+                          const std::set<std::string>& kept) {
+  remove_left_behind(folder);
+  std::vector<Entry> entries = entries_of(folder);
+  std::int64_t used = 0;
+  for (const Entry& entry : entries) used += entry.bytes;
+  for (const Entry& entry : entries) {
+    if (used + bytes <= limit) break;
+    if (kept.contains(entry.path.string())) continue;
+    std::error_code error;
+    const FileUse use("remove", entry.path.native());
+    // Whoever reads it has it open, and goes on reading it.
+    if (fs::remove(entry.path, error)) used -= entry.bytes;
+  }
+  return used + bytes <= limit && bytes <= room_in(folder);
+}
+
+FolderSpeed measure_folder(const std::string& folder) {
+  constexpr std::size_t kBytes = 8 << 20;
+  make_folder(folder);
+  std::string path = (fs::path(folder) / "speed.XXXXXX").string();
+  const FileUse use("write", path);
+  const int file = ::mkstemp(path.data());
+  if (file < 0) {
+    throw InputError(
+        fmt::format("{}: nothing can be written there: {} (train.prefix-cache-folder names the "
+                    "folder)",
+                    folder, std::strerror(errno)));
+  }
+  ::unlink(path.c_str());
+  std::vector<char> bytes(kBytes, 1);
+  const Stopwatch writing;
+  const bool written = ::pwrite(file, bytes.data(), kBytes, 0) == static_cast<ssize_t>(kBytes) &&
+                       ::fdatasync(file) == 0;
+  const int error = errno;
+  FolderSpeed speed{.write = writing.seconds() / static_cast<double>(kBytes)};
+  const Stopwatch reading;
+  const bool read =
+      written && ::pread(file, bytes.data(), kBytes, 0) == static_cast<ssize_t>(kBytes);
+  speed.read = reading.seconds() / static_cast<double>(kBytes);
+  ::close(file);
+  if (!read) {
+    throw InputError(
+        fmt::format("{}: nothing can be written there: {} (train.prefix-cache-folder names the "
+                    "folder)",
+                    folder, std::strerror(written ? EIO : error)));
+  }
+  return speed;
+}
+
+}  // namespace thaw

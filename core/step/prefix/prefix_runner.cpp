@@ -1,0 +1,86 @@
+#include "core/step/prefix/prefix_runner.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/base/stopwatch.h"
+#include "core/data/batch.h"
+#include "core/data/dataset.h"
+#include "core/data/loading/batch_assembler.h"
+#include "core/kernels/random/draw_scope.h"
+#include "core/models/model.h"
+#include "core/step/gradient_pass.h"
+
+namespace thaw {
+namespace {
+
+/// What a block holds at most: tokens of texts, images.
+constexpr std::int64_t kBlockTokens = 1024;
+constexpr std::int64_t kBlockImages = 32;
+
+std::vector<std::int64_t> blocks_of(const Split& split) {
+  const std::span<const std::int64_t> offsets = split.offsets();
+  std::vector<std::int64_t> blocks;
+  for (std::int64_t first = 0; first < split.size();) {
+    blocks.push_back(first);
+    if (offsets.empty()) {
+      first += kBlockImages;
+      continue;
+    }
+    const std::int64_t most = offsets[static_cast<std::size_t>(first)] + kBlockTokens;
+    const auto end = std::upper_bound(offsets.begin() + first + 1, offsets.end(), most);
+    first = std::max<std::int64_t>(first + 1, end - offsets.begin() - 1);
+  }
+  blocks.push_back(split.size());
+  return blocks;
+}
+
+std::span<const std::int64_t> offsets_of(const Batch& batch) {
+  if (!batch.offsets.defined()) return {};
+  return {batch.offsets.const_data_ptr<std::int64_t>(),
+          static_cast<std::size_t>(batch.offsets.numel())};
+}
+
+}  // namespace
+
+PrefixRunner::PrefixRunner(Model& model, const Dataset& dataset, const std::string& split)
+    : model_(model),
+      split_(dataset.split(split)),
+      assembler_(std::make_unique<BatchAssembler>(dataset, split_, AugmentationOptions{},
+                                                  /*for_gpu=*/gpu_of(model).has_value())),
+      blocks_(blocks_of(split_)) {}
+
+PrefixRunner::~PrefixRunner() = default;
+
+PrefixRunner::Outputs PrefixRunner::run(std::vector<std::int64_t> samples,
+                                        std::span<const std::size_t> boundaries) const {
+  const c10::AutoGradMode no_grad(false);
+  const Batch batch = to_model(assembler_->assemble(/*epoch=*/0, std::move(samples)), model_);
+  Outputs outputs;
+  outputs.samples = batch.size();
+  if (batch.offsets.defined()) outputs.tokens = offsets_of(batch).back();
+  DrawScope scope({.samples = batch.samples, .offsets = offsets_of(batch), .device = batch.rows});
+  const Stopwatch watch;
+  at::Tensor hidden;
+  std::size_t first = 0;
+  for (const std::size_t boundary : boundaries) {
+    hidden = model_.run(first, boundary, hidden, batch);
+    first = boundary;
+    // Reading it waits for a device, so that times are those of what was run.
+    outputs.hidden.push_back(hidden.defined() ? hidden.to(at::kCPU) : hidden);
+    outputs.seconds.push_back(watch.seconds());
+  }
+  outputs.draws = !scope.state().calls.empty();
+  return outputs;
+}
+
+PrefixRunner::Outputs PrefixRunner::run_block(std::size_t block,
+                                              std::span<const std::size_t> boundaries) const {
+  std::vector<std::int64_t> samples(static_cast<std::size_t>(blocks_[block + 1] - blocks_[block]));
+  std::iota(samples.begin(), samples.end(), blocks_[block]);
+  return run(std::move(samples), boundaries);
+}
+
+}  // namespace thaw
