@@ -336,4 +336,36 @@ void FolderLease::write_record() {
   static_cast<void>(write_at_start(file_, lease_text(record_)));
 }
 
+std::optional<std::string> holder_of_folder(const fs::path& folder, double patience) {
+  const FileUse use("look at the lease of", folder.native());
+  const Opened opened = open_folder(folder);
+  if (opened.number() < 0) fail(folder, "open it");
+  Look first = look_at(opened.number(), folder);
+  std::optional<LeaseRecord> record = parse_lease(first.text);
+  for (int tries = 0; first.generation > 0 && !record && tries < 5; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // between two instants of it
+    first = look_at(opened.number(), folder);
+    record = parse_lease(first.text);
+  }
+  if (!record || !record->held) return std::nullopt;
+  switch (holder_sight(*record)) {
+    case HolderSight::kRuns:
+      return lease_holder(*record);
+    case HolderSight::kEnding:
+    case HolderSight::kGone:
+      return std::nullopt;
+    case HolderSight::kElsewhere:
+      break;
+  }
+  for (const Stopwatch watch; watch.seconds() < patience;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    const Look now = look_at(opened.number(), folder);
+    if (now == first) continue;
+    const std::optional<LeaseRecord> next = parse_lease(now.text);
+    if (!next) continue;  // between two instants of a renewal
+    return next->held ? std::optional(lease_holder(*next)) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
 }  // namespace thaw

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -68,5 +69,13 @@ class FolderLease {
   bool stopping_ = false;  ///< guarded by `mutex_`
   std::thread renewer_;
 };
+
+/// Who holds a folder, as words ("process 12 on node3"), for somebody who only wants to know: takes
+/// nothing, writes nothing. Nothing where nobody does, or its holder was a process of this system
+/// that is gone. A holder on another system is watched for up to `patience` seconds: it counts
+/// where its lease moves meanwhile. Throws InputError for what is no lease, RunError where the file
+/// system fails.
+std::optional<std::string> holder_of_folder(const std::filesystem::path& folder,
+                                            double patience = 5);
 
 }  // namespace thaw

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
+#include "core/base/progress/notice.h"
 #include "core/base/whole_file.h"
 
 namespace thaw {
@@ -55,10 +56,10 @@ void LineFile::add(const std::string& line) {
   const int error = errno;
   if (waiting_.size() > kMostWaiting) settle();
   if (!std::exchange(said_, true)) {
-    fmt::print(stderr,
-               "thaw: warning: {}: cannot be written: {}; its lines wait in memory and training "
-               "goes on: free space there\n",
-               path_.string(), std::strerror(error));
+    say(fmt::format(
+        "thaw: warning: {}: cannot be written: {}; its lines wait in memory and training "
+        "goes on: free space there\n",
+        path_.string(), std::strerror(error)));
   }
 }
 

@@ -39,6 +39,18 @@ Json forgetting_json(const ForgettingReport& report) {
           {"groups", groups}};
 }
 
+/// What is not known is left out.
+Json groups_json(const std::vector<EvaluationReport::Group>& groups) {
+  Json all = Json::object();
+  for (const EvaluationReport::Group& group : groups) {
+    Json& figures = all[group.name] = Json::object();
+    if (group.moved) figures["moved"] = number(*group.moved);
+    if (group.gradient_norm) figures["gradient_norm"] = number(*group.gradient_norm);
+    if (group.time_share) figures["time_share"] = number(*group.time_share);
+  }
+  return all;
+}
+
 double flops_of(const RunSummary& summary) {
   double sum = 0;
   for (const StageSummary& stage : summary.stages) sum += stage.flops();
@@ -79,6 +91,8 @@ void MetricsLog::transition(const TransitionReport& report) {
                {"agreement_seconds", report.costs.agreement_seconds},
                {"build_seconds", report.costs.build_seconds},
                {"optimizer_seconds", report.optimizer_seconds},
+               {"state_bytes_moved", report.state_bytes_moved},
+               {"state_move_seconds", report.state_move_seconds},
                {"seconds", report.seconds}});
   write_line(json_text(line));
 }
@@ -104,6 +118,11 @@ void MetricsLog::step(const StepReport& report) {
                  {"data", report.data_seconds},
                  {"compute", report.compute_seconds},
                  {"communication", report.communication_seconds}}}});
+  if (report.compute_parts) {
+    line["seconds"].update({{"forward", report.compute_parts->forward},
+                            {"backward", report.compute_parts->backward},
+                            {"optimizer", report.compute_parts->optimizer}});
+  }
   if (report.counted_tokens >= 0) line["counted_tokens"] = report.counted_tokens;
   if (report.gradient_norm > 0) {
     line["gradient_norm"] = number(report.gradient_norm);
@@ -116,6 +135,14 @@ void MetricsLog::evaluation(const EvaluationReport& report) {
   line.update(Json(report));
   line["seconds"] = report.seconds;
   line["best"] = report.best;
+  if (!report.groups.empty()) {
+    line["groups"] = groups_json(report.groups);
+    line["group_seconds"] = report.group_seconds;
+  }
+  if (report.peak_memory_bytes > 0) line["peak_memory_bytes"] = report.peak_memory_bytes;
+  if (!report.confusion.empty()) {
+    line.update({{"classes", report.classes}, {"confusion", report.confusion}});
+  }
   write_line(json_text(line));
 }
 
@@ -132,6 +159,19 @@ void MetricsLog::samples(const SamplesReport& report) {
 void MetricsLog::audit(const AuditReport& report) {
   Json line = line_of("audit", report);
   line.update({{"tensors", report.tensors}, {"bytes", report.bytes}, {"seconds", report.seconds}});
+  write_line(json_text(line));
+}
+
+void MetricsLog::prefix_cache(const PrefixCacheReport& report) {
+  Json line = line_of("prefix-cache", report);
+  line.update({{"split", report.split},
+               {"used", report.used},
+               {"text", report.text},
+               {"boundary", report.boundary},
+               {"bytes", report.bytes},
+               {"made", report.made},
+               {"same_bits", report.same_bits},
+               {"seconds", report.seconds}});
   write_line(json_text(line));
 }
 

@@ -23,6 +23,7 @@ class MetricsLog final : public TrainingObserver {
   void evaluation(const EvaluationReport& report) override;
   void samples(const SamplesReport& report) override;
   void audit(const AuditReport& report) override;
+  void prefix_cache(const PrefixCacheReport& report) override;
   void forgetting(const ForgettingReport& report) override;
   void skipped(const SkippedReport& report) override;
   void checkpoint(const CheckpointReport& report) override;

@@ -42,6 +42,8 @@ struct StepReport {
   std::string stage;
   std::int64_t stage_step = 0;   ///< committed steps of the stage, this one included
   std::int64_t stage_steps = 0;  ///< of the whole stage; 0 where nobody knows yet
+  std::int64_t run_steps = 0;    ///< of the whole run, at most; 0 where nobody knows
+  bool may_be_fewer = false;     ///< a stage to come, or this, may end before that
   double loss = 0;               ///< mean over the global batch
   double learning_rate = 0;      ///< the highest of the active groups
   std::vector<std::pair<std::string, double>> learning_rates;  ///< of each active group
@@ -53,6 +55,11 @@ struct StepReport {
   double data_seconds = 0;           ///< waiting for the loader
   double compute_seconds = 0;        ///< forward, backward, optimizer
   double communication_seconds = 0;  ///< exposed: nothing else went on
+  /// Parts of `compute_seconds`; nothing on a GPU, whose times the host does not see.
+  struct ComputeParts {
+    double forward = 0, backward = 0, optimizer = 0;
+  };
+  std::optional<ComputeParts> compute_parts;
 };
 
 /// A stage has ended; a row of `summary.json`.
@@ -74,8 +81,23 @@ struct StageSummary {
   double transition_seconds = 0;
 };
 
+/// Between two steps begins what takes longer than a moment.
+struct ActivityReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;
+  std::string activity;  ///< "evaluating", "saving"
+};
+
 /// Means over one split, each sample counted once.
 struct EvaluationReport {
+  /// Of what freezes as one, in the order of the network. Rank 0's.
+  struct Group {
+    std::string name;
+    std::optional<double> moved;          ///< ‖now − start of training‖ over ‖start‖
+    std::optional<double> gradient_norm;  ///< of the last step, before clipping; frozen: nothing
+    std::optional<double> time_share;     ///< of forward and backward in the stage's counted steps
+  };
   std::int64_t step = 0;
   double epoch = 0;
   std::string stage;
@@ -84,10 +106,15 @@ struct EvaluationReport {
   std::vector<Figure> figures;  ///< the task's, the first the one that runs are compared by
   std::int64_t samples = 0;
   double seconds = 0;
-  bool best = false;                 ///< the best of the run so far: its weights are kept
-  std::int64_t trained_samples = 0;  ///< that were trained on until now
-  double training_seconds = 0;       ///< of steps and transitions until now
-  double training_flops = 0;         ///< of steps until now, all ranks together
+  bool best = false;                           ///< the best of the run so far: its weights are kept
+  std::int64_t trained_samples = 0;            ///< that were trained on until now
+  double training_seconds = 0;                 ///< of steps and transitions until now
+  double training_flops = 0;                   ///< of steps until now, all ranks together
+  std::vector<Group> groups;                   ///< empty where they were not looked at
+  double group_seconds = 0;                    ///< that looking took, beside `seconds`
+  std::int64_t peak_memory_bytes = 0;          ///< of the stage until now; 0: not told
+  std::vector<std::string> classes;            ///< of `confusion`
+  std::vector<std::vector<double>> confusion;  ///< see Task::confusion
 
   /// NaN where the task has no such metric.
   double figure(std::string_view name) const;
@@ -111,13 +138,30 @@ struct TransitionReport {
   std::vector<Group> groups;
   std::int64_t active_parameters = 0;
   std::int64_t parameters = 0;
-  std::int64_t curve_steps = 0;  ///< of the learning rates' curve; 0: it has no length
-  std::string backward_cut;      ///< first of the model's own groups that backward reaches
-  std::int64_t stage_steps = 0;  ///< 0 where nobody knows yet
-  double seconds = 0;            ///< of the whole transition on rank 0, of which:
-  TransitionCosts costs;         ///< the coordinator's
-  double optimizer_seconds = 0;  ///< giving state to what is active for the first time
-  std::string plan;              ///< the stage plan's fingerprint
+  std::int64_t curve_steps = 0;        ///< of the learning rates' curve; 0: it has no length
+  std::string backward_cut;            ///< first of the model's own groups that backward reaches
+  std::int64_t stage_steps = 0;        ///< 0 where nobody knows yet
+  double seconds = 0;                  ///< of the whole transition on rank 0, of which:
+  TransitionCosts costs;               ///< the coordinator's
+  double optimizer_seconds = 0;        ///< giving state to what is active for the first time
+  std::int64_t state_bytes_moved = 0;  ///< of sharded optimizer state, to its owners, all ranks
+  double state_move_seconds = 0;       ///< of `optimizer_seconds`
+  std::string plan;                    ///< the stage plan's fingerprint
+};
+
+/// What became of a cache of frozen groups' outputs in the stage that begins.
+struct PrefixCacheReport {
+  std::int64_t step = 0;
+  double epoch = 0;
+  std::string stage;
+  std::string split;       ///< whose samples' outputs
+  bool used = false;       ///< they are read in place of being computed
+  std::string text;        ///< what and why, with numbers, as a sentence
+  std::string boundary;    ///< the first of the model's own groups that is run; "" where not used
+  std::int64_t bytes = 0;  ///< of the outputs before it
+  bool made = false;       ///< by this run, now; else they were there
+  bool same_bits = true;   ///< as computed in the step; else equal to rounding
+  double seconds = 0;      ///< that finding out and making took
 };
 
 /// Ranks compared weights, buffers and optimizer state, and found them equal.
@@ -236,9 +280,11 @@ class TrainingObserver {
   virtual ~TrainingObserver() = default;
   virtual void transition(const TransitionReport&) {}
   virtual void step(const StepReport&) {}
+  virtual void activity(const ActivityReport&) {}
   virtual void evaluation(const EvaluationReport&) {}
   virtual void samples(const SamplesReport&) {}
   virtual void audit(const AuditReport&) {}
+  virtual void prefix_cache(const PrefixCacheReport&) {}
   virtual void forgetting(const ForgettingReport&) {}
   virtual void skipped(const SkippedReport&) {}
   virtual void checkpoint(const CheckpointReport&) {}

@@ -98,8 +98,18 @@ void RunFolder::create() const {
 }
 
 void RunFolder::remove_leftovers() const noexcept {
-  const std::array<fs::path, 6> ours = {
-      resolved_configuration(), identity(), metrics(), summary(), last_weights(), best_weights()};
+  const std::array<fs::path, 12> ours = {resolved_configuration(),
+                                         identity(),
+                                         metrics(),
+                                         summary(),
+                                         last_weights(),
+                                         best_weights(),
+                                         "config.json",
+                                         "tokenizer.json",
+                                         "tokenizer_config.json",
+                                         "special_tokens_map.json",
+                                         "chat_template.jinja",
+                                         "generation_config.json"};
   std::error_code error;
   std::vector<fs::path> left;
   for (fs::directory_iterator each(path_, error), end; !error && each != end;

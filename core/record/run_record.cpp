@@ -22,27 +22,42 @@ double figure(const nlohmann::json& json, const char* key) {
   return value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
 }
 
-/// A score that is no number counts as 0: nothing was learnt.
-double score_of(const Figure& figure) { return std::isfinite(figure.value) ? figure.value : 0; }
+/// A score that is no number counts as 0, where lower is better as infinitely bad: nothing was
+/// learnt.
+double score_of(double value, bool lower_is_better) {
+  if (std::isfinite(value)) return value;
+  return lower_is_better ? std::numeric_limits<double>::infinity() : 0;
+}
 
-CurvePoint point_of(const nlohmann::ordered_json& line, const Figure& first) {
+/// The figure of an evaluation that counts.
+Figure scored_figure(const nlohmann::ordered_json& line, const ScoreMetric& metric,
+                     const std::filesystem::path& path) {
+  if (metric.name == "loss") return {"loss", figure(line, "loss")};
+  const std::vector<Figure> figures = figures_of(line);
+  for (const Figure& each : figures) {
+    if (metric.name.empty() || each.name == metric.name) return each;
+  }
+  throw InputError(
+      fmt::format("{}: no metric{}{}", path.string(), metric.name.empty() ? "" : " ", metric.name));
+}
+
+CurvePoint point_of(const nlohmann::ordered_json& line, double score) {
   return {.samples = figure(line, "trained_samples"),
           .seconds = figure(line, "training_seconds"),
           .flops = figure(line, "training_flops"),
           .loss = figure(line, "loss"),
-          .score = score_of(first)};
+          .score = score};
 }
 
 /// Its curve, and of which metric.
-void read_curve(const std::filesystem::path& path, RunRecord& record) {
+void read_curve(const std::filesystem::path& path, const ScoreMetric& metric, RunRecord& record) {
   InputLines file(path.string());
   for (std::string line; file.next(line);) {
     const auto json = parse_json<nlohmann::ordered_json>(line);
     if (json.at("event") != "evaluation") continue;
-    const std::vector<Figure> figures = figures_of(json);
-    if (figures.empty()) throw InputError(fmt::format("{}: no metric", path.string()));
-    record.metric = figures.front().name;
-    record.curve.push_back(point_of(json, figures.front()));
+    const Figure scored = scored_figure(json, metric, path);
+    record.metric = scored.name;
+    record.curve.push_back(point_of(json, score_of(scored.value, metric.lower_is_better)));
   }
   if (record.curve.empty()) {
     throw InputError(fmt::format("{}: no evaluation; schedules are compared on a validation split",
@@ -64,17 +79,18 @@ double RunRecord::area() const {
 
 std::optional<CurvePoint> RunRecord::reached(double target) const {
   for (const CurvePoint& point : curve) {
-    if (point.score >= target) return point;
+    if (lower_is_better ? point.score <= target : point.score >= target) return point;
   }
   return std::nullopt;
 }
 
-RunRecord read_run(const std::filesystem::path& folder) {
+RunRecord read_run(const std::filesystem::path& folder, const ScoreMetric& metric) {
   RunRecord record;
+  record.lower_is_better = metric.lower_is_better;
   const std::filesystem::path metrics = folder / "metrics.jsonl";
   const std::filesystem::path summary = folder / "summary.json";
   try {
-    read_curve(metrics, record);
+    read_curve(metrics, metric, record);
     const auto json = read_json_object<nlohmann::ordered_json>(summary.string(), kLongestSummary,
                                                                "a run's summary.json");
     for (const nlohmann::ordered_json& stage : json.at("stages")) {
