@@ -8,10 +8,11 @@
 #include "launch/job/job.h"
 #include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
+#include "launch/terminal/memory_table.h"
+#include "launch/terminal/prefix_outlook.h"
 #include "launch/terminal/stage_table.h"
 
 namespace thaw {
-namespace {
 
 // `thaw check`: all that `thaw train` would refuse, without training. One process, whatever started
 // it: what it looks at (file, data, weights, schedule) is the same on every rank, and it writes
@@ -22,9 +23,12 @@ ArgumentParser check_parser() {
       "Validates configuration, data, weights and schedule without training, and prints for each "
       "stage what it trains, how it ends, and what a step computes and sends.");
   parser.positional("CONFIG", "the configuration file");
+  parser.option("ranks", "whose memory is told, by stage: weights, gradients, optimizer state");
   parser.takes_configuration();
   return parser;
 }
+
+namespace {
 
 /// Sets the run up as training would (which is where every refusal comes from) and prints it.
 ExitStatus check(const std::vector<std::string>& command_line) {
@@ -33,6 +37,9 @@ ExitStatus check(const std::vector<std::string>& command_line) {
     return ExitStatus::kDone;
   }
   const ArgumentParser::Parsed& arguments = *parsed;
+  const std::string given = arguments["ranks"];
+  const int ranks =
+      given.empty() ? 0 : static_cast<int>(whole_number_of("--ranks", given, 1, kMostRanks));
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   FileDeadline files(*alone);
   const RunSetup setup = set_up({.path = arguments["CONFIG"],
@@ -51,6 +58,8 @@ ExitStatus check(const std::vector<std::string>& command_line) {
         configuration.train.shards, configuration.train.shards);
   }
   fmt::print("{}", stage_table(setup, schedule));
+  fmt::print("{}", prefix_outlook(setup, schedule));
+  if (ranks > 0) fmt::print("\n{}", memory_table(setup, schedule, ranks));
   fmt::print("{}: all is well\n", arguments["CONFIG"]);
   return ExitStatus::kDone;
 }

@@ -23,17 +23,19 @@
 #include "launch/run/run_setup.h"
 
 namespace thaw {
-namespace {
 
 // `thaw evaluate`: one JSON line on standard output, which scripts rely on; everything else goes to
 // standard error. All ranks compute, each its share of the split; rank 0 prints.
 ArgumentParser evaluate_parser() {
   ArgumentParser parser(
-      "evaluate CONFIG.toml --weights FILE --split NAME [--per-class FILE]",
+      "evaluate CONFIG.toml|RUN [--weights FILE] [--split NAME] [--per-class FILE]",
       "Measures weights, head included, on a split; prints one JSON line. Runs on "
       "one rank or, under mpirun, on several.");
-  parser.positional("CONFIG", "the configuration file: its [model] and [data] count");
-  parser.option("weights", "safetensors with a head; default: model.weights");
+  parser.positional("CONFIG",
+                    "the configuration file, of which [model] and [data] count, or a run's folder");
+  parser.option("weights",
+                "safetensors with a head, or a checkpoint's folder; of a run also best or last. "
+                "Default: model.weights; of a run the best");
   parser.option("split", "train, validation or test", "test");
   parser.option("per-class",
                 "writes a JSON line a class (samples, precision, recall, f1) to this file; - is "
@@ -41,6 +43,8 @@ ArgumentParser evaluate_parser() {
   parser.takes_configuration();
   return parser;
 }
+
+namespace {
 
 /// The line. `seconds`: of measuring alone, without the set-up.
 nlohmann::ordered_json figures(const Task& task, const Measurement& sums, const std::string& split,
@@ -62,7 +66,8 @@ ExitStatus evaluate_split(const std::vector<std::string>& command_line,
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::string split = arguments["split"];
   FileDeadline files(communicator);
-  const RunSetup setup = set_up(evaluation_request(arguments, split, files), communicator);
+  const RunSetup setup =
+      set_up(evaluation_request(arguments, split, files, communicator), communicator);
   setup.model->eval();
   const Stopwatch watch;
   const Configuration& configuration = setup.configuration();

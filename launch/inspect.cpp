@@ -6,10 +6,12 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
+#include "core/base/json_text.h"
 #include "core/base/text_bytes.h"
 #include "core/checkpoint/reader.h"
 #include "core/data/dataset.h"
@@ -22,26 +24,33 @@
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
+#include "launch/kept_run/account_text.h"
+#include "launch/kept_run/kept_run.h"
+#include "launch/kept_run/run_account.h"
 #include "launch/run/checkpoint_weights.h"
 #include "launch/run/data_opening.h"
 #include "launch/run/file_deadline.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
-namespace {
-
-constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
 
 // `thaw inspect`: says what a file or folder is and what it holds, after checking all of it. What
 // it is follows from the path alone: a manifest makes a checkpoint, any other folder is a run, HDF5
 // begins with a signature, and what is left must be safetensors. One process; changes nothing.
 ArgumentParser inspect_parser() {
-  ArgumentParser parser("inspect FILE",
+  ArgumentParser parser("inspect FILE [--json]",
                         "Describes an HDF5 dataset, a safetensors file, a run folder or a "
-                        "checkpoint, after checking it.");
+                        "checkpoint, after checking it. Of a run: its stages and metrics, its best "
+                        "step, its time, what is kept on the disk, whether it is running, and how "
+                        "to go on with it.");
   parser.positional("FILE", "what to describe");
+  parser.flag("json", "a run as one JSON line, its checkpoints not verified");
   return parser;
 }
+
+namespace {
+
+constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
 
 bool is_hdf5(const std::string& path) {
   std::array<char, 8> start{};
@@ -156,21 +165,14 @@ std::string list_checkpoints(const std::string& folder) {
   return text;
 }
 
-/// Which of a run's files are there, and its checkpoints.
-void print_run(const RunFolder& folder) {
-  const auto state = [](const std::filesystem::path& path) {
-    return std::filesystem::exists(path)
-               ? bytes_text(static_cast<std::int64_t>(std::filesystem::file_size(path)))
-               : std::string("-");
-  };
-  TextTable table({"file", ">size"});
-  for (const std::filesystem::path& path :
-       {folder.resolved_configuration(), folder.metrics(), folder.summary(), folder.last_weights(),
-        folder.best_weights()}) {
-    table.row({path.filename().string(), state(path)});
+/// A run, with its checkpoints verified; or for programs, without that.
+void print_run(const RunFolder& folder, bool json) {
+  const RunAccount account = read_account(folder);
+  if (json) {
+    fmt::print("{}\n", json_text(account_json(account)));
+    return;
   }
-  fmt::print("{}: a run, {}\n{}", printable(folder.path().string()),
-             std::filesystem::exists(folder.summary()) ? "finished" : "not finished", table.text());
+  fmt::print("{}", account_text(account));
   const std::string checkpoints = list_checkpoints(folder.checkpoints().string());
   if (!checkpoints.empty()) {
     fmt::print("checkpoints\n{}", checkpoints);
@@ -186,6 +188,9 @@ ExitStatus inspect(const std::vector<std::string>& command_line) {
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   const FileDeadline files(*alone);
   const std::string path = arguments["FILE"];
+  if (arguments.has("json") && !is_run_folder(path)) {
+    throw InputError(fmt::format("{}: --json is for a run's folder, which this is not", path));
+  }
   if (CheckpointWeights::is_at(path)) {
     fmt::print("{}", describe_checkpoint(path));
   } else if (std::filesystem::is_directory(path)) {
@@ -193,7 +198,7 @@ ExitStatus inspect(const std::vector<std::string>& command_line) {
     if (!folder.holds_a_run()) {
       throw InputError(fmt::format("{}: this folder holds no run and no checkpoint", path));
     }
-    print_run(folder);
+    print_run(folder, arguments.has("json"));
   } else if (is_hdf5(path)) {
     try_data_files({path});
     fmt::print("{}\n", Dataset({path}).describe());

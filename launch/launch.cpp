@@ -11,10 +11,27 @@
 #include "launch/job/job.h"
 #include "launch/job/job_process.h"
 #include "launch/job/launch_command.h"
+#include "launch/job/own_program.h"
 #include "launch/job/restart_clock.h"
 #include "launch/train.h"
 
 namespace thaw {
+
+/// For the manual and for completion: what stands before `--` is half mpirun's, so parse_launch
+/// reads it (launch/job/launch_command.h), and kHelp tells it.
+ArgumentParser launch_parser() {
+  ArgumentParser parser("launch -n N [--restarts R] [mpirun's options] -- train CONFIG.toml ...",
+                        "Starts mpirun -n N thaw train ... and passes signals and statuses on: the "
+                        "first Ctrl-C or SIGTERM lets the ranks save and end with status 75, the "
+                        "second ends them at once. Everything else before -- is handed to mpirun.");
+  parser.option("n", "ranks");
+  parser.option("restarts",
+                "starts the job again, up to so many times, where a rank has died or it failed; it "
+                "goes on from its newest checkpoint",
+                "0");
+  return parser;
+}
+
 namespace {
 
 constexpr const char* kHelp =
@@ -52,7 +69,7 @@ std::vector<std::string> command_of(const LaunchRequest& request) {
   std::vector<std::string> command = {mpiexec != nullptr ? mpiexec : "mpirun", "-n",
                                       std::to_string(request.ranks)};
   command.insert(command.end(), request.mpirun_options.begin(), request.mpirun_options.end());
-  command.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
+  command.push_back(own_program());
   command.insert(command.end(), request.subcommand.begin(), request.subcommand.end());
   return command;
 }

@@ -59,7 +59,7 @@ if $language; then
   data=data/definitions-quickstart.h5
   weights=data/smollm2
   run_folder=runs/language
-  prepared=(--learn definitions --max-tokens 48 --limit 5760 --limit-validation 200)
+  prepared=(--learn definitions --max-tokens 48 --limit 3840 --limit-validation 200)
 else
   config=configs/quickstart.toml
   data=data/wordnet-quickstart.h5

@@ -15,15 +15,11 @@
 #include "launch/compare/scaling.h"
 #include "launch/job/child_jobs.h"
 #include "launch/job/job.h"
+#include "launch/job/own_program.h"
 #include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
-namespace {
-
-namespace fs = std::filesystem;
-
-constexpr std::int64_t kWarmUp = 3;  ///< steps of a stage that do not count
 
 // `thaw scale`: trains a few steps of each stage at each number of ranks, in processes of their
 // own, and reports how step times follow. This process only plans, starts and sums up
@@ -47,6 +43,12 @@ ArgumentParser scale_parser() {
   parser.takes_configuration();
   return parser;
 }
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kWarmUp = 3;  ///< steps of a stage that do not count
 
 /// What was asked for, each option read and checked.
 struct ScaleRequest {
@@ -129,8 +131,7 @@ std::vector<std::string> command_of(const ScaleRequest& request, std::int64_t ra
       request.launcher == "srun"
           ? std::vector<std::string>{"srun", "--mpi=pmix", "--ntasks", count}
           : std::vector<std::string>{"mpirun", "-n", count, "--bind-to", "none"};
-  command.insert(command.end(),
-                 {fs::read_symlink("/proc/self/exe").string(), "train", request.configuration});
+  command.insert(command.end(), {own_program(), "train", request.configuration});
   for (const Override& each : request.overrides) {
     command.insert(command.end(), {"--" + each.key, each.value});
   }

@@ -12,7 +12,6 @@
 #include "launch/run/run_setup.h"
 
 namespace thaw {
-namespace {
 
 // `thaw schedule`: a preset's stages, or those that happened in a run, as TOML that can be edited
 // and gives the identical run. To standard output, so that nothing is overwritten; on one process.
@@ -28,6 +27,8 @@ ArgumentParser schedule_parser() {
   parser.takes_configuration();
   return parser;
 }
+
+namespace {
 
 /// The configuration of a run of which stages are known only afterwards (plateaus, policies): with
 /// stages of the lengths and groups that its log tells.

@@ -26,6 +26,7 @@
 #include "launch/run/run_setup.h"
 #include "launch/run/stage_coordination.h"
 #include "launch/terminal/end_text.h"
+#include "launch/terminal/progress.h"
 
 namespace thaw {
 namespace {
@@ -131,7 +132,7 @@ ExitStatus train(const std::vector<std::string>& command_line,
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
   if (first) {
-    fmt::print("{}", end_text(summary, folder));
+    print_in_place_of_line(end_text(summary, folder));
     tell_output_loss(folder, summary, lease.claim());
   }
   return summary.stopped ? ExitStatus::kRequeue : ExitStatus::kDone;

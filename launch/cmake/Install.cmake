@@ -34,6 +34,7 @@ if(TARGET thaw)
   add_dependencies(thaw ${_exported})
   install(TARGETS thaw thaw_hdf5_probe RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT command)
   install(PROGRAMS launch/prepare.py launch/import_gguf.py launch/tokenize_prompts.py
+                   launch/prepare_samples.py
           DESTINATION share/thaw/launch COMPONENT command)
   install(DIRECTORY launch/preparation DESTINATION share/thaw/launch COMPONENT command
           FILES_MATCHING PATTERN "*.py")

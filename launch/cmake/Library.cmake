@@ -1,5 +1,6 @@
 # thaw_library(NAME FOLDER dir [DEPENDS libs...] [EXCLUDE files...] [SEPARATE]): one static library
-# from the .cpp files of a folder and of the rooms inside it; a header-only one where there are none.
+# from the .cpp files of a folder and of those inside it, two levels deep; a header-only one where
+# there are none.
 # SEPARATE: also a unity build compiles each by itself.
 #
 # Its *.cu and *_cuda.cpp become a library NAME_cuda, compiled where there is a CUDA
@@ -17,8 +18,9 @@ function(thaw_library name)
   endforeach()
   get_filename_component(folder "${ARG_FOLDER}" ABSOLUTE)
   set_property(GLOBAL APPEND PROPERTY THAW_LIBRARY_FOLDERS "${folder}")  # which tests must mirror
-  file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.cpp" "${folder}/*.cu" "${folder}/*/*.cpp"
-                                      "${folder}/*/*.cu")
+  set(patterns "${folder}/*.cpp" "${folder}/*/*.cpp" "${folder}/*/*/*.cpp")
+  list(TRANSFORM patterns REPLACE "cpp$" "cu" OUTPUT_VARIABLE cuda_patterns)
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns} ${cuda_patterns})
   foreach(excluded IN LISTS ARG_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "/${excluded}$")
   endforeach()

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <boost/any.hpp>
 #include <charconv>
 #include <set>
 #include <sstream>
@@ -52,10 +53,38 @@ void ArgumentParser::positional(const std::string& name, const std::string& help
   }
 }
 
+void ArgumentParser::positionals(const std::string& name, const std::string& help) {
+  hidden_.add_options()(name.c_str(), po::value<std::vector<std::string>>(), help.c_str());
+  positions_.add(name.c_str(), -1);
+  required_.push_back(name);
+}
+
 void ArgumentParser::option(const std::string& name, const std::string& help,
                             const std::string& fallback) {
   auto* value = po::value<std::string>()->default_value(fallback, fallback)->value_name("VALUE");
   options_.add_options()(name.c_str(), value, help.c_str());
+}
+
+void ArgumentParser::takes_configuration() {
+  takes_configuration_ = true;
+  options_.add_options()("help-config",
+                         "prints the configuration's options, each of which is a flag");
+}
+
+void ArgumentParser::flag(const std::string& name, const std::string& help) {
+  options_.add_options()(name.c_str(), po::bool_switch(), help.c_str());
+}
+
+void ArgumentParser::list(const std::string& name, const std::string& help, bool several) {
+  auto* value = po::value<std::vector<std::string>>()->composing()->value_name(several ? "VALUE..."
+                                                                                       : "VALUE");
+  if (several) value->multitoken();
+  options_.add_options()(name.c_str(), value, help.c_str());
+}
+
+std::vector<std::string> ArgumentParser::Parsed::all(const std::string& name) const {
+  if (values.count(name) == 0) return {};
+  return values[name].as<std::vector<std::string>>();
 }
 
 ArgumentParser::Attempt ArgumentParser::attempt(std::vector<std::string> arguments) const {
@@ -85,9 +114,12 @@ ArgumentParser::Attempt ArgumentParser::attempt(std::vector<std::string> argumen
   } catch (const po::error& error) {
     throw InputError(fmt::format("command line: {}; usage: thaw {}", error.what(), usage_));
   }
-  result.help_wanted = parsed.values.count("help") > 0;
+  if (parsed.values.count("help") > 0) result.wanted_help = help();
+  if (parsed.values.count("help-config") > 0) {
+    result.wanted_help = configuration_help(schedule_choices(all_metrics()));
+  }
   for (const std::string& name : required_) {
-    if (!result.help_wanted && parsed.values.count(name) == 0) {
+    if (result.wanted_help.empty() && parsed.values.count(name) == 0) {
       throw InputError(fmt::format("command line: {} is missing; usage: thaw {}", name, usage_));
     }
   }
@@ -97,8 +129,8 @@ ArgumentParser::Attempt ArgumentParser::attempt(std::vector<std::string> argumen
 std::optional<ArgumentParser::Parsed> ArgumentParser::parse(
     std::vector<std::string> arguments) const {
   Attempt result = attempt(std::move(arguments));
-  if (result.help_wanted) {
-    fmt::print("{}", help());
+  if (!result.wanted_help.empty()) {
+    fmt::print("{}", result.wanted_help);
     return std::nullopt;
   }
   return std::move(result.parsed);
@@ -107,8 +139,8 @@ std::optional<ArgumentParser::Parsed> ArgumentParser::parse(
 std::optional<ArgumentParser::Parsed> ArgumentParser::parse(
     const std::vector<std::string>& arguments, Communicator& communicator) const {
   Attempt result = agreed(communicator, [&] { return attempt(arguments); });
-  if (result.help_wanted) {
-    fmt::print("{}", communicator.rank() == 0 ? help() : "");
+  if (!result.wanted_help.empty()) {
+    fmt::print("{}", communicator.rank() == 0 ? result.wanted_help : "");
     return std::nullopt;
   }
   return std::move(result.parsed);
@@ -118,9 +150,27 @@ std::string ArgumentParser::help() const {
   std::ostringstream text;
   text << "Usage: thaw " << usage_ << "\n\n" << summary_ << "\n\n" << options_;
   if (takes_configuration_) {
-    text << '\n' << configuration_help(schedule_choices(all_metrics()));
+    text << "\nEach scalar option of the configuration is a flag of the same name, --SECTION.KEY\n"
+            "VALUE, such as --data.batch 128; --help-config tells them all.\n";
   }
   return text.str();
+}
+
+ArgumentList ArgumentParser::arguments() const {
+  const auto entry = [](const po::option_description& option) {
+    boost::any value;
+    const bool has_default = option.semantic()->apply_default(value);
+    const auto* text = has_default ? boost::any_cast<std::string>(&value) : nullptr;
+    return ArgumentList::Entry{.name = option.long_name(),
+                               .help = option.description(),
+                               .fallback = text == nullptr ? "" : *text,
+                               .takes_value = option.semantic()->max_tokens() > 0};
+  };
+  ArgumentList list{
+      .usage = usage_, .summary = summary_, .takes_configuration = takes_configuration_};
+  for (const auto& option : hidden_.options()) list.positionals.push_back(entry(*option));
+  for (const auto& option : options_.options()) list.options.push_back(entry(*option));
+  return list;
 }
 
 std::vector<std::string> list_of(const std::string& option, const std::string& text) {

@@ -13,6 +13,22 @@ namespace thaw {
 
 class Communicator;
 
+/// What a sub-command takes, for texts about it: completion, the manual.
+struct ArgumentList {
+  struct Entry {
+    std::string name;  ///< without dashes
+    std::string help;
+    std::string fallback;     ///< "": none
+    bool takes_value = true;  ///< an option's
+  };
+
+  std::string usage;  ///< what stands behind "thaw"
+  std::string summary;
+  std::vector<Entry> positionals = {};
+  std::vector<Entry> options = {};  ///< `help` among them
+  bool takes_configuration = false;
+};
+
 /// What a sub-command takes besides the options of the configuration.
 class ArgumentParser {
  public:
@@ -21,10 +37,16 @@ class ArgumentParser {
 
   /// A positional argument, which must be there, or else is "" where it is not given.
   void positional(const std::string& name, const std::string& help, bool required = true);
+  /// The last positional argument, which stands for one or more: see `Parsed::all`.
+  void positionals(const std::string& name, const std::string& help);
   /// `--name VALUE`; `fallback` where it is not given.
   void option(const std::string& name, const std::string& help, const std::string& fallback = "");
+  /// `--name`, which takes no value: see `Parsed::has`.
+  void flag(const std::string& name, const std::string& help);
+  /// `--name VALUE`, any number of times; `several`: also several values behind one.
+  void list(const std::string& name, const std::string& help, bool several = false);
   /// Says that flags `--section.key VALUE` of the configuration are taken too.
-  void takes_configuration() { takes_configuration_ = true; }
+  void takes_configuration();
 
   /// What was given: each option's text, or its default's.
   struct Parsed {
@@ -32,21 +54,27 @@ class ArgumentParser {
     std::vector<Override> overrides;  ///< of the configuration
 
     std::string operator[](const std::string& name) const { return values[name].as<std::string>(); }
+    bool has(const std::string& flag) const { return values[flag].as<bool>(); }
+    /// All values of a list, or of positionals, in order.
+    std::vector<std::string> all(const std::string& name) const;
   };
-  /// Nothing where `--help` was given: the help was printed and the sub-command is done.
+  /// Nothing where `--help` or `--help-config` was given: that was printed and the sub-command is
+  /// done.
   /// Throws InputError for an unknown option (with the nearest name), a missing value or argument.
   std::optional<Parsed> parse(std::vector<std::string> arguments) const;
   /// The same as a collective, whose error all ranks throw together; rank 0 prints.
   std::optional<Parsed> parse(const std::vector<std::string>& arguments,
                               Communicator& communicator) const;
 
+  /// Of the sub-command's own options; those of the configuration are told by `--help-config`.
   std::string help() const;
+  ArgumentList arguments() const;
 
  private:
   /// The command line read on one rank, without a word to the others.
   struct Attempt {
     Parsed parsed;
-    bool help_wanted = false;
+    std::string wanted_help;  ///< what was asked for by --help or --help-config; else ""
   };
   Attempt attempt(std::vector<std::string> arguments) const;
 

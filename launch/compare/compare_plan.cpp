@@ -63,6 +63,12 @@ std::int64_t threads_beside_others(const CompareRequest& request, bool configure
 std::vector<std::string> run_flags(const CompareRequest& request, const PlannedRun& run) {
   std::vector<std::string> flags;
   for (const Override& each : request.overrides) add_flag(flags, each.key, each.value);
+  // Making its files is in no step, so that steps would cost less than the run does.
+  const auto names_cache = [](const Override& each) { return each.key == "train.prefix-cache"; };
+  if (request.budget != "samples" &&
+      std::none_of(request.overrides.begin(), request.overrides.end(), names_cache)) {
+    add_flag(flags, "train.prefix-cache", "off");
+  }
   if (request.threads > 0) add_flag(flags, "train.threads", fmt::format("{}", request.threads));
   add_flag(flags, "schedule.preset", run.schedule);
   add_flag(flags, "schedule.stage-epochs", "0");

@@ -21,7 +21,8 @@ struct CompareRequest {
   std::int64_t parallel = 1;
   std::int64_t ranks = 1;        ///< of each run
   std::int64_t threads = 0;      ///< of each rank; 0: as configured; see threads_beside_others
-  std::optional<double> target;  ///< accuracy to be reached
+  std::optional<double> target;  ///< score to be reached
+  std::string metric = "";       ///< that scores are of; "": the task's first
 };
 
 /// The threads of each rank where several runs share `cores`: each its part, and at least one. 0,

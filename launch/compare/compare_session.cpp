@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -14,25 +15,28 @@
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/record/run_folder.h"
+#include "core/tasks/task.h"
 #include "dist/communicator/host_topology.h"
 #include "launch/command/version.h"
 #include "launch/compare/compare_identity.h"
 #include "launch/compare/comparison_folder.h"
 #include "launch/compare/comparison_text.h"
+#include "launch/compare/score_metric.h"
+#include "launch/compare/verdict.h"
 #include "launch/job/child_jobs.h"
+#include "launch/job/own_program.h"
 #include "launch/job/stop_signals.h"
 #include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
+#include "launch/terminal/screen.h"
 
 namespace thaw {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kRequestFile = "request.json";
-constexpr const char* kIdentityKey = "identity";  ///< in it
-constexpr std::size_t kStepsAStage = 8;           ///< to measure what a schedule costs
-
+constexpr const char *kRequestFile = "request.json", *kIdentityKey = "identity";  ///< in it
+constexpr std::size_t kStepsAStage = 8;          ///< to measure what a schedule costs
 constexpr std::int64_t kLargestFile = 64 << 20;  ///< of those that are read here
 
 /// Of a file that this program wrote.
@@ -104,7 +108,7 @@ CompareSession::CompareSession(CompareRequest request, fs::path folder, StopSign
     : request_(std::move(request)),
       folder_(std::move(folder)),
       signals_(signals),
-      thaw_(fs::read_symlink("/proc/self/exe").string()) {}
+      thaw_(own_program()) {}
 
 void CompareSession::run() {
   for (const std::string& schedule : request_.schedules) checked_[schedule] = check(schedule);
@@ -150,6 +154,7 @@ CompareSession::CheckedSchedule CompareSession::check(const std::string& schedul
   if (identity_.kept.empty()) {  // the same for all schedules
     identity_ = run_identity(setup, RunFolder(folder_).identity(), *alone, nullptr);
   }
+  metric_ = score_metric(request_.metric, *setup.task);
   return {agreed_schedule(setup, *alone).stages.size(), epochs, setup.dataset->has_split("test"),
           setup.document.given.contains("train.threads")};
 }
@@ -166,8 +171,7 @@ void CompareSession::claim_folder() {
       {"flags", nlohmann::json::object()}};
   for (const Override& each : request_.overrides) wanted["flags"][each.key] = each.value;
   const NamedFacts facts = common_facts(identity_.facts);
-  // A path may be no UTF-8.
-  nlohmann::json readable = nlohmann::json::parse(json_text(wanted));
+  nlohmann::json readable = nlohmann::json::parse(json_text(wanted));  // a path may be no UTF-8
   check_request_of(folder_, readable, facts);
   StopSignals::training_begins();  // the folder and its lease are not to be left behind
   std::error_code error;
@@ -231,9 +235,12 @@ void CompareSession::choose_rates() {
   train(runs);
   std::map<std::pair<std::string, double>, double> best;
   for (const PlannedRun& run : runs) {
-    const double score = read_run(folder_of(run)).last().score;
+    const double score = read_run(folder_of(run), metric_).last().score;
     const std::pair key{run.schedule, run.fraction};
-    if (best.contains(key) && best.at(key) >= score) continue;
+    const auto found = best.find(key);
+    const bool better = found == best.end() ||
+                        (metric_.lower_is_better ? score < found->second : score > found->second);
+    if (!better) continue;
     best[key] = score;
     chosen_rates_[key] = run.learning_rate;
   }
@@ -331,7 +338,7 @@ void CompareSession::run_all(const std::vector<NamedJob>& jobs) const {
 
 RunRecord CompareSession::record_of(const PlannedRun& run) const {
   const fs::path run_folder = folder_of(run);
-  RunRecord record = read_run(run_folder);
+  RunRecord record = read_run(run_folder, metric_);
   record.schedule = run.schedule;
   record.fraction = run.fraction;
   record.learning_rate = run.learning_rate;
@@ -371,7 +378,8 @@ void CompareSession::report(const std::vector<PlannedRun>& runs) const {
   write_whole_file(folder_ / "comparison.md", markdown);
   write_whole_file(folder_ / "comparison.json", comparison_json(comparison));
   write_whole_file(folder_ / "comparison.html", comparison_page(comparison));
-  fmt::print("\n{}\nkept in {}: comparison.md, comparison.json, comparison.html\n", markdown,
+  fmt::print("\n{}\nkept in {}: comparison.md, comparison.json, comparison.html\n",
+             comparison_for_terminal(comparison, screen_columns(STDOUT_FILENO, 80)),
              folder_.string());
 }
 

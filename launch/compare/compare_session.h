@@ -88,6 +88,7 @@ class CompareSession {
   std::optional<FolderLease> lease_;  ///< of the folder, once it is claimed
   std::string thaw_;                  ///< this program
   std::map<std::string, CheckedSchedule> checked_;
+  ScoreMetric metric_;                                             ///< that is compared
   RunIdentity identity_;                                           ///< of what is compared
   std::map<std::string, double> epochs_;                           ///< of each schedule's runs
   std::map<std::pair<std::string, double>, double> chosen_rates_;  ///< by schedule and fraction

@@ -1,6 +1,7 @@
 #include "launch/compare/comparison.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 #include <set>
@@ -82,8 +83,12 @@ FractionTable table_of(const ComparisonFacts& facts, const Runs& all, double fra
   FractionTable table;
   table.fraction = fraction;
   const Runs reference = runs_of(all, facts.schedules.front(), fraction);
-  table.target = facts.target.value_or(
-      0.95 * estimate_of(reference, [](const RunRecord& run) { return run.last().score; }).mean);
+  const double reached =
+      estimate_of(reference, [](const RunRecord& run) { return run.last().score; }).mean;
+  // 5 % short of it, which a score below 0 makes larger.
+  const double short_of = 0.05 * std::abs(reached);
+  table.target =
+      facts.target.value_or(facts.lower_is_better ? reached + short_of : reached - short_of);
   for (const std::string& schedule : facts.schedules) {
     const Runs runs = runs_of(all, schedule, fraction);
     if (runs.empty()) continue;
@@ -113,13 +118,16 @@ void correct(std::vector<FractionTable>& tables) {
 Comparison compare_runs(const ComparisonFacts& facts, const std::vector<RunRecord>& runs) {
   Comparison comparison{facts, {}};
   for (const RunRecord& run : runs) {
-    if (!run.metric.empty()) comparison.facts.metric = run.metric;
+    if (!run.metric.empty()) {
+      comparison.facts.metric = run.metric;
+      comparison.facts.lower_is_better = run.lower_is_better;
+    }
     if (!run.forgetting_metric.empty()) comparison.facts.forgetting_metric = run.forgetting_metric;
   }
   std::set<double> fractions;
   for (const RunRecord& run : runs) fractions.insert(run.fraction);
   for (const double fraction : fractions) {
-    comparison.fractions.push_back(table_of(facts, runs, fraction));
+    comparison.fractions.push_back(table_of(comparison.facts, runs, fraction));
   }
   correct(comparison.fractions);
   return comparison;

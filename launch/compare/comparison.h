@@ -15,6 +15,7 @@ struct ComparisonFacts {
   std::string configuration;                   ///< its file
   std::vector<std::string> schedules;          ///< the first is what the others are compared with
   std::string metric = "accuracy";             ///< that scores are of
+  bool lower_is_better = false;                ///< of that
   std::string forgetting_metric = "accuracy";  ///< that of the source task
   std::string budget;                          ///< "samples", "seconds" or "flops": equal for all
   std::int64_t seeds = 0;
@@ -48,7 +49,8 @@ struct Difference {
 /// All schedules on one fraction.
 struct FractionTable {
   double fraction = 1;
-  double target = 0;  ///< score; where none was given: 95 % of the first schedule's mean
+  /// Score; where none was given, what is 5 % short of the first schedule's mean.
+  double target = 0;
   std::vector<ScheduleRow> rows;
   std::vector<Difference> differences;
   std::vector<RunRecord> runs;  ///< that the rows sum up

@@ -6,6 +6,7 @@
 
 #include "launch/compare/comparison_text.h"
 #include "launch/compare/html_page.h"
+#include "launch/compare/verdict.h"
 
 namespace thaw {
 namespace {
@@ -80,6 +81,7 @@ std::string section(const Comparison& comparison, const FractionTable& table) {
       rows.push_back(difference_cells(each));
     }
     html += html_table(rows);
+    html += "<p>" + escape_html(verdict_of(comparison.facts, table).words) + "</p>\n";
   }
   html += chart(table, &CurvePoint::samples, "samples trained on", metric);
   html += chart(table, &CurvePoint::flops, "floating-point operations", metric);

@@ -9,6 +9,7 @@
 #include "core/base/json_text.h"
 #include "core/record/number_text.h"
 #include "core/schedule/metrics.h"
+#include "launch/compare/verdict.h"
 
 namespace thaw {
 namespace {
@@ -136,6 +137,13 @@ Json json_of(const Difference& difference) {
           {"smallest_visible", number(difference.test.smallest_visible)}};
 }
 
+Json json_of(const ScheduleVerdict& verdict) {
+  return {{"best", verdict.best},
+          {"tied", verdict.tied},
+          {"behind", verdict.behind},
+          {"words", verdict.words}};
+}
+
 }  // namespace
 
 std::string cell(const Estimate& estimate, int digits) {
@@ -241,6 +249,7 @@ std::string comparison_markdown(const Comparison& comparison) {
     for (const Difference& difference : table.differences) {
       text += markdown_row(difference_cells(difference));
     }
+    text += "\n" + verdict_of(comparison.facts, table).words + "\n";
   }
   text += "\n";
   for (const std::string& note : comparison_notes(comparison)) text += "- " + note + "\n";
@@ -262,6 +271,7 @@ std::string comparison_json(const Comparison& comparison) {
                   {"target", number(table.target)},
                   {"rows", Json::array()},
                   {"differences", Json::array()},
+                  {"verdict", json_of(verdict_of(facts, table))},
                   {"runs", Json::array()}};
     for (const ScheduleRow& row : table.rows) fraction["rows"].push_back(json_of(row, metric));
     for (const Difference& each : table.differences) {

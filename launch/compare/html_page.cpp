@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/record/number_text.h"
 
@@ -57,7 +58,7 @@ double tick_step(double span, int count) {
 /// Where values lie in the picture, and the grid with its numbers.
 class Axes {
  public:
-  Axes(Range x, Range y) : x_(x), y_(y) {
+  Axes(Range x, Range y, bool logarithmic) : x_(x), y_(y), logarithmic_(logarithmic) {
     widen(x_);
     widen(y_);
     const double margin = 0.04 * (y_.high - y_.low);
@@ -67,7 +68,9 @@ class Axes {
   double x(double value) const {
     return kLeft + (value - x_.low) / (x_.high - x_.low) * (kWidth - kLeft - kRight);
   }
-  double y(double value) const {
+  /// NaN for what is not to be shown.
+  double y(double value) const { return height(logarithmic_ ? std::log10(value) : value); }
+  double height(double value) const {
     return kHeight - kBottom - (value - y_.low) / (y_.high - y_.low) * (kHeight - kTop - kBottom);
   }
 
@@ -78,8 +81,11 @@ class Axes {
       svg += fmt::format(
           "<line class=\"grid\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
           "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
-          kLeft, kWidth - kRight, y(v), y(v), kLeft - 8, y(v) + 4,
-          number_text(std::abs(v) < 1e-12 ? 0 : v));
+          kLeft, kWidth - kRight, height(v), height(v), kLeft - 8, height(v) + 4,
+          number_text(logarithmic_          ? std::pow(10, v)
+                      : std::abs(v) < 1e-12 ? 0
+                                            : v,
+                      logarithmic_ ? 2 : 4));
     }
     const double step_x = tick_step(x_.high - x_.low, 6);
     for (double v = std::ceil(x_.low / step_x) * step_x; v <= x_.high; v += step_x) {
@@ -100,14 +106,18 @@ class Axes {
   }
 
   Range x_, y_;
+  bool logarithmic_;
 };
 
 /// The line of a series, as SVG's path data.
 std::string path_of(const ChartSeries& series, const Axes& axes) {
   std::string path;
+  bool begins = true;
   for (const ChartSeries::Point& point : series.points) {
-    path +=
-        fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : " L", axes.x(point.x), axes.y(point.y));
+    const double y = axes.y(point.y);
+    if (std::isfinite(y))
+      path += fmt::format("{}{:.1f} {:.1f} ", begins ? "M" : "L", axes.x(point.x), y);
+    begins = !std::isfinite(y);
   }
   return path;
 }
@@ -122,12 +132,50 @@ std::string band_of(const ChartSeries& series, const Axes& axes) {
   return forth + back;
 }
 
+constexpr std::size_t kMostTooltips = 120;
+
+std::size_t colour_of(const ChartSeries& series, std::size_t number) {
+  return (series.colour == ChartSeries::kOwnColour ? number : series.colour) % kChartColours;
+}
+
+/// Behind the lines: bands in turn lighter and darker, and upright lines.
+std::string marks_svg(const ChartMarks& marks, const Axes& axes) {
+  constexpr double kLetter = 6.5;
+  std::string svg;
+  for (std::size_t i = 0; i < marks.bands.size(); ++i) {
+    const ChartMarks::Band& band = marks.bands[i];
+    const double x = axes.x(band.first);
+    const double width = std::max(0.0, axes.x(band.last) - x);
+    const std::string name = escape_html(band.name);
+    svg += fmt::format(
+        "<rect class=\"stage stage-{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" "
+        "height=\"{:.1f}\"><title>{}</title></rect>",
+        i % 2, x, kTop, width, kHeight - kBottom - kTop, name);
+    if (kLetter * static_cast<double>(band.name.size()) < width) {
+      svg += fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", x + 4,
+                         kTop + 14, name);
+    }
+  }
+  for (const ChartMarks::Line& line : marks.lines) {
+    svg += fmt::format(
+        "<line class=\"mark\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\">"
+        "<title>{3}</title></line>\n",
+        axes.x(line.x), kTop, kHeight - kBottom, escape_html(line.name));
+  }
+  return svg;
+}
+
 std::string series_svg(const ChartSeries& series, std::size_t number, const Axes& axes) {
+  const bool has_band =
+      std::any_of(series.points.begin(), series.points.end(),
+                  [](const ChartSeries::Point& point) { return point.low != point.high; });
   std::string svg = fmt::format(
-      "<g class=\"series-{}\"><polygon class=\"band\" points=\"{}\"/><path class=\"line\" "
-      "d=\"{}\"/>\n",
-      number % kChartColours, band_of(series, axes), path_of(series, axes));
+      "<g class=\"series-{}\">{}<path class=\"line{}\" d=\"{}\"/>\n", colour_of(series, number),
+      has_band ? fmt::format("<polygon class=\"band\" points=\"{}\"/>", band_of(series, axes)) : "",
+      series.dashed ? " dashed" : "", path_of(series, axes));
+  if (series.points.size() > kMostTooltips) return svg + "</g>\n";
   for (const ChartSeries::Point& point : series.points) {
+    if (!std::isfinite(axes.y(point.y))) continue;
     svg += fmt::format(
         "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}: {} at {}</title></circle>",
         axes.x(point.x), axes.y(point.y), escape_html(series.name), number_text(point.y),
@@ -136,19 +184,27 @@ std::string series_svg(const ChartSeries& series, std::size_t number, const Axes
   return svg + "</g>\n";
 }
 
-/// Names in a row below the axes, at widths guessed from their letters: SVG knows no flow.
-std::string legend_svg(const std::vector<ChartSeries>& series) {
+constexpr double kLegendRow = 18;
+
+/// Names in rows below the axes, at widths guessed from their letters: SVG knows no flow. Returns
+/// the height that they take too.
+std::pair<std::string, double> legend_svg(const std::vector<ChartSeries>& series) {
   std::string svg;
-  double x = kLeft;
+  double x = kLeft, y = kHeight - 16;
   for (std::size_t i = 0; i < series.size(); ++i) {
+    const double width = 28 + 8.0 * static_cast<double>(series[i].name.size()) + 24;
+    if (x > kLeft && x + width > kWidth) {
+      x = kLeft;
+      y += kLegendRow;
+    }
     svg += fmt::format(
-        "<g class=\"series-{}\"><line class=\"line\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.0f}\" "
+        "<g class=\"series-{}\"><line class=\"line{}\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.0f}\" "
         "y2=\"{:.0f}\"/></g><text class=\"legend\" x=\"{:.0f}\" y=\"{:.0f}\">{}</text>\n",
-        i % kChartColours, x, x + 22, kHeight - 16, kHeight - 16, x + 28, kHeight - 12,
+        colour_of(series[i], i), series[i].dashed ? " dashed" : "", x, x + 22, y, y, x + 28, y + 4,
         escape_html(series[i].name));
-    x += 28 + 8.0 * static_cast<double>(series[i].name.size()) + 24;
+    x += width;
   }
-  return svg;
+  return {svg, y - (kHeight - 16)};
 }
 
 }  // namespace
@@ -193,28 +249,37 @@ std::string html_page(const std::string& title, const std::string& body,
   return html + "</ul></body></html>\n";
 }
 
-std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& series) {
+std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& series,
+                       const ChartMarks& marks) {
   Range x, y;
+  const auto shown = [&](double value) { return text.logarithmic ? std::log10(value) : value; };
   for (const ChartSeries& each : series) {
     for (const ChartSeries::Point& point : each.points) {
       x.add(point.x);
-      y.add(point.low);
-      y.add(point.high);
+      y.add(shown(point.y));
+      if (point.low == point.high) continue;
+      y.add(shown(point.low));
+      y.add(shown(point.high));
     }
   }
-  const Axes axes(x, y);
+  for (const ChartMarks::Band& band : marks.bands) {
+    x.add(band.first);
+    x.add(band.last);
+  }
+  const Axes axes(x, y, text.logarithmic);
+  const auto [legend, more] = legend_svg(series);
   std::string svg = fmt::format(
-      "<svg viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\">\n"
+      "<div class=\"wide\"><svg viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\">\n"
       "<text class=\"title\" x=\"{3:.0f}\" y=\"20\">{2}</text>\n"
       "<text class=\"tick\" x=\"{4:.0f}\" y=\"{5:.0f}\" text-anchor=\"middle\">{6}</text>\n"
       "<text class=\"tick\" transform=\"translate(14 {7:.0f}) rotate(-90)\" "
       "text-anchor=\"middle\">{8}</text>\n",
-      kWidth, kHeight, escape_html(text.title), kLeft, (kLeft + kWidth - kRight) / 2,
+      kWidth, kHeight + more, escape_html(text.title), kLeft, (kLeft + kWidth - kRight) / 2,
       kHeight - kBottom + 38, escape_html(text.x), (kTop + kHeight - kBottom) / 2,
       escape_html(text.y));
-  svg += axes.svg();
+  svg += marks_svg(marks, axes) + axes.svg();
   for (std::size_t i = 0; i < series.size(); ++i) svg += series_svg(series[i], i, axes);
-  return svg + legend_svg(series) + "</svg>\n";
+  return svg + legend + "</svg></div>\n";
 }
 
 std::string chart_css() {
@@ -224,7 +289,10 @@ std::string chart_css() {
   constexpr std::array<const char*, kChartColours> dark = {
       "#56b4e9", "#f0894a", "#35c79a", "#e8a5c8", "#e0c34a", "#9bd3f5", "#b5b5b5", "#b79aef"};
   std::string css =
-      "svg { width: 100%; max-width: 760px; height: auto; display: block; margin: 1rem 0; }\n"
+      "svg { width: 100%; min-width: 560px; max-width: 760px; height: auto; display: block; }\n"
+      ".stage { fill: currentColor; opacity: .04; } .stage-1 { opacity: .1; }\n"
+      ".mark { stroke: currentColor; opacity: .5; stroke-dasharray: 2 3; }\n"
+      ".dashed { stroke-dasharray: 5 3; stroke-width: 1.5; }\n"
       ".grid { stroke: currentColor; opacity: .15; }\n"
       ".tick, .legend { fill: currentColor; font-size: 12px; }\n"
       ".title { fill: currentColor; font-size: 14px; font-weight: 600; }\n"

@@ -32,17 +32,37 @@ struct ChartSeries {
     double low = 0, high = 0;
   };
   std::string name;
-  std::vector<Point> points;  ///< by ascending x
+  std::vector<Point> points;  ///< by ascending x; what is no number leaves a gap
+  bool dashed = false;
+  std::size_t colour = kOwnColour;  ///< kOwnColour: by its place
+
+  static constexpr std::size_t kOwnColour = ~std::size_t{0};
 };
 
 /// A chart's title and what its axes show, plain text.
 struct ChartText {
   std::string title, x, y;
+  bool logarithmic = false;  ///< y; what is not above 0 is left out
 };
 
-/// A line chart as one `<svg>` element, with axes, a legend and a tooltip at each point. Colours
-/// come from the page's CSS classes series-0, series-1, … (`chart_css`).
-std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& series);
+/// What a chart shows behind its lines.
+struct ChartMarks {
+  struct Band {
+    double first = 0, last = 0;
+    std::string name;  ///< told at its top where there is room, and when pointed at
+  };
+  struct Line {
+    double x = 0;
+    std::string name;
+  };
+  std::vector<Band> bands = {};
+  std::vector<Line> lines = {};
+};
+
+/// A line chart as one `<svg>` element, with axes, a legend and a tooltip at each point (of lines
+/// of few). Colours come from the page's CSS classes series-0, series-1, … (`chart_css`).
+std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& series,
+                       const ChartMarks& marks = {});
 
 /// Colours that differ; further series begin anew.
 constexpr std::size_t kChartColours = 8;

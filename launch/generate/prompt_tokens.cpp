@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -11,8 +10,7 @@
 #include "core/base/text_bytes.h"
 #include "core/config/configuration.h"
 #include "core/data/identity/tokenizer_identity.h"
-#include "launch/job/child_process.h"
-#include "launch/job/memory_file.h"
+#include "launch/job/python_script.h"
 
 namespace thaw {
 namespace {
@@ -21,52 +19,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kScript = "tokenize_prompts.py";
-
-/// In the build folder beside the command, or installed.
-fs::path script() {
-  std::error_code error;
-  const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-  const fs::path places[] = {folder / "thaw-scripts" / kScript,
-                             folder / ".." / "share" / "thaw" / "launch" / kScript};
-  for (const fs::path& place : places) {
-    if (fs::exists(place, error)) return place;
-  }
-  throw InputError(fmt::format("{}: is not there: it makes tokens of prompts, and belongs in {}",
-                               kScript, places[0].parent_path().string()));
-}
-
-std::string python() {
-  const char* named = std::getenv("THAW_PYTHON");
-  return named != nullptr && *named != '\0' ? named : "python3";
-}
-
-/// What the script prints. It says itself what is wrong with its input, in a line, with status 2.
-std::string output_of(const std::vector<std::string>& arguments, const std::string& input) {
-  const MemoryFile given(input), output, errors;
-  ProcessRequest request{.command = {python(), script().string()},
-                         .input = given.descriptor(),
-                         .output = output.descriptor(),
-                         .errors = errors.descriptor()};
-  request.command.insert(request.command.end(), arguments.begin(), arguments.end());
-  const auto advice = [] {
-    return "prompts are made tokens of by Python 3.10 or newer with the module tokenizers: install "
-           "it, or have THAW_PYTHON in the environment name one that has it";
-  };
-  int status = 0;
-  try {
-    status = ChildProcess(request).wait();
-  } catch (const ProcessNotStarted& error) {
-    throw InputError(fmt::format("{}; {}", error.what(), advice()));
-  }
-  if (status == 0) return output.text();
-  const std::string said = printable_lines(errors.text());
-  if (status != static_cast<int>(ExitStatus::kBadInput)) {
-    throw RunError(fmt::format("{} {} ended with status {}: {}", request.command[0],
-                               request.command[1], status, said));
-  }
-  const bool lacks_modules = said.find("Python module") != std::string::npos;
-  throw InputError(lacks_modules ? fmt::format("{}\n{}", said, advice()) : said);
-}
 
 std::string bytes_of_hex(const std::string& hex) {
   std::string bytes;
@@ -109,7 +61,12 @@ PromptTokens tokenize_prompts(const fs::path& tokenizer, const std::vector<std::
       throw InputError(fmt::format("a prompt is not UTF-8: \"{}\"", printable(prompt)));
     }
   }
-  const std::string text = output_of(arguments, json_text(Json(prompts)));
+  const std::string text = run_script(
+      {.script = kScript,
+       .arguments = arguments,
+       .input = json_text(Json(prompts)),
+       .advice = "prompts are made tokens of by Python 3.10 or newer with the module tokenizers: "
+                 "install it, or have THAW_PYTHON in the environment name one that has it"});
   PromptTokens tokens;
   tokens.path = tokenizer.string();
   try {

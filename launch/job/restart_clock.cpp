@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
+
+#include "core/base/progress/notice.h"
 
 namespace thaw {
 namespace {
@@ -29,8 +30,8 @@ RestartClock::RestartClock() {
 void RestartClock::step(const StepReport& report) {
   if (ended_at_ <= 0) return;
   const double seconds = now() - std::exchange(ended_at_, 0);
-  fmt::print(stderr, "thaw: training again: step {} done {:.1f} s after the job had ended\n",
-             report.step, seconds);
+  say(fmt::format("thaw: training again: step {} done {:.1f} s after the job had ended\n",
+                  report.step, seconds));
 }
 
 }  // namespace thaw

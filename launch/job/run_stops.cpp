@@ -9,7 +9,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
+#include "core/base/progress/notice.h"
 #include "launch/job/stop_signals.h"
 
 namespace thaw {
@@ -70,7 +72,13 @@ RunStops::RunStops(std::filesystem::path stop_file, double time_limit, bool firs
 }
 
 StopReason RunStops::wanted(double seconds_to_save) {
-  if (StopSignals::came()) return StopReason::kSignal;
+  if (StopSignals::came()) {
+    if (first_rank_ && !std::exchange(said_, true)) {
+      say("thaw: stopping: the step under way is finished and saved. A second Ctrl-C ends at once, "
+          "and loses what came after the last checkpoint\n");
+    }
+    return StopReason::kSignal;
+  }
   if (!first_rank_) return StopReason::kNone;
   if (file_came()) return StopReason::kStopFile;
   return time_is_up(seconds_to_save) ? StopReason::kTimeLimit : StopReason::kNone;

@@ -45,6 +45,7 @@ class RunStops final : public StopRequest {
   Stopwatch since_step_, since_look_;
   double longest_step_ = 0;
   bool file_came_ = false;
+  bool said_ = false;  ///< that a signal has come
 };
 
 }  // namespace thaw

@@ -67,6 +67,12 @@ def add_text(commands) -> None:
         metavar="NAME",
         help="a second text, joined to the first as the tokenizer's template says",
     )
+    parser.add_argument(
+        "--no-types",
+        action="store_true",
+        help="of pairs: do not keep which of the two texts a token is from, for networks that "
+        "know no such types (RoBERTa, DistilBERT, ModernBERT)",
+    )
     add_labels(parser)
     add_tokenizer(parser, 128)
     add_writing(parser)

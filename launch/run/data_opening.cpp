@@ -14,7 +14,7 @@
 #include "core/parallel/step_monitor.h"
 #include "launch/job/child_process.h"
 #include "launch/job/memory_file.h"
-#include "launch/terminal/progress.h"
+#include "launch/terminal/screen.h"
 
 namespace thaw {
 namespace {

@@ -7,14 +7,17 @@
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/train/boundary_measurements.h"
+#include "launch/kept_run/kept_run.h"
 #include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
 
 SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split,
-                                FileDeadline& files) {
-  SetupRequest request{arguments["CONFIG"], arguments.overrides, arguments["weights"], {split}};
+                                FileDeadline& files, Communicator& communicator) {
+  const WorkSource source = work_source(arguments["CONFIG"], arguments.overrides,
+                                        arguments["weights"], {.data = true}, communicator);
+  SetupRequest request{source.configuration, source.overrides, source.weights, {split}};
   request.loaded_head = true;
   request.configured = files.by_configuration();
   return request;

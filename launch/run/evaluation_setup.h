@@ -12,11 +12,12 @@ namespace thaw {
 
 class FileDeadline;
 
-/// What `evaluate` and `predict` set up: weights with their head (`--weights`, or else the
-/// configuration's `model.weights`), and one split. `files`, which outlive the set-up, take the
-/// configuration's deadline.
+/// What `evaluate` and `predict` set up: of a run, or of a configuration, weights with their head
+/// (`--weights`, or else the run's best, or the configuration's `model.weights`), and one split.
+/// `files`, which outlive the set-up, take the configuration's deadline. A collective; throws as
+/// `work_source` does.
 SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split,
-                                FileDeadline& files);
+                                FileDeadline& files, Communicator& communicator);
 
 /// Writes `text` to a file, all or nothing, or to standard output for "-".
 void write_text(const std::string& path, const std::string& text);

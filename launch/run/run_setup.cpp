@@ -19,8 +19,10 @@
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/step/parameter_table.h"
 #include "core/tasks/registry.h"
 #include "core/tasks/task.h"
+#include "core/train/prefix/prefix_rules.h"
 #include "core/train/reduction_rules.h"
 #include "dist/communicator/gpu_backend.h"
 #include "dist/communicator/gpu_choice.h"
@@ -28,6 +30,7 @@
 #include "launch/identity/input_agreement.h"
 #include "launch/identity/model_identity.h"
 #include "launch/run/data_opening.h"
+#include "launch/run/named_files.h"
 #include "launch/run/process_setup.h"
 #include "launch/run/trained_weights.h"
 #include "launch/run/training_samples.h"
@@ -45,6 +48,9 @@ ConfigurationDocument read_on_rank_0(const SetupRequest& request, Communicator& 
       communicator, [&] { return parse_configuration(text, request.path, request.overrides); });
   agreed(communicator, [&] {
     located_errors(document, [&] { settle_architecture(document.configuration.model); });
+  });
+  agreed(communicator, [&] {
+    if (communicator.rank() == 0) require_described_files(text, document);
   });
   agree_on_inputs(communicator, "options", configuration_facts(document),
                   "give all of them the same flags");
@@ -362,6 +368,11 @@ Schedule agreed_schedule(const RunSetup& setup, Communicator& communicator) {
       check_micro_batches(setup.configuration().train,
                           setup.dataset->format().kind == DataKind::kText);
       check_reduction(setup.configuration().train, *setup.model, schedule, communicator.size());
+      check_prefix_cache(
+          setup.configuration().train, setup.configuration().data, *setup.model,
+          ParameterTable(*setup.model, setup.configuration().train.decay_norms_and_biases),
+          schedule);
+      check_sharding(setup.configuration().distributed, setup.configuration().train);
     });
     return schedule;
   });

@@ -23,6 +23,7 @@ std::unique_ptr<StageCoordinator> coordinator_for(Communicator& communicator,
   reducer.overlap = options.overlap;
   reducer.buckets.by_rows = options.embedding_rows == EmbeddingRows::kAuto;
   reducer.unused = options.unused;
+  reducer.sharding = options.sharding;
   if (options.wire == GradientWire::kBFloat16 && reducer.shards == 0)
     reducer.hook = make_rounding_hook();
   reducer.monitor = &monitor;

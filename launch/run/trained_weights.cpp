@@ -25,6 +25,8 @@ TrainedWeights::TrainedWeights(std::string path, HeadSource head)
   if (description_.says_nothing() && description_.classes.empty()) {
     description_.classes = huggingface_labels(*file_);
     names_beside_ = !description_.classes.empty();
+    const std::string pooling = huggingface_pooling(*file_);
+    if (!pooling.empty()) description_.options["pooling"] = pooling;
   }
 }
 

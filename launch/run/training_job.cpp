@@ -7,15 +7,19 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/progress/notice.h"
 #include "core/base/whole_file.h"
 #include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
+#include "core/measure/start_weights.h"
 #include "core/models/decoder/decoder.h"
 #include "core/models/model.h"
 #include "core/models/weights/weights.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/record/metrics_log.h"
+#include "core/record/tensorboard/tensorboard_log.h"
+#include "core/record/trace/step_trace.h"
 #include "core/schedule/toml/schedule_writer.h"
 #include "core/tasks/task.h"
 #include "core/train/trainer.h"
@@ -24,6 +28,7 @@
 #include "launch/generate/sample_answers.h"
 #include "launch/job/restart_clock.h"
 #include "launch/job/run_stops.h"
+#include "launch/kept_run/model_files.h"
 #include "launch/run/parting_words.h"
 #include "launch/run/weights_match.h"
 #include "launch/terminal/progress.h"
@@ -76,6 +81,11 @@ class RunObservers {
     metrics_.emplace(run_.folder, options_.log_every, goes_on,
                      [claim = run_.claim] { claim.check(); });
     progress_.emplace(options_.progress);
+    tensorboard_.reset();
+    if (options_.tensorboard) {
+      tensorboard_.emplace(run_.folder.path() / "tensorboard", options_.log_every,
+                           [claim = run_.claim] { claim.check(); });
+    }
     if (run_.prompts) {
       answers_.emplace(SampleAnswers::Parts{.model = dynamic_cast<Decoder&>(*run_.setup.model),
                                             .tokens = *run_.prompts,
@@ -88,6 +98,7 @@ class RunObservers {
   std::vector<TrainingObserver*> all() {
     if (!first_) return {};
     std::vector<TrainingObserver*> all{&*metrics_, &*progress_, &restart_, &*parting_};
+    if (tensorboard_) all.push_back(&*tensorboard_);
     if (answers_) all.push_back(&*answers_);
     return all;
   }
@@ -99,6 +110,7 @@ class RunObservers {
   bool first_;
   std::optional<MetricsLog> metrics_;
   std::optional<Progress> progress_;
+  std::optional<TensorBoardLog> tensorboard_;
   std::optional<SampleAnswers> answers_;
   RestartClock restart_;
   std::optional<PartingWords> parting_;
@@ -112,6 +124,7 @@ void create_folder(const PreparedRun& run, Communicator& communicator) {
       run.folder.create();
       write_whole_file(run.folder.resolved_configuration(), run.resolved);
       write_whole_file(run.folder.identity(), run.identity);
+      keep_model_files(run.folder, run.setup.configuration().model, *run.setup.dataset);
     }
   });
 }
@@ -161,7 +174,7 @@ class TrainingJob {
     try {
       save(run_.folder.best_weights());
     } catch (const RunError& error) {
-      fmt::print(stderr, "thaw: warning: {}; training goes on\n", error.what());
+      say(fmt::format("thaw: warning: {}; training goes on\n", error.what()));
     }
   }
 
@@ -169,6 +182,8 @@ class TrainingJob {
   /// back.
   RunSummary live() {
     agreed(communicator_, [&] { observers_.open(run_.start.goes_on); });
+    StepTrace trace(communicator_, run_.folder.path(), configuration_.output.trace_steps,
+                    run_.start.state.step, [claim = run_.claim] { claim.check(); });
     Trainer trainer({.model = *run_.setup.model,
                      .dataset = *run_.setup.dataset,
                      .schedule = run_.schedule,
@@ -180,10 +195,13 @@ class TrainingJob {
                      .task = run_.setup.task,
                      .save_best = [&] { save_best(); },
                      .save_last = [&] { save(run_.folder.last_weights()); },
+                     .after_step = trace.after_step(),
+                     .sharding = configuration_.distributed.sharding,
                      .log_every = configuration_.output.log_every,
                      .monitor = &monitor_,
                      .audit_every = configuration_.distributed.audit_every,
                      .forgetting = run_.forgetting.get(),
+                     .start_weights = &start_weights_,
                      .checkpoints = {.saver = &saver_,
                                      .every_steps = configuration_.checkpoint.every_steps,
                                      .configuration = run_.resolved,
@@ -204,6 +222,7 @@ class TrainingJob {
   StepMonitor& monitor_;
   Communicator& communicator_;  ///< of the job, watched
   RunObservers observers_;
+  StartWeights start_weights_;
   RunStops stops_;
   CheckpointSaver saver_;
   std::unique_ptr<Communicator> tensors_, watched_tensors_;  ///< null where they are not needed

@@ -274,9 +274,8 @@ class Match {
 void adopt_options(ConfigurationDocument& document, const TrainedWeights& weights,
                    WeightsRole role) {
   const ModelDescription& trained = weights.description();
-  if (trained.says_nothing()) return;
   const ModelOptions& model = document.configuration.model;
-  if (trained.architecture != model.architecture) {
+  if (!trained.says_nothing() && trained.architecture != model.architecture) {
     throw InputError(fmt::format("model.architecture: is \"{}\", but {} is a \"{}\"",
                                  model.architecture, printable(weights.path()),
                                  printable(trained.architecture)));
@@ -287,6 +286,7 @@ void adopt_options(ConfigurationDocument& document, const TrainedWeights& weight
     if (is_of_the_head(key) && !weights.with_head()) continue;
     adopt_option(document, key, own, found->second, weights, role);
   }
+  if (trained.says_nothing()) return;
   const TaskKind kind = document.configuration.task.kind;
   if (!weights.with_head() || kind == TaskKind::kAuto || name_of(kind) == trained.task) return;
   throw InputError(fmt::format("task.kind: is \"{}\", but {} was trained for \"{}\"", name_of(kind),
@@ -331,11 +331,13 @@ ModelDescription describe_model(const RunSetup& setup) {
     model.channels = dataset.format().channels;
     model.height = dataset.format().height;
     model.width = dataset.format().width;
+    model.pixels = dataset.format().bytes ? "bytes" : "numbers";
     model.mean = dataset.mean();
     model.std_deviation = dataset.std_deviation();
   } else {
     model.tokens = dataset.tokens();
     model.tokens["longest"] = std::to_string(dataset.split("train").longest());
+    if (dataset.format().pairs) model.tokens["pairs"] = "with types";
   }
   return model;
 }

@@ -34,8 +34,9 @@ std::int64_t bytes_in(const fs::path& path) {
 std::string kept_text(const RunFolder& folder) {
   const std::size_t checkpoints = CheckpointStore(folder.checkpoints()).places().size();
   return fmt::format(
-      "  {} there, {} of it in {} checkpoint{} to go on from: the newest, the best and those at "
-      "transitions\n  (checkpoint.keep, keep-best, keep-transitions); a finished run needs none\n",
+      "  {} there, {} of it in {} checkpoint{} to go on from: the newest, the\n"
+      "  best and those at transitions (checkpoint.keep, keep-best, keep-transitions);\n"
+      "  a finished run needs none\n",
       bytes_text(bytes_in(folder.path())), bytes_text(bytes_in(folder.checkpoints())), checkpoints,
       checkpoints == 1 ? "" : "s");
 }
@@ -45,9 +46,16 @@ std::string kept_text(const RunFolder& folder) {
 std::string end_text(const RunSummary& summary, const RunFolder& folder) {
   const std::string path = printable(folder.path().string());
   if (!summary.stopped) return fmt::format("  kept in {}\n{}", path, kept_text(folder));
-  return fmt::format(
-      "Stopped after step {} since {}; all is saved in {}: the same command goes on\n",
-      summary.steps, summary.stop_reason, path);
+  std::string text = fmt::format(
+      "Stopped after step {} since {}; all is saved in {}: the same command goes on\n"
+      "  saved: the checkpoint of step {} (weights, optimizer, schedule, place in the data)\n",
+      summary.steps, summary.stop_reason, path, summary.steps);
+  std::error_code ignored;
+  if (summary.evaluated && std::filesystem::exists(folder.best_weights(), ignored)) {
+    text += fmt::format("  and {}: the best weights so far, of step {}\n",
+                        folder.best_weights().filename().string(), summary.best_evaluation.step);
+  }
+  return text;
 }
 
 }  // namespace thaw

@@ -8,13 +8,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
+#include <optional>
 #include <string>
-#include <system_error>
 
+#include "core/base/progress/notice.h"
 #include "core/base/text_bytes.h"
 #include "core/tasks/registry.h"
+#include "launch/terminal/screen.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
@@ -23,26 +23,10 @@ namespace {
 // Between two times that something is shown: on a terminal, and in a log that is kept.
 constexpr double kLineSeconds = 0.1;
 constexpr double kLogSeconds = 10.0;
+// Of a screen that does not tell, and of a file that is read on one; a line of it may be long.
+constexpr std::size_t kUsualColumns = 80, kLogColumns = 240;
 
-/// One line on a step: where, loss, speed, and how long the stage will take at its pace so far.
-/// `stage_seconds`: since the stage began.
-std::string step_text(const StepReport& report, double stage_seconds) {
-  std::string text = fmt::format("{}  epoch {:.2f}  step {}", report.stage, report.epoch,
-                                 report.stage_steps > 0
-                                     ? fmt::format("{}/{}", report.stage_step, report.stage_steps)
-                                     : fmt::format("{}", report.stage_step));
-  text += report.counted_tokens == 0 ? "  no token of this batch counts"
-                                     : fmt::format("  loss {:.4f}", report.loss);
-  if (report.seconds > 0) {
-    text += fmt::format("  {:.0f} samples/s", static_cast<double>(report.samples) / report.seconds);
-  }
-  if (report.stage_steps > 0) {
-    const auto done = static_cast<double>(report.stage_step);
-    const auto left = static_cast<double>(report.stage_steps - report.stage_step);
-    text += fmt::format("  {} left in stage", clock_text(stage_seconds / done * left));
-  }
-  return printable(text);
-}
+std::size_t table_columns() { return screen_columns(STDOUT_FILENO, kUsualColumns); }
 
 /// "encoder.2, head": the active groups.
 std::string active_groups(const std::vector<TransitionReport::Group>& groups) {
@@ -94,7 +78,18 @@ std::string group_table(const std::vector<TransitionReport::Group>& groups) {
                group.active ? fmt::format("{:g}", group.learning_rate) : "frozen"});
     first = last + 1;
   }
-  return table.text();
+  return table.text(table_columns());
+}
+
+/// "22,713,216", or "1,234.6 M" where that is too long for a column.
+std::string parameters_text(std::int64_t count) {
+  if (count < 100'000'000) return with_commas(count);
+  return fmt::format("{}.{} M", with_commas(count / 1'000'000), count / 100'000 % 10);
+}
+
+/// "12.3 ms", "1.2 s".
+std::string moment_text(double seconds) {
+  return seconds < 1 ? fmt::format("{:.1f} ms", 1e3 * seconds) : fmt::format("{:.1f} s", seconds);
 }
 
 /// "loss 0.5885, accuracy 81.92 %"
@@ -107,35 +102,30 @@ std::string time_of_day() { return fmt::format("{:%H:%M:%S}", fmt::localtime(std
 
 }  // namespace
 
-bool watched_on_terminal() {
-  if (std::getenv("OMPI_COMM_WORLD_RANK") == nullptr) {
-    return isatty(STDERR_FILENO) != 0;
-  }
-  // The parent is mpirun itself where rank 0 runs on its host; elsewhere the link is not readable
-  // or leads to no terminal, and timed lines are right.
-  std::error_code error;
-  const std::filesystem::path target =
-      std::filesystem::read_symlink("/proc/" + std::to_string(getppid()) + "/fd/2", error);
-  const std::string name = target.string();
-  return !error && (name.starts_with("/dev/pts/") || name.starts_with("/dev/tty"));
-}
-
 Progress::Progress(ProgressStyle style)
     : style_(style != ProgressStyle::kAuto ? style
              : watched_on_terminal()       ? ProgressStyle::kLine
-                                           : ProgressStyle::kLog) {}
+                                           : ProgressStyle::kLog),
+      colour_(style_ == ProgressStyle::kLine && watched_on_terminal() && colours_wanted()),
+      erases_(style_ == ProgressStyle::kLine && on_terminal(STDOUT_FILENO)) {}
 
-/// Before anything else is printed: the line that changes would stand in its way.
+/// mpirun forwards standard output and error apart, so what takes the line away may come late:
+/// where both appear on one terminal, the message itself takes it away too.
 void Progress::clear_line() {
-  if (line_shown_) {
-    fmt::print(stderr, "\r\x1b[K");
-    std::fflush(stderr);
-    line_shown_ = false;
+  clear_moving_line();
+  if (erases_) fmt::print("\r\x1b[K");
+}
+
+void Progress::show_line() {
+  if (style_ == ProgressStyle::kLine) {
+    show_moving_line(progress_line(facts_, screen_columns(STDERR_FILENO, kUsualColumns), colour_));
+  } else {
+    say(fmt::format("{} {}\n", time_of_day(), progress_line(facts_, kLogColumns)));
   }
 }
 
 void Progress::transition(const TransitionReport& report) {
-  since_stage_.lap();
+  stage_pace_.begin(report.step, clock_.seconds());
   first_of_stage_ = true;
   if (style_ == ProgressStyle::kOff) {
     return;
@@ -160,26 +150,44 @@ void Progress::transition(const TransitionReport& report) {
 }
 
 void Progress::step(const StepReport& report) {
-  if (style_ == ProgressStyle::kOff) {
-    return;
-  }
+  const double now = clock_.seconds();
+  // Of a run that goes on within a stage, nobody has told that it begins.
+  if (stage_pace_.unknown()) stage_pace_.begin(report.step - 1, now - report.seconds);
+  if (run_pace_.unknown()) run_pace_.begin(report.step - 1, now - report.seconds);
+  stage_pace_.done(report.step, now);
+  run_pace_.done(report.step, now);
+  facts_.stage = report.stage;
+  facts_.activity.clear();
+  facts_.step = report.step;
+  facts_.run_steps = report.run_steps;
+  facts_.may_be_fewer = report.may_be_fewer;
+  facts_.epoch = report.epoch;
+  const bool counts = report.counted_tokens != 0;  // of a batch of tokens that none of counts
+  facts_.train_loss = counts ? std::optional(report.loss) : std::nullopt;
+  facts_.unit = report.counted_tokens >= 0 ? "tokens" : "samples";
+  const std::int64_t amount = report.counted_tokens >= 0 ? report.counted_tokens : report.samples;
+  facts_.per_second = report.seconds > 0 ? static_cast<double>(amount) / report.seconds : 0;
+  facts_.stage_seconds_left = report.stage_steps > 0
+                                  ? stage_pace_.seconds_of(report.stage_steps - report.stage_step)
+                                  : std::nullopt;
+  facts_.run_seconds_left =
+      report.run_steps > 0 ? run_pace_.seconds_of(report.run_steps - report.step) : std::nullopt;
+  if (style_ == ProgressStyle::kOff) return;
   const double interval = style_ == ProgressStyle::kLine ? kLineSeconds : kLogSeconds;
-  if (!first_of_stage_ && since_shown_.seconds() < interval) {
-    return;
-  }
+  if (!first_of_stage_ && since_shown_.seconds() < interval) return;
   first_of_stage_ = false;
   since_shown_.lap();
-  const std::string text = step_text(report, since_stage_.seconds());
-  if (style_ == ProgressStyle::kLine) {
-    fmt::print(stderr, "\r\x1b[K{}", text);
-    line_shown_ = true;
-  } else {
-    fmt::print(stderr, "{} {}\n", time_of_day(), text);
-  }
-  std::fflush(stderr);
+  show_line();
+}
+
+void Progress::activity(const ActivityReport& report) {
+  if (style_ != ProgressStyle::kLine || facts_.stage.empty()) return;  // a log says what came of it
+  facts_.activity = report.activity;
+  show_line();
 }
 
 void Progress::evaluation(const EvaluationReport& report) {
+  facts_.validation_loss = report.loss;
   if (style_ == ProgressStyle::kOff) {
     return;
   }
@@ -200,6 +208,15 @@ void Progress::samples(const SamplesReport& report) {
   std::fflush(stdout);
 }
 
+void Progress::prefix_cache(const PrefixCacheReport& report) {
+  if (style_ == ProgressStyle::kOff) {
+    return;
+  }
+  clear_line();
+  fmt::print("  prefix cache ({}): {}\n", printable(report.split), printable(report.text));
+  std::fflush(stdout);
+}
+
 void Progress::forgetting(const ForgettingReport& report) {
   if (style_ == ProgressStyle::kOff) {
     return;
@@ -214,11 +231,10 @@ void Progress::checkpoint(const CheckpointReport& report) {
   if (report.problem.empty()) {
     return;
   }
-  clear_line();
-  fmt::print(stderr,
-             "thaw: warning: no checkpoint at step {}: {}\n  training goes on; the next one "
-             "is tried in its turn\n",
-             report.step, printable_lines(report.problem));
+  say(fmt::format(
+      "thaw: warning: no checkpoint at step {}: {}\n  training goes on; the next one is tried in "
+      "its turn\n",
+      report.step, printable_lines(report.problem)));
 }
 
 void Progress::resume(const ResumeReport& report) {
@@ -236,22 +252,28 @@ void Progress::end(const RunSummary& summary) {
     return;
   }
   clear_line();
-  TextTable table({"stage", ">steps", ">time", ">s/step", ">active", ">reduced/step",
-                   ">peak memory", ">transition"});
+  TextTable table({"stage", ">steps", ">time", ">s/step", ">active", ">reduced\n/step",
+                   ">peak\nmemory", ">tran-\nsition"});
   for (const StageSummary& stage : whole_stages(summary.stages)) {
     table.row({stage.name, with_commas(stage.steps), clock_text(stage.seconds),
                fmt::format("{:.4f}", stage.step_seconds_median),
-               with_commas(stage.active_parameters), bytes_text(stage.bytes_reduced_per_step),
-               bytes_text(stage.peak_memory_bytes),
-               fmt::format("{:.1f} ms", 1e3 * stage.transition_seconds)});
+               parameters_text(stage.active_parameters), bytes_text(stage.bytes_reduced_per_step),
+               bytes_text(stage.peak_memory_bytes), moment_text(stage.transition_seconds)});
   }
   fmt::print("Done: {} steps, {:.2f} epochs in {} on {} rank{}\n{}", with_commas(summary.steps),
              summary.epochs, clock_text(summary.seconds), summary.ranks,
-             summary.ranks == 1 ? "" : "s", table.text());
+             summary.ranks == 1 ? "" : "s", table.text(table_columns()));
   if (summary.evaluated) {
-    fmt::print("  validation: {} (best: {} at step {})\n", result_text(summary.last_evaluation),
+    fmt::print("  validation: {}\n  best: {} at step {}\n", result_text(summary.last_evaluation),
                result_text(summary.best_evaluation), summary.best_evaluation.step);
   }
+  std::fflush(stdout);
+}
+
+void print_in_place_of_line(const std::string& text) {
+  const bool shown = clear_moving_line();
+  if (shown && on_terminal(STDOUT_FILENO)) fmt::print("\r\x1b[K");  // see Progress::clear_line
+  fmt::print("{}", text);
   std::fflush(stdout);
 }
 

@@ -1,38 +1,46 @@
 #pragma once
 
+#include <string>
+
 #include "core/base/stopwatch.h"
 #include "core/config/choices.h"
 #include "core/record/observer.h"
+#include "launch/terminal/progress_line.h"
 
 namespace thaw {
 
-/// Whether what this process writes to standard error appears on a terminal that someone watches.
-/// Under mpirun that is mpirun's own standard error, which this process's is piped to.
-bool watched_on_terminal();
-
 /// Shows a run to whoever watches it: one line that changes on a terminal, timed lines elsewhere
-/// (both on standard error), and a table at each transition and at the end (standard output).
+/// (both on standard error), and a table at each transition and at the end (standard output). What
+/// is shown fits the screen. See Note [The line that moves].
 class Progress final : public TrainingObserver {
  public:
   explicit Progress(ProgressStyle style);
 
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
+  void activity(const ActivityReport& report) override;
   void evaluation(const EvaluationReport& report) override;
   void samples(const SamplesReport& report) override;
+  void prefix_cache(const PrefixCacheReport& report) override;
   void forgetting(const ForgettingReport& report) override;
   void checkpoint(const CheckpointReport& report) override;
   void resume(const ResumeReport& report) override;
   void end(const RunSummary& summary) override;
 
  private:
+  void show_line();
+  /// To be called before anything goes to standard output.
   void clear_line();
 
   ProgressStyle style_;  ///< never kAuto
-  Stopwatch since_shown_;
-  Stopwatch since_stage_;
-  bool line_shown_ = false;
+  bool colour_, erases_;
+  Stopwatch clock_, since_shown_;
   bool first_of_stage_ = true;
+  ProgressFacts facts_;  ///< that the line says
+  Pace stage_pace_, run_pace_;
 };
+
+/// Prints on standard output, in place of the line that moves where one is shown.
+void print_in_place_of_line(const std::string& text);
 
 }  // namespace thaw

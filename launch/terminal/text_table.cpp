@@ -9,17 +9,17 @@
 #include <optional>
 #include <sstream>
 
+#include "launch/terminal/text_width.h"
+
 namespace thaw {
 
 namespace {
 
-/// Columns that UTF-8 text of letters, digits and signs such as "…" takes: its code points.
-std::size_t columns(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-}
+/// A word is broken into nothing shorter.
+constexpr std::size_t kShortestPiece = 10;
 
-/// The lines of a cell: at its newlines, and at spaces where one is wider than `width`.
+/// The lines of a cell: at its newlines, and at spaces where one is wider than `width`; a word that
+/// is wider itself, and at least `kShortestPiece`, is broken where it stands.
 std::vector<std::string> lines_of(const std::string& cell, std::size_t width) {
   std::vector<std::string> lines;
   std::istringstream paragraphs(cell);
@@ -27,10 +27,19 @@ std::vector<std::string> lines_of(const std::string& cell, std::size_t width) {
     lines.emplace_back();
     std::istringstream words(paragraph);
     for (std::string word; words >> word;) {
+      while (width >= kShortestPiece && columns_of(word) > width) {
+        auto [piece, rest] = split_at_column(word, width);
+        if (lines.back().empty()) {
+          lines.back() = piece;
+        } else {
+          lines.push_back(piece);
+        }
+        word = rest;
+      }
       std::string& line = lines.back();
       if (line.empty()) {
         line = word;
-      } else if (columns(line) + 1 + columns(word) <= width) {
+      } else if (columns_of(line) + 1 + columns_of(word) <= width) {
         line += " " + word;
       } else {
         lines.push_back(word);
@@ -44,9 +53,22 @@ std::vector<std::string> lines_of(const std::string& cell, std::size_t width) {
 std::size_t widest(const std::vector<std::string>& lines) {
   std::size_t most = 0;
   for (const std::string& line : lines) {
-    most = std::max(most, columns(line));
+    most = std::max(most, columns_of(line));
   }
   return most;
+}
+
+/// Takes columns from the widest that has more than its least, until all fit or none has.
+void narrow(std::vector<std::size_t>& widths, const std::vector<std::size_t>& least,
+            std::size_t most_columns) {
+  while (std::accumulate(widths.begin(), widths.end(), 2 * widths.size()) > most_columns) {
+    std::optional<std::size_t> give;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+      if (widths[i] > least[i] && (!give || widths[i] > widths[*give])) give = i;
+    }
+    if (!give) break;
+    --widths[*give];
+  }
 }
 
 constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
@@ -76,7 +98,7 @@ std::string TextTable::text(std::size_t most_columns) const {
   return text;
 }
 
-/// Takes from the widest column that can still be broken, until the rest fits.
+/// Words are broken only where breaking between them is not enough.
 std::vector<std::size_t> TextTable::widths(std::size_t most_columns) const {
   std::vector<std::size_t> widths(right_.size(), 0);
   std::vector<std::size_t> least(right_.size(), 0);  // the longest word of each
@@ -86,14 +108,11 @@ std::vector<std::size_t> TextTable::widths(std::size_t most_columns) const {
       least[i] = right_[i] ? widths[i] : std::max(least[i], widest(lines_of(row[i], 0)));
     }
   }
-  while (std::accumulate(widths.begin(), widths.end(), 2 * widths.size()) > most_columns) {
-    std::optional<std::size_t> give;
-    for (std::size_t i = 0; i < widths.size(); ++i) {
-      if (widths[i] > least[i] && (!give || widths[i] > widths[*give])) give = i;
-    }
-    if (!give) break;
-    --widths[*give];
+  narrow(widths, least, most_columns);
+  for (std::size_t i = 0; i < least.size(); ++i) {
+    if (!right_[i]) least[i] = std::min(least[i], kShortestPiece);
   }
+  narrow(widths, least, most_columns);
   return widths;
 }
 
@@ -112,7 +131,7 @@ std::string TextTable::row_text(const std::vector<std::string>& row,
       const std::size_t above = from_below ? height - cells[i].size() : 0;
       const std::string part =
           y >= above && y - above < cells[i].size() ? cells[i][y - above] : std::string();
-      const std::string gap(widths[i] - columns(part), ' ');
+      const std::string gap(widths[i] - columns_of(part), ' ');
       line += "  " + (right_[i] ? gap + part : part + gap);
     }
     std::replace(line.begin(), line.end(), kHeld, ' ');
@@ -140,10 +159,11 @@ std::string clock_text(double seconds) {
 
 std::string bytes_text(std::int64_t bytes) {
   const auto value = static_cast<double>(bytes);
-  return bytes >= 1'000'000'000 ? fmt::format("{:.2f} GB", value / 1e9)
-         : bytes >= 1'000'000   ? fmt::format("{:.1f} MB", value / 1e6)
-         : bytes >= 1000        ? fmt::format("{:.1f} kB", value / 1e3)
-                                : fmt::format("{} B", bytes);
+  return bytes >= 100'000'000'000 ? fmt::format("{:.0f} GB", value / 1e9)
+         : bytes >= 1'000'000'000 ? fmt::format("{:.2f} GB", value / 1e9)
+         : bytes >= 1'000'000     ? fmt::format("{:.1f} MB", value / 1e6)
+         : bytes >= 1000          ? fmt::format("{:.1f} kB", value / 1e3)
+                                  : fmt::format("{} B", bytes);
 }
 
 std::string flops_text(double operations) {

@@ -23,6 +23,8 @@ from preparation.text.tokens import Sample, Tokenizer, write_text_file
 
 def run(options: argparse.Namespace) -> None:
     """Goes through the tables twice: first all labels (and all mistakes), then the tokens."""
+    if options.no_types and not options.pair_column:
+        raise InputError("--no-types: is about pairs of texts, and there is no --pair-column")
     wanted = label_columns.of_options(options)
     columns = Columns(
         [options.text_column, *([options.pair_column] if options.pair_column else [])],
@@ -35,7 +37,9 @@ def run(options: argparse.Namespace) -> None:
     writing = Writing(options.separator, quote, options.escape, options.encoding)
     inputs = [*options.splits.values(), options.tokenizer, *filter(None, [options.classes])]
     with DatasetFile(options.output, options.force, inputs) as file:
-        tokenizer = Tokenizer(options.tokenizer, options.max_tokens, bool(options.pair_column))
+        tokenizer = Tokenizer(
+            options.tokenizer, options.max_tokens, bool(options.pair_column), not options.no_types
+        )
         listed = classes.read_class_list(options.classes) if options.classes else None
         tables = {split: Table(path, columns, writing) for split, path in options.splits.items()}
         read = {split: _read_labels(table, wanted) for split, table in tables.items()}
@@ -89,6 +93,7 @@ def _options(options: argparse.Namespace) -> dict:
     kept = {name: getattr(options, name) for name in columns if getattr(options, name)}
     if options.validation_fraction:
         kept |= {"validation_fraction": options.validation_fraction, "seed": options.seed}
-    if options.skip_empty:
-        kept["skip_empty"] = True
+    for flag in ("skip_empty", "no_types"):
+        if getattr(options, flag):
+            kept[flag] = True
     return kept

@@ -93,12 +93,14 @@ class Tokenizer:
     """A tokenizer.json with truncation to `longest` tokens (special ones kept) and no padding.
 
     `pairs`: samples are two texts, joined as the file's template says; the longer is cut first.
+    `types`: of pairs, which of the two texts a token is from.
     """
 
-    def __init__(self, path: str, longest: int, pairs: bool = False):
+    def __init__(self, path: str, longest: int, pairs: bool = False, types: bool = True):
         self._tokenizer, self.attributes = load_tokenizer(path)
         self._path = path
         self.pairs = pairs
+        self.types = pairs and types
         special = self._tokenizer.num_special_tokens_to_add(pairs)
         if longest <= special:  # the library would silently not truncate at all
             raise InputError(
@@ -114,6 +116,8 @@ class Tokenizer:
         # The fast form leaves character offsets out; the ids are the same.
         self._encode = getattr(self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch)
         self.attributes["max_tokens"] = longest
+        if pairs:
+            self.attributes["pairs"] = "with types" if types else "without types"
 
     def encode(self, samples: list[Sample]) -> Iterator[tuple[Sample, Tokens]]:
         """Each sample with its tokens."""
@@ -132,13 +136,13 @@ class Tokenizer:
             ids = encoding.ids
             if not ids:
                 raise InputError(f"{sample.where}: the tokenizer makes no token of this text")
-            types = encoding.type_ids if self.pairs else []
+            types = encoding.type_ids if self.types else []
             if types and not 0 <= max(types) <= _LARGEST_TYPE:
                 raise InputError(
                     f"{sample.where}: the tokenizer gives a token the type {max(types)}; 0 to "
                     f"{_LARGEST_TYPE} can be kept"
                 )
-            beside = {"types": types} if self.pairs else {}
+            beside = {"types": types} if self.types else {}
             yield sample, Tokens(ids, bool(encoding.overflowing), beside)
 
 
@@ -262,7 +266,7 @@ def write_text_file(
     it and prints what it holds."""
     labels = task.labels
     total = sum(len(values) for values in labels.values())
-    beside = {"types": "|i1"} if tokenizer.pairs else {}
+    beside = {"types": "|i1"} if tokenizer.types else {}
     spools = {split: TokenSplit(file.folder, beside) for split in labels}
     tokenize(tokenizer, samples, spools, total, file.folder)
     held = [*spools.values(), *labels.values()]

@@ -14,15 +14,16 @@
 #include "core/models/registry.h"
 #include "core/models/weights/weights.h"
 #include "core/record/run_folder.h"
+#include "core/step/trainable.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/generate/generation.h"
 #include "launch/job/job.h"
+#include "launch/kept_run/kept_run.h"
 #include "launch/run/trained_weights.h"
 #include "launch/run/weights_match.h"
 
 namespace thaw {
-namespace {
 
 // `thaw generate`: a language model goes on from a prompt, on one process and the CPU. The model is
 // built from [model] and the weights alone, without the data it was trained on.
@@ -32,8 +33,8 @@ ArgumentParser generate_parser() {
                         "it comes, up to the end token.");
   parser.positional("CONFIG", "the configuration file, of which [model] counts, or a run's folder");
   parser.option("weights",
-                "safetensors or a checkpoint's folder; default: model.weights, of a run its "
-                "weights.safetensors");
+                "safetensors or a checkpoint's folder; of a run also best or last. Default: "
+                "model.weights; of a run the best");
   parser.option("prompt", "the text to go on from");
   parser.option("chat", "true: the prompt is a user's message, written as the chat template says",
                 "false");
@@ -47,6 +48,8 @@ ArgumentParser generate_parser() {
   parser.takes_configuration();
   return parser;
 }
+
+namespace {
 
 GenerationOptions options_of(const ArgumentParser::Parsed& arguments) {
   GenerationOptions options;
@@ -63,17 +66,12 @@ GenerationOptions options_of(const ArgumentParser::Parsed& arguments) {
 
 /// The configuration, with the weights that are to be read.
 ConfigurationDocument document_of(const ArgumentParser::Parsed& arguments) {
-  std::string path = arguments["CONFIG"];
-  std::string weights = arguments["weights"];
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) {
-    const RunFolder run(path);
-    path = run.resolved_configuration().string();
-    if (weights.empty()) weights = run.last_weights().string();
-  }
-  ConfigurationDocument document = read_configuration(path, arguments.overrides);
+  const WorkSource work = work_source(arguments["CONFIG"], arguments.overrides,
+                                      arguments["weights"], {.tokenizer = true});
+  tell_weights(work);
+  ConfigurationDocument document = read_configuration(work.configuration, work.overrides);
   ModelOptions& options = document.configuration.model;
-  if (!weights.empty()) options.weights = weights;
+  if (!work.weights.empty()) options.weights = work.weights;
   if (options.weights.empty()) {
     throw InputError("model.weights: names none; name trained ones, or give --weights");
   }
@@ -105,6 +103,8 @@ std::shared_ptr<Decoder> read_model(ConfigurationDocument& document, const Promp
     model->set_precision(at::kBFloat16);
   }
   weights.load(*model, options);
+  // Of trainable weights products would prepare copies anew, for each token.
+  for (const at::Tensor& parameter : model->parameters()) set_trainable(parameter, false);
   model->eval();
   model->weights_changed();
   return decoder;

@@ -19,7 +19,7 @@ thaw::ExitStatus print_help() {
       "Distributed fine-tuning by gradual unfreezing.\n\n"
       "Sub-commands:\n");
   for (const thaw::Subcommand& subcommand : thaw::subcommands()) {
-    fmt::print("  {:<10}{}\n", subcommand.name, subcommand.summary);
+    fmt::print("  {:<12}{}\n", subcommand.name, subcommand.summary);
   }
   fmt::print(
       "\nthaw SUBCOMMAND --help tells each one's options, thaw --version the versions.\n"

@@ -15,9 +15,6 @@
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
-namespace {
-
-using Json = nlohmann::json;
 
 // `thaw doctor`: what a job runs on, looked at from each of its ranks. The ranks probe their hosts
 // (doctor_probes.h), tell rank 0 as JSON, and rank 0 judges (doctor_findings.h, pure) and prints.
@@ -30,6 +27,10 @@ ArgumentParser doctor_parser() {
   parser.option("folder", "where runs will be kept", "runs");
   return parser;
 }
+
+namespace {
+
+using Json = nlohmann::json;
 
 /// A rank's facts as they travel to the others; `from_text` reads them.
 std::string to_text(const RankFacts& facts) {

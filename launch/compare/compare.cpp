@@ -14,7 +14,6 @@
 #include "launch/job/stop_signals.h"
 
 namespace thaw {
-namespace {
 
 // `thaw compare`: reads its options here; the comparison itself is launch/compare/:
 //   compare_plan      which runs, by which command lines (pure)
@@ -42,14 +41,18 @@ ArgumentParser compare_parser() {
                 "first one needs for schedule.total-epochs",
                 "samples");
   parser.option("target",
-                "accuracy on validation that is to be reached; default: 95 % of what the "
-                "first schedule reaches");
+                "score on validation that is to be reached; default: 5 % short of what the first "
+                "schedule reaches");
+  parser.option("metric",
+                "that schedules are compared by: loss, or one of the task's; default: its first");
   parser.option("parallel", "runs at a time, which share the cores", "1");
   parser.option("ranks", "of each run, under mpirun", "1");
   parser.option("output", "folder of runs and reports; default: runs/compare-NAME");
   parser.takes_configuration();
   return parser;
 }
+
+namespace {
 
 /// The items of a list, each above 0 and at most `most`.
 std::vector<double> numbers_of(const std::string& option, const std::string& text, double most) {
@@ -80,8 +83,9 @@ CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
   request.parallel = count("parallel", 1024);
   request.ranks = count("ranks", kMostRanks);
   if (!arguments["target"].empty()) {
-    request.target = positive_number_of("--target", arguments["target"], 1);
+    request.target = positive_number_of("--target", arguments["target"], 1e12);
   }
+  request.metric = arguments["metric"];
   if (request.budget == "seconds" && request.parallel > 1) {
     throw InputError(
         "--budget seconds: runs that share cores have no meaningful times; use --parallel 1, or "

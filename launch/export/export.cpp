@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "core/base/error.h"
 #include "core/base/given_output.h"
+#include "core/base/whole_file.h"
 #include "core/config/configuration_document.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
@@ -10,30 +13,36 @@
 #include "core/tasks/registry.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
+#include "launch/export/model_card.h"
 #include "launch/job/job.h"
+#include "launch/kept_run/kept_run.h"
 #include "launch/run/file_deadline.h"
 #include "launch/run/trained_weights.h"
 #include "launch/run/weights_match.h"
 
 namespace thaw {
-namespace {
 
 // `thaw export`: weights for other programs. The model is built from [model] alone, without the
 // data it was trained on: what the data told training (classes, input channels) stands in the
 // weights. One process; writes one file or folder, which appears whole or not at all.
 ArgumentParser export_parser() {
-  ArgumentParser parser("export CONFIG.toml --weights FILE --format NAME PATH",
+  ArgumentParser parser("export CONFIG.toml|RUN [--weights FILE] [--format NAME] PATH",
                         "Writes trained weights, or those of a checkpoint, for others to load.");
-  parser.positional("CONFIG", "the configuration file: its [model] counts");
+  parser.positional("CONFIG", "the configuration file, of which [model] counts, or a run's folder");
   parser.positional("PATH", "the folder, or the file, to write");
-  parser.option("weights", "safetensors that thaw train wrote, or a checkpoint's folder");
+  parser.option("weights",
+                "safetensors that thaw train wrote, or a checkpoint's folder; of a run also best "
+                "or last. Default: model.weights; of a run the best");
   parser.option("format",
-                "huggingface: a folder that transformers load; safetensors: a file under the names "
+                "huggingface: a folder that transformers load, with a model card; safetensors: a "
+                "file under the names "
                 "that the weights were loaded with",
                 "huggingface");
   parser.takes_configuration();
   return parser;
 }
+
+namespace {
 
 /// A model with its trained weights.
 struct Source {
@@ -88,12 +97,13 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
   }
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   FileDeadline files(*alone);
-  ConfigurationDocument document = read_configuration(arguments["CONFIG"], arguments.overrides);
+  const WorkSource work = work_source(arguments["CONFIG"], arguments.overrides,
+                                      arguments["weights"], {.tokenizer = true});
+  tell_weights(work);
+  ConfigurationDocument document = read_configuration(work.configuration, work.overrides);
   files.set(document.configuration.distributed.hang_deadline);
   ModelOptions& options = document.configuration.model;
-  if (!arguments["weights"].empty()) {
-    options.weights = arguments["weights"];
-  }
+  if (!work.weights.empty()) options.weights = work.weights;
   options.head = HeadSource::kLoaded;
   located_errors(document, [&] { settle_architecture(options); });
   const Source source = located_errors(document, [&] { return read_source(document); });
@@ -105,7 +115,14 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
   if (format == "safetensors") {
     save_weights(arguments["PATH"], *source.model, source.names, source.description);
   } else {
+    const std::filesystem::path card = std::filesystem::path(arguments["PATH"]) / "README.md";
+    if (std::filesystem::exists(card)) {
+      throw InputError(
+          fmt::format("{}: is there already; name another folder, or remove it", card.string()));
+    }
+    std::optional<TrainedRun> run = run_behind(options.weights);
     advice = export_huggingface(arguments["PATH"], *source.model, options, source.description);
+    write_whole_file(card, model_card_of(arguments["PATH"], std::move(run), source.description));
   }
   fmt::print("written to {}\n{}", arguments["PATH"], advice);
   return ExitStatus::kDone;

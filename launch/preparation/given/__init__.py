@@ -1,0 +1,1 @@
+"""Samples that are handed over as they are, for `thaw predict`."""
