@@ -5,15 +5,20 @@
 #   cluster/studies/run.sh resnet20 [OPTIONS of thaw compare]    CIFAR-10 to CIFAR-100's first 20
 #   cluster/studies/run.sh minilm [OPTIONS]                      WordNet to BANKING77
 #   cluster/studies/run.sh minilm-few [OPTIONS]                  the same with 10 texts a class
+#   cluster/studies/run.sh language [OPTIONS of language.py]     SmolLM2 to WordNet's definitions
 #
 # THAW names the command (default: build/thaw); THAW_STUDY_DATA the folder that holds
 # cifar10-test.npz, cifar100-first20.npz, resnet20-cifar10.safetensors and banking77/{train,test}.csv
 # (default: ../shared/data). Of launch/quickstart.sh it takes data/minilm, data/wordnet-quickstart.h5
-# and runs/quickstart. Reports come to runs/studies/NAME.
+# and runs/quickstart; for the language model, of launch/quickstart.sh --language, data/smollm2 and
+# WordNet, and Debian's packages bible-kjv and bible-kjv-text, unpacked into data/bible (no root).
+# Reports come to runs/studies/NAME.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=/dev/null
 source launch/setup/common.sh
+# shellcheck source=/dev/null
+source launch/setup/wordnet.sh
 
 study=${1:-}
 (($# == 0)) || shift
@@ -61,6 +66,24 @@ prepare_texts() {
     --tokenizer data/minilm/tokenizer.json --max-tokens 64 --validation-fraction 0.1
 }
 
+# The running text: the first twenty Psalms.
+prepare_language() {
+  needs data/smollm2/model.safetensors
+  ensure_wordnet
+  # shellcheck disable=SC2154  # ensure_wordnet sets it
+  prepare data/study-definitions.h5 wordnet --source "$thaw_wordnet" --learn definitions \
+    --tokenizer data/smollm2/tokenizer.json --max-tokens 48 --limit 9600 --limit-validation 200
+  if [[ ! -f data/bible/psalms.txt ]]; then
+    if offline; then fail "data/bible/psalms.txt is missing, and this run is offline"; fi
+    mkdir -p data/bible
+    (cd data/bible && run apt-get -qq download bible-kjv bible-kjv-text &&
+      for package in *.deb; do dpkg-deb -x "$package" .; done && rm ./*.deb &&
+      usr/bin/bible -p usr/lib 'ps1:1-ps20:9' >psalms.part && mv psalms.part psalms.txt)
+  fi
+  prepare data/study-text.h5 corpus --validation data/bible/psalms.txt --length 256 \
+    --tokenizer data/smollm2/tokenizer.json
+}
+
 # compare CONFIGURATION ARGUMENTS...: three seeds, unless the arguments say how many
 compare() {
   local configuration=$1 seeds=(--seeds 3)
@@ -83,6 +106,10 @@ case $study in
     prepare_texts
     compare minilm-banking77 --learning-rates 1e-4,3e-4 --schedule.groups-per-stage 2 \
       --data.per-class 10 --data.batch 32 --schedule.total-epochs 12 "$@"
+    ;;
+  language)
+    prepare_language
+    run .venv/bin/python cluster/studies/language.py "$@"
     ;;
   -h | --help) usage "${BASH_SOURCE[0]}" ;;
   *)

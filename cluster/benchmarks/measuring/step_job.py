@@ -19,7 +19,8 @@ class Stage:
 class StepJob:
     """What all runs of one table have in common.
 
-    `model`: as peers/bert.py's or peers/resnet.py's `build` takes it, and `architecture`.
+    `model`: as `build` of peers/bert.py, peers/llama.py or peers/resnet.py takes it, and
+    `architecture`.
     `data`: file, batch, seed. `optimizer`: name, learning_rate, weight_decay, momentum.
     """
 
@@ -85,6 +86,8 @@ def model_section(model: dict) -> dict:
             "attention-dropout": model["attention_dropout"],
             "head-dropout": model["head_dropout"],
         }
+    if model["architecture"] == "llama":
+        return section | {"config": model["config"]}
     head = "loaded" if model["weights"] else "new"
     return section | {"head": head, "depth": model["depth"]}
 
@@ -128,5 +131,6 @@ def _run_thaw(
         "step_seconds": [thaw_command.step_seconds(record) for record in result["steps"]],
         "losses": [record["loss"] for record in result["steps"]],
         "peak_memory_bytes": row["peak_memory_bytes"],
+        "flops_per_sample": row["flops_per_sample"],
         "startup_seconds": result["startup_seconds"],
     }

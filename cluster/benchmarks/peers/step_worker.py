@@ -28,6 +28,14 @@ def build(request: dict) -> tuple[torch.nn.Module, torch.utils.data.Dataset, Cal
 
         dataset = bert.TextDataset(datasets.read_texts(path))
         return bert.build(model), dataset, bert.pad
+    if model["architecture"] == "llama":
+        from measuring import prompts
+        from peers import llama
+
+        dataset = llama.PromptDataset(prompts.read(path))
+        if request["form"] == "usual":
+            return llama.padded(model), dataset, llama.pad
+        return llama.build(model), dataset, llama.pack
     from peers import resnet
 
     return resnet.build(model), resnet.ImageDataset(datasets.read_images(path)), resnet.collate
@@ -74,6 +82,14 @@ def precision_of(request: dict):
     return contextlib.nullcontext()
 
 
+def loss_of(model, inputs, labels, request: dict) -> torch.Tensor:
+    if request["model"]["architecture"] == "llama" and request["form"] == "usual":
+        from peers import llama
+
+        return llama.padded_loss(model, inputs, labels)
+    return functional.cross_entropy(model(*inputs), labels)
+
+
 def train(model, optimizer, batches, request: dict) -> dict:
     step_seconds, losses, first_step_at = [], [], None
     source = iter(batches)
@@ -82,7 +98,7 @@ def train(model, optimizer, batches, request: dict) -> dict:
         inputs, labels = next(source)
         optimizer.zero_grad()
         with precision_of(request):
-            loss = functional.cross_entropy(model(*inputs), labels)
+            loss = loss_of(model, inputs, labels, request)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
