@@ -2,12 +2,13 @@
 # A real Slurm of several nodes on one machine, to try batch scripts on: slurmctld, a slurmd for
 # each node in network and mount namespaces of its own, and munge.
 #
-#   cluster/virtual/slurm.sh start [--nodes N] [--cores C] [--folder DIR]
+#   cluster/virtual/slurm.sh start [--nodes N] [--cores C] [--gpus G] [--folder DIR]
 #   cluster/virtual/slurm.sh run [--folder DIR] COMMAND...   with SLURM_CONF set: sbatch, squeue, …
 #   cluster/virtual/slurm.sh stop [--folder DIR]
 #
 #   --nodes N     thaw1 to thawN (default: 2)
 #   --cores C     that each says it has, whatever the machine has (default: 2)
+#   --gpus G      that each says it has, to be asked for and counted: there are none
 #   --folder DIR  its state and logs (default: /var/tmp/thaw-slurm)
 #
 # Jobs of the partition "urgent" preempt those of the default one, "all": they are asked to stop, have
@@ -27,12 +28,14 @@ virtual_network=10.77.0
 virtual_folder=/var/tmp/thaw-slurm
 nodes=2
 cores=2
+gpus=
 command=${1:-}
 (($# == 0)) || shift
 while (($# > 0)); do
   case $1 in
     --nodes) nodes=$2; shift ;;
     --cores) cores=$2; shift ;;
+    --gpus) gpus=$2; shift ;;
     --folder) virtual_folder=$(readlink -f "$2"); shift ;;
     -h | --help) command=help; break ;;
     *) break ;;
@@ -74,15 +77,25 @@ KillWait=5
 MinJobAge=3600
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
+${gpus:+GresTypes=gpu}
 END
   local i
   for ((i = 1; i <= nodes; ++i)); do
-    echo "NodeName=$(virtual_host "$i") NodeAddr=$(virtual_address "$i") CPUs=$cores State=UNKNOWN"
+    echo "NodeName=$(virtual_host "$i") NodeAddr=$(virtual_address "$i") CPUs=$cores${gpus:+ Gres=gpu:$gpus} State=UNKNOWN"
   done >>"$configuration"
   cat >>"$configuration" <<END
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 END
+}
+
+# Slurm looks for it beside its configuration. A GPU is a device file to it, of which nobody looks at
+# the content here: at most four.
+write_gpus() {
+  local devices=(/dev/null /dev/zero /dev/full /dev/random) i
+  for ((i = 0; i < ${gpus:-0}; ++i)); do
+    echo "Name=gpu File=${devices[i]}"
+  done >"$virtual_folder/gres.conf"
 }
 
 start_munge() {
@@ -119,6 +132,7 @@ start() {
   virtual_make_bridge
   virtual_write_hosts "$nodes"
   write_configuration
+  write_gpus
   export SLURM_CONF=$configuration
   start_munge
   slurmctld -f "$configuration"
