@@ -21,7 +21,9 @@ def train(config: str, run_dir: str) -> None:
             line = {"event": "step", "step": step, "loss": 4.0, "seconds": seconds}
             print(json.dumps(line), file=stream, flush=True)
     summary = {"steps": count, "seconds": 1.5, "stages": []}
-    summary["stages"].append({"peak_memory_bytes": 1 << 20, "transition_seconds": 0.01})
+    flops = {"forward": 1.0, "input_gradients": 1.0, "weight_gradients": 1.0}
+    stage = {"peak_memory_bytes": 1 << 20, "transition_seconds": 0.01, "flops_per_sample": flops}
+    summary["stages"].append(stage)
     with open(os.path.join(run_dir, "summary.json"), "w") as stream:
         json.dump(summary, stream)
 

@@ -1,6 +1,7 @@
 """Batch scripts on a real Slurm of two nodes (cluster/virtual/slurm.sh): statuses under srun; a job
 that is asked to stop, or that the scheduler preempts, goes back into the queue and ends as an
-undisturbed one does; scaling within an allocation."""
+undisturbed one does; scaling within an allocation; arrays over configurations, seeds and options;
+containers; several GPUs a node."""
 
 import json
 import os
@@ -26,27 +27,28 @@ class Slurm(CommandTest):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="thaw-slurm-", dir="/var/tmp"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.state = self.folder / "state"
-        started = self.slurm("start")
+        started = self.slurm("start", "--gpus", "2")
         if started.returncode == 77:
             self.skipTest(started.stderr.strip())
         self.assertEqual(started.returncode, 0, started.stdout + started.stderr)
         self.addCleanup(self.slurm, "stop")
 
-    def slurm(self, command, *arguments):
+    def slurm(self, command, *arguments, environment=None):
         return subprocess.run(
             [str(SLURM), command, "--folder", str(self.state), *map(str, arguments)],
             cwd=self.folder, text=True, capture_output=True, timeout=180, check=False,
-            env=dict(os.environ, OMP_NUM_THREADS="1", THAW=THAW, THAW_ROOT=str(ROOT)))
+            env=os.environ | {"OMP_NUM_THREADS": "1", "THAW": THAW, "THAW_ROOT": str(ROOT)}
+            | (environment or {}))
 
-    def run_in(self, *command):
-        return self.slurm("run", *command)
+    def run_in(self, *command, environment=None):
+        return self.slurm("run", *command, environment=environment)
 
     def srun(self, *arguments):
         return self.run_in("srun", "--mpi=pmix", "--nodes=2", "--ntasks=2", THAW, *arguments)
 
-    def submit(self, script, *arguments, options=()):
+    def submit(self, script, *arguments, options=(), environment=None):
         done = self.run_in("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1", *options,
-                           ROOT / "cluster/slurm" / script, *arguments)
+                           ROOT / "cluster/slurm" / script, *arguments, environment=environment)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
 
@@ -158,6 +160,56 @@ class Slurm(CommandTest):
         job = self.submit("array.sbatch", *names, options=("--array=0-1",))
         self.wait_until(lambda: all((self.folder / f"runs/{c}/summary.json").exists() for c in "ab"),
                         f"array job {job}")
+
+    def test_a_sweep_trains_each_combination_in_a_folder_of_its_own(self):
+        """The command comes from the file that the scripts source, as by a module."""
+        self.images()
+        config = self.resnet_config("small.toml")
+        self.write("modules.sh", f"echo loaded >>{self.folder}/loaded\nexport THAW={THAW}\n")
+        job = self.submit("sweep.sbatch", config, "--seeds", "0,1", "--over", "data.batch=12,37",
+                          options=("--array=0-3",),
+                          environment={"THAW": "/nowhere", "THAW_ENV": str(self.folder / "modules.sh")})
+        folders = {f"seed-{seed}.batch-{batch}": (seed, batch) for seed in (0, 1) for batch in (12, 37)}
+        for name in folders:
+            self.wait_until((self.folder / f"runs/small/{name}/summary.json").exists,
+                            f"array job {job}, {name}", seconds=240)
+        for name, (seed, batch) in folders.items():
+            resolved = (self.folder / f"runs/small/{name}/config.resolved.toml").read_text()
+            self.assertIn(f"\nbatch = {batch}\n", resolved)
+            self.assertEqual(resolved.count(f"\nseed = {seed}\n"), 2, resolved)
+        losses = {self.metrics(f"runs/small/{name}")[0]["loss"] for name in folders}
+        self.assertEqual(len(losses), 4)
+        self.assertGreaterEqual((self.folder / "loaded").read_text().count("loaded"), 4)
+
+    def test_ranks_run_in_a_container(self):
+        """An engine that stands in: the image is passed on, and the command behind it is run."""
+        self.images()
+        engine = self.write("engine", f"#!/bin/sh\necho \"$*\" >>{self.folder}/engine.log\n"
+                                      'while [ "$1" != image.sif ]; do shift; done\nshift\nexec "$@"\n')
+        engine.chmod(0o755)
+        job = self.submit("train.sbatch", self.resnet_config(), "--run-dir", "run",
+                          environment={"THAW_CONTAINER": "image.sif",
+                                       "THAW_ENGINE": f"{engine} exec --nv"})
+        self.wait_until(lambda: self.ended(job), "the end")
+        self.assertEqual(self.job_state(job)["JobState"], "COMPLETED", self.logs())
+        self.assertEqual(self.summary("run")["ranks"], 2)
+        calls = (self.folder / "engine.log").read_text().splitlines()
+        self.assertEqual(len(calls), 2, calls)
+        self.assertTrue(calls[0].startswith(f"exec --nv image.sif {THAW} train "), calls[0])
+
+    def test_several_gpus_and_nodes_have_a_rank_each(self):
+        self.images()
+        config = self.resnet_config(extra="threads = 1\n")
+        gpus = ("--gpus-per-node=2",)
+        job = self.submit("train.sbatch", config, "--run-dir", "four",
+                          options=(*gpus, "--ntasks-per-node=2"))
+        self.wait_until(lambda: self.ended(job), "the end", seconds=240)
+        self.assertEqual(self.job_state(job)["JobState"], "COMPLETED", self.logs())
+        self.assertEqual(self.summary("four")["ranks"], 4)
+        self.assertNotIn("GPUs a node but", self.logs())
+        job = self.submit("train.sbatch", config, "--run-dir", "two", options=gpus)
+        self.wait_until(lambda: self.ended(job), "the end", seconds=240)
+        self.assertIn("2 GPUs a node but 1 ranks: give --ntasks-per-node=2", self.logs())
 
 
 if __name__ == "__main__":

@@ -17,8 +17,11 @@
 #include "core/base/error.h"
 #include "core/data/identity/tokenizer_identity.h"
 #include "core/models/bert/bert_config.h"
+#include "core/models/distilbert/distilbert_config.h"
 #include "core/models/gpt2/gpt2_config.h"
 #include "core/models/llama/llama_config.h"
+#include "core/models/modernbert/modernbert_config.h"
+#include "core/models/roberta/roberta_config.h"
 #include "core/models/weights/weight_parts.h"
 #include "core/record/metrics_cut.h"
 #include "core/record/run_history.h"
@@ -59,11 +62,32 @@ std::string read(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-void check_config(std::string_view text) {
-  const thaw::BertConfig config = thaw::read_bert_config(write("config.json", text));
+void check_encoder(const thaw::EncoderConfig& config) {
   require(config.vocabulary > 0 && config.layers > 0 && config.longest > 0);
   require(config.heads > 0 && config.hidden % config.heads == 0);
-  require(config.padding < config.vocabulary);
+  require(config.padding < config.vocabulary && config.first_position >= 0);
+}
+
+void check_config(std::string_view text) {
+  check_encoder(thaw::read_bert_config(write("config.json", text)));
+}
+
+void check_roberta(std::string_view text) {
+  check_encoder(thaw::read_roberta_config(write("roberta.json", text)));
+}
+
+void check_distilbert(std::string_view text) {
+  check_encoder(thaw::read_distilbert_config(write("distilbert.json", text)));
+}
+
+void check_modernbert(std::string_view text) {
+  const thaw::ModernBertConfig config = thaw::read_modernbert_config(write("modern.json", text));
+  require(config.vocabulary > 0 && config.longest > 0 && config.padding < config.vocabulary);
+  require(config.heads > 0 && config.head_size() * config.heads == config.hidden);
+  require(config.head_size() % 2 == 0);
+  require(config.reaches.size() == static_cast<std::size_t>(config.layers));
+  require(config.global_rotary.theta > 1 && config.local_rotary.theta > 1);
+  require(!thaw::function_of(config).empty());
 }
 
 void check_llama(std::string_view text) {
@@ -134,8 +158,9 @@ void check_tokenizer(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   using Check = void (*)(std::string_view);
-  constexpr Check kChecks[] = {check_config, check_index,     check_state, check_cut, check_history,
-                               check_record, check_tokenizer, check_llama, check_gpt2};
+  constexpr Check kChecks[] = {check_config,  check_index,   check_state,      check_cut,
+                               check_history, check_record,  check_tokenizer,  check_llama,
+                               check_gpt2,    check_roberta, check_distilbert, check_modernbert};
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   try {
     kChecks[data[0] % std::size(kChecks)](text);

@@ -105,8 +105,20 @@ def json_files():
                               "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}
     gpt2 = {"model_type": "gpt2", "vocab_size": 400, "n_embd": 32, "n_layer": 2, "n_head": 4,
             "n_positions": 64, "n_inner": None, "activation_function": "gelu_new"}
+    roberta = dict(config, model_type="roberta", pad_token_id=1)
+    distilbert = {"model_type": "distilbert", "vocab_size": 400, "dim": 32, "n_layers": 2,
+                  "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 40,
+                  "activation": "gelu", "seq_classif_dropout": 0.2, "sinusoidal_pos_embds": False}
+    modernbert = {"model_type": "modernbert", "vocab_size": 400, "hidden_size": 32,
+                  "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
+                  "pad_token_id": 3, "local_attention": 8, "global_attn_every_n_layers": 2,
+                  "layer_types": ["full_attention", "sliding_attention"],
+                  "rope_parameters": {"full_attention": {"rope_type": "default",
+                                                         "rope_theta": 160000.0},
+                                      "sliding_attention": {"rope_theta": 10000.0}}}
     texts = [json.dumps(config), json.dumps(index), state, metrics, metrics,
-             metrics + "\x01" + summary, tokenizer, json.dumps(llama), json.dumps(gpt2)]
+             metrics + "\x01" + summary, tokenizer, json.dumps(llama), json.dumps(gpt2), json.dumps(roberta),
+             json.dumps(distilbert), json.dumps(modernbert)]
     inputs = [bytes([kind]) + text.encode() for kind, text in enumerate(texts)]
     return inputs, literals("core/models/*/*_config.cpp") + literals(
         "core/models/huggingface/*.cpp") + literals(

@@ -154,7 +154,7 @@ class AfterTraining(CommandTest):
             self.assertIn(says, self.thaw("inspect", what).stdout)
 
     def test_help_names_every_option_with_type_and_default(self):
-        text = self.thaw("train", "--help").stdout
+        text = self.thaw("train", "--help").stdout + self.thaw("train", "--help-config").stdout
         for option in ("--train.micro-batch", "--data.batch", "--run-dir", "--model.architecture"):
             self.assertIn(option, text)
         self.assertIn("thaw ", self.thaw("--version").stdout)

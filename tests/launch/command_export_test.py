@@ -62,8 +62,8 @@ class Export(CommandTest):
         self.grey_images()
         config = self.resnet_config(stages=ONE_STEP)
         said = self.refused("train", config, "--run-dir", "run", "--model.pooling", "cls", ranks=2)
-        self.assertIn("command line: --model.pooling: an option of bert; \"resnet-cifar\" does not "
-                      "read it", said)
+        self.assertIn("command line: --model.pooling: an option of bert, roberta, distilbert, "
+                      "modernbert; \"resnet-cifar\" does not read it", said)
         self.assertFalse((self.folder / "run").exists())
         # A default says nothing: a resolved file writes every option.
         self.thaw("check", config, "--model.pooling", "mean")

@@ -4,17 +4,16 @@ full: what is left goes on, and comes to the bits of the run that nothing happen
 THAW_FAULT_TRIALS sets the number of trials (default 8), THAW_FAULT_SEED their moments.
 """
 
-import json
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import sys
 import time
 import unittest
 
-from command_fixture import MPIEXEC, THAW, CommandTest, require, two_stages
+from command_fixture import CommandTest, require, two_stages
+from random_kills import figures, train_through_kills
 
 TRIALS = int(os.environ.get("THAW_FAULT_TRIALS", "8"))
 SEED = int(os.environ.get("THAW_FAULT_SEED", "1"))
@@ -36,14 +35,6 @@ OPTIONS = ("--checkpoint.every-steps", "2", "--train.evaluate-every", "5", "--ou
            "off")
 
 
-def figures(run):
-    """Losses by step; each step must be there once."""
-    lines = [json.loads(line) for line in
-             (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [(line["event"], line["step"], line.get("loss")) for line in lines
-            if line["event"] in ("step", "evaluation", "transition", "end")]
-
-
 def assert_told_once(test, message, reason, kept):
     """That the final weights could not be written: once for all ranks, which then end in order."""
     test.assertEqual(message.count("all 40 steps are done, but the weights could not be written: "),
@@ -55,8 +46,8 @@ def assert_told_once(test, message, reason, kept):
 
 
 class Killed(CommandTest):
-    def kill_somebody(self, job, generator):
-        """At a random moment, or as soon as a checkpoint or a transition is under way."""
+    def wait(self, job, generator):
+        """Until a random moment, or until a checkpoint or a transition is under way."""
         run = self.folder / "run"
         moment = generator.choice(("any", "saving", "transition"))
         deadline = time.monotonic() + generator.uniform(0.3, 4)
@@ -68,13 +59,6 @@ class Killed(CommandTest):
                     and generator.random() < 0.1:
                 break
             time.sleep(0.002)
-        ranks = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True,
-                               check=False).stdout.split()
-        for rank in ranks if generator.random() < 0.5 else ranks[-1:]:
-            try:
-                os.kill(int(rank), signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return moment
 
     def test_the_weights_are_those_of_the_undisturbed_run(self):
@@ -85,20 +69,8 @@ class Killed(CommandTest):
         weights = (self.folder / "whole/weights.safetensors").read_bytes()
         generator = random.Random(SEED)
         for trial in range(TRIALS):
-            kills, moments = 0, []
-            while True:
-                job = subprocess.Popen(
-                    [MPIEXEC, "-n", "2", THAW, "train", config, "--run-dir", "run", *OPTIONS],
-                    cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                    env=dict(os.environ, OMP_NUM_THREADS="1"))
-                if kills < 2:
-                    moments.append(self.kill_somebody(job, generator))
-                    kills += 1
-                _, errors = job.communicate(timeout=120)
-                if job.returncode == 0:
-                    break
-                self.assertNotEqual(job.returncode, 2, errors)
-                self.assertLess(len(moments), 9)
+            moments = train_through_kills(self, (config, "--run-dir", "run", *OPTIONS), generator,
+                                          lambda job: self.wait(job, generator))
             message = f"trial {trial} of seed {SEED}: killed at {moments}"
             print(message, flush=True)
             self.assertEqual(figures(self.folder / "run"), expected, message)

@@ -170,7 +170,8 @@ class GoBack(FiniteTest):
         offset, size = self.samples_bytes()
         good = (self.folder / "floats.h5").read_bytes()[offset:offset + size]
         options = ("--train.precision", "float64", "--train.not-finite", "go-back",
-                   "--train.skip-limit", "100", "--data.read-ahead", "0")
+                   "--train.skip-limit", "100", "--data.read-ahead", "0",
+                   "--train.prefix-cache", "off")  # which would read the file once
         for ranks in RANKS:
             with self.subTest(ranks=ranks):
                 run = f"run{ranks}"

@@ -218,7 +218,7 @@ batch = 16
         self.assertIn("tokenizer.json: is another tokenizer than that of data.h5", said)
         self.thaw("train", "a.toml", "--run-dir", "run", "--schedule.total-steps", 1)
         said = self.refused("generate", "run", "--prompt", "ab:")
-        self.assertIn("is another tokenizer than that of run/weights.safetensors", said)
+        self.assertIn("is another tokenizer than that of run/weights.best.safetensors", said)
 
     def test_python_that_is_not_there(self):
         done = self.thaw("generate", "a.toml", "--prompt", "a", status=2,

@@ -146,6 +146,7 @@ PRESETS = {
     "freeze-out": "total-epochs = 3\ncurve = 'cosine'\nscale-rates = true\nfreeze-plan = 'cubic'",
     "random": "total-epochs = 3\npolicy-every-steps = 3\nrandom-groups = 1\nthawed-rate-cap = 0.01",
     "auto-freeze": "total-epochs = 4\npolicy-every-steps = 2",
+    "gradient-guided": "total-epochs = 3\npolicy-every-steps = 3\nrandom-groups = 1",
 }
 
 
@@ -210,6 +211,11 @@ learning-rate = 0.05
     def test_auto_freeze(self):
         self.check_preset("auto-freeze")
         self.assertGreater(len(self.decisions("one")), 2, "something froze")
+
+    def test_gradient_guided(self):
+        self.check_preset("gradient-guided")
+        for decision in self.decisions("one")[:-1]:
+            self.assertEqual(len(decision[2]), 3)  # stem, head, and one drawn
 
     def test_from_needs_a_run(self):
         self.assertIn("none: there is no such folder", self.refused("schedule", "--from", "none"))

@@ -75,10 +75,12 @@ until = {{ steps = 2 }}
             with self.subTest(network[0]):
                 exact = self.losses(self.config(*network, precision="float32"), network[0])
                 found = self.losses(self.config(*network, precision="bfloat16"), network[0] + "-16")
-                # Batch normalisation of 12 values, of so small images, doubles what rounding does.
-                tolerance = 0.05 if network[1] else 0.2
-                for loss, expected in zip(found, exact, strict=True):
-                    self.assertLess(abs(loss - expected), tolerance * abs(expected))
+                # In the last stage each of 16 blocks' batch normalisations, of 12 values a channel
+                # in the end, makes more of what rounding did before it: 7 % were measured (and 5 %
+                # with larger images or with SGD), up to there 0.01 %.
+                for step, (loss, expected) in enumerate(zip(found, exact, strict=True), 1):
+                    tolerance = 0.2 if network[1] is None and step > 4 else 0.005
+                    self.assertLess(abs(loss - expected), tolerance * abs(expected), f"step {step}")
 
     def test_trained_weights_evaluate_and_export(self):
         self.images()

@@ -32,7 +32,7 @@ class Job:
         self.pids = self.by_rank()
 
     def has_stepped(self):
-        return self.metrics.exists() and '"step"' in self.metrics.read_text()
+        return self.metrics.exists() and '"event":"step"' in self.metrics.read_text()
 
     def by_rank(self):
         """Process numbers in the order of ranks."""

@@ -245,9 +245,12 @@ class WeightsOfTexts(CommandTest):
             file["test/labels"] = turned
             file.attrs["classes"] = list("abcde")
         own = json.loads(self.thaw("evaluate", self.config, "--weights", WEIGHTS).stdout)
-        found = self.thaw("evaluate", self.config, "--weights", "out", "--model.pooling", "cls",
-                          "--model.config", "out/config.json")
+        # The config.json beside them says that the first token stands for a text.
+        command = ("evaluate", self.config, "--weights", "out", "--model.config", "out/config.json")
+        found = self.thaw(*command)
         self.assertAlmostEqual(json.loads(found.stdout)["loss"], own["loss"], places=5)
+        self.assertIn("model.pooling: is \"mean\", but out was trained with \"cls\"",
+                      self.refused(*command, "--model.pooling", "mean"))
 
     def test_another_config_or_tokenizer_is_refused(self):
         config = json.loads((self.folder / "config.json").read_text())

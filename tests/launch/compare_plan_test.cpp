@@ -35,5 +35,15 @@ TEST(TrainCommand, TellsEachRunItsThreads) {
               Not(Contains("--train.threads")));
 }
 
+TEST(ComparePlan, RunsAreMeasuredWithoutAPrefixCacheUnlessOneIsAskedFor) {
+  CompareRequest request;
+  const auto flags = [&] { return run_flags(request, {"full", 1, 0, 0, 3}); };
+  EXPECT_THAT(flags(), Not(Contains("--train.prefix-cache")));
+  request.budget = "flops";
+  EXPECT_THAT(flags(), Contains("--train.prefix-cache"));
+  request.overrides = {{"train.prefix-cache", "on"}};
+  EXPECT_THAT(flags(), Not(Contains("off")));
+}
+
 }  // namespace
 }  // namespace thaw

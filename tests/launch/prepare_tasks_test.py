@@ -13,6 +13,21 @@ def pair(first: str, second: str) -> tuple:
     return [CLS, *one, SEP, *two, SEP], [0] * (len(one) + 2) + [1] * (len(two) + 1)
 
 
+def save_byte_tokenizer(path: str) -> None:
+    """A tokenizer as RoBERTa's: bytes under visible characters, and its template."""
+    symbols = ["<s>", "<pad>", "</s>", "<unk>"]
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {symbol: number for number, symbol in enumerate([*symbols, *alphabet])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer.post_processor = tokenizers.processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), add_prefix_space=False
+    )
+    tokenizer.add_special_tokens(symbols)
+    tokenizer.save(path)
+
+
 class TaskTest(PrepareTest):
     def text(self, table: str, *arguments: str, name: str = "t.csv") -> list:
         path = self.write(name, table)
@@ -73,6 +88,40 @@ class TaskTest(PrepareTest):
                 for sequence, start, end in zip(sequences(file[split]), offsets, offsets[1:])
             ]
         self.assertEqual(sorted(held), sorted(pair(*row) for row in rows))
+
+    def test_pairs_for_networks_without_types(self):
+        table = "text,other,label\nmy card,lost,a\n"
+        arguments = ["--pair-column", "other", "--label-column", "label", "--no-types"]
+        file = self.succeed(*self.text(table, *arguments))
+        self.assertEqual(sequences(file["train"]), [pair("my card", "lost")[0]])
+        self.assertNotIn("types", file["train"])
+        self.assertTrue(json.loads(file.attrs["options"])["no_types"])
+        file.close()
+        self.fail_with("--no-types", *self.text(table, "--label-column", "label", "--no-types"))
+
+    def test_tokenizers_of_bytes_as_roberta_has_them(self):
+        save_byte_tokenizer(self.tokenizer)
+        known = tokenizers.Tokenizer.from_file(self.tokenizer)
+        begin, end, space = 0, 2, known.token_to_id("Ġ")
+        table = "text,label\nmy card,a\ncafé,b\n"
+        file = self.succeed(*self.text(table, "--label-column", "label"))
+        held = sequences(file["train"])
+        self.assertEqual(held, [known.encode(text).ids for text in ("my card", "café")])
+        self.assertEqual([held[0][0], held[0][-1], held[0].count(begin), held[0].count(end)],
+                         [begin, end, 1, 1])
+        self.assertNotIn(space, held[0][:2])  # none is put before a text
+        self.assertEqual(known.decode(held[1]), "café")  # bytes of UTF-8, and none unknown
+        file.close()
+        table = "text,other,label\nmy card,lost,a\nwhere is my money,my,b\n"
+        arguments = ["--pair-column", "other", "--label-column", "label", "--max-tokens", 9]
+        file = self.succeed(*self.text(table, *arguments))
+        for sequence in sequences(file["train"]):
+            self.assertLessEqual(len(sequence), 9)
+            self.assertEqual([sequence[0], sequence[-1]], [begin, end])
+            self.assertEqual(sequence.count(end), 3)
+            middle = sequence.index(end)
+            self.assertEqual(sequence[middle : middle + 2], [end, end])  # </s></s> between
+        self.assertEqual(set(file["train/types"][:].tolist()), {0})
 
     def test_a_template_without_pairs_is_told(self):
         plain = tokenizers.Tokenizer(tokenizers.models.WordLevel({"my": 0, "card": 1}, "my"))

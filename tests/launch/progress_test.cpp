@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "core/train/training_state.h"
+#include "launch/terminal/text_width.h"
 
 namespace thaw {
 namespace {
@@ -33,6 +36,50 @@ TEST(Progress, ShowsAPolicysSegmentsAsOneStageAfterAResumeToo) {
   EXPECT_THAT(shown, testing::Not(testing::HasSubstr("drawn/")));
   const TrainingState resumed = training_state_from_json(to_json(state), "state.json");
   EXPECT_EQ(shown_at_the_end(resumed.stages), shown);
+}
+
+TEST(Progress, TablesOfTheEndFit80Columns) {
+  StageSummary long_one = stage("a-stage-of-a-long-name-as-presets-write", 123'456, false);
+  long_one.seconds = 36'000;
+  long_one.active_parameters = 1'234'567'890;
+  long_one.bytes_reduced_per_step = 123'456'789;
+  long_one.peak_memory_bytes = 123'456'789'012;
+  long_one.transition_seconds = 1.2345;
+  std::istringstream shown(shown_at_the_end({long_one}));
+  for (std::string line; std::getline(shown, line);) {
+    EXPECT_LE(columns_of(line), 80U) << line;
+  }
+}
+
+TEST(Progress, SaysWhatItIsAtAndTheValidationLoss) {
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  {
+    Progress progress(ProgressStyle::kLine);
+    StepReport step;
+    step.stage = "head";
+    step.step = 7;
+    step.run_steps = 20;
+    step.loss = 0.5;
+    step.seconds = 0.1;
+    progress.step(step);
+    ActivityReport activity;
+    activity.activity = "evaluating";
+    progress.activity(activity);
+    EvaluationReport evaluation;
+    evaluation.split = "validation";
+    evaluation.loss = 0.75;
+    evaluation.figures = {{"accuracy", 0.5}};
+    progress.evaluation(evaluation);
+    activity.activity = "saving";
+    progress.activity(activity);
+  }
+  testing::internal::GetCapturedStdout();
+  const std::string shown = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(shown, testing::HasSubstr("step 7/20  evaluating"));
+  EXPECT_THAT(shown, testing::HasSubstr("saving"));
+  EXPECT_THAT(shown, testing::ContainsRegex("val(idation)? 0.7500"));
+  EXPECT_THAT(shown, testing::Not(testing::HasSubstr("\n")));
 }
 
 }  // namespace

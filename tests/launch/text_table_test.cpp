@@ -49,6 +49,17 @@ TEST(TextTable, HoldsTogetherWhatBelongsTogether) {
   EXPECT_EQ(table.text(3), table.text(12)) << "no narrower than its longest word";
 }
 
+TEST(TextTable, BreaksLongWordsWhereNothingElseHelps) {
+  TextTable table({"stage", ">n"});
+  table.row({"a-name-that-is-longer-than-the-screen", "1"});
+  EXPECT_EQ(table.text(20),
+            "  stage            n\n"
+            "  a-name-that-is-  1\n"
+            "  longer-than-the\n"
+            "  -screen\n")
+      << table.text(20);
+}
+
 TEST(BytesText, ChoosesAUnit) {
   EXPECT_EQ(bytes_text(660), "660 B");
   EXPECT_EQ(bytes_text(69300), "69.3 kB");

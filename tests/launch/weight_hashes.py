@@ -30,6 +30,8 @@ PRESETS = {
     "freeze-out": "total-epochs = 4",
     "random": "total-epochs = 3\npolicy-every-steps = 3",
     "auto-freeze": "total-epochs = 3\npolicy-every-steps = 2",
+    "auto-rgn": "total-epochs = 3\npolicy-every-steps = 2",
+    "gradient-guided": "total-epochs = 3\npolicy-every-steps = 2",
 }
 MODELS = {
     "resnet": ('architecture = "resnet-cifar"\ndepth = 8\nweights = ""', "images.h5", "sgd", 0.01),

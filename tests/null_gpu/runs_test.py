@@ -5,6 +5,8 @@ A row of ROWS is a training; each number of ranks of it is a test.
 """
 
 import dataclasses
+import json
+import shutil
 import unittest
 
 import h5py
@@ -13,8 +15,19 @@ from null_gpu_fixture import NullGpuTest, require_null_gpu
 
 STAGES = {
     "bert": ("head", "encoder.1,head", "*"),
+    "roberta": ("head", "encoder.1,head", "*"),
+    "modernbert": ("head", "encoder.1,head", "*"),
     "resnet-cifar": ("head", "layer3,head", "*"),
     "resnet": ("head", "layer4,head", "*"),
+}
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "intermediate_size": 64, "vocab_size": 300, "max_position_embeddings": 40,
+         "pad_token_id": 1}
+TEXTS = {  # by family, besides BERT its config.json
+    "bert": None,
+    "roberta": dict(SIZES, model_type="roberta", type_vocab_size=1),
+    "modernbert": dict(SIZES, model_type="modernbert", local_attention=8, mlp_dropout=0.1,
+                       attention_dropout=0.1, global_attn_every_n_layers=2),
 }
 CLASSES = ("labels", lambda n: n.astype(np.int64))
 SEVERAL = ("multi-label", lambda n: np.stack([n % 2, n > 2, n == 5], 1).astype(np.uint8))
@@ -43,6 +56,9 @@ ROWS = (
     Row("bfloat16", "resnet-cifar", (*LOCAL, "--train.precision", "bfloat16")),
     Row("float64", "resnet-cifar", (*LOCAL, "--train.precision", "float64")),
     Row("float32", "resnet", LOCAL),
+    Row("bfloat16", "roberta", ("--train.precision", "bfloat16", "--model.pooling", "cls")),
+    Row("float32", "modernbert"),
+    Row("bfloat16", "modernbert", ("--train.precision", "bfloat16")),
     Row("synchronized statistics", "resnet-cifar", ranks=EACH),
     Row("synchronized statistics, bfloat16", "resnet-cifar", ("--train.precision", "bfloat16")),
     Row("augmentation", "resnet-cifar", (*LOCAL, "--data.crop-padding", "2",
@@ -62,13 +78,26 @@ ROWS = (
     Row("skipped steps", "bert", ("--train.not-finite", "skip", "--train.clip-norm", "1")),
     Row("no dropout", "bert", ("--model.dropout", "0", "--model.attention-dropout", "0"), (1,)),
     Row("dropout of frozen layers", "bert", ("--train.frozen-dropout", "on"), (1,)),
+    Row("no dropout, bfloat16", "bert", ("--train.precision", "bfloat16", "--model.dropout", "0",
+                                         "--model.attention-dropout", "0"), (1,)),
+    Row("fast draws of attention", "bert", ("--train.precision", "bfloat16",
+                                            "--train.attention-dropout-draws", "fast"), EACH),
     Row("first token", "bert", ("--model.pooling", "cls", "--train.label-smoothing", "0.1")),
     Row("no overlap", "bert", ("--distributed.overlap", "off")),
     Row("overlap", "bert", ("--distributed.overlap", "on", "--distributed.bucket-bytes", "4096"),
         (2, 4)),
+    Row("rounded gradients", "bert", ("--distributed.wire", "bfloat16"), EACH),
     Row("fast convolutions", "resnet-cifar", ("--train.tf32", "true",
                                               "--train.cudnn-benchmark", "true")),
     Row("dense gradients of embeddings", "bert", ("--distributed.embedding-rows", "off")),
+    Row("sharded optimizer state", "bert", ("--distributed.sharding", "optimizer",
+                                            "--train.clip-norm", "1"), (2, 4)),
+    Row("sharded gradients", "bert", ("--distributed.sharding", "gradients",
+                                      "--distributed.bucket-bytes", "4096",
+                                      "--checkpoint.every-steps", "1",
+                                      "--distributed.audit-every", "1"), (2, 4)),
+    Row("sharded state, skipped steps", "bert", ("--distributed.sharding", "optimizer",
+                                                 "--train.not-finite", "skip")),
     Row("deterministic", "bert", ("--train.deterministic", "true")),
     # In which order.
     Row("bottom-up", "bert", preset="bottom-up", ranks=(1,)),
@@ -96,7 +125,7 @@ class Training(NullGpuTest):
             for split, count in (("train", 27), ("validation", 9), ("test", 7)):
                 group = file.create_group(split)
                 group["labels"] = labels_of(np.arange(count) % 6)
-                if family == "bert":
+                if family in TEXTS:
                     lengths = generator.integers(3, 20, count)
                     group["offsets"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
                     group["tokens"] = generator.integers(0, 300, lengths.sum(), np.int32)
@@ -104,15 +133,17 @@ class Training(NullGpuTest):
                     group["inputs"] = generator.integers(0, 256, (count, 3, 32, 32), np.uint8)
             if target is not CLASSES:
                 file.attrs["task"] = task
-            if family != "bert":
+            if family not in TEXTS:
                 file.attrs["mean"] = file.attrs["std"] = [0.5, 0.5, 0.5]
         return name
 
     def config(self, family, preset="", stages=3, name="run.toml", data="data.h5"):
         if family == "bert":
             self.tiny_bert(vocabulary=300)
-        model = {"bert": 'config = "config.json"', "resnet-cifar": "depth = 20",
-                 "resnet": "depth = 18"}[family]
+        elif family in TEXTS:
+            self.write("config.json", json.dumps(TEXTS[family]))
+        depths = {"resnet-cifar": "depth = 20", "resnet": "depth = 18"}
+        model = depths.get(family, 'config = "config.json"')
         text = f"""
 [model]
 architecture = "{family}"
@@ -197,6 +228,62 @@ class GpuLife(Training):
         self.data("bert")
         self.on_gpus("train", self.config("bert", stages=2), "--run-dir", "run", ranks=4)
         self.on_gpus("train", self.config("bert"), "--run-dir", "run", ranks=2)
+
+
+class GpuDecoders(Training):
+    """Language models: flash attention where it serves, told why where it does not."""
+
+    PADS = "attention on this GPU pads its samples: flash attention does not serve it, "
+
+    def trained(self, ranks, *flags, heads=4, key_heads=2):
+        self.write("config.json", json.dumps({
+            "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 300,
+            "num_attention_heads": heads, "num_key_value_heads": key_heads, "intermediate_size": 48,
+            "max_position_embeddings": 64, "tie_word_embeddings": True}))
+        generator = np.random.default_rng(0)
+        with h5py.File(self.folder / "data.h5", "w") as file:
+            lengths = generator.integers(4, 20, 27)
+            file["train/offsets"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+            file["train/tokens"] = generator.integers(0, 300, lengths.sum(), np.int32)
+            file["train/prompt_lengths"] = generator.integers(1, 4, 27, np.int32)
+        self.write("run.toml", """
+[model]
+config = "config.json"
+[data]
+file = "data.h5"
+batch = 10
+[task]
+kind = "causal-lm"
+[train]
+precision = "bfloat16"
+[schedule]
+preset = "full"
+learning-rate = 1e-3
+total-steps = 4
+""")
+        said, reports = self.command_on_gpus("train", "run.toml", "--run-dir", "run", *flags,
+                                             ranks=ranks)
+        self.assertEqual([report["faults"] for report in reports], [[]] * ranks)
+        self.assertEqual(reports[-1]["collectives"], reports[0]["collectives"])
+        flash = sum(count for name, count in reports[0]["names"].items() if "flash" in name)
+        return said.stderr, flash
+
+    def test_flash_attention_serves(self):
+        for ranks in (1, 2):
+            said, flash = self.trained(ranks)
+            self.assertGreater(flash, 0)
+            self.assertNotIn(self.PADS, said)
+            shutil.rmtree(self.folder / "run")
+
+    def test_what_it_does_not_serve_is_told(self):
+        said, flash = self.trained(1, "--train.precision", "float32")
+        self.assertEqual(flash, 0)
+        self.assertIn(self.PADS + "it computes in bfloat16", said)
+
+    def test_heads_of_another_size(self):
+        said, flash = self.trained(1, heads=8, key_heads=8)
+        self.assertEqual(flash, 0)
+        self.assertIn(self.PADS + "heads are of 4 elements", said)
 
 
 class Devices(Training):

@@ -21,8 +21,14 @@ OPTIONS_PAGE = "configs/README.md"
 
 
 def help_of(*words: str) -> str:
-    result = subprocess.run([*words, "--help"], capture_output=True, text=True, check=True, cwd=ROOT)
-    return result.stdout
+    """Of the sub-command's own options, and of the configuration's where it takes them."""
+    text = ""
+    for option in ("--help", "--help-config"):
+        if option in text or option == "--help":
+            text += subprocess.run(
+                [*words, option], capture_output=True, text=True, check=True, cwd=ROOT
+            ).stdout
+    return text
 
 
 def has_command() -> bool:

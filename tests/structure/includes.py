@@ -44,7 +44,7 @@ FORBIDDEN = {
 TOO_DEAR = "torch/torch.h"  # 11 to 17 s of compile time a file
 
 # Of the project's own, what a program that includes <thaw/thaw.h> reads besides include/thaw itself.
-PUBLIC_HEADERS = 40
+PUBLIC_HEADERS = 41
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 

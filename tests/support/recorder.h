@@ -61,6 +61,9 @@ class Recorder : public TrainingObserver {
     if (model_ != nullptr) at_evaluations.push_back(weights_of(*model_));
     std::string figures;
     for (const Figure& figure : report.figures) figures += fmt::format(" {}", figure.value);
+    for (const EvaluationReport::Group& group : report.groups) {
+      figures += fmt::format(" {}:{}", group.name, group.moved.value_or(-1));
+    }
     lines.push_back(
         fmt::format("{} evaluation {}{} {}", report.step, report.loss, figures, report.best));
   }

@@ -15,14 +15,14 @@ inline std::shared_ptr<Model> small_network(bool text, std::int64_t layers, std:
                                             at::ScalarType type = at::kFloat) {
   std::shared_ptr<Model> model;
   if (text) {
-    const BertConfig config{.vocabulary = 50,
-                            .hidden = 32,
-                            .layers = layers,
-                            .heads = 4,
-                            .intermediate = 64,
-                            .longest = 40};
+    const EncoderConfig config{.vocabulary = 50,
+                               .hidden = 32,
+                               .layers = layers,
+                               .heads = 4,
+                               .intermediate = 64,
+                               .longest = 40};
     model = std::make_shared<Bert>(config, Pooling::kMean, classes);
-    fill_bert_by_formula(*model);
+    fill_text_by_formula(*model);
   } else {
     model = empty_resnet("resnet-cifar", 14, classes);
     fill_by_formula(*model);

@@ -46,6 +46,7 @@ struct Training {
   LossFunction loss = {};
   decltype(TrainerParts::optimizer) optimizer = {};
   std::function<void()> save_best = {}, save_last = {};
+  Sharding sharding = Sharding::kNone;  ///< the coordinator's
   std::int64_t audit_every = 0;
   Forgetting* forgetting = nullptr;
   CheckpointParts checkpoints = {};
@@ -66,6 +67,7 @@ struct Training {
                      .optimizer = optimizer,
                      .save_best = save_best,
                      .save_last = save_last,
+                     .sharding = sharding,
                      .audit_every = audit_every,
                      .forgetting = forgetting,
                      .checkpoints = checkpoints});

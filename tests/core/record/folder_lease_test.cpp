@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <thread>
 #include <vector>
 
 #include "core/base/error.h"
@@ -236,6 +237,32 @@ TEST_F(FolderLeaseTest, ManyTakersNeverHoldItTogether) {
     waitpid(taker, &status, 0);
     EXPECT_EQ(status, 0);
   }
+}
+
+TEST_F(FolderLeaseTest, TellsWhoHoldsAFolderAndTakesNothing) {
+  EXPECT_EQ(holder_of_folder(folder_), std::nullopt);
+  EXPECT_TRUE(fs::is_empty(folder_));
+  {
+    const FolderLease lease(folder_, kQuick);
+    const std::optional<std::string> holder = holder_of_folder(folder_);
+    ASSERT_TRUE(holder);
+    EXPECT_THAT(*holder, HasSubstr("process " + std::to_string(getpid())));
+    EXPECT_NO_THROW(lease.claim().check());
+  }
+  EXPECT_EQ(holder_of_folder(folder_), std::nullopt);
+}
+
+TEST_F(FolderLeaseTest, AHolderElsewhereCountsWhereItsLeaseMoves) {
+  elsewhere(3);
+  EXPECT_EQ(holder_of_folder(folder_, /*patience=*/0.5), std::nullopt);
+  std::thread renewer([&] {
+    std::this_thread::sleep_for(300ms);
+    elsewhere(3, /*count=*/1);
+  });
+  const std::optional<std::string> holder = holder_of_folder(folder_, /*patience=*/20);
+  renewer.join();
+  ASSERT_TRUE(holder);
+  EXPECT_THAT(*holder, HasSubstr("process 77 on node9"));
 }
 
 }  // namespace

@@ -1,0 +1,75 @@
+// A step of training through LibTorch, with the fault that its argument names, for
+// planted_faults_test.py: what the null GPU says of it, that says of the command's steps too.
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/Stream.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <string>
+
+namespace {
+
+const at::Device kGpu(at::kCUDA, 0);
+
+struct Step {
+  at::Tensor batch = at::ones({32, 64}, at::TensorOptions().pinned_memory(true));
+  at::Tensor weight = at::ones({64, 64}, kGpu).set_requires_grad(true);
+
+  at::Tensor uploaded() const { return batch.to(kGpu, /*non_blocking=*/true); }
+  void run(const at::Tensor& input) { at::linear(input, weight).sum().backward(); }
+};
+
+void of_nothing(Step& step) { step.run(step.uploaded()); }
+
+void host_reads_device_memory(Step& step) {
+  of_nothing(step);
+  std::printf("%f\n", *static_cast<const float*>(step.weight.grad().const_data_ptr()));
+}
+
+/// Another stream adds to the gradient, and waits for nothing.
+void missing_event(Step& step) {
+  of_nothing(step);
+  const c10::impl::VirtualGuardImpl gpu(at::kCUDA);
+  const at::Tensor gradient = step.weight.grad();
+  const c10::Stream before = gpu.exchangeStream(gpu.getStreamFromGlobalPool(kGpu));
+  gradient.zero_();
+  gpu.exchangeStream(before);
+}
+
+void blocking_upload(Step& step) {
+  step.run(step.batch.clone().to(kGpu));  // pageable
+}
+
+void a_synchronization_too_many(Step& step) {
+  of_nothing(step);
+  c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(0);
+}
+
+const std::map<std::string, std::function<void(Step&)>>& faults() {
+  static const std::map<std::string, std::function<void(Step&)>> all = {
+      {"none", of_nothing},
+      {"host-read", host_reads_device_memory},
+      {"missing-event", missing_event},
+      {"blocking-upload", blocking_upload},
+      {"synchronization", a_synchronization_too_many},
+  };
+  return all;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const auto fault = faults().find(count == 2 ? arguments[1] : "");
+  if (fault == faults().end()) return 2;
+  Step step;
+  of_nothing(step);  // what the first one sets up is no step's
+  step.weight.mutable_grad().reset();
+  fault->second(step);
+  return 0;
+}
