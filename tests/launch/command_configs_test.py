@@ -42,8 +42,10 @@ class ConfigsTest(CommandTest):
                 for command in re.findall(r"(?:build/)?thaw (\w+)", comments):
                     self.assertIn("Usage: thaw", self.thaw(command, "--help").stdout)
         # A flag's file is the user's own matter.
-        said = self.refused("check", "configs/wordnet.toml", "--model.weights", "other.safetensors")
-        self.assertIn("other.safetensors", said)
+        said = self.refused("check", "configs/wordnet.toml", "--data.file", "other.h5",
+                            "--model.weights", "other.safetensors", "--model.config", "other.json",
+                            "--model.tokenizer", "other.json")
+        self.assertIn("other.", said)
         self.assertNotIn("the comments at the top", said)
 
     @unittest.skipUnless((MINILM / "model.safetensors").exists(), "MiniLM is not in data/minilm")

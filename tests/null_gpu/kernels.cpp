@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -34,6 +35,8 @@ struct Kernel {
   std::string name;           ///< as the compiler has it until the kernel is first launched
   std::size_t arguments = 0;  ///< at most
   std::size_t pointers = 0;   ///< that an argument may begin with; 0: not launched yet
+  std::size_t lists = 0;      ///< of tensors, in a table that is the first argument; 0: no table
+  bool with_steps = false;    ///< a list of steps follows them
 };
 
 /// Filled by the static constructors of all libraries with kernels, before anything else runs.
@@ -84,12 +87,46 @@ std::size_t arguments_of(const std::string& name) {
   return kMost;
 }
 
+/// How many lists of tensors its table has, by its name; 0: it has none that is known here.
+std::size_t lists_of(const std::string& name) {
+  const std::string table = "TensorListMetadata<";
+  const std::size_t at = name.find(table);
+  return at == std::string::npos ? 0 : std::strtoul(name.c_str() + at + table.size(), nullptr, 10);
+}
+
+// LibTorch's table of lists of tensors (ATen/native/cuda/MultiTensorApply.cuh, 2.11): room for so
+// many in each list, by the number of lists; addresses, sizes, with an optimizer's step counts
+// addresses of these, then of each block the tensor that it works on. What no block works on is
+// left from earlier calls.
+constexpr std::size_t kRoom[5] = {110, 64, 48, 36, 30};
+constexpr std::size_t kRoomForSteps[5] = {96, 64, 48, 36, 30};
+
+std::vector<MemoryUse> pointers_of_table(const void* table, const Kernel& kernel, dim3 grid) {
+  const auto* bytes = static_cast<const unsigned char*>(table);
+  const std::size_t room = kRoom[kernel.lists - 1];
+  const std::size_t steps = kernel.with_steps ? kRoomForSteps[kernel.lists - 1] : 0;
+  const unsigned char* tensor_of_block =
+      bytes + ((kernel.lists + 1) * room + steps) * sizeof(void*);
+  const std::size_t tensors = 1U + *std::max_element(tensor_of_block, tensor_of_block + grid.x);
+  std::vector<MemoryUse> uses;
+  for (std::size_t list = 0; list < kernel.lists; ++list) {
+    for (std::size_t i = 0; i < std::min(tensors, room); ++i) {
+      const void* value = nullptr;
+      std::memcpy(&value, bytes + (list * room + i) * sizeof(void*), sizeof value);
+      if (Memory::device_of(value)) uses.push_back({.pointer = value});
+    }
+  }
+  return uses;
+}
+
 const Kernel& launched(const void* function) {
   Kernel& kernel = kernels()[function];
   if (kernel.pointers == 0) {
     kernel.pointers = most_pointers(kernel.name);
     const std::string name = null_gpu::demangled(kernel.name);
     kernel.arguments = arguments_of(name);
+    kernel.lists = lists_of(name);
+    kernel.with_steps = name.find("FusedOptimizerTensorListMetadata<") != std::string::npos;
     kernel.name = name.empty() ? "a kernel" : name.substr(0, null_gpu::kLongestName);
   }
   return kernel;
@@ -125,12 +162,16 @@ std::vector<MemoryUse> pointers_of(void** arguments, const Kernel& kernel) {
   return uses;
 }
 
-cudaError_t launch(const void* function, void** arguments, cudaStream_t stream) {
+cudaError_t launch(const void* function, dim3 grid, void** arguments, cudaStream_t stream) {
   Devices& devices = Devices::get();
   const auto lock = devices.lock();
   const Kernel& kernel = launched(function);
   std::vector<MemoryUse> uses;
-  if (devices.orders()) uses = pointers_of(arguments, kernel);
+  if (devices.orders()) {
+    const bool by_table = kernel.lists > 0 && kernel.lists <= std::size(kRoom) && grid.x <= 320;
+    uses =
+        by_table ? pointers_of_table(arguments[0], kernel, grid) : pointers_of(arguments, kernel);
+  }
   // Memory that is gone is no argument, but a leftover.
   std::erase_if(uses,
                 [&](const MemoryUse& use) { return !devices.memory.is_allocated(use.pointer, 1); });
@@ -172,21 +213,21 @@ cudaError_t __cudaGetKernel(cudaKernel_t* kernel, const void* function) {
   *kernel = static_cast<cudaKernel_t>(const_cast<void*>(function));
   return cudaSuccess;
 }
-cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3, dim3, void** arguments, std::size_t,
+cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3, void** arguments, std::size_t,
                                cudaStream_t stream) {
-  return launch(kernel, arguments, stream);
+  return launch(kernel, grid, arguments, stream);
 }
-cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void** arguments, std::size_t,
+cudaError_t cudaLaunchKernel(const void* function, dim3 grid, dim3, void** arguments, std::size_t,
                              cudaStream_t stream) {
-  return launch(function, arguments, stream);
+  return launch(function, grid, arguments, stream);
 }
-cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3, dim3, void** arguments,
+cudaError_t cudaLaunchCooperativeKernel(const void* function, dim3 grid, dim3, void** arguments,
                                         std::size_t, cudaStream_t stream) {
-  return launch(function, arguments, stream);
+  return launch(function, grid, arguments, stream);
 }
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* configuration, const void* function,
                                 void** arguments) {
-  return launch(function, arguments, configuration->stream);
+  return launch(function, configuration->gridDim, arguments, configuration->stream);
 }
 /// The host's function runs when the work before it is done: at once, here.
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {

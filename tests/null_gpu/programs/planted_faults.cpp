@@ -32,13 +32,13 @@ void host_reads_device_memory(Step& step) {
   std::printf("%f\n", *static_cast<const float*>(step.weight.grad().const_data_ptr()));
 }
 
-/// Another stream adds to the gradient, and waits for nothing.
+/// Another stream writes the gradient, and waits for nothing.
 void missing_event(Step& step) {
   of_nothing(step);
   const c10::impl::VirtualGuardImpl gpu(at::kCUDA);
   const at::Tensor gradient = step.weight.grad();
   const c10::Stream before = gpu.exchangeStream(gpu.getStreamFromGlobalPool(kGpu));
-  gradient.zero_();
+  gradient.copy_(step.weight.detach());
   gpu.exchangeStream(before);
 }
 
