@@ -12,15 +12,14 @@
 #include <utility>
 
 #include "core/config/toml_text.h"
-#include "core/schedule/policies/mixed_bits.h"
+#include "core/schedule/policies/drawing.h"
 #include "core/schedule/policies/policy.h"
 
 namespace thaw {
 namespace {
 
 struct GuidedRule {
-  std::int64_t groups = 0;
-  std::int64_t seed = 0;
+  DrawRule draw;
   double explore = 0.1;
 };
 
@@ -36,12 +35,12 @@ class GradientGuided final : public Policy {
 
   std::string_view name() const override { return "gradient-guided"; }
   std::string own_toml() const override {
-    return fmt::format(", groups = {}, seed = {}, explore = {}", rule_.groups, rule_.seed,
+    return fmt::format(", groups = {}, seed = {}, explore = {}", rule_.draw.groups, rule_.draw.seed,
                        toml_text(rule_.explore));
   }
   std::string plain(const std::string& groups) const override {
-    return fmt::format("{} drawn by gradients every {} steps of {}", rule_.groups, every_steps(),
-                       groups);
+    return fmt::format("{} drawn by gradients every {} steps of {}", rule_.draw.groups,
+                       every_steps(), groups);
   }
   std::optional<std::vector<std::string>> foreseen(const std::vector<std::string>& /*groups*/,
                                                    std::int64_t segment) const override {
@@ -75,9 +74,8 @@ class GradientGuided final : public Policy {
     std::vector<std::string> urn = chosen_among(all_);
     std::vector<double> weights = weights_of(urn, signals);
     std::set<std::string> active(always().begin(), always().end());
-    std::uint64_t key = mixed_bits(mixed_bits(static_cast<std::uint64_t>(rule_.seed)) ^
-                                   static_cast<std::uint64_t>(segment));
-    for (std::int64_t i = 0; i < rule_.groups; ++i) {
+    std::uint64_t key = first_bits(rule_.draw, segment);
+    for (std::int64_t i = 0; i < rule_.draw.groups; ++i) {
       double sum = 0;
       for (const double weight : weights) sum += weight;
       double place = uniform(key = mixed_bits(key)) * sum;
@@ -125,25 +123,10 @@ class GradientGuided final : public Policy {
 
 std::shared_ptr<const Policy> read_gradient_guided(InnerTable& table, PolicyRule rule,
                                                    const PolicyFacts& facts) {
-  const ScheduleOptions presets;
   GuidedRule own;
-  own.groups = table.integer("groups", presets.random_groups, {.least = 1, .most = 1e6});
-  own.seed = table.integer("seed", presets.random_seed, {.least = -0x1p63, .most = 0x1p63});
   own.explore = table.number("explore", own.explore, {.least = 0, .most = 1});
-  if (table.good() && own.groups > static_cast<std::int64_t>(facts.free)) {
-    table.report("groups", fmt::format("{} cannot be drawn of {}", own.groups, facts.free));
-  }
+  own.draw = read_draw(table, facts);
   return std::make_shared<GradientGuided>(std::move(rule), own, facts.groups);
-}
-
-std::vector<std::pair<std::string, OptionValue>> gradient_guided_preset(
-    const ScheduleOptions& options, const std::string& head) {
-  std::vector<std::pair<std::string, OptionValue>> entries = {{"groups", options.random_groups},
-                                                              {"seed", options.random_seed}};
-  // Embeddings that have the last turn are drawn like the layers.
-  if (options.embeddings == InputTurn::kLast)
-    entries.emplace_back("always", std::vector<std::string>{head});
-  return entries;
 }
 
 }  // namespace
@@ -153,7 +136,7 @@ PolicyKind gradient_guided_policy() {
           {"groups", "seed", "explore"},
           /*with_input=*/true,
           read_gradient_guided,
-          gradient_guided_preset};
+          draw_preset};
 }
 
 }  // namespace thaw

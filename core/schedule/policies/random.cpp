@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "core/schedule/policies/mixed_bits.h"
+#include "core/schedule/policies/drawing.h"
 #include "core/schedule/policies/policy.h"
 
 namespace thaw {
@@ -14,24 +14,22 @@ namespace {
 
 class Random final : public Policy {
  public:
-  Random(PolicyRule rule, std::int64_t groups, std::int64_t seed)
-      : Policy(std::move(rule)), groups_(groups), seed_(seed) {}
+  Random(PolicyRule rule, const DrawRule& draw) : Policy(std::move(rule)), draw_(draw) {}
 
   std::string_view name() const override { return "random"; }
   std::string own_toml() const override {
-    return fmt::format(", groups = {}, seed = {}", groups_, seed_);
+    return fmt::format(", groups = {}, seed = {}", draw_.groups, draw_.seed);
   }
   std::string plain(const std::string& groups) const override {
-    return fmt::format("{} drawn every {} steps of {}", groups_, every_steps(), groups);
+    return fmt::format("{} drawn every {} steps of {}", draw_.groups, every_steps(), groups);
   }
   /// Equal arguments give equal sets on every machine.
   std::optional<std::vector<std::string>> foreseen(const std::vector<std::string>& groups,
                                                    std::int64_t segment) const override {
     std::set<std::string> active(always().begin(), always().end());
     std::vector<std::string> urn = chosen_among(groups);
-    const auto wanted = std::min<std::size_t>(static_cast<std::size_t>(groups_), urn.size());
-    std::uint64_t key = mixed_bits(mixed_bits(static_cast<std::uint64_t>(seed_)) ^
-                                   static_cast<std::uint64_t>(segment));
+    const auto wanted = std::min<std::size_t>(static_cast<std::size_t>(draw_.groups), urn.size());
+    std::uint64_t key = first_bits(draw_, segment);
     for (std::size_t i = 0; i < wanted; ++i) {
       // The bias of the remainder is below 1e-15 for any number of groups that a model has.
       key = mixed_bits(key);
@@ -50,37 +48,18 @@ class Random final : public Policy {
   }
 
  private:
-  std::int64_t groups_;  ///< how many of those that are not always active are drawn
-  std::int64_t seed_;
+  DrawRule draw_;
 };
 
 std::shared_ptr<const Policy> read_random(InnerTable& table, PolicyRule rule,
                                           const PolicyFacts& facts) {
-  const ScheduleOptions presets;
-  const std::int64_t groups =
-      table.integer("groups", presets.random_groups, {.least = 1, .most = 1e6});
-  const std::int64_t seed =
-      table.integer("seed", presets.random_seed, {.least = -0x1p63, .most = 0x1p63});
-  if (table.good() && groups > static_cast<std::int64_t>(facts.free)) {
-    table.report("groups", fmt::format("{} cannot be drawn of {}", groups, facts.free));
-  }
-  return std::make_shared<Random>(std::move(rule), groups, seed);
-}
-
-std::vector<std::pair<std::string, OptionValue>> random_preset(const ScheduleOptions& options,
-                                                               const std::string& head) {
-  std::vector<std::pair<std::string, OptionValue>> entries = {{"groups", options.random_groups},
-                                                              {"seed", options.random_seed}};
-  // Embeddings that have the last turn are drawn like the layers.
-  if (options.embeddings == InputTurn::kLast)
-    entries.emplace_back("always", std::vector<std::string>{head});
-  return entries;
+  return std::make_shared<Random>(std::move(rule), read_draw(table, facts));
 }
 
 }  // namespace
 
 PolicyKind random_policy() {
-  return {"random", {"groups", "seed"}, /*with_input=*/true, read_random, random_preset};
+  return {"random", {"groups", "seed"}, /*with_input=*/true, read_random, draw_preset};
 }
 
 }  // namespace thaw
