@@ -43,8 +43,11 @@ class Lease(CommandTest):
         return lambda: log.exists() and log.read_text().count('"event":"step"') >= 3
 
     def holder(self, run="run"):
-        """The process that the run folder's lease names, and the number of the lease."""
-        (lease,) = (self.folder / run).glob(".lease.*")
+        """The process that the run folder's newest lease names, and the number of the lease.
+
+        Who takes a folder over makes its lease before it removes the one before.
+        """
+        lease = max((self.folder / run).glob(".lease.*"), key=lambda path: int(path.suffix[1:]))
         return (int(re.search(r"^process (\d+)$", lease.read_text(), re.M).group(1)),
                 int(lease.suffix[1:]))
 
