@@ -32,6 +32,7 @@ namespace {
 
 /// What the kernels on this thread have said that they compute (FlopKindScope).
 constexpr int kUnsaid = -1;
+constexpr int kSaidApart = -2;  ///< by report_flops
 thread_local int said_kind = kUnsaid;
 
 double elements(at::IntArrayRef sizes) {
@@ -68,6 +69,7 @@ class FlopCounter::Collector {
 
   /// An operator runs: counts it if it multiplies. On the thread that runs it.
   void see(std::string_view name, c10::ArrayRef<const c10::IValue> inputs) {
+    if (said_kind == kSaidApart) return;
     if (!name.starts_with("aten::")) {
       if (name == "mkldnn::_linear_pointwise") {
         product(inputs[0], inputs[1]);  // [m, k] with [n, k]
@@ -251,6 +253,10 @@ FlopKindScope::FlopKindScope(FlopKind kind) : before_(said_kind) {
 }
 
 FlopKindScope::~FlopKindScope() { said_kind = before_; }
+
+FlopsSaidApart::FlopsSaidApart() : before_(std::exchange(said_kind, kSaidApart)) {}
+
+FlopsSaidApart::~FlopsSaidApart() { said_kind = before_; }
 
 void report_flops(FlopKind kind, double count) {
   if (auto* const collector = current()) collector->add(kind, count);

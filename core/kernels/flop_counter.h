@@ -77,6 +77,19 @@ class FlopKindScope {
   int before_;
 };
 
+/// While one lives, the calling thread's operators are not counted: for kernels that say themselves
+/// what they compute. Other observers, LibTorch's profiler among them, still see them.
+class FlopsSaidApart {
+ public:
+  FlopsSaidApart();
+  ~FlopsSaidApart();
+  FlopsSaidApart(const FlopsSaidApart&) = delete;
+  FlopsSaidApart& operator=(const FlopsSaidApart&) = delete;
+
+ private:
+  int before_;
+};
+
 /// For kernels that are no operator of LibTorch: the calling thread computed so much.
 void report_flops(FlopKind kind, double count);
 

@@ -44,14 +44,23 @@ const std::optional<c10::TypedOperatorHandle<TypedProduct>>& typed_product() {
   return found;
 }
 
-/// From here on the gain exceeds what preparing the weight costs.
-constexpr std::int64_t kFewestRows = 256;
+// Note [Matrix products] says why these.
+constexpr std::int64_t kFewestRows = 128;         ///< of a left factor, where the right is turned
+constexpr std::int64_t kFewestRowsAsItLies = 32;  ///< where it lies [k, n]
+constexpr std::int64_t kFewestSummed = 64;        ///< rows that a weight's gradient sums over
+constexpr std::int64_t kFewestOutputs = 128;      ///< of such a gradient
+
+/// Whether oneDNN could multiply it.
+bool serves_onednn(const at::Tensor& tensor) {
+  return tensor.is_cpu() && use_fused(tensor) && tensor.scalar_type() == at::kFloat &&
+         onednn_linear().has_value();
+}
 
 }  // namespace
 
-bool prefers_onednn(const at::Tensor& left) {
-  return left.is_cpu() && use_fused(left) && left.scalar_type() == at::kFloat &&
-         left.size(0) >= kFewestRows && onednn_linear().has_value();
+bool prefers_onednn(const at::Tensor& left, const at::Tensor& right) {
+  const bool as_it_lies = right.stride(1) == 1 && right.size(1) > 1;
+  return left.size(0) >= (as_it_lies ? kFewestRowsAsItLies : kFewestRows) && serves_onednn(left);
 }
 
 at::Tensor onednn_product(const at::Tensor& left, const at::Tensor& right) {
@@ -67,18 +76,28 @@ at::Tensor onednn_product(const at::Tensor& left, const at::Tensor& right) {
 }
 
 at::Tensor matrix_product(const at::Tensor& left, const at::Tensor& right) {
-  return prefers_onednn(left) ? onednn_product(left, right) : at::mm(left, right);
+  return prefers_onednn(left, right) ? onednn_product(left, right) : at::mm(left, right);
+}
+
+bool sums_by_onednn(const at::Tensor& left, const at::Tensor& right) {
+  return left.size(0) >= kFewestSummed && left.size(1) >= kFewestOutputs && serves_onednn(left) &&
+         right.is_contiguous();
+}
+
+at::Tensor summed_product(at::ScalarType type, const at::Tensor& left, const at::Tensor& right) {
+  return sums_by_onednn(left, right) ? onednn_product(transposed_copy(left), right)
+                                     : product_in(type, left.t(), right);
 }
 
 at::Tensor transposed_copy(const at::Tensor& matrix) {
-  const at::Tensor dense = matrix.contiguous();
-  const std::int64_t rows = dense.size(0), columns = dense.size(1);
+  const at::Tensor dense = matrix.stride(1) == 1 ? matrix : matrix.contiguous();
+  const std::int64_t rows = dense.size(0), columns = dense.size(1), from_row = dense.stride(0);
   at::Tensor result = at::empty({columns, rows}, dense.options().requires_grad(false));
   auto* const kernel = THAW_PICK_SIMD(transpose_rows);
   const float* from = dense.const_data_ptr<float>();
   auto* const to = result.mutable_data_ptr<float>();
   at::parallel_for(0, (rows + 15) / 16, 4, [&](std::int64_t begin, std::int64_t end) {
-    kernel(from, columns, begin * 16, std::min(end * 16, rows), to, rows);
+    kernel(from, from_row, columns, begin * 16, std::min(end * 16, rows), to, rows);
   });
   return result;
 }

@@ -13,10 +13,13 @@
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
 
+#include "core/base/progress/attention_timer.h"
 #include "core/kernels/attention_head.h"
 #include "core/kernels/column_sums.h"
 #include "core/kernels/context_values.h"
@@ -107,6 +110,7 @@ void report_flops_of(const SampleRows& rows, std::int64_t width, bool backward) 
 
 void run_on_host(const Operands& o, std::int64_t heads, const SampleRows& rows,
                  const Draws& draws) {
+  const AttentionTimer timer;
   const std::int64_t tokens = o.projected.size(0);
   const std::int64_t width = o.projected.size(1) / 3;
   const std::int64_t size = width / heads;
@@ -195,20 +199,41 @@ at::Tensor run_backward(const variable_list& saved, const at::Tensor& gradient, 
   return o.projected_gradient;
 }
 
+/// The sums of each column on the host, in `type`: LibTorch's would first convert bfloat16 in a
+/// pass of its own.
+at::Tensor host_column_sums(const at::Tensor& matrix, at::ScalarType type) {
+  at::Tensor sums = at::empty({matrix.size(1)}, matrix.options().dtype(type));
+  with_element_types(matrix.scalar_type(), [&]<typename E, typename T>() {
+    auto* const kernel = THAW_PICK_SIMD(add_rows<E, T>);
+    const std::int64_t columns = matrix.size(1);
+    sum_over_rows<T>(matrix.size(0), row_grain(columns), columns, mutable_elements<T>(sums),
+                     [&](std::int64_t begin, std::int64_t end, T* partial) {
+                       kernel(elements<E>(matrix), columns, begin, end, partial);
+                     });
+  });
+  return sums;
+}
+
 /// Sums the projections' gradient, `result[0]`, to those of the three biases, where they are
 /// wanted.
 void add_bias_gradients(const AutogradContext* context, const variable_list& saved,
                         variable_list& result) {
   const std::int64_t width = result[0].size(1) / 3;
-  const bool all =
-      context->needs_input_grad(1) && context->needs_input_grad(2) && context->needs_input_grad(3);
+  const std::array<bool, 3> wanted = {context->needs_input_grad(1), context->needs_input_grad(2),
+                                      context->needs_input_grad(3)};
+  const auto count = std::count(wanted.begin(), wanted.end(), true);
+  const at::ScalarType type = saved[1].scalar_type();
   const auto sum = [&](const at::Tensor& columns) {
-    return at::sum(columns, {0}, /*keepdim=*/false, saved[1].scalar_type());
+    return at::sum(columns, {0}, /*keepdim=*/false, type);
   };
-  // A GPU is asked once for all columns.
-  const at::Tensor together = all && result[0].is_cuda() ? sum(result[0]) : at::Tensor();
+  at::Tensor together;
+  if (result[0].is_cuda()) {
+    if (count == 3) together = sum(result[0]);  // a GPU is asked once for all columns
+  } else if (count > 0) {
+    together = host_column_sums(result[0], type);
+  }
   for (std::size_t part = 0; part < 3; ++part) {
-    if (!context->needs_input_grad(part + 1)) continue;
+    if (!wanted[part]) continue;
     const std::int64_t first = static_cast<std::int64_t>(part) * width;
     result[part + 1] = together.defined() ? together.narrow(0, first, width)
                                           : sum(result[0].narrow(1, first, width));

@@ -97,8 +97,9 @@ struct Project : torch::autograd::Function<Project> {
     const FlopKindScope counted_as(FlopKind::kWeightGradient);
     bool all = sizes.size() > 1;
     for (std::size_t i = 0; i < sizes.size(); ++i) all = all && context->needs_input_grad(i + 1);
-    if (all && gradient.is_cuda()) {  // a GPU is not filled by one of them
-      const at::Tensor together = product_in(type, gradient.t(), saved[0]);
+    // A GPU is not filled by one of them, and oneDNN prepares the input once.
+    if (all && (gradient.is_cuda() || sums_by_onednn(gradient, saved[0]))) {
+      const at::Tensor together = summed_product(type, gradient, saved[0]);
       products.fetch_add(1, std::memory_order_relaxed);
       for (std::size_t i = 0; i < sizes.size(); column += sizes[i++]) {
         result[i + 1] = together.narrow(0, column, sizes[i]);
@@ -107,7 +108,7 @@ struct Project : torch::autograd::Function<Project> {
     }
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       if (context->needs_input_grad(i + 1)) {
-        result[i + 1] = product_in(type, gradient.narrow(1, column, sizes[i]).t(), saved[0]);
+        result[i + 1] = summed_product(type, gradient.narrow(1, column, sizes[i]), saved[0]);
         products.fetch_add(1, std::memory_order_relaxed);
       }
       column += sizes[i];

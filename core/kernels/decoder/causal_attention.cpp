@@ -15,6 +15,7 @@
 #include <limits>
 #include <string>
 
+#include "core/base/progress/attention_timer.h"
 #include "core/kernels/context_values.h"
 #include "core/kernels/decoder/causal_heads.h"
 #include "core/kernels/element_types.h"
@@ -162,6 +163,7 @@ void point_to(CausalHeads<E, T>& h, const Operands& o, const AttentionShape& sha
 /// A key head of a sample is one thread's, so that no two add to one gradient.
 void run_on_host(const Operands& o, const AttentionShape& shape, const SampleRows& rows,
                  const Draws& draws) {
+  const AttentionTimer timer;
   const bool backward = o.gradient.defined();
   report_flops(backward ? FlopKind::kInputGradient : FlopKind::kForward,
                (backward ? 2 : 1) * flops_of(rows, shape));

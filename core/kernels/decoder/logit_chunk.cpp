@@ -10,7 +10,6 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/record_function.h>
 
 #include <algorithm>
 #include <limits>
@@ -56,7 +55,7 @@ LogitChunk::LogitChunk(const at::Tensor& inputs, const at::Tensor& weight,
       rows_(inputs.size(0)) {
   inputs_ = at::zeros({lanes_for(rows_), inputs.size(1)}, inputs.options());
   inputs_.narrow(0, 0, rows_).copy_(inputs);
-  if (prefers_onednn(weight)) input_columns_ = transposed_copy(inputs_);
+  if (prefers_onednn(weight, inputs_)) input_columns_ = transposed_copy(inputs_);
   divide(targets);
 }
 
@@ -127,7 +126,7 @@ void LogitChunk::fold(const at::Tensor& logits, const Block& block, Running& run
 }
 
 RowLosses LogitChunk::losses(bool keep) {
-  const at::DisableRecordFunctionGuard counted_here;  // without the padding
+  const FlopsSaidApart counted_here;  // without the padding
   report_flops(FlopKind::kForward, operations());
   const at::TensorOptions options = inputs_.options().dtype(compute_);
   const at::Tensor none = at::zeros({inputs_.size(0)}, options);
@@ -196,7 +195,7 @@ void LogitChunk::add_products(const at::Tensor& of_logits, const Block& block,
 }
 
 void LogitChunk::gradients(const RowLosses& rows, const at::Tensor& factors, const Wanted& wanted) {
-  const at::DisableRecordFunctionGuard counted_here;
+  const FlopsSaidApart counted_here;
   if (wanted.inputs.defined()) report_flops(FlopKind::kInputGradient, operations());
   if (wanted.weight.defined()) report_flops(FlopKind::kWeightGradient, operations());
   if (!blocks_[0].logits.defined()) report_flops(FlopKind::kWeightGradient, operations());

@@ -11,7 +11,7 @@ namespace thaw {
 namespace {
 
 /// Parts of a pack, in this order, from `first_` on.
-enum Part : std::size_t { kSamples, kOffsets, kOwners, kPlaces, kWords, kWordFirsts, kByWord };
+enum Part : std::size_t { kSamples, kOffsets, kOwners, kPlaces, kByWord };
 
 template <typename T>
 void copy_to(const at::Tensor& tensor, std::span<const T> values) {
@@ -30,8 +30,6 @@ DeviceRowsPack::DeviceRowsPack(TensorPack& pack, std::span<const std::int64_t> s
   pack.add(at::kInt, length_of(index_.offsets));
   pack.add(at::kInt, length_of(index_.owners));
   pack.add(at::kInt, length_of(index_.places));
-  pack.add(at::kLong, length_of(index_.words));
-  pack.add(at::kInt, length_of(index_.word_firsts));
   pack.add(at::kInt, length_of(index_.tokens_by_word));
 }
 
@@ -42,8 +40,6 @@ void DeviceRowsPack::write(const TensorPack& pack, const at::Tensor& host_bytes,
   copy_to<std::int32_t>(part(kOffsets), index_.offsets);
   copy_to<std::int32_t>(part(kOwners), index_.owners);
   copy_to<std::int32_t>(part(kPlaces), index_.places);
-  copy_to<std::int64_t>(part(kWords), index_.words);
-  copy_to<std::int32_t>(part(kWordFirsts), index_.word_firsts);
   copy_to<std::int32_t>(part(kByWord), index_.tokens_by_word);
 }
 
@@ -58,11 +54,7 @@ std::shared_ptr<const DeviceRows> DeviceRowsPack::view(const TensorPack& pack,
     rows->owners = part(kOwners);
     rows->places = part(kPlaces);
   }
-  if (!index_.words.empty()) {
-    rows->words = part(kWords);
-    rows->word_firsts = part(kWordFirsts);
-    rows->tokens_by_word = part(kByWord);
-  }
+  if (!index_.tokens_by_word.empty()) rows->tokens_by_word = part(kByWord);
   return rows;
 }
 

@@ -15,9 +15,9 @@ namespace thaw {
 struct SampleRows;
 
 /// A micro-batch's rows where the kernels of a GPU read them: made once, not at every use. Views of
-/// the one buffer that a batch travels in.
+/// the one buffer that a batch travels in, in places that follow from the samples' lengths alone.
 ///
-/// Undefined: `offsets`, `owners`, `places` where a row is a sample; the words' three where no
+/// Undefined: `offsets`, `owners`, `places` where a row is a sample; `tokens_by_word` where no
 /// words are known. What each holds, RowIndex says.
 struct DeviceRows {
   std::int64_t longest = 0;
@@ -25,8 +25,6 @@ struct DeviceRows {
   at::Tensor offsets;         ///< int32 [n + 1]; what flash attention calls cu_seqlens
   at::Tensor owners;          ///< int32 [T]
   at::Tensor places;          ///< int32 [T]
-  at::Tensor words;           ///< int64 [W]
-  at::Tensor word_firsts;     ///< int32 [W + 1]
   at::Tensor tokens_by_word;  ///< int32 [T]
 };
 

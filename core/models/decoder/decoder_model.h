@@ -37,6 +37,7 @@ struct SampleRows;
 class DecoderModel : public Decoder {
  public:
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
+  bool groups_read_their_own() const override { return true; }
   /// `head` of a tied one.
   std::map<std::string, std::string> group_aliases() const override;
 

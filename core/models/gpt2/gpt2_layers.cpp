@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -43,7 +42,7 @@ struct ColumnsProduct : torch::autograd::Function<ColumnsProduct> {
     }
     if (context->needs_input_grad(1)) {
       const FlopKindScope counted_as(FlopKind::kWeightGradient);
-      result[1] = at::mm(saved[0].t(), gradient);
+      result[1] = summed_product(gradient.scalar_type(), saved[0], gradient);
     }
     return result;
   }

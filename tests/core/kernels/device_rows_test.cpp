@@ -70,8 +70,6 @@ TEST(DeviceRows, TravelInThePackOfABatch) {
   EXPECT_TRUE(at::equal(rows->offsets, at::tensor({0, 3, 4}, at::kInt)));
   EXPECT_TRUE(at::equal(rows->owners, at::tensor({0, 0, 0, 1}, at::kInt)));
   EXPECT_TRUE(at::equal(rows->places, at::tensor({0, 1, 2, 0}, at::kInt)));
-  EXPECT_TRUE(at::equal(rows->words, at::tensor({1, 5}, at::kLong)));
-  EXPECT_TRUE(at::equal(rows->word_firsts, at::tensor({0, 1, 4}, at::kInt)));
   EXPECT_TRUE(at::equal(rows->tokens_by_word, at::tensor({2, 0, 1, 3}, at::kInt)));
 }
 

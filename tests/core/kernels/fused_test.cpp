@@ -239,15 +239,19 @@ TEST_P(Fused, Embed) {
 
 TEST_P(Fused, ProjectInAnyLayout) {
   PreparedWeights prepared;
-  for (const std::int64_t rows : {5, 300}) {
-    check(
-        [&](const Tensors& in) {
-          prepared.clear();
-          return project(in[0], {in[1], in[2]}, prepared, in[0].scalar_type());
-        },
-        {at::randn({rows, 35}, at::kDouble), at::randn({18, 35}, at::kDouble),
-         at::randn({7, 35}, at::kDouble)},
-        {true, true, true}, {true, false, false});
+  // Few and many rows, narrow and wide: each way of Note [Matrix products], also for one alone of
+  // the weights.
+  for (const std::int64_t rows : {5, 70, 300}) {
+    for (const auto& [first, second] : {std::pair<std::int64_t, std::int64_t>{18, 7}, {131, 45}}) {
+      check(
+          [&](const Tensors& in) {
+            prepared.clear();
+            return project(in[0], {in[1], in[2]}, prepared, in[0].scalar_type());
+          },
+          {at::randn({rows, 35}, at::kDouble), at::randn({first, 35}, at::kDouble),
+           at::randn({second, 35}, at::kDouble)},
+          {true, true, true}, {true, false, false});
+    }
   }
 }
 
@@ -342,6 +346,45 @@ TEST(MatrixProduct, IsTheSameWhicheverWayItsOperandsLie) {
 TEST(MatrixProduct, CopiesTransposes) {
   const at::Tensor matrix = at::randn({33, 50});
   EXPECT_TRUE(at::equal(transposed_copy(matrix), matrix.t()));
+  const at::Tensor some = matrix.narrow(1, 3, 21);
+  EXPECT_TRUE(at::equal(transposed_copy(some), some.t()));
+  EXPECT_TRUE(at::equal(transposed_copy(matrix.t()), matrix));
+}
+
+TEST(MatrixProduct, SumsOverRowsOfOddShapes) {
+  for (const std::int64_t rows : {1, 63, 64, 65, 130, 517}) {
+    for (const std::int64_t outputs : {5, 127, 128, 201}) {
+      for (const std::int64_t inputs : {1, 31, 64}) {
+        const at::Tensor left = at::randn({rows, outputs + 3}, at::kDouble).narrow(1, 2, outputs);
+        const at::Tensor right = at::randn({rows, inputs}, at::kDouble);
+        const at::Tensor expected = at::mm(left.t(), right);
+        const auto found = [&](at::ScalarType type) {
+          // A view of some columns, as a gradient of several layers has them.
+          const at::Tensor wide = at::cat({left.narrow(1, 0, 1), left}, 1).to(type);
+          return summed_product(type, wide.narrow(1, 1, outputs), right.to(type));
+        };
+        EXPECT_LE(difference(found(at::kDouble), expected), 1e-14);
+        EXPECT_LE(difference(found(at::kFloat), expected), 2e-6)
+            << rows << " x " << outputs << " x " << inputs;
+        EXPECT_LE(difference(found(at::kBFloat16), expected), 2e-2);
+        EXPECT_TRUE(found(at::kFloat).is_contiguous());
+      }
+    }
+  }
+}
+
+TEST(MatrixProduct, SumsHaveTheSameBitsWhereverTheirFactorsLie) {
+  const at::Tensor left = at::randn({70, 200}), right = at::randn({70, 33});
+  if (!sums_by_onednn(left, right)) GTEST_SKIP() << "this LibTorch has no oneDNN";
+  const at::Tensor expected = summed_product(at::kFloat, left, right);
+  for (std::int64_t shift = 0; shift < 5; ++shift) {
+    const at::Tensor wide = at::cat({at::zeros({70, shift}), left}, 1);
+    const at::Tensor moved =
+        at::cat({at::zeros({shift}), right.flatten()}).narrow(0, shift, 70 * 33);
+    EXPECT_TRUE(at::equal(
+        summed_product(at::kFloat, wide.narrow(1, shift, 200), moved.view({70, 33})), expected))
+        << shift;
+  }
 }
 
 TEST(FusedChecks, RefuseWhatDoesNotFit) {
