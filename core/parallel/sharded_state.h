@@ -31,6 +31,16 @@ struct ParameterSlice {
 // slice of the gradient as its `.grad`: an update that goes by elements does the same to them as to
 // the whole, to the bit.
 
+// Note [Updates on their way]
+// Who needs an updated parameter first is the next forward, group by group from the input on. So
+// updates travel by bucket, those of the input first, beside what comes after the optimizer's step,
+// and each group's are waited for before it runs; the reducer waits for a bucket's before it puts
+// gradients where they travel, and for all of them in `finish`. That is for the trainer alone, who
+// knows what comes next: it waits for all where anything else than another step does (an
+// evaluation, an audit, a checkpoint, a transition, an observer or a program's `after_step`), and
+// before forward where the model does not say that its groups read their own parameters alone
+// (Model::groups_read_their_own), as a program's own module cannot. `share_updates` waits.
+
 /// The 2-norm over all of `tensors` together, a scalar where they are; undefined where there are
 /// none. What gradients are clipped by, whoever has them.
 at::Tensor joint_norm(const std::vector<at::Tensor>& tensors);
@@ -53,7 +63,17 @@ class ShardedState {
 
   /// A collective, after the update: every rank gets what the others have made of their slices.
   /// Blocks the host for tensors in host memory; on a GPU it is ordered on the current stream.
-  virtual void share_updates() = 0;
+  void share_updates() {
+    if (start_sharing_updates()) wait_for_updates();
+  }
+  /// The same, but that some of it may still be under way afterwards (Note [Updates on their way]):
+  /// then it returns true, and nobody reads or writes an active parameter before
+  /// `wait_for_updates`.
+  virtual bool start_sharing_updates() = 0;
+  /// Returns when all active parameters are what their owners have made of them.
+  virtual void wait_for_updates() = 0;
+  /// The same of some of them, by their places.
+  virtual void wait_for_updates(std::span<const std::size_t> parameters) = 0;
 };
 
 }  // namespace thaw

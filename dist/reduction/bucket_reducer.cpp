@@ -4,8 +4,6 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -18,23 +16,16 @@
 #include "core/parallel/step_monitor.h"
 #include "dist/reduction/bucket_generation.h"
 #include "dist/reduction/gradient_hooks.h"
+#include "dist/reduction/gradient_intake.h"
 #include "dist/reduction/gradient_slot.h"
 #include "dist/reduction/observed_backward.h"
-#include "dist/reduction/overlap_choice.h"
 #include "dist/reduction/reduction_fault.h"
 #include "dist/reduction/sending/bucket_sender.h"
+#include "dist/reduction/sending/step_senders.h"
 
 namespace thaw {
 
 namespace {
-
-// Note [One pass into the slab]
-// `.grad` is undefined when backward begins, so autograd hands over the gradient tensor it has just
-// computed instead of adding to anything. The hook copies that into its slot (for a slot that was
-// zeroed and accumulated into, memory would be passed over three times) and points `.grad` at the
-// slot, so that the next micro-batch adds in place and the optimizer reads the sum where it lies.
-// A GPU has memory to spare for the gradients of one bucket, and waits for every operation that it
-// is asked for: there they are copied together when the bucket leaves.
 
 // Note [The last bucket waits]
 // The last bucket carries this rank's flags: which parameters got a gradient, and whether the set
@@ -74,7 +65,8 @@ class BucketReducer final : public GradientReducer {
         options_(effective(options)),
         memory_(std::move(memory)),
         on_gpu_(!active_.empty() && active_.front().tensor.is_cuda()),
-        sender_(make_sender(communicator, active_, options_.hook)),
+        senders_(communicator, on_gpu_, make_sender(communicator, active_, options_.hook),
+                 options_.hook),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
     observed_.touched_rows.assign(active_.size(), 0.0);
     enter(std::move(map));
@@ -90,8 +82,12 @@ class BucketReducer final : public GradientReducer {
  private:
   void enter(BucketMap map);
   void on_gradient(std::size_t parameter);
-  void store(std::size_t parameter);
   void settle(std::size_t bucket);
+  PlaceOf places() const {
+    return [this](std::size_t parameter) -> const at::Tensor& {
+      return now_->slabs.gradient(parameter);
+    };
+  }
   void mark_ready(std::size_t parameter);
   void launch_next();
   void launch_rows(std::size_t bucket);
@@ -99,8 +95,6 @@ class BucketReducer final : public GradientReducer {
   std::vector<double> reduce_what_is_left();
   std::vector<double> sum_flags_with_last_bucket(bool fault);
   void hand_out(const std::vector<double>& flags);
-  /// Takes this step's time into account in choosing whether to overlap.
-  void learn(double step_seconds);
   std::string fault() const;
 
   Communicator& communicator_;
@@ -110,10 +104,8 @@ class BucketReducer final : public GradientReducer {
   const ReducerOptions options_;
   SlabMemory memory_;
   std::unique_ptr<BucketGeneration> now_;
-  const bool on_gpu_;                     ///< see Note [Nothing waits for a GPU]
-  std::unique_ptr<BucketSender> sender_;  ///< on this thread, or on a GPU's stream
-  std::unique_ptr<BucketSender> helper_;  ///< beside it; null where that is never wanted
-  OverlapChoice choice_{Overlap::kOff, 0};
+  const bool on_gpu_;  ///< see Note [Nothing waits for a GPU]
+  StepSenders senders_;
   ObservedBackward observed_;         ///< while the map is of generation 0
   std::optional<BucketMap> planned_;  ///< of generation 1, for the step to come
 
@@ -125,19 +117,13 @@ class BucketReducer final : public GradientReducer {
   Stopwatch step_;
 
   ReductionCounters counters_;
-  double helper_busy_ = 0;      ///< until the last `finish`
-  std::int64_t row_bytes_ = 0;  ///< likewise, of both senders
-  GradientHooks hooks_;         ///< last: gone before anything that the hooks use
+  GradientHooks hooks_;  ///< last: gone before anything that the hooks use
 };
 
 void BucketReducer::enter(BucketMap map) {
   now_.reset();
   now_ = std::make_unique<BucketGeneration>(std::move(map), active_, memory_);
-  const bool always = on_gpu_ && options_.overlap == Overlap::kAuto;
-  choice_ = OverlapChoice(always ? Overlap::kOn : options_.overlap, now_->map.buckets().size());
-  if (choice_.may_be_on() && !on_gpu_ && !helper_) {
-    helper_ = make_helper_sender(communicator_, options_.hook);
-  }
+  senders_.plan(options_.overlap, now_->map.buckets().size());
   counters_ = {};
   counters_.payload_bytes = now_->map.payload_bytes();
   counters_.padding_bytes = now_->map.padding_bytes();
@@ -156,9 +142,7 @@ void BucketReducer::restore(const ReductionOrder& order) {
 }
 
 void BucketReducer::begin(SampleShare share) {
-  if (share.total <= 0 || share.samples < 0 || share.samples > share.total) {
-    throw RunError(fmt::format("a share of {} samples out of {}", share.samples, share.total));
-  }
+  check_share(share);
   const std::lock_guard lock(mutex_);
   if (begun_ && !now_->progress.launched().empty()) {
     throw RunError("begin: the step before was not finished, and some of it has been sent");
@@ -184,45 +168,14 @@ void BucketReducer::on_gradient(std::size_t parameter) {
   const std::lock_guard lock(mutex_);
   if (!begun_) return;  // a backward outside of steps: `begin` drops what it leaves
   if (now_->progress.was_launched(parameter)) {
-    throw RunError(fmt::format(
-        "parameter \"{}\" got another gradient after its bucket was sent: backward ran again, or "
-        "reached it twice (reentrant checkpoints do), after last_backward; set overlap to off",
-        active_[parameter].name));
+    refuse_late_gradient(active_[parameter].name, "set overlap to off");
   }
-  store(parameter);
+  take_gradient(active_, parameter, now_->progress, places());
   if (last_backward_) mark_ready(parameter);
 }
 
-void BucketReducer::store(std::size_t parameter) {
-  at::Tensor& grad = active_[parameter].tensor.mutable_grad();
-  if (!grad.defined()) return;  // all its uses turned out not to reach the loss
-  now_->progress.mark_used(parameter, true);
-  if (grad.layout() != at::kStrided) {
-    throw RunError(fmt::format(
-        "parameter \"{}\" got a sparse gradient; give it a dense one (an Embedding: build it with "
-        "sparse = false), of which only the rows that were touched travel",
-        active_[parameter].name));
-  }
-  // On a GPU, when its bucket leaves: Note [One pass into the slab].
-  if (!on_gpu_) put_into_slot(grad, now_->slabs.gradient(parameter));
-}
-
-/// What stands in `.grad` when a bucket leaves is what counts, whoever put it there or took it away
-/// since backward did.
 void BucketReducer::settle(std::size_t bucket) {
-  std::vector<SlotFill> fills;
-  for (const BucketSlot& slot : now_->map.buckets()[bucket].slots) {
-    at::Tensor& grad = active_[slot.parameter].tensor.mutable_grad();
-    const at::Tensor& place = now_->slabs.gradient(slot.parameter);
-    now_->progress.mark_used(slot.parameter, grad.defined());
-    if (grad.defined()) {
-      fills.push_back({&grad, place});
-    } else if (place.defined()) {
-      const c10::AutoGradMode no_grad(false);
-      place.zero_();
-    }
-  }
-  put_into_slots(fills);
+  settle_bucket(now_->map.buckets()[bucket], active_, now_->progress, places());
 }
 
 void BucketReducer::mark_ready(std::size_t parameter) {
@@ -231,7 +184,7 @@ void BucketReducer::mark_ready(std::size_t parameter) {
     observed_.touched_rows[parameter] = static_cast<double>(touched_rows(tensor.grad()));
   }
   now_->progress.mark_ready(parameter);
-  if (!choice_.on()) return;
+  if (!senders_.overlaps()) return;
   // In bucket order, and all but the last (see Note [The last bucket waits]).
   while (now_->progress.next_is_ready()) launch_next();
 }
@@ -245,8 +198,8 @@ void BucketReducer::launch_next() {
     return;
   }
   const bool is_last = bucket + 1 == now_->map.buckets().size();
-  BucketSender& sender = helper_ && choice_.on() && !is_last ? *helper_ : *sender_;
-  sender.send({now_->slabs.slab(bucket), bucket, is_last ? now_->map.flags_length() : 0});
+  senders_.of_bucket(is_last).send(
+      {now_->slabs.slab(bucket), bucket, is_last ? now_->map.flags_length() : 0});
 }
 
 void BucketReducer::launch_rows(std::size_t bucket) {
@@ -254,8 +207,7 @@ void BucketReducer::launch_rows(std::size_t bucket) {
   at::Tensor& grad = parameter.mutable_grad();
   const c10::AutoGradMode no_grad(false);
   if (!grad.defined()) grad = at::zeros_like(parameter);
-  BucketSender& sender = choice_.on() ? *helper_ : *sender_;
-  sender.send_rows(*now_->rows[bucket], grad);
+  senders_.of_bucket(/*is_last=*/false).send_rows(*now_->rows[bucket], grad);
 }
 
 std::string BucketReducer::fault() const {
@@ -286,7 +238,8 @@ void BucketReducer::finish() {
     }
   }
   counters_.exposed_seconds = exposed.seconds();
-  learn(step_.seconds());
+  // In generation 0 no two steps are alike.
+  if (now_->map.generation() > 0) senders_.learn(step_.seconds());
 }
 
 std::vector<double> BucketReducer::reduce_what_is_left() {
@@ -294,23 +247,15 @@ std::vector<double> BucketReducer::reduce_what_is_left() {
   for (std::size_t i = now_->progress.launched().size(); i < buckets; ++i) settle(i);
   if (options_.rules != nullptr) options_.rules->settled();
   while (!now_->progress.only_the_last_is_left()) launch_next();
-  counters_.hidden_seconds = 0;
-  if (helper_ && choice_.on()) {
-    const Stopwatch drain;
-    helper_->drain();
-    const double busy = helper_->busy_seconds();
-    counters_.hidden_seconds = std::max(0.0, busy - helper_busy_ - drain.seconds());
-    helper_busy_ = busy;
-  }
+  counters_.hidden_seconds = senders_.drain_helper();
   if (now_->map.generation() == 0 && share_.samples > 0) {
     // Without `last_backward` no order was seen: complete_order makes it that of declaration.
     observed_.order = complete_order(now_->progress.order(), active_.size());
   }
   const std::string local_fault = fault();
   std::vector<double> flags = sum_flags_with_last_bucket(!local_fault.empty());
-  const std::int64_t row_bytes = sender_->row_bytes() + (helper_ ? helper_->row_bytes() : 0);
-  counters_.payload_bytes = now_->map.payload_bytes() - now_->map.by_rows_bytes() + row_bytes -
-                            std::exchange(row_bytes_, row_bytes);
+  counters_.payload_bytes =
+      now_->map.payload_bytes() - now_->map.by_rows_bytes() + senders_.take_row_bytes();
   if (flags[active_.size()] > 0) agree_on_fault(communicator_, local_fault);
   return flags;
 }
@@ -324,7 +269,7 @@ std::vector<double> BucketReducer::sum_flags_with_last_bucket(bool fault) {
     return now_->slabs.read_flags();
   }
   launch_next();
-  sender_->drain();
+  senders_.drain();
   std::vector<double> flags(used.begin(), used.end());
   flags.push_back(fault ? 1 : 0);
   flags.push_back(took_part ? 1 : 0);
@@ -340,20 +285,6 @@ void BucketReducer::hand_out(const std::vector<double>& flags) {
     } else {
       take_from_slot(grad, now_->slabs.gradient(i), active_[i].tensor);
     }
-  }
-}
-
-void BucketReducer::learn(double step_seconds) {
-  if (now_->map.generation() == 0) return;
-  choice_.record(step_seconds);
-  if (choice_.wants_verdict()) {
-    std::array<double, 2> seconds = choice_.trial_seconds();
-    communicator_.all_reduce(seconds);
-    choice_.decide(seconds);
-  }
-  if (!choice_.may_be_on() && helper_) {
-    row_bytes_ -= helper_->row_bytes();
-    helper_.reset();
   }
 }
 

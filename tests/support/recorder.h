@@ -46,6 +46,7 @@ class Recorder : public TrainingObserver {
  public:
   explicit Recorder(const torch::nn::Module* model = nullptr) : model_(model) {}
 
+  bool step_reads_weights() const override { return false; }
   void transition(const TransitionReport& report) override {
     transitions.push_back(report);
     if (model_ != nullptr) at_transitions.push_back(weights_of(*model_));

@@ -47,6 +47,9 @@ struct Training {
   decltype(TrainerParts::optimizer) optimizer = {};
   std::function<void()> save_best = {}, save_last = {};
   Sharding sharding = Sharding::kNone;  ///< the coordinator's
+  ShareFrozen share_frozen = ShareFrozen::kOff;
+  FrozenStatePlace frozen_state = FrozenStatePlace::kDevice;
+  std::string frozen_state_folder = {};
   std::int64_t audit_every = 0;
   Forgetting* forgetting = nullptr;
   CheckpointParts checkpoints = {};
@@ -68,6 +71,9 @@ struct Training {
                      .save_best = save_best,
                      .save_last = save_last,
                      .sharding = sharding,
+                     .share_frozen = share_frozen,
+                     .frozen_state = frozen_state,
+                     .frozen_state_folder = frozen_state_folder,
                      .audit_every = audit_every,
                      .forgetting = forgetting,
                      .checkpoints = checkpoints});

@@ -27,6 +27,14 @@ class BlockingSender final : public BucketSender {
     row_bytes_ += rows.sum(tensor, communicator_);
     busy_seconds_ += watch.seconds();
   }
+  std::int64_t call(std::function<void(Communicator&)> collective) override {
+    const Stopwatch watch;
+    collective(communicator_);
+    busy_seconds_ += watch.seconds();
+    return 0;
+  }
+  void wait_for(std::int64_t) override {}
+  void ease(std::int64_t, std::chrono::milliseconds) override {}
   void drain() override {}
   double busy_seconds() const override { return busy_seconds_; }
   std::int64_t row_bytes() const override { return row_bytes_; }

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -47,6 +48,15 @@ class BucketSender {
   virtual void send(BucketLoad load) = 0;
   /// Hands over a gradient that travels by rows, likewise; `rows` outlives the sending.
   virtual void send_rows(RowReduction& rows, const at::Tensor& gradient) = 0;
+  /// Hands over a collective of another kind, likewise: it gets the communicator when its turn has
+  /// come, on the thread that sums. Returns its number for `wait_for`; 0: it is done, on a GPU
+  /// ordered on the current stream.
+  virtual std::int64_t call(std::function<void(Communicator&)> collective) = 0;
+  /// Returns when the one of this number and all before it are done; throws what failed.
+  virtual void wait_for(std::int64_t number) = 0;
+  /// Waits until no more than `most` of what was handed over is left to do, but no longer than
+  /// `limit`: who waits inside backward for good may wait for a rank that waits for it.
+  virtual void ease(std::int64_t most, std::chrono::milliseconds limit) = 0;
   /// Returns when all that was handed over is summed; throws what failed.
   virtual void drain() = 0;
   /// Seconds spent in sums since construction. Not while something is under way.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -59,17 +60,26 @@ class HelperSender final : public BucketSender {
   HelperSender(const HelperSender&) = delete;
   HelperSender& operator=(const HelperSender&) = delete;
 
-  void send(BucketLoad load) override { hand_over({std::move(load), nullptr}); }
+  void send(BucketLoad load) override { hand_over({std::move(load), nullptr, {}}); }
   void send_rows(RowReduction& rows, const at::Tensor& gradient) override {
-    hand_over({{gradient}, &rows});
+    hand_over({{gradient}, &rows, {}});
+  }
+  std::int64_t call(std::function<void(Communicator&)> collective) override {
+    return hand_over({{}, nullptr, std::move(collective)});
   }
 
-  void drain() override {
+  void wait_for(std::int64_t number) override {
+    wait_until([&] { return done_ >= number; });
+  }
+  void ease(std::int64_t most, std::chrono::milliseconds limit) override {
     draining_ = true;
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return failure_ || (waiting_.empty() && !sending_); });
+    changed_.wait_for(lock, limit, [&] { return failure_ || handed_over_ - done_ <= most; });
     draining_ = false;
     if (failure_) std::rethrow_exception(failure_);
+  }
+  void drain() override {
+    wait_until([&] { return done_ == handed_over_; });
   }
 
   double busy_seconds() const override {
@@ -84,14 +94,27 @@ class HelperSender final : public BucketSender {
  private:
   struct Load {
     BucketLoad bucket;
-    RowReduction* rows;  ///< null: all of it travels
+    RowReduction* rows;                             ///< null: all of it travels
+    std::function<void(Communicator&)> collective;  ///< not empty: this, and no bucket
   };
 
-  void hand_over(Load load) {
+  /// Returns its number, from 1.
+  std::int64_t hand_over(Load load) {
     const std::lock_guard lock(mutex_);
     if (failure_) std::rethrow_exception(failure_);
     waiting_.push_back(std::move(load));
     changed_.notify_all();
+    return ++handed_over_;
+  }
+
+  /// `is_there` is asked under the lock.
+  template <class Condition>
+  void wait_until(const Condition& is_there) {
+    draining_ = true;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return failure_ || is_there(); });
+    draining_ = false;
+    if (failure_) std::rethrow_exception(failure_);
   }
 
   void work() {
@@ -101,7 +124,6 @@ class HelperSender final : public BucketSender {
       if (stopping_) return;
       Load load = std::move(waiting_.front());
       waiting_.pop_front();
-      sending_ = true;
       lock.unlock();
       double seconds = 0;
       std::int64_t row_bytes = 0;
@@ -116,10 +138,11 @@ class HelperSender final : public BucketSender {
         failure = std::current_exception();
       }
       lock.lock();
-      sending_ = false;
       busy_seconds_ += seconds;
       row_bytes_ += row_bytes;
       if (failure) failure_ = failure;
+      load = {};  // what it holds is not needed any longer when its owner hears of it
+      ++done_;
       changed_.notify_all();
       if (failure) return;
     }
@@ -153,6 +176,10 @@ class HelperSender final : public BucketSender {
 
   /// Returns the bytes that travelled by rows.
   std::int64_t sum(Load& load) {
+    if (load.collective) {
+      load.collective(communicator_);
+      return 0;
+    }
     if (load.rows != nullptr) return load.rows->sum(load.bucket.slab, communicator_);
     sum_load(load.bucket, hook_.get(), communicator_);
     return 0;
@@ -170,7 +197,7 @@ class HelperSender final : public BucketSender {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Load> waiting_;
-  bool sending_ = false;
+  std::int64_t handed_over_ = 0, done_ = 0;
   double busy_seconds_ = 0;
   std::int64_t row_bytes_ = 0;
   std::exception_ptr failure_;

@@ -41,6 +41,13 @@ class StreamSender final : public BucketSender {
     started_.push_back({communicator_.start_all_reduce(travels), load.slab, travels, {}});
   }
 
+  std::int64_t call(std::function<void(Communicator&)> collective) override {
+    collective(communicator_);
+    return 0;
+  }
+  void wait_for(std::int64_t) override {}
+  void ease(std::int64_t, std::chrono::milliseconds) override {}  // `send` does
+
   void drain() override {
     while (!started_.empty()) order_first();
   }

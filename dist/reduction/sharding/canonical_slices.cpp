@@ -150,13 +150,14 @@ at::Tensor CanonicalSlices::gradient_norm(std::span<const std::size_t> parameter
   return joint_norm(gradients);
 }
 
-void CanonicalSlices::share_updates() {
+bool CanonicalSlices::start_sharing_updates() {
   slices_.drop_gradients();
   for (std::size_t block = 0; block < layout_.buckets().size(); ++block) {
     if (layout_.buckets()[block].slots.empty()) continue;
     const at::Tensor slab = slab_of(sums_.front(), block).narrow(0, 0, plan_.bucket(block).back());
     slices_.share(block, slab, communicator_);
   }
+  return false;
 }
 
 }  // namespace thaw

@@ -44,7 +44,10 @@ class CanonicalSlices final : public ShardedState {
 
   std::span<const ParameterSlice> slices() const override { return slices_.slices(); }
   at::Tensor gradient_norm(std::span<const std::size_t> parameters) override;
-  void share_updates() override;
+  /// Waits: what is canonical overlaps nothing.
+  bool start_sharing_updates() override;
+  void wait_for_updates() override {}
+  void wait_for_updates(std::span<const std::size_t>) override {}
 
  private:
   at::Tensor part_of(std::size_t part, std::size_t block, std::int64_t first,

@@ -24,7 +24,8 @@ namespace thaw {
 
 /// The memory of a bucket map's gradients, and of this rank's slices of their sums.
 ///
-/// Belongs to the thread that runs backward, but for `keep_slice`.
+/// Belongs to the thread that runs backward, but for `keep_slice`, and but for `slab`, `let_go` and
+/// `trim` where it does nothing to the same bucket meanwhile.
 class SliceMemory {
  public:
   /// `stays`: a slab is each bucket's for good, out of `memory`, and holds the slice too. Refers to

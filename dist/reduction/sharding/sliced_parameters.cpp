@@ -8,11 +8,25 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "core/base/error.h"
 #include "core/parallel/tensor_checks.h"
 
 namespace thaw {
+
+namespace {
+
+/// Both of one dimension and one type.
+void copy_elements(const at::Tensor& to, const at::Tensor& from, bool alone) {
+  if (alone && to.is_cpu()) {
+    std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), to.nbytes());
+  } else {
+    to.copy_(from);
+  }
+}
+
+}  // namespace
 
 SlicedParameters::SlicedParameters(const BucketMap& map, const SlicePlan& plan, int rank,
                                    std::span<const NamedTensor> active)
@@ -50,35 +64,36 @@ std::vector<at::Tensor> SlicedParameters::gradients(std::span<const std::size_t>
   return gradients;
 }
 
-void SlicedParameters::share(std::size_t bucket, const at::Tensor& slab,
-                             Communicator& communicator) {
+void SlicedParameters::share(std::size_t bucket, const at::Tensor& slab, Communicator& communicator,
+                             bool beside) {
   const c10::AutoGradMode no_grad(false);
   const std::vector<BucketSlot>& slots = map_.buckets()[bucket].slots;
-  // Written behind autograd's back, and a change all the same, for who looks whether there was one.
-  for (const BucketSlot& slot : slots) {
-    active_[slot.parameter].tensor.unsafeGetTensorImpl()->bump_version();
-  }
-  if (!needs_slab(bucket)) {
+  if (needs_slab(bucket)) {
+    for (const BucketSlot& slot : slots) {
+      const ParameterSlice& own = slices_[slot.parameter];
+      if (own.part.numel() == 0) continue;
+      copy_elements(slab.narrow(0, slot.offset + own.cuts[rank_], own.part.numel()), own.part,
+                    beside);
+    }
+    communicator.start_all_gather(slab, plan_.bucket(bucket))->wait_on_stream();
+    for (const BucketSlot& slot : slots) {
+      const ParameterSlice& own = slices_[slot.parameter];
+      const auto bring = [&](std::int64_t first, std::int64_t last) {
+        if (first == last) return;
+        copy_elements(flat(active_[slot.parameter].tensor, first, last),
+                      slab.narrow(0, slot.offset + first, last - first), beside);
+      };
+      bring(0, own.cuts[rank_]);
+      bring(own.cuts[rank_ + 1], slot.length);
+    }
+  } else {
     const std::size_t parameter = slots.front().parameter;
     communicator.start_all_gather(flat(active_[parameter].tensor), plan_.parameter(parameter))
         ->wait_on_stream();
-    return;
   }
+  // Written behind autograd's back, and a change all the same, for who looks whether there was one.
   for (const BucketSlot& slot : slots) {
-    const ParameterSlice& own = slices_[slot.parameter];
-    if (own.part.numel() == 0) continue;
-    slab.narrow(0, slot.offset + own.cuts[rank_], own.part.numel()).copy_(own.part);
-  }
-  communicator.start_all_gather(slab, plan_.bucket(bucket))->wait_on_stream();
-  for (const BucketSlot& slot : slots) {
-    const ParameterSlice& own = slices_[slot.parameter];
-    const auto bring = [&](std::int64_t first, std::int64_t last) {
-      if (first == last) return;
-      flat(active_[slot.parameter].tensor, first, last)
-          .copy_(slab.narrow(0, slot.offset + first, last - first));
-    };
-    bring(0, own.cuts[rank_]);
-    bring(own.cuts[rank_ + 1], slot.length);
+    active_[slot.parameter].tensor.unsafeGetTensorImpl()->bump_version();
   }
 }
 

@@ -33,8 +33,10 @@ class SlicedParameters {
 
   /// A collective: gives all ranks the parameters of a bucket as their owners have them. `slab`
   /// holds the bucket, by whose layout they travel; undefined for one of a single parameter, which
-  /// travels out of its own memory.
-  void share(std::size_t bucket, const at::Tensor& slab, Communicator& communicator);
+  /// travels out of its own memory. `beside`: on a thread beside one that computes, so that copies
+  /// in host memory start no team of threads.
+  void share(std::size_t bucket, const at::Tensor& slab, Communicator& communicator,
+             bool beside = false);
   /// Whether `share` takes a slab for it.
   bool needs_slab(std::size_t bucket) const { return map_.buckets()[bucket].slots.size() > 1; }
 

@@ -4,8 +4,6 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -20,14 +18,15 @@
 #include "dist/reduction/bucket_generation.h"
 #include "dist/reduction/bucket_planner.h"
 #include "dist/reduction/gradient_hooks.h"
-#include "dist/reduction/gradient_slot.h"
-#include "dist/reduction/overlap_choice.h"
+#include "dist/reduction/gradient_intake.h"
 #include "dist/reduction/reduction_fault.h"
 #include "dist/reduction/row_reduction.h"
 #include "dist/reduction/sending/bucket_sender.h"
+#include "dist/reduction/sending/step_senders.h"
 #include "dist/reduction/sharding/slice_memory.h"
 #include "dist/reduction/sharding/slice_plan.h"
 #include "dist/reduction/sharding/sliced_parameters.h"
+#include "dist/reduction/sharding/update_sharing.h"
 
 namespace thaw {
 
@@ -39,6 +38,17 @@ namespace {
 // `finish`. What differs: a slab is summed to slices; the flags, which every rank needs whole, are
 // summed by themselves; and what is handed out are slices. With "gradients" a bucket leaves as soon
 // as it is full, whatever `overlap` says, since its memory is wanted for the next.
+
+// Note [No sum waits within backward]
+// With "gradients" buckets leave within backward, and a rank whose backward does not reach a
+// parameter (distributed.unused = "allow") sends its bucket in `finish` alone. Were the sum made by
+// the thread that runs backward, a rank that does reach it would wait there, in a hook, for the
+// other's `finish`; and the other, in the backward of a synchronised batch normalisation further
+// down, for this one's: for ever. So on the host such buckets always leave by the helper; `overlap`
+// then says whether updates travel beside forward (Note [Gathers beside forward]), and "auto" finds
+// that out. On a GPU no host waits, but streams would in the same way: there a stream waits for a
+// sum only where three buckets are under way (stream_sender.cpp), so a parameter that one rank
+// leaves out, two buckets above a synchronised batch normalisation, needs "optimizer".
 
 class SlicedReducer final : public GradientReducer, public ShardedState {
  public:
@@ -56,13 +66,11 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
         memory_(map_, plan_, communicator.rank(), active_, stays_, std::move(memory)),
         slices_(map_, plan_, communicator.rank(), active_),
         progress_(map_),
-        choice_(
-            device_.is_cuda() && options.overlap == Overlap::kAuto ? Overlap::kOn : options.overlap,
-            map_.buckets().size()),
-        sender_(device_.is_cuda() ? make_stream_sender(communicator, device_)
-                                  : make_blocking_sender(communicator)),
+        senders_(communicator, device_.is_cuda(),
+                 make_sender(communicator, active_, /*hook=*/nullptr)),
+        sharing_(map_, slices_, memory_, senders_),
         hooks_(active_, [this](std::size_t parameter) { on_gradient(parameter); }) {
-    if (choice_.may_be_on() && !device_.is_cuda()) helper_ = make_helper_sender(communicator_);
+    senders_.plan(options.overlap, map_.buckets().size(), /*always=*/!stays_);
     for (std::size_t i = 0; i < map_.buckets().size(); ++i) {
       const Bucket& bucket = map_.buckets()[i];
       rows_.push_back(bucket.by_rows
@@ -75,6 +83,11 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
     counters_.collectives = 2 * static_cast<std::int64_t>(map_.buckets().size()) + 1;
   }
 
+  // An error may have left a helper at work on what goes next.
+  ~SlicedReducer() override { senders_.stop(); }
+  SlicedReducer(const SlicedReducer&) = delete;
+  SlicedReducer& operator=(const SlicedReducer&) = delete;
+
   void begin(SampleShare share) override;
   void last_backward() override;
   void finish() override;
@@ -85,7 +98,18 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
   at::Tensor gradient_norm(std::span<const std::size_t> parameters) override {
     return norm_over_slices(slices_.gradients(parameters), device_, communicator_);
   }
-  void share_updates() override;
+  bool start_sharing_updates() override {
+    slices_.drop_gradients();
+    return sharing_.start();
+  }
+  void wait_for_updates() override {
+    const Stopwatch watch;
+    sharing_.wait_for_all();
+    if (!begun_) between_steps_ += watch.seconds();
+  }
+  void wait_for_updates(std::span<const std::size_t> parameters) override {
+    sharing_.wait_for(parameters);
+  }
 
  private:
   void on_gradient(std::size_t parameter);
@@ -93,8 +117,10 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
   void launch_next();
   std::vector<double> reduce_what_is_left();
   void hand_out(const std::vector<double>& flags);
-  void learn();
   std::string fault() const;
+  PlaceOf places() {
+    return [this](std::size_t parameter) -> const at::Tensor& { return memory_.place(parameter); };
+  }
 
   Communicator& communicator_;
   const std::vector<NamedTensor> active_;
@@ -107,27 +133,23 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
   SliceMemory memory_;
   SlicedParameters slices_;
   BucketProgress progress_;
-  OverlapChoice choice_;
   std::vector<std::unique_ptr<RowReduction>> rows_;  ///< of each bucket; null where it is dense
-  std::unique_ptr<BucketSender> sender_;             ///< on this thread, or on a GPU's stream
-  std::unique_ptr<BucketSender> helper_;             ///< beside it; null where that is never wanted
+  StepSenders senders_;
+  UpdateSharing sharing_;
 
   std::mutex mutex_;  ///< hooks of parameters on several devices run on several threads
   bool begun_ = false;
   bool last_backward_ = false;
   SampleShare share_;
   Stopwatch step_;
+  double between_steps_ = 0;  ///< seconds of waiting for updates since the last step
 
   ReductionCounters counters_;
-  double helper_busy_ = 0;      ///< until the last `finish`
-  std::int64_t row_bytes_ = 0;  ///< likewise, of both senders
-  GradientHooks hooks_;         ///< last: gone before anything that the hooks use
+  GradientHooks hooks_;  ///< last: gone before anything that the hooks use
 };
 
 void SlicedReducer::begin(SampleShare share) {
-  if (share.total <= 0 || share.samples < 0 || share.samples > share.total) {
-    throw RunError(fmt::format("a share of {} samples out of {}", share.samples, share.total));
-  }
+  check_share(share);
   const std::lock_guard lock(mutex_);
   if (begun_ && !progress_.launched().empty()) {
     throw RunError("begin: the step before was not finished, and some of it has been sent");
@@ -150,42 +172,21 @@ void SlicedReducer::on_gradient(std::size_t parameter) {
   const std::lock_guard lock(mutex_);
   if (!begun_) return;  // a backward outside of steps: `begin` drops what it leaves
   if (progress_.was_launched(parameter)) {
-    throw RunError(fmt::format(
-        "parameter \"{}\" got another gradient after its bucket was sent: backward ran again, or "
-        "reached it twice (reentrant checkpoints do), after last_backward; set overlap to off, and "
-        "distributed.sharding to \"optimizer\" or \"none\"",
-        active_[parameter].name));
+    refuse_late_gradient(
+        active_[parameter].name,
+        "set overlap to off, and distributed.sharding to \"optimizer\" or \"none\"");
   }
-  at::Tensor& grad = active_[parameter].tensor.mutable_grad();
-  if (grad.defined()) {
-    progress_.mark_used(parameter, true);
-    if (grad.layout() != at::kStrided) {
-      throw RunError(fmt::format(
-          "parameter \"{}\" got a sparse gradient; give it a dense one (an Embedding: build it "
-          "with sparse = false), of which only the rows that were touched travel",
-          active_[parameter].name));
-    }
-    put_into_slot(grad, memory_.place(parameter));
-  }
+  sharing_.wait_for_bucket(map_.bucket_of(parameter));
+  take_gradient(active_, parameter, progress_, places());
   if (!last_backward_) return;
   progress_.mark_ready(parameter);
-  if (!choice_.on() && stays_) return;
+  if (!senders_.overlaps()) return;
   while (progress_.next_is_ready()) launch_next();
 }
 
-/// What stands in `.grad` when a bucket leaves is what counts.
 void SlicedReducer::settle(std::size_t bucket) {
-  for (const BucketSlot& slot : map_.buckets()[bucket].slots) {
-    at::Tensor& grad = active_[slot.parameter].tensor.mutable_grad();
-    const at::Tensor& place = memory_.place(slot.parameter);
-    progress_.mark_used(slot.parameter, grad.defined());
-    if (grad.defined()) {
-      put_into_slot(grad, place);
-    } else if (place.defined()) {
-      const c10::AutoGradMode no_grad(false);
-      place.zero_();
-    }
-  }
+  sharing_.wait_for_bucket(bucket);
+  settle_bucket(map_.buckets()[bucket], active_, progress_, places());
 }
 
 void SlicedReducer::launch_next() {
@@ -194,7 +195,7 @@ void SlicedReducer::launch_next() {
   settle(bucket);
   const std::vector<BucketSlot>& slots = map_.buckets()[bucket].slots;
   const bool is_last = bucket + 1 == map_.buckets().size();
-  BucketSender& sender = helper_ && choice_.on() && !is_last ? *helper_ : *sender_;
+  BucketSender& sender = senders_.of_bucket(is_last);
   if (rows_[bucket]) {
     const at::Tensor& parameter = active_[slots.front().parameter].tensor;
     at::Tensor& grad = parameter.mutable_grad();
@@ -212,6 +213,8 @@ void SlicedReducer::launch_next() {
     load.summed = [this, bucket] { memory_.keep_slice(bucket); };
   }
   sender.send(std::move(load));
+  // So that slabs come back before the next are wanted, where no rank is far behind.
+  if (!stays_) senders_.ease();
 }
 
 std::string SlicedReducer::fault() const {
@@ -235,33 +238,26 @@ void SlicedReducer::finish() {
     if (refuses || options_.unused == Unused::kError) refuse_unused(flags, active_, "ranks");
   }
   counters_.exposed_seconds = exposed.seconds();
-  learn();
+  // With what the updates before it took this thread: beside forward that is part of the step.
+  senders_.learn(step_.seconds() + sharing_.seconds() + std::exchange(between_steps_, 0.0));
 }
 
 std::vector<double> SlicedReducer::reduce_what_is_left() {
   const std::size_t buckets = map_.buckets().size();
+  sharing_.wait_for_all();
   for (std::size_t i = progress_.launched().size(); stays_ && i < buckets; ++i) settle(i);
   if (options_.rules != nullptr && options_.rules->settled) options_.rules->settled();
   while (!progress_.only_the_last_is_left()) launch_next();
-  counters_.hidden_seconds = 0;
-  if (helper_ && choice_.on()) {
-    const Stopwatch drain;
-    helper_->drain();
-    const double busy = helper_->busy_seconds();
-    counters_.hidden_seconds = std::max(0.0, busy - helper_busy_ - drain.seconds());
-    helper_busy_ = busy;
-  }
+  counters_.hidden_seconds = senders_.drain_helper();
   launch_next();
-  sender_->drain();
+  senders_.drain();
   for (std::size_t i = 0; i < buckets; ++i) {
     if (!rows_[i]) continue;
     at::Tensor& grad = active_[map_.buckets()[i].slots.front().parameter].tensor.mutable_grad();
     memory_.keep_rows(i, grad);
     grad.reset();
   }
-  const std::int64_t row_bytes = sender_->row_bytes() + (helper_ ? helper_->row_bytes() : 0);
-  counters_.payload_bytes = map_.payload_bytes() - map_.by_rows_bytes() + row_bytes -
-                            std::exchange(row_bytes_, row_bytes);
+  counters_.payload_bytes = map_.payload_bytes() - map_.by_rows_bytes() + senders_.take_row_bytes();
   const std::string local_fault = fault();
   const std::vector<bool>& used = progress_.used();
   std::vector<double> flags(used.begin(), used.end());
@@ -277,30 +273,6 @@ void SlicedReducer::hand_out(const std::vector<double>& flags) {
   for (std::size_t i = 0; i < active_.size(); ++i) {
     if (flags[i] > 0) slices_.hand_out(i, memory_.slice(map_.bucket_of(i)));
   }
-}
-
-void SlicedReducer::learn() {
-  choice_.record(step_.seconds());
-  if (choice_.wants_verdict()) {
-    std::array<double, 2> seconds = choice_.trial_seconds();
-    communicator_.all_reduce(seconds);
-    choice_.decide(seconds);
-  }
-  if (!choice_.may_be_on() && helper_) {
-    row_bytes_ -= helper_->row_bytes();
-    helper_.reset();
-  }
-}
-
-void SlicedReducer::share_updates() {
-  slices_.drop_gradients();
-  for (std::size_t i = 0; i < map_.buckets().size(); ++i) {
-    if (map_.buckets()[i].slots.empty()) continue;
-    const at::Tensor slab = slices_.needs_slab(i) ? memory_.slab(i) : at::Tensor();
-    slices_.share(i, slab, communicator_);
-    memory_.let_go(i);
-  }
-  memory_.trim();
 }
 
 }  // namespace

@@ -218,6 +218,21 @@ TEST_P(SlicedReducer, RefusesWhatCannotBeCut) {
   });
 }
 
+TEST_P(SlicedReducer, NamesAParameterOfAnotherShapeOnARank) {
+  try {
+    run_ranks(3, [&](Communicator& communicator) {
+      const std::int64_t rows = communicator.rank() == 1 ? 5 : 4;
+      const at::Tensor table = at::ones({rows, 8}, at::kDouble).set_requires_grad(true);
+      make_sliced_reducer(communicator, std::vector{NamedTensor{"table", table}}, {},
+                          {.sharding = GetParam()});
+    });
+    FAIL() << "no error";
+  } catch (const DisagreementError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("table"));
+    EXPECT_THAT(error.what(), HasSubstr("rank 1"));
+  }
+}
+
 /// A table of embeddings of which few rows are touched, and a bias.
 TEST_P(SlicedReducer, SumsEmbeddingsByRows) {
   constexpr std::int64_t kRows = 2'050, kWidth = 300, kTotal = 6;
