@@ -76,7 +76,7 @@ void CheckpointSaver::save(const CheckpointContent& content) {
   manifest_.files.clear();
   state_ = content.state;
   configuration_ = content.configuration;
-  snapshot_.take(share_of(content, communicator_.rank(), communicator_.size()));
+  snapshot_.take(share_of(content, communicator_.rank(), communicator_.size()), content.constant);
   phase_ = Phase::kWriting;
   start([this] { return write_part(); });
   stall_seconds_ = stall.seconds();

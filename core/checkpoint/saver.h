@@ -5,6 +5,7 @@
 #include <functional>
 #include <future>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct CheckpointContent {
   std::string configuration;            ///< TOML, rank 0's counts
   std::vector<NamedTensor> replicated;  ///< equal on all ranks, in the same order
   std::vector<NamedTensor> own;         ///< of this rank; names differ from rank to rank
+  std::set<std::string> constant = {};  ///< of them, that nobody writes to: kept, not copied
 };
 
 /// What became of a checkpoint, on every rank alike but for the figures, which are this rank's.

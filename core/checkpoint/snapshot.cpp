@@ -37,12 +37,16 @@ at::Tensor copy_beside(const at::Tensor& tensor) {
 Snapshot::Snapshot() = default;
 Snapshot::~Snapshot() = default;
 
-void Snapshot::take(std::span<const NamedTensor> tensors) {
+void Snapshot::take(std::span<const NamedTensor> tensors, const std::set<std::string>& constant) {
   const c10::AutoGradMode no_grad(false);
   std::map<std::string, at::Tensor> before = std::exchange(memory_, {});
   items_.clear();
   on_gpus_.clear();
   for (const NamedTensor& each : tensors) {
+    if (constant.contains(each.name) && each.tensor.is_cpu() && each.tensor.is_contiguous()) {
+      items_.push_back({each.name, each.tensor, std::nullopt});
+      continue;
+    }
     at::Tensor& copy = memory_[each.name];
     auto known = before.find(each.name);
     if (known != before.end() && known->second.defined() &&
@@ -89,6 +93,7 @@ void Snapshot::bring(const OnGpu& gpu) {
 void Snapshot::settle() {
   const c10::AutoGradMode no_grad(false);
   for (SafetensorsItem& item : items_) {
+    if (item.tensor.is_cpu()) continue;
     at::Tensor& host = memory_[item.name];
     if (host.defined()) continue;
     host = at::empty(item.tensor.sizes(),

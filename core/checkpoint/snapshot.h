@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,7 +29,9 @@ class Snapshot {
 
   /// Overwrites what was copied before. Of tensors on the host it blocks until all is copied; of
   /// those on a GPU it does not: see Note [Snapshots of a GPU].
-  void take(std::span<const NamedTensor> tensors);
+  /// `constant`: names of tensors that nobody writes to any longer, which are not copied where they
+  /// lie on the host, in a file's order.
+  void take(std::span<const NamedTensor> tensors, const std::set<std::string>& constant = {});
 
   /// On the thread that writes, before it reads `items`: blocks until all is in host memory.
   void settle();
