@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -134,20 +136,20 @@ std::string memory_text(std::int64_t bytes) {
                     : fmt::format("{:.0f} {}", value, kUnits[unit]);
 }
 
+namespace {
+
+/// Of /proc/self/status, in bytes; 0 where it does not say.
+std::int64_t number_of_status(const std::string& wanted) {
+  return number_in("/proc/self/status", wanted).value_or(0) * 1024;
+}
+
+}  // namespace
+
 void reset_peak_resident() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
-std::int64_t peak_resident_bytes() {
-  std::ifstream status("/proc/self/status");
-  std::string key;
-  while (status >> key) {
-    if (key == "VmHWM:") {
-      std::int64_t kilobytes = 0;
-      status >> kilobytes;
-      return kilobytes * 1024;
-    }
-  }
-  return 0;
-}
+std::int64_t peak_resident_bytes() { return number_of_status("VmHWM:"); }
+
+std::int64_t resident_bytes() { return number_of_status("VmRSS:"); }
 
 // Note [Freed memory]
 // Every training step allocates and frees the same activations, tens of megabytes each. glibc gives
@@ -159,6 +161,23 @@ void keep_freed_memory() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
 #endif
+}
+
+void give_back_freed_memory() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+void give_back_pages(void* memory, std::size_t bytes) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t begin = (address + page - 1) / page * page;
+  const std::uintptr_t end = (address + bytes) / page * page;
+  if (begin < end) {  // what is refused stays resident, which changes nothing else
+    static_cast<void>(
+        ::madvise(static_cast<char*>(memory) + (begin - address), end - begin, MADV_DONTNEED));
+  }
 }
 
 // On Linux a nice value belongs to a thread, whatever POSIX says. Where it is refused the thread

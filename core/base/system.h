@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -30,9 +31,19 @@ void reset_peak_resident();
 /// The most memory that this process had resident, in bytes; 0 where the system does not say.
 std::int64_t peak_resident_bytes();
 
+/// The memory that this process has resident now, likewise.
+std::int64_t resident_bytes();
+
 /// Makes the C library keep memory that was freed, for the rest of the process; call it first in
 /// `main`. See Note [Freed memory]. Does nothing where the C library is not glibc.
 void keep_freed_memory();
+
+/// Gives back to the system what was freed and kept until now, where the C library is glibc.
+void give_back_freed_memory();
+
+/// Gives the whole pages within these bytes back to the system at once: what stood there is lost.
+/// For memory that is freed next, and that the C library would keep.
+void give_back_pages(void* memory, std::size_t bytes);
 
 /// Lets all other threads of this machine go first: for work that nobody waits for yet.
 void lower_priority_of_this_thread();

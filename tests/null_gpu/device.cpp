@@ -12,6 +12,8 @@
 namespace null_gpu {
 namespace {
 
+constexpr cudaError_t kBroken = cudaErrorLaunchFailure;
+
 thread_local int current_device = 0;
 thread_local cudaError_t error_of_thread = cudaSuccess;
 
@@ -28,6 +30,30 @@ int devices_wanted() {
   const std::string_view list(visible);
   if (list.empty()) return 0;
   return std::min(all, 1 + static_cast<int>(std::count(list.begin(), list.end(), ',')));
+}
+
+/// What a download of so many bytes brings in place of zeros, by NULL_GPU_NUMBERS.
+struct Numbers {
+  std::size_t bytes = 0;  ///< 0: none is to bring anything else
+  float value = 0;
+};
+
+/// "BYTES:VALUE".
+Numbers numbers_wanted() {
+  const char* text = std::getenv("NULL_GPU_NUMBERS");
+  const char* colon = text ? std::strchr(text, ':') : nullptr;
+  if (!colon) return {};
+  return {.bytes = std::strtoul(text, nullptr, 10), .value = std::strtof(colon + 1, nullptr)};
+}
+
+void download(void* to, std::size_t bytes) {
+  static const Numbers numbers = numbers_wanted();
+  std::memset(to, 0, bytes);
+  if (bytes != numbers.bytes) return;
+  auto* out = static_cast<char*>(to);
+  for (std::size_t i = 0; i + sizeof(float) <= bytes; i += sizeof(float)) {
+    std::memcpy(out + i, &numbers.value, sizeof(float));
+  }
 }
 
 /// Of bytes that must not change; fast rather than good.
@@ -76,6 +102,8 @@ Devices& Devices::get() {
 Devices::Devices() : count_(devices_wanted()) {
   const char* order = std::getenv("NULL_GPU_ORDER");
   orders_ = !order || std::string_view(order) != "0";
+  const char* breaks_at = std::getenv("NULL_GPU_BREAKS_AT");
+  if (breaks_at) breaks_at_ = breaks_at;
   for (int i = 0; i < kMostDevices; ++i) {
     defaults_.push_back(std::make_unique<CUstream_st>(
         CUstream_st{.device = i, .is_default = true, .actor = order_.add_actor(), .capture = {}}));
@@ -115,6 +143,8 @@ cudaError_t Devices::destroy_stream(cudaStream_t handle) {
 }
 
 cudaError_t Devices::queue(cudaStream_t handle, Work work) {
+  if (!breaks_at_.empty() && work.kind == breaks_at_) broken_ = true;
+  if (broken_) return kBroken;
   CUstream_st& stream = *this->stream(handle);
   if (stream.device != current_device) {
     Ledger::get().fault(work.name + " is queued on a stream of device " +
@@ -195,7 +225,7 @@ cudaError_t Devices::copy(void* to, const void* from, std::size_t bytes, cudaStr
   Work work{.kind = "copy", .name = way, .uses = {}, .effect = {}};
   if (down) {
     work.effect = [to, from, bytes, up] {
-      up ? std::memmove(to, from, bytes) : std::memset(to, 0, bytes);
+      up ? static_cast<void>(std::memmove(to, from, bytes)) : download(to, bytes);
     };
   }
   // Of host memory only what is pinned lives longer than the call.
@@ -270,6 +300,7 @@ Clock Devices::device_clock() const {
 }
 
 cudaError_t Devices::record(cudaEvent_t event, cudaStream_t handle) {
+  if (broken_) return kBroken;
   CUstream_st& on = *stream(handle);
   Ledger::get().count("event records");
   event->capture = on.capture;
@@ -302,6 +333,7 @@ cudaError_t Devices::wait(cudaStream_t handle, cudaEvent_t event) {
 }
 
 cudaError_t Devices::synchronize(const Clock& clock, const char* what) {
+  if (broken_) return kBroken;
   Ledger::get().count("synchronizations");
   Ledger::get().count(std::string("synchronizations: ") + what);
   order_.host_knows(clock);
@@ -310,6 +342,7 @@ cudaError_t Devices::synchronize(const Clock& clock, const char* what) {
 }
 
 cudaError_t Devices::query(bool& news, const Clock& clock, const char* what) {
+  if (broken_) return kBroken;
   Ledger::get().count(std::string("queries: ") + what);
   if (std::exchange(news, false) && !order_.is_known(clock)) return cudaErrorNotReady;
   order_.host_knows(clock);

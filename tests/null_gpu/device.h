@@ -151,6 +151,8 @@ class Devices {
   Order order_;
   int count_ = 1;
   bool orders_ = true;
+  std::string breaks_at_;  ///< kind of work whose first one breaks the devices; empty: none does
+  bool broken_ = false;    ///< all that is asked of them fails, as after a failed launch
   std::vector<std::unique_ptr<CUstream_st>> defaults_;
   std::set<CUstream_st*> streams_;
   Clock destroyed_;  ///< what was queued on streams that are gone

@@ -59,10 +59,12 @@ std::uintptr_t end_of_stack() {
   return end;
 }
 
+/// Of a kernel on lists of tensors, in its table.
+constexpr std::size_t kTable = 512;
+
 /// LibTorch's kernels on elements take their pointers as one array, those on lists of tensors as a
 /// table.
 std::size_t most_pointers(const std::string& name) {
-  constexpr std::size_t kTable = 512;
   if (name.find("multi_tensor_apply") != std::string::npos) return kTable;
   const std::string array = "St5arrayIPcLm";  // std::array<char*, …>
   const std::size_t at = name.find(array);
@@ -137,8 +139,10 @@ const Kernel& launched(const void* function) {
 /// addresses, all on the stack; neither their number nor their sizes are told. The number is in the
 /// kernel's name; the array is read so far and for as long as it holds addresses on the stack, and
 /// whatever an argument begins with counts as used if it is an address on a device. What is missed
-/// is a fault that is not found. To look further would find what earlier calls have left on the
-/// stack, and make up faults: it did, where a saved frame pointer came after the array too.
+/// is a fault that is not found. A kernel with an array of pointers has them in one argument, all
+/// of them: fewer are what is left beside a small argument. To look further would find what earlier
+/// calls have left on the stack, and make up faults: it did, where a saved frame pointer came after
+/// the array too.
 std::vector<MemoryUse> pointers_of(void** arguments, const Kernel& kernel) {
   const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   std::vector<std::uintptr_t> places;
@@ -153,10 +157,15 @@ std::vector<MemoryUse> pointers_of(void** arguments, const Kernel& kernel) {
   for (std::size_t i = 0; i + 1 < places.size(); ++i) {
     if (places[i] % alignof(void*) != 0) continue;
     const std::uintptr_t end = std::min(places[i] + kernel.pointers * sizeof(void*), places[i + 1]);
+    std::vector<MemoryUse> found;
     for (std::uintptr_t at = places[i]; at + sizeof(void*) <= end; at += sizeof(void*)) {
       const void* value = nullptr;
       std::memcpy(&value, reinterpret_cast<const void*>(at), sizeof value);
-      if (Memory::device_of(value)) uses.push_back({.pointer = value});
+      if (Memory::device_of(value)) found.push_back({.pointer = value});
+    }
+    const bool is_array = kernel.pointers > 1 && kernel.pointers < kTable;
+    if (!is_array || found.size() == kernel.pointers) {
+      uses.insert(uses.end(), found.begin(), found.end());
     }
   }
   return uses;

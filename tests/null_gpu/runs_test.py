@@ -212,6 +212,30 @@ class GpuLife(Training):
     def test_resnet(self):
         self.life("resnet-cifar", 2)
 
+    def test_times_are_those_of_the_device(self):
+        """By marks between its works (0.1 ms apart, whatever they are): from the second step on at
+        the latest, when an update is done, also where steps between have no line."""
+        self.data("bert")
+        config = self.config("bert", stages=2)
+        for every, ranks in ((1, 2), (2, 1)):
+            run = f"run{every}"
+            self.on_gpus("train", config, "--run-dir", run, "--output.log-every", every, ranks=ranks)
+            steps = self.metrics(run, "step")
+            self.assertEqual([line["step"] for line in steps],
+                             list(range(every, 5, every)))
+            for line in steps:
+                seconds = line["seconds"]
+                if line["step"] == 1 and "forward" not in seconds:
+                    continue
+                for part in ("forward", "backward", "optimizer", "data", "communication"):
+                    self.assertAlmostEqual(seconds[part], 1e-4, places=8, msg=(part, line))
+                self.assertAlmostEqual(seconds["compute"], 0, places=8)
+            for stage in self.summary(run)["stages"]:
+                self.assertLessEqual(stage["step_seconds_median"], 2e-4 + 1e-9)
+            for evaluation in self.metrics(run, "evaluation"):
+                shares = [group["time_share"] for group in evaluation["groups"].values()]
+                self.assertAlmostEqual(sum(shares), 1, places=6)
+
     def test_retention(self):
         self.data("bert", name="source.h5")
         source = self.config("bert", name="source.toml", data="source.h5")

@@ -22,6 +22,21 @@ inline double seconds_in(const SpanSeconds& seconds, StepSpan span) {
   return seconds[static_cast<std::size_t>(span)];
 }
 
+/// Hears where the spans of a thread begin and end, on that thread: what looks at another clock
+/// than the host's (a GPU's).
+class SpanListener {
+ public:
+  virtual ~SpanListener() = default;
+  virtual void begin(StepSpan span) = 0;
+  /// While an error unwinds, too.
+  virtual void end(StepSpan span) noexcept = 0;
+};
+
+/// To those of the calling thread from now on, in the place of who did before.
+void listen_to_spans(SpanListener& listener);
+/// Nothing where it is not the one that listens.
+void stop_listening(const SpanListener& listener);
+
 /// While one lives, its thread spends its time on this. Two clock readings; never nested. What a
 /// GPU computes is queued meanwhile: of that, these are not the times.
 class SpanTimer {

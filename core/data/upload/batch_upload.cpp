@@ -1,9 +1,11 @@
 #include "core/data/upload/batch_upload.h"
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 
 #include "core/data/upload/packed_batch.h"
 
@@ -18,9 +20,21 @@ at::Tensor on(at::Device device, const at::Tensor& host) {
 
 struct BatchUpload::State {
   State(const Batch& batch, at::Device target)
-      : packed(batch, /*pinned=*/true), device(target), arrived(target.type()) {}
+      : packed(std::make_shared<const PackedBatch>(batch, /*pinned=*/true)),
+        device(target),
+        arrived(target.type()) {}
 
-  const PackedBatch packed;
+  /// Makes what this thread queues from now on its current stream wait until all has arrived.
+  void wait() const {
+    const c10::impl::VirtualGuardImpl gpu(device.type());
+    const c10::Stream current = gpu.getStream(device);
+    arrived.block(current);
+    // Their memory was taken on the uploading stream, which knows nothing of who reads them here.
+    bytes.record_stream(current);
+    if (images.defined()) images.record_stream(current);
+  }
+
+  const std::shared_ptr<const PackedBatch> packed;
   const at::Device device;
   at::Tensor bytes, images;
   c10::Event arrived;
@@ -30,14 +44,35 @@ BatchUpload::BatchUpload() = default;
 BatchUpload::~BatchUpload() = default;
 
 Batch BatchUpload::use() const {
-  const c10::impl::VirtualGuardImpl gpu(state_->device.type());
-  const c10::Stream current = gpu.getStream(state_->device);
-  state_->arrived.block(current);
-  // Their memory was taken on the uploading stream, which knows nothing of who reads them here.
-  state_->bytes.record_stream(current);
-  if (state_->images.defined()) state_->images.record_stream(current);
-  return state_->packed.view(state_->bytes, state_->images);
+  state_->wait();
+  return state_->packed->view(state_->bytes, state_->images);
 }
+
+struct BatchPlace::State {
+  std::shared_ptr<const PackedBatch> packed;
+  at::Tensor bytes, images;
+};
+
+BatchPlace::BatchPlace(const BatchUpload& first)
+    : state_(std::make_unique<State>(State{.packed = first.state_->packed,
+                                           .bytes = at::empty_like(first.state_->bytes),
+                                           .images = first.state_->images.defined()
+                                                         ? at::empty_like(first.state_->images)
+                                                         : at::Tensor()})) {}
+BatchPlace::~BatchPlace() = default;
+
+void BatchPlace::bring(const BatchUpload& upload) {
+  const BatchUpload::State& from = *upload.state_;
+  TORCH_CHECK(from.bytes.sizes() == state_->bytes.sizes() &&
+                  from.images.defined() == state_->images.defined(),
+              "BatchPlace: a batch of ", from.bytes.numel(), " bytes in a place for ",
+              state_->bytes.numel());
+  from.wait();
+  state_->bytes.copy_(from.bytes, /*non_blocking=*/true);
+  if (from.images.defined()) state_->images.copy_(from.images, /*non_blocking=*/true);
+}
+
+Batch BatchPlace::view() const { return state_->packed->view(state_->bytes, state_->images); }
 
 struct BatchUploader::Stream {
   at::Device device;
@@ -55,8 +90,8 @@ std::shared_ptr<const BatchUpload> BatchUploader::start(const Batch& batch) {
   auto upload = std::make_shared<BatchUpload>();
   upload->state_ = std::make_unique<BatchUpload::State>(batch, stream_->device);
   BatchUpload::State& state = *upload->state_;
-  state.bytes = on(state.device, state.packed.bytes());
-  state.images = on(state.device, state.packed.images());
+  state.bytes = on(state.device, state.packed->bytes());
+  state.images = on(state.device, state.packed->images());
   state.arrived.record(stream_->stream);
   return upload;
 }

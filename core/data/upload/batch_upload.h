@@ -33,7 +33,32 @@ class BatchUpload {
   Batch use() const;
 
  private:
+  friend class BatchPlace;
   friend class BatchUploader;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Where batches that look the same to the host lie on a GPU, one after another: kernels that are
+/// queued again and again find each at the same addresses (Note [Captured steps]). Belongs to the
+/// training thread.
+class BatchPlace {
+ public:
+  /// For batches like `first`, which is not brought yet.
+  explicit BatchPlace(const BatchUpload& first);
+  ~BatchPlace();
+  BatchPlace(const BatchPlace&) = delete;
+  BatchPlace& operator=(const BatchPlace&) = delete;
+
+  /// Queues on this thread's current stream what brings `upload` there, behind all that reads the
+  /// one before. Does not block the host. Throws c10::Error for one of other sizes.
+  void bring(const BatchUpload& upload);
+
+  /// Whichever batch is there when what the caller queues with it runs. What the host sees of it
+  /// besides sizes, the samples' indices among that, is `first`'s.
+  Batch view() const;
+
+ private:
   struct State;
   std::unique_ptr<State> state_;
 };

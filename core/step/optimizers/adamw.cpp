@@ -24,9 +24,12 @@ class FusedAdamW final : public Optimizer {
   void update(Update& now) override {
     // The kernel divides by 1 - beta^step and does not advance the counts itself: with a count of
     // zero it would turn parameters into NaN.
-    at::_fused_adamw_(now.parameters, now.gradients, now.slots[0], now.slots[1], {}, now.steps,
-                      now.learning_rate, beta1_, beta2_, now.weight_decay, epsilon_,
-                      /*amsgrad=*/false, /*maximize=*/false, now.gradient_scale, now.not_finite);
+    const auto run = [&](const auto& rate) {
+      at::_fused_adamw_(now.parameters, now.gradients, now.slots[0], now.slots[1], {}, now.steps,
+                        rate, beta1_, beta2_, now.weight_decay, epsilon_, /*amsgrad=*/false,
+                        /*maximize=*/false, now.gradient_scale, now.not_finite);
+    };
+    now.device_rate ? run(*now.device_rate) : run(now.learning_rate);
   }
 
   double beta1_ = 0, beta2_ = 0, epsilon_ = 0;

@@ -25,9 +25,12 @@ class FusedSgd final : public Optimizer {
     // step: no parameter needs the kernel's special first step, whenever it thaws.
     // Without momentum the kernel insists on having no buffers.
     const at::TensorList buffers = momentum_ != 0 ? at::TensorList(now.slots[0]) : at::TensorList();
-    at::_fused_sgd_(now.parameters, now.gradients, buffers, now.weight_decay, momentum_,
-                    now.learning_rate, /*dampening=*/0.0, nesterov_, /*maximize=*/false,
-                    /*is_first_step=*/false, now.gradient_scale, now.not_finite);
+    const auto run = [&](const auto& rate) {
+      at::_fused_sgd_(now.parameters, now.gradients, buffers, now.weight_decay, momentum_, rate,
+                      /*dampening=*/0.0, nesterov_, /*maximize=*/false, /*is_first_step=*/false,
+                      now.gradient_scale, now.not_finite);
+    };
+    now.device_rate ? run(*now.device_rate) : run(now.learning_rate);
   }
 
   double momentum_ = 0;
