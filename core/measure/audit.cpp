@@ -77,16 +77,21 @@ void Audit::leave_stage() {
 
 void Audit::enter_stage(const std::set<std::string>& active, bool frozen_statistics_stay) {
   settings_.frozen_statistics_stay = frozen_statistics_stay;
-  std::map<std::string, Fingerprint> known;
-  for (const Item& item : items_) {
-    known.emplace(item.name, item.hash);
+  std::map<std::string, Item> known;
+  for (Item& item : items_) {
+    known.emplace(item.name, std::move(item));
   }
   items_ = list_items(active);
   on_gpu_.reset();
   for (Item& item : items_) {
     const auto found = known.find(item.name);
-    if (item.constant && found != known.end()) {
-      item.before = found->second;
+    // What has gone to host memory meanwhile (distributed.frozen-state) has no hash to compare yet,
+    // nor has what was active in a stage without a step, as a resumed one may be.
+    if (item.constant && found != known.end() && found->second.hashed &&
+        found->second.hashed_on_gpu == item.tensor.is_cuda()) {
+      item.before = item.hash = found->second.hash;
+      item.hashed = true;
+      item.hashed_on_gpu = item.tensor.is_cuda();
     }
   }
 }
@@ -96,7 +101,7 @@ std::vector<Audit::Item> Audit::list_items(const std::set<std::string>& active) 
   const auto add = [&items](std::string name, const at::Tensor& tensor, bool constant,
                             bool slice = false) {
     if (tensor.defined()) {
-      items.push_back({std::move(name), tensor, constant, slice, std::nullopt, {}});
+      items.push_back({std::move(name), tensor, constant, slice, std::nullopt, {}, false, false});
     }
   };
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -127,7 +132,9 @@ Audit::~Audit() = default;
 void Audit::hash_items() {
   std::vector<Item*> there;
   for (Item& item : items_) {
-    if (item.tensor.is_cuda()) {
+    item.hashed = true;
+    item.hashed_on_gpu = item.tensor.is_cuda();
+    if (item.hashed_on_gpu) {
       there.push_back(&item);
     } else {
       item.hash = hash_of(item.tensor);

@@ -73,6 +73,8 @@ class Audit {
     bool slice = false;                 ///< this rank's own, of state that ranks share out
     std::optional<Fingerprint> before;  ///< when the stage began; only of what is constant
     Fingerprint hash;                   ///< at the last check
+    bool hashed = false;                ///< `hash` is that of what stands there
+    bool hashed_on_gpu = false;         ///< by another function: see DeviceHash
   };
   std::vector<Item> list_items(const std::set<std::string>& active) const;
   void hash_items();

@@ -58,9 +58,13 @@ Forgetting::Forgetting(Model& model, SourceTask source, const Dataset& target,
 }
 
 void Forgetting::match_tensors() {
+  // Where the head is tied to another group, the last one is no head: all is the network's.
+  const bool has_head = !model_.group_aliases().contains("head");
   std::set<std::string> head;
-  for (const auto* tensors : {&groups_.back().parameters, &groups_.back().buffers}) {
-    for (const NamedTensor& each : *tensors) head.insert(each.name);
+  if (has_head) {
+    for (const auto* tensors : {&groups_.back().parameters, &groups_.back().buffers}) {
+      for (const NamedTensor& each : *tensors) head.insert(each.name);
+    }
   }
   const std::map<std::string, at::Tensor> of_source = tensors_of(*source_.model);
   for (const auto& [name, tensor] : tensors_of(model_)) {
@@ -68,9 +72,10 @@ void Forgetting::match_tensors() {
     const auto found = of_source.find(name);
     if (found == of_source.end() || found->second.sizes() != tensor.sizes()) {
       throw InputError(fmt::format(
-          "[retention]: the source task's network has {} \"{}\"; only the last group, \"{}\", may "
-          "differ",
-          found == of_source.end() ? "no" : "another shape of", name, groups_.back().name));
+          "[retention]: the source task's network has {} \"{}\"; {}",
+          found == of_source.end() ? "no" : "another shape of", name,
+          has_head ? fmt::format("only the last group, \"{}\", may differ", groups_.back().name)
+                   : "its head is tied to another group, so nothing may differ"));
     }
     shared_.push_back({tensor, found->second});
   }

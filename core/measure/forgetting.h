@@ -21,7 +21,7 @@ class Task;
 
 /// The task that a network was trained on before.
 struct SourceTask {
-  std::shared_ptr<Model> model;      ///< like the trained one but for its own head; loaded
+  std::shared_ptr<Model> model;      ///< like the trained one but for an own head; loaded
   std::shared_ptr<Dataset> dataset;  ///< `split` is prepared
   std::string split;
   std::shared_ptr<const Task> task;
@@ -29,7 +29,8 @@ struct SourceTask {
 
 /// Measures how much of what a network knew is left while it is trained on another task: how well
 /// it does on the source task under that task's own, unchanged head, and how far each group has
-/// moved from where it started.
+/// moved from where it started. A network whose head is tied to another group (a language model's
+/// to its embeddings) has none of its own: all of it is measured as it is trained.
 ///
 /// Built from the pre-trained network before anything is trained or restored.
 class Forgetting {
@@ -42,7 +43,7 @@ class Forgetting {
 
   /// `model`, the one that will be trained, is on its device, in evaluation mode, and outlives
   /// this; the split `train` of `target` is prepared. Throws InputError where the source task's
-  /// network differs from `model` in more than its last group.
+  /// network differs from `model` in more than its last group, or at all where that is no head.
   Forgetting(Model& model, SourceTask source, const Dataset& target, const Settings& settings);
 
   /// A collective: measures what holds now, as `before`.
@@ -66,7 +67,7 @@ class Forgetting {
   Model& model_;
   SourceTask source_;
   Settings settings_;
-  std::vector<Pair> shared_;  ///< every tensor but the last group's
+  std::vector<Pair> shared_;  ///< every tensor but an own head's
   std::vector<GroupTensors> groups_;
   std::vector<std::vector<at::Tensor>> start_;  ///< of each group's parameters
   std::vector<Batch> batches_;

@@ -49,6 +49,11 @@ class Model : public torch::nn::Module {
   virtual at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                          const Batch& batch) = 0;
 
+  /// Whether each group reads, in `run`, parameters of groups up to itself alone. Then what happens
+  /// to those of later ones while it runs does not matter (Note [Updates on their way]). A model
+  /// that runs as a whole, or may look anywhere, does not say so.
+  virtual bool groups_read_their_own() const { return false; }
+
   at::Tensor forward(const Batch& batch) { return run(0, groups().size(), at::Tensor(), batch); }
 
   /// What decides the function that the tensors are part of, besides the options of [model], by
@@ -69,6 +74,11 @@ class Model : public torch::nn::Module {
   /// (train.gradient-checkpointing; core/models/layers/recomputation.h): gradients stay the same.
   /// Throws InputError where it is to be on and the model does not have it.
   virtual void set_gradient_checkpointing(bool on);
+
+  /// Whether all that a training step on a GPU asks it for follows from the lengths and sizes of a
+  /// batch, and from the epoch, through LibTorch's kernels and Thaw's: then the host can ask for it
+  /// once and have it repeated (Note [Captured steps]).
+  virtual bool repeats_itself() const { return false; }
 
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
   /// it derives from frozen weights (bfloat16 copies, packed weights). Tells every layer that keeps

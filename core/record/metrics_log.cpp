@@ -91,8 +91,13 @@ void MetricsLog::transition(const TransitionReport& report) {
                {"agreement_seconds", report.costs.agreement_seconds},
                {"build_seconds", report.costs.build_seconds},
                {"optimizer_seconds", report.optimizer_seconds},
+               {"state_bytes", report.state_bytes},
                {"state_bytes_moved", report.state_bytes_moved},
                {"state_move_seconds", report.state_move_seconds},
+               {"shared_weight_bytes", report.shared_weight_bytes},
+               {"state_bytes_put_aside", report.state_bytes_put_aside},
+               {"state_bytes_brought_back", report.state_bytes_brought_back},
+               {"state_aside_seconds", report.state_aside_seconds},
                {"seconds", report.seconds}});
   write_line(json_text(line));
 }

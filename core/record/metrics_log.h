@@ -18,6 +18,7 @@ class MetricsLog final : public TrainingObserver {
   MetricsLog(const RunFolder& folder, std::int64_t log_every, bool goes_on = false,
              std::function<void()> may_write = {});
 
+  bool step_reads_weights() const override { return false; }
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void evaluation(const EvaluationReport& report) override;

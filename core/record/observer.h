@@ -51,11 +51,14 @@ struct StepReport {
   std::int64_t samples = 0;          ///< of the global batch
   std::int64_t counted_tokens = -1;  ///< of it, that the loss is a mean over; -1: over samples
   std::int64_t bytes_reduced = 0;    ///< payload of this rank's gradients
-  double seconds = 0;                ///< of the whole step on rank 0, split into:
+  /// Of the whole step on rank 0, split into what follows. On a GPU these are times of its work
+  /// (DeviceSpans), but in the first steps of a process.
+  double seconds = 0;
   double data_seconds = 0;           ///< waiting for the loader
   double compute_seconds = 0;        ///< forward, backward, optimizer
   double communication_seconds = 0;  ///< exposed: nothing else went on
-  /// Parts of `compute_seconds`; nothing on a GPU, whose times the host does not see.
+  /// Parts of `compute_seconds`; nothing where they are not known: on a GPU in the first step, and
+  /// where a step is one graph.
   struct ComputeParts {
     double forward = 0, backward = 0, optimizer = 0;
   };
@@ -144,9 +147,15 @@ struct TransitionReport {
   double seconds = 0;                  ///< of the whole transition on rank 0, of which:
   TransitionCosts costs;               ///< the coordinator's
   double optimizer_seconds = 0;        ///< giving state to what is active for the first time
+  std::int64_t state_bytes = 0;        ///< of active parameters' optimizer state, on rank 0
   std::int64_t state_bytes_moved = 0;  ///< of sharded optimizer state, to its owners, all ranks
   double state_move_seconds = 0;       ///< of `optimizer_seconds`
-  std::string plan;                    ///< the stage plan's fingerprint
+  /// Of state that went to where it waits while its parameters are frozen, and that came back from
+  /// there, over all ranks (distributed.frozen-state).
+  std::int64_t state_bytes_put_aside = 0, state_bytes_brought_back = 0;
+  double state_aside_seconds = 0;        ///< of `optimizer_seconds`
+  std::int64_t shared_weight_bytes = 0;  ///< of frozen weights that a host's ranks hold once
+  std::string plan;                      ///< the stage plan's fingerprint
 };
 
 /// What became of a cache of frozen groups' outputs in the stage that begins.
@@ -278,6 +287,10 @@ struct RunFacts {
 class TrainingObserver {
  public:
   virtual ~TrainingObserver() = default;
+  /// Whether `step` reads the model's weights. Where the ranks share state out, these may still be
+  /// on their way then, and are waited for where an observer says yes (Note [Updates on their
+  /// way]); in all other events they are there.
+  virtual bool step_reads_weights() const { return true; }
   virtual void transition(const TransitionReport&) {}
   virtual void step(const StepReport&) {}
   virtual void activity(const ActivityReport&) {}

@@ -98,7 +98,7 @@ void RunFolder::create() const {
 }
 
 void RunFolder::remove_leftovers() const noexcept {
-  const std::array<fs::path, 12> ours = {resolved_configuration(),
+  const std::array<fs::path, 13> ours = {resolved_configuration(),
                                          identity(),
                                          metrics(),
                                          summary(),
@@ -109,7 +109,8 @@ void RunFolder::remove_leftovers() const noexcept {
                                          "tokenizer_config.json",
                                          "special_tokens_map.json",
                                          "chat_template.jinja",
-                                         "generation_config.json"};
+                                         "generation_config.json",
+                                         "frozen-state"};
   std::error_code error;
   std::vector<fs::path> left;
   for (fs::directory_iterator each(path_, error), end; !error && each != end;

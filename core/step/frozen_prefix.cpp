@@ -9,7 +9,7 @@
 namespace thaw {
 
 at::Tensor forward_past_prefix(Model& model, std::size_t cut, const Batch& batch,
-                               const PrefixSource* source) {
+                               const PrefixSource* source, const BeforeGroup& before) {
   at::Tensor hidden;
   std::size_t first = 0;
   // No source knows samples that are none.
@@ -17,11 +17,17 @@ at::Tensor forward_past_prefix(Model& model, std::size_t cut, const Batch& batch
     hidden = source->hidden(batch).to(batch.inputs.device());
     first = source->boundary();
   }
+  const std::size_t groups = model.groups().size();
+  for (std::size_t group = first; before && group < groups; ++group) {
+    before(group);
+    const c10::AutoGradMode grad(group >= cut && c10::GradMode::is_enabled());
+    hidden = model.run(group, group + 1, hidden, batch);
+  }
+  if (before) return hidden;
   if (cut > first) {
     const c10::AutoGradMode no_grad(false);
     hidden = model.run(first, cut, hidden, batch);
   }
-  const std::size_t groups = model.groups().size();
   return cut < groups ? model.run(cut, groups, hidden, batch) : hidden;
 }
 

@@ -7,6 +7,8 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <utility>
+
 #include "core/parallel/communicator.h"
 #include "core/parallel/sharded_state.h"
 
@@ -52,9 +54,14 @@ at::Tensor shared_gradient_norm(const std::vector<at::Tensor>& parameters,
 
 DeviceScale device_scale(const at::Tensor& norm, double limit) {
   const c10::AutoGradMode no_grad(false);
-  const at::Tensor none = at::ones_like(norm);
-  return {limit > 0 ? at::where(norm.gt(limit), limit / (norm + 1e-6), none) : none,
-          norm.isfinite().logical_not_().to(at::kFloat)};
+  return device_scale(norm, limit, norm.isfinite().logical_not_().to(at::kFloat));
+}
+
+DeviceScale device_scale(const at::Tensor& norm, double limit, at::Tensor not_finite) {
+  const c10::AutoGradMode no_grad(false);
+  if (limit == 0) return {{}, std::move(not_finite)};
+  return {at::where(norm.gt(limit), limit / (norm + 1e-6), at::ones_like(norm)),
+          std::move(not_finite)};
 }
 
 double clip_factor(double norm, double limit) { return norm > limit ? limit / (norm + 1e-6) : 1.0; }

@@ -29,11 +29,13 @@ double clip_factor(double norm, double limit);
 
 /// What the optimizer makes of gradients whose norm only a GPU knows.
 struct DeviceScale {
-  at::Tensor factor;      ///< scalar: gradients are multiplied by it
+  at::Tensor factor;      ///< scalar: gradients are multiplied by it; undefined: they are not
   at::Tensor not_finite;  ///< float32 scalar: 1 where the step is to change nothing, else 0
 };
 
 /// Of `norm`, a scalar; `limit` 0: as they are. Asks nothing of the host.
 DeviceScale device_scale(const at::Tensor& norm, double limit);
+/// The same with a verdict that stands already; `norm` may be undefined where `limit` is 0.
+DeviceScale device_scale(const at::Tensor& norm, double limit, at::Tensor not_finite);
 
 }  // namespace thaw

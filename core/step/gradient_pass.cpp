@@ -1,5 +1,6 @@
 #include "core/step/gradient_pass.h"
 
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -78,14 +79,19 @@ at::Tensor GradientPass::run_micro_batch(const Batch& batch, double weight, std:
                          .device = placed.rows,
                          .fast = settings_.fast_draws});
   std::optional<SpanTimer> forward(std::in_place, StepSpan::kForward);
-  const at::Tensor logits = clock_ != nullptr ? clock_->forward(model_, cut, placed, prefix_)
-                                              : forward_past_prefix(model_, cut, placed, prefix_);
+  const BeforeGroup before = std::exchange(before_, {});
+  const at::Tensor logits = clock_ != nullptr
+                                ? clock_->forward(model_, cut, placed, prefix_, before)
+                                : forward_past_prefix(model_, cut, placed, prefix_, before);
   const at::Tensor loss = settings_.task->loss(logits, placed, settings_.label_smoothing);
   forward.reset();
   if (loss.requires_grad()) {
     const SpanTimer backward(StepSpan::kBackward);
     const FlopBackward counted;
-    const auto run = [&] { (loss / std::max(weight, 1.0)).backward(); };
+    const double parts = std::max(weight, 1.0);
+    const auto run = [&] {  // a GPU is asked for one kernel in place of three
+      loss.is_cuda() ? loss.backward(at::full_like(loss, 1 / parts)) : (loss / parts).backward();
+    };
     clock_ != nullptr ? clock_->backward(run) : run();
   }
   return loss.detach();

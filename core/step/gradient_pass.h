@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "core/parallel/gradient_reducer.h"
+#include "core/step/frozen_prefix.h"
 #include "core/step/micro_batches.h"
 
 namespace thaw {
@@ -55,6 +57,8 @@ class GradientPass {
                  GradientReducer& reducer);
   /// Times the groups of the passes to come; null: of none.
   void set_clock(GroupClock* clock) { clock_ = clock; }
+  /// In the next forward, and in no other, `before` is told of each group before it runs.
+  void tell_next_forward(BeforeGroup before) { before_ = std::move(before); }
 
  private:
   at::Tensor run_shards(const Batch& batch, SampleShare share, double weight, std::size_t cut,
@@ -66,6 +70,7 @@ class GradientPass {
   Settings settings_;
   GroupClock* clock_ = nullptr;
   const PrefixSource* prefix_ = nullptr;
+  BeforeGroup before_;
 };
 
 /// `batch` as `model` wants it: on the model's device, images in its floating-point type.

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_mul.h>
-#include <ATen/ops/_foreach_sub.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -15,6 +14,7 @@
 #include "core/config/configuration.h"
 #include "core/config/optimizers.h"
 #include "core/parallel/slices.h"
+#include "core/step/device/device_rates.h"
 #include "core/step/gradient_norm.h"
 
 namespace thaw {
@@ -34,7 +34,19 @@ void touch(const ParameterState& state) {
   }
 }
 
+/// Of the classes, for kernels that read them on a GPU; null where none does.
+std::unique_ptr<DeviceRates> make_device_rates(const std::vector<OptimizerClass>& classes) {
+  if (classes.empty() || classes.front().parameters.empty()) return nullptr;
+  const at::Tensor& first = classes.front().parameters.front();
+  if (!first.is_cuda() || first.scalar_type() == at::kDouble) return nullptr;
+  return std::make_unique<DeviceRates>(classes.size(), first.device());
+}
+
 }  // namespace
+
+Optimizer::Optimizer(std::vector<std::string> slots, bool kernel_scales)
+    : slots_(std::move(slots)), kernel_scales_(kernel_scales) {}
+Optimizer::~Optimizer() = default;
 
 void Optimizer::prepare(const std::vector<std::string>& names,
                         const std::vector<at::Tensor>& parameters) {
@@ -69,6 +81,7 @@ void Optimizer::enter_stage(std::vector<OptimizerClass> classes, const TrainOpti
   classes_ = std::move(classes);
   read(with_own_defaults(options));
   const c10::AutoGradMode no_grad(false);
+  device_rates_ = kernel_scales_ ? make_device_rates(classes_) : nullptr;
   States prepared;
   if (prepared_.valid()) prepared = prepared_.get();
   for (const OptimizerClass& group : classes_) {
@@ -136,6 +149,16 @@ std::optional<at::Tensor> Optimizer::scale(const std::vector<at::Tensor>& gradie
   return std::nullopt;
 }
 
+/// The same with a factor on a GPU; undefined: 1.
+void Optimizer::scale_on_device(Update& now, const at::Tensor& factor) const {
+  if (!factor.defined()) return;
+  if (now.gradients.front().scalar_type() == at::kDouble) {
+    at::_foreach_mul_(now.gradients, factor);
+  } else {
+    now.gradient_scale = factor.reciprocal().to(at::kFloat);
+  }
+}
+
 /// LibTorch's fused kernels do not count their writes, by which what is kept of weights, and
 /// autograd, know that these have changed.
 void Optimizer::update_counted(Update& now) {
@@ -145,8 +168,26 @@ void Optimizer::update_counted(Update& now) {
   }
 }
 
+void Optimizer::set_rate(Update& now, std::size_t index, const std::vector<double>& rates) const {
+  now.learning_rate = rates.at(index);
+  if (device_rates_) now.device_rate = device_rates_->of(index);
+}
+
+void Optimizer::set_rates(const std::vector<double>& rates) {
+  if (device_rates_) device_rates_->set(rates);
+}
+
+void Optimizer::count_writes() {
+  for (const OptimizerClass& group : classes_) {
+    for (const at::Tensor& parameter : group.parameters) {
+      parameter.unsafeGetTensorImpl()->bump_version();
+    }
+  }
+}
+
 void Optimizer::step(const std::vector<double>& rates, double gradient_factor) {
   const c10::AutoGradMode no_grad(false);
+  set_rates(rates);
   for (std::size_t i = 0; i < classes_.size(); ++i) {
     std::vector<at::Tensor> idle;
     Update now = with_gradients(classes_[i], idle);
@@ -154,7 +195,7 @@ void Optimizer::step(const std::vector<double>& rates, double gradient_factor) {
     if (now.parameters.empty()) {
       continue;
     }
-    now.learning_rate = rates.at(i);
+    set_rate(now, i, rates);
     now.gradient_scale = scale(now.gradients, gradient_factor);
     at::_foreach_add_(now.steps, 1);
     update_counted(now);
@@ -163,21 +204,19 @@ void Optimizer::step(const std::vector<double>& rates, double gradient_factor) {
 
 void Optimizer::step(const std::vector<double>& rates, const DeviceScale& scale) {
   const c10::AutoGradMode no_grad(false);
+  set_rates(rates);
+  const at::Tensor counted = 1 - scale.not_finite;
   for (std::size_t i = 0; i < classes_.size(); ++i) {
     std::vector<at::Tensor> idle;
     Update now = with_gradients(classes_[i], idle);
-    for (const at::Tensor& step : idle) step.add_(1 - scale.not_finite);
+    for (const at::Tensor& step : idle) step.add_(counted);
     if (now.parameters.empty()) continue;
-    now.learning_rate = rates.at(i);
+    set_rate(now, i, rates);
     now.not_finite = scale.not_finite;
-    if (now.gradients.front().scalar_type() == at::kDouble) {
-      at::_foreach_mul_(now.gradients, scale.factor);
-    } else {
-      now.gradient_scale = scale.factor.reciprocal().to(at::kFloat);
-    }
-    at::_foreach_add_(now.steps, 1);
+    scale_on_device(now, scale.factor);
+    // Of a step that does not count the kernel reads no counts.
+    at::_foreach_add_(now.steps, counted);
     update_counted(now);
-    at::_foreach_sub_(now.steps, std::vector<at::Tensor>(now.steps.size(), scale.not_finite));
   }
 }
 

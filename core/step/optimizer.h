@@ -13,6 +13,7 @@
 
 namespace thaw {
 
+class DeviceRates;
 struct DeviceScale;
 struct TrainOptions;
 
@@ -63,7 +64,7 @@ class Optimizer {
  public:
   using States = std::map<std::string, ParameterState>;
 
-  virtual ~Optimizer() = default;
+  virtual ~Optimizer();
 
   /// Names of the tensors that are kept for each parameter. They stand in checkpoints.
   const std::vector<std::string>& slots() const { return slots_; }
@@ -92,6 +93,12 @@ class Optimizer {
   /// stay as they are where the step does not count. Only where `guards_on_device`.
   void step(const std::vector<double>& rates, const DeviceScale& scale);
   bool guards_on_device() const { return kernel_scales_; }
+
+  /// Of a step that was captured and is queued again (Note [Captured steps]): its rates, before it,
+  /// and that it has written to all parameters.
+  void set_rates(const std::vector<double>& rates);
+  void count_writes();
+
   /// The same with each class's own learning rate times `rate_factor`.
   void step(double rate_factor, double gradient_factor);
 
@@ -110,6 +117,9 @@ class Optimizer {
   /// One call of the rule: what of one class has a gradient in this step, in lists of one order.
   struct Update {
     double learning_rate = 0;
+    /// float32 scalar that holds it on a GPU, for kernels that read it there (Note [Rates on the
+    /// device]). Unset: `learning_rate` is to be used.
+    std::optional<at::Tensor> device_rate;
     double weight_decay = 0;
     std::vector<at::Tensor> parameters, gradients;
     std::vector<at::Tensor> steps;               ///< counts, with this step counted
@@ -120,10 +130,9 @@ class Optimizer {
     std::optional<at::Tensor> not_finite;
   };
 
-  /// `slots` start at zero. `kernel_scales`: the rule heeds `Update::gradient_scale` and
-  /// `not_finite`; for others the gradients are scaled before.
-  explicit Optimizer(std::vector<std::string> slots, bool kernel_scales = false)
-      : slots_(std::move(slots)), kernel_scales_(kernel_scales) {}
+  /// `slots` start at zero. `kernel_scales`: the rule heeds `Update::gradient_scale`, `not_finite`
+  /// and `device_rate`; for others the gradients are scaled before, and the rate is a number.
+  explicit Optimizer(std::vector<std::string> slots, bool kernel_scales = false);
 
   /// A stage begins with these options in force.
   virtual void read(const TrainOptions& options) { static_cast<void>(options); }
@@ -134,11 +143,15 @@ class Optimizer {
   /// `idle`: counts of parameters with a gradient of which this rank has no element.
   Update with_gradients(const OptimizerClass& group, std::vector<at::Tensor>& idle) const;
   void update_counted(Update& now);
+  /// Says by which rate class `index` is updated.
+  void set_rate(Update& now, std::size_t index, const std::vector<double>& rates) const;
   std::optional<at::Tensor> scale(const std::vector<at::Tensor>& gradients, double factor) const;
+  void scale_on_device(Update& now, const at::Tensor& factor) const;
 
   const std::vector<std::string> slots_;
   const bool kernel_scales_;
   std::vector<OptimizerClass> classes_;
+  std::unique_ptr<DeviceRates> device_rates_;  ///< null: kernels get their rates as numbers
   States states_;
   std::future<States> prepared_;  ///< invalid where nothing was prepared
 };

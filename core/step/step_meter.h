@@ -32,6 +32,7 @@ class StepMeter {
   ~StepMeter();
 
   bool wants_loss() const { return needs_.loss; }
+  bool wants_gradients() const { return !parameters_.empty(); }
 
   /// To be called when gradients are the mean over the global batch. A collective where a clock or
   /// gradients are asked for: rank 0's are taken, and all ranks get its bits.

@@ -30,6 +30,7 @@ class Classification final : public Task {
   explicit Classification(std::vector<std::string> classes) : classes_(std::move(classes)) {}
 
   TaskKind kind() const override { return TaskKind::kClassification; }
+  bool repeats_itself() const override { return true; }
   std::int64_t outputs() const override { return static_cast<std::int64_t>(classes_.size()); }
   std::vector<std::string> exclusive_classes() const override { return classes_; }
   const std::vector<Metric>& metrics() const override {

@@ -25,6 +25,7 @@ class MultiLabel final : public Task {
   explicit MultiLabel(std::vector<std::string> classes) : classes_(std::move(classes)) {}
 
   TaskKind kind() const override { return TaskKind::kMultiLabel; }
+  bool repeats_itself() const override { return true; }
   std::int64_t outputs() const override { return static_cast<std::int64_t>(classes_.size()); }
   const std::vector<Metric>& metrics() const override {
     static const std::vector<Metric> all = multi_label_task().metrics;

@@ -30,6 +30,7 @@ class Regression final : public Task {
   explicit Regression(std::vector<std::string> targets) : targets_(std::move(targets)) {}
 
   TaskKind kind() const override { return TaskKind::kRegression; }
+  bool repeats_itself() const override { return true; }
   std::int64_t outputs() const override { return static_cast<std::int64_t>(targets_.size()); }
   const std::vector<Metric>& metrics() const override {
     static const std::vector<Metric> all = regression_task().metrics;

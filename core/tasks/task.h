@@ -67,6 +67,8 @@ class Task {
   virtual at::Tensor loss(const at::Tensor& outputs, const Batch& batch,
                           double label_smoothing) const = 0;
   virtual bool smooths_labels() const { return false; }
+  /// Whether what `loss` asks a GPU for follows from sizes alone (Model::repeats_itself).
+  virtual bool repeats_itself() const { return false; }
 
   /// What the mean of the loss over `batch` divides by. A whole number.
   virtual double weight(const Batch& batch) const;

@@ -83,13 +83,15 @@ void BoundaryMeasurements::look_at_groups(const LastStep& last_step,
   const Stopwatch watch;
   const ParameterTable& parameters = context_.parameters;
   const std::vector<std::optional<double>> distances = start_weights_.distances(parameters);
-  const std::vector<std::optional<double>> norms = gradient_norms(parameters);
+  const bool measured = !last_step.group_gradient_norms.empty();
+  const std::vector<std::optional<double>> norms =
+      measured ? last_step.group_gradient_norms : gradient_norms(parameters);
   double squares = 0;
   for (const std::optional<double>& norm : norms) squares += norm.value_or(0) * norm.value_or(0);
   // An optimizer may have clipped the gradients where they lie.
   const double whole = std::sqrt(squares);
   const double unclipped =
-      last_step.gradient_norm > 0 && whole > 0 ? last_step.gradient_norm / whole : 1;
+      !measured && last_step.gradient_norm > 0 && whole > 0 ? last_step.gradient_norm / whole : 1;
   const bool timed = last_step.group_time_shares.size() == parameters.groups().size() &&
                      parameters.groups() == parameters.places();
   for (std::size_t g = 0; g < parameters.groups().size(); ++g) {

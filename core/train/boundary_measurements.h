@@ -51,7 +51,9 @@ class BoundaryMeasurements {
 
   /// What only the trainer knows of the step before an evaluation.
   struct LastStep {
-    double gradient_norm = 0;                    ///< of all gradients, before clipping; 0: not read
+    double gradient_norm = 0;  ///< of all gradients, before clipping; 0: not read
+    /// Before clipping, where ranks share gradients out; empty: they are in `.grad`.
+    std::vector<std::optional<double>> group_gradient_norms = {};
     std::vector<double> group_time_shares = {};  ///< see StageRun; empty: not known
   };
 

@@ -30,6 +30,7 @@ constexpr const char* kHarmless[] = {
     "train.threads",  // judged by the threads there are
     "train.device",   // likewise
     "train.deterministic",
+    "train.cuda-graphs",  // the same bits: Note [Captured steps]
     "train.not-finite",
     "train.skip-limit",
     "train.prefix-cache-folder",

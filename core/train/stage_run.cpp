@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <set>
+#include <span>
+#include <utility>
 
 #include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
@@ -16,10 +19,10 @@
 #include "core/schedule/stage_options.h"
 #include "core/step/freezer.h"
 #include "core/step/gradient_norm.h"
-#include "core/step/group_clock.h"
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
 #include "core/step/peak_memory_cuda.h"
+#include "core/step/sharing/shared_weights.h"
 #include "core/train/reduction_rules.h"
 
 namespace thaw {
@@ -40,10 +43,40 @@ std::vector<NamedTensor> parameters_by_name(const ParameterTable& parameters) {
   return named;
 }
 
+/// That this rank has of these parameters' optimizer state.
+std::int64_t bytes_of_state(const Optimizer& optimizer, const std::set<std::string>& active) {
+  std::int64_t bytes = 0;
+  for (const auto& [name, state] : optimizer.states()) {
+    if (!active.contains(name)) continue;
+    for (const at::Tensor& slot : state.slots) bytes += static_cast<std::int64_t>(slot.nbytes());
+  }
+  return bytes;
+}
+
+/// Of each of the model's own groups, the slices (by their places) of parameters that it is the
+/// first to read: one that two groups share has two names, and a slice under one of them.
+std::vector<std::vector<std::size_t>> slices_by_place(const ParameterTable& parameters,
+                                                      const ShardedState& sharded) {
+  std::map<const void*, std::size_t> first;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const ParameterFacts& facts = parameters.facts()[i];
+    const std::size_t place = facts.place.value_or(facts.group);
+    const auto found = first.emplace(parameters.tensors()[i].const_data_ptr(), place).first;
+    found->second = std::min(found->second, place);
+  }
+  std::vector<std::vector<std::size_t>> result(parameters.places().size());
+  for (std::size_t i = 0; i < sharded.slices().size(); ++i) {
+    const std::size_t index = parameters.index_of(sharded.slices()[i].name);
+    result[first.at(parameters.tensors()[index].const_data_ptr())].push_back(i);
+  }
+  return result;
+}
+
 }  // namespace
 
 StageRun::StageRun(const Context& context)
-    : schedule_(context.schedule),
+    : model_(context.model),
+      schedule_(context.schedule),
       stage_(context.schedule.stage()),
       train_(resolve(context.train, stage_)),
       parameters_(context.parameters),
@@ -57,6 +90,7 @@ StageRun::StageRun(const Context& context)
     active.insert(parameter.name);
     active_tensors_.push_back(parameters_.tensors()[parameters_.index_of(parameter.name)]);
   }
+  if (context.shared_weights != nullptr) context.shared_weights->thaw(active);
   context.freezer.apply(active, frozen_layers_);
   context.model.weights_changed();
 
@@ -66,9 +100,16 @@ StageRun::StageRun(const Context& context)
   if (schedule_.entered_now()) {
     carry_optimizer_state(context.optimizer);
   }
+  aside_ = context.frozen_state.enter_stage(context.optimizer, parameters_, active,
+                                            context.communicator);
   move_optimizer_state(context);
   enter_optimizer(context);
   optimizer_seconds_ = optimizer_watch.seconds();
+  state_bytes_ = bytes_of_state(context.optimizer, active);
+  if (context.shared_weights != nullptr) {
+    context.shared_weights->freeze(active);
+    shared_bytes_ = context.shared_weights->bytes();
+  }
   transition_seconds_ = watch.seconds();
   training_seconds_ = transition_seconds_;
   reset_peak_resident();
@@ -97,7 +138,28 @@ void StageRun::move_optimizer_state(const Context& context) {
   check_sharding(context.optimizer, parameters_);  // where a program has not said that it shards
   std::map<std::string, Cuts> wanted;
   for (const ParameterSlice& slice : sharded()->slices()) wanted.emplace(slice.name, slice.cuts);
+  slices_by_place_ = slices_by_place(parameters_, *sharded());
   moved_ = move_states(context.optimizer, wanted, context.communicator);
+}
+
+void StageRun::share_updates() {
+  if (sharded() != nullptr) updates_under_way_ = sharded()->start_sharing_updates();
+}
+
+void StageRun::wait_for_updates() {
+  if (std::exchange(updates_under_way_, false)) sharded()->wait_for_updates();
+}
+
+void StageRun::expect_forward() {
+  if (!updates_under_way_) return;
+  if (!model_.groups_read_their_own()) return wait_for_updates();
+  pass_.tell_next_forward(
+      [this](std::size_t group) { sharded()->wait_for_updates(slices_by_place_[group]); });
+  updates_under_way_ = false;  // the reducer's `finish` waits for what no group has
+}
+
+void StageRun::capture_steps(c10::Device gpu) {
+  graphs_ = std::make_unique<StepGraphs>(gpu, active_tensors_);
 }
 
 at::Tensor StageRun::gradient_norm(Communicator& communicator) {
@@ -105,6 +167,25 @@ at::Tensor StageRun::gradient_norm(Communicator& communicator) {
   std::vector<std::size_t> all(sharded()->slices().size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   return sharded()->gradient_norm(all);
+}
+
+std::vector<std::optional<double>> StageRun::group_gradient_norms() {
+  if (sharded() == nullptr) return {};
+  std::vector<std::vector<std::size_t>> members(parameters_.groups().size());
+  const std::span<const ParameterSlice> slices = sharded()->slices();
+  for (std::size_t i = 0; i < slices.size(); ++i) {
+    // On all ranks or on none: Note [Sharded state].
+    if (!slices[i].part.grad().defined()) continue;
+    members[parameters_.facts()[parameters_.index_of(slices[i].name)].group].push_back(i);
+  }
+  std::vector<std::optional<double>> norms;
+  for (const std::vector<std::size_t>& group : members) {
+    std::optional<double>& norm = norms.emplace_back();
+    if (group.empty()) continue;
+    const at::Tensor found = sharded()->gradient_norm(group);
+    norm = found.defined() ? found.item().toDouble() : 0;
+  }
+  return norms;
 }
 
 std::vector<double> StageRun::class_rates() const {
@@ -143,23 +224,37 @@ void StageRun::enter_optimizer(const Context& context) {
 }
 
 at::Tensor StageRun::compute(const Batch& batch, SampleShare share, double weight) {
-  if (!StageFlops::due(progress().steps)) {
+  expect_forward();
+  if (!counts_operations()) {
     return pass_.run(batch, share, weight, plan_.cut(), *reducer_);
   }
-  GroupClock clock;
-  pass_.set_clock(parameters_.tensors().front().is_cuda() ? nullptr : &clock);
+  // Of the first step nobody asks once there is a second.
+  if (clocked_step_ > 0) read_group_clock();
+  const c10::Device device = parameters_.tensors().front().device();
+  clock_ = std::make_unique<GroupClock>(
+      work_marks(device.is_cuda() ? std::optional(device) : std::nullopt));
+  clocked_step_ = progress().steps;
+  pass_.set_clock(clock_.get());
   const FlopCounter counter(parameters_.tensors());
   at::Tensor loss_sum = pass_.run(batch, share, weight, plan_.cut(), *reducer_);
   flops_.add(counter.flops(), share.samples);
   pass_.set_clock(nullptr);
-  // The first step makes memory and plans: its times are nobody else's.
-  if (progress().steps <= 1) group_seconds_.assign(clock.seconds().size(), 0.0);
-  if (group_seconds_.size() < clock.seconds().size()) group_seconds_.resize(clock.seconds().size());
-  for (std::size_t i = 0; i < clock.seconds().size(); ++i) group_seconds_[i] += clock.seconds()[i];
   return loss_sum;
 }
 
+/// Adds what the last clock has measured, once the step is long over, which a GPU must have done.
+void StageRun::read_group_clock() const {
+  if (!clock_) return;
+  const std::vector<double> seconds = clock_->seconds();
+  clock_.reset();
+  // The first step makes memory and plans: its times are nobody else's.
+  if (clocked_step_ <= 1) group_seconds_.assign(seconds.size(), 0.0);
+  if (group_seconds_.size() < seconds.size()) group_seconds_.resize(seconds.size());
+  for (std::size_t i = 0; i < seconds.size(); ++i) group_seconds_[i] += seconds[i];
+}
+
 std::vector<double> StageRun::group_time_shares() const {
+  read_group_clock();
   std::vector<double> shares = group_seconds_;
   const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
   if (sum <= 0) return {};
@@ -167,8 +262,13 @@ std::vector<double> StageRun::group_time_shares() const {
   return shares;
 }
 
-void StageRun::commit(double seconds) {
+void StageRun::took_on_device(double seconds) {
+  if (!std::exchange(device_tells_, true)) step_seconds_.resize(restored_steps_);
   step_seconds_.push_back(seconds);
+}
+
+void StageRun::commit(double seconds) {
+  if (!device_tells_) step_seconds_.push_back(seconds);
   training_seconds_ += seconds;
   last_counters_ = reducer_->counters();
 }
@@ -177,6 +277,7 @@ void StageRun::restore(const StageState& state, const ReductionOrder& reduction)
   transition_seconds_ = state.so_far.transition_seconds;
   training_seconds_ = state.so_far.training_seconds;
   step_seconds_ = state.step_seconds;
+  restored_steps_ = step_seconds_.size();
   const auto counted = static_cast<double>(state.flop_samples);
   flops_.add(state.so_far.flops_per_sample * counted, state.flop_samples);
   reducer_->restore(reduction);
@@ -216,6 +317,11 @@ TransitionReport StageRun::transition_report() const {
   report.optimizer_seconds = optimizer_seconds_;
   report.state_bytes_moved = moved_.bytes;
   report.state_move_seconds = moved_.seconds;
+  report.state_bytes = state_bytes_;
+  report.shared_weight_bytes = shared_bytes_;
+  report.state_bytes_put_aside = aside_.put_aside;
+  report.state_bytes_brought_back = aside_.brought_back;
+  report.state_aside_seconds = aside_.seconds;
   report.plan = plan_.fingerprint().hex();
   report.backward_cut =
       plan_.cut() < parameters_.places().size() ? parameters_.places()[plan_.cut()] : "";
@@ -252,7 +358,8 @@ StageSummary StageRun::summary() const {
 }
 
 void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
-                   Optimizer& optimizer, StageCoordinator& coordinator, bool sharded) {
+                   Optimizer& optimizer, StageCoordinator& coordinator, bool sharded,
+                   SharedWeights* shared) {
   const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage, train);
   std::vector<std::string> names;
   std::vector<at::Tensor> tensors;
@@ -261,6 +368,7 @@ void prepare_stage(const Stage& stage, const TrainOptions& train, const Paramete
     tensors.push_back(parameters.tensors()[parameters.index_of(parameter.name)]);
   }
   if (!sharded) optimizer.prepare(names, tensors);
+  if (shared != nullptr) shared->prepare({names.begin(), names.end()});
   coordinator.prepare(plan, parameters_by_name(parameters));
 }
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/config/configuration.h"
@@ -12,7 +14,10 @@
 #include "core/schedule/stage_plan.h"
 #include "core/step/freezer.h"
 #include "core/step/gradient_pass.h"
+#include "core/step/group_clock.h"
 #include "core/step/state_moves.h"
+#include "core/train/frozen/frozen_state.h"
+#include "core/train/step_graphs.h"
 #include "core/train/training_state.h"
 
 namespace thaw {
@@ -23,6 +28,7 @@ class Model;
 class Optimizer;
 class ParameterTable;
 class PrefixSource;
+class SharedWeights;
 class StageCoordinator;
 
 /// One stage while it lasts: its plan, its reducer, how far it has come and what it has cost.
@@ -40,6 +46,8 @@ class StageRun {
     GradientPass::Settings pass;
     const ScheduleRun& schedule;  ///< in the stage
     Communicator& communicator;   ///< that state moves over where it is sharded
+    FrozenState& frozen_state;
+    SharedWeights* shared_weights = nullptr;  ///< null: frozen ones are each rank's own
   };
 
   /// A collective: freezes and thaws, agrees with the other ranks on the plan, rebuilds the
@@ -65,14 +73,31 @@ class StageRun {
   /// Where steps find what frozen groups return; null: they run them.
   void read_prefix(const PrefixSource* source) { pass_.read_prefix(source); }
 
+  /// Its steps may be graphs from now on.
+  void capture_steps(c10::Device gpu);
+  StepGraphs* graphs() { return graphs_.get(); }  ///< null: they may not be
+  /// Whether `compute` counts operations in the step to come.
+  bool counts_operations() const { return StageFlops::due(progress().steps); }
+  bool draws_fast() const { return train_.attention_dropout_draws == AttentionDraws::kFast; }
+
   /// Forward and backward of this rank's share, between the reducer's `begin` and `finish`; see
   /// GradientPass::run. Counts the operations of some steps.
   at::Tensor compute(const Batch& batch, SampleShare share, double weight);
   /// A collective, after `compute` and the reducer's `finish`: the 2-norm over all gradients; see
   /// shared_gradient_norm for who has it.
   at::Tensor gradient_norm(Communicator& communicator);
+  /// A collective, likewise: of each of the groups that freeze and thaw (ParameterTable::groups),
+  /// where the ranks share gradients out; nothing for one without gradients. Rank 0's count. Else
+  /// empty: `.grad` has them.
+  std::vector<std::optional<double>> group_gradient_norms();
   /// Null where every rank updates all of the parameters.
   ShardedState* sharded() { return reducer_->sharded(); }
+  /// A collective, after the optimizer's step: every rank gets what the others have updated, where
+  /// they share that out. It may be under way until `wait_for_updates`, or the next step's
+  /// `compute`, which waits as it goes.
+  void share_updates();
+  /// Returns when all weights are there: before anybody reads them but `compute`.
+  void wait_for_updates();
 
   /// Goes on with a stage that had come to `state`, its gradients travelling by `reduction`. A
   /// collective.
@@ -81,8 +106,11 @@ class StageRun {
   StageState state() const;
   ReductionOrder order() const { return reducer_->order(); }
 
-  /// A step was committed, which took so long.
+  /// A step was committed, which took the host so long.
   void commit(double seconds);
+  /// A GPU took so long for one. From the first of these on they are what step times are made of:
+  /// the host's are of queueing.
+  void took_on_device(double seconds);
 
   TransitionReport transition_report() const;
   /// With times up to now.
@@ -90,11 +118,15 @@ class StageRun {
 
  private:
   std::vector<double> rates_by_group() const;
+  void read_group_clock() const;
   void enter_optimizer(const Context& context);
   void carry_optimizer_state(Optimizer& optimizer) const;
   /// A collective: what ranks share out goes to its owners.
   void move_optimizer_state(const Context& context);
+  /// What reads updated parameters comes: waits for them, or sees to it that it waits.
+  void expect_forward();
 
+  const Model& model_;
   const ScheduleRun& schedule_;
   const Stage& stage_;
   const TrainOptions train_;  ///< as it holds in the stage
@@ -110,16 +142,27 @@ class StageRun {
   double optimizer_seconds_ = 0;
   TransitionCosts costs_;
   StateMoves moved_;
+  std::int64_t shared_bytes_ = 0;  ///< of frozen weights
+  std::int64_t state_bytes_ = 0;   ///< of active parameters' state, on this rank
+  AsideMoves aside_;
+  std::vector<std::vector<std::size_t>> slices_by_place_;  ///< of each of the model's own groups
+  bool updates_under_way_ = false;
   std::vector<double> step_seconds_;
+  std::size_t restored_steps_ = 0;  ///< of these, before the run was resumed
+  bool device_tells_ = false;
   StageFlops flops_;
-  std::vector<double> group_seconds_;  ///< of steps that were counted, but for the first
+  mutable std::unique_ptr<GroupClock> clock_;  ///< of the last counted step; null once it is read
+  std::int64_t clocked_step_ = 0;              ///< of the stage, from 0
+  mutable std::vector<double> group_seconds_;  ///< of steps that were counted, but for the first
   ReductionCounters last_counters_;
+  std::unique_ptr<StepGraphs> graphs_;  ///< last: gone before what they read
 };
 
 /// Makes memory for `stage`, which comes next, ready on threads beside training. Returns at once.
 /// `train`: as the run has it. `sharded`: the optimizer's state is, so that whose memory it takes
-/// is known at the transition alone.
+/// is known at the transition alone. `shared`: see StageRun::Context.
 void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
-                   Optimizer& optimizer, StageCoordinator& coordinator, bool sharded);
+                   Optimizer& optimizer, StageCoordinator& coordinator, bool sharded,
+                   SharedWeights* shared);
 
 }  // namespace thaw

@@ -18,9 +18,11 @@
 #include "core/schedule/end_condition.h"
 #include "core/schedule/stage_options.h"
 #include "core/step/optimizers/registry.h"
+#include "core/step/sharing/shared_weights.h"
 #include "core/step/step_meter.h"
 #include "core/tasks/registry.h"
 #include "core/tasks/task.h"
+#include "core/train/capture_rules.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 #include "core/train/trainer_run.h"
@@ -81,6 +83,16 @@ std::unique_ptr<Communicator> connect_batch_norms(BatchNorms& batch_norms,
   return own;
 }
 
+/// A collective.
+std::unique_ptr<SharedWeights> share_frozen_weights(const ParameterTable& parameters,
+                                                    const TrainerParts& parts) {
+  if (parts.share_frozen == ShareFrozen::kOff || parts.communicator.size() == 1 ||
+      gpu_of(parts.model)) {
+    return nullptr;
+  }
+  return std::make_unique<SharedWeights>(parameters, parts.communicator);
+}
+
 std::unique_ptr<Optimizer> make_own_optimizer(const TrainerParts& parts) {
   return parts.optimizer ? parts.optimizer(parts.train) : make_optimizer(parts.train);
 }
@@ -111,7 +123,6 @@ TrainingBatch next_of(TrainingLoader& loader) {
 
 Trainer::Trainer(TrainerParts parts) : run_(std::make_unique<Run>(std::move(parts))) {}
 Trainer::~Trainer() = default;
-RunSummary Trainer::run() { return run_->to_end(); }
 
 Trainer::Run::Run(TrainerParts parts)
     : parts_(checked(std::move(parts))),
@@ -121,6 +132,8 @@ Trainer::Run::Run(TrainerParts parts)
       batch_norms_(parts_.model),
       batch_norm_communicator_(connect_batch_norms(batch_norms_, parts_)),
       optimizer_(make_own_optimizer(parts_)),
+      shared_weights_(share_frozen_weights(parameters_, parts_)),
+      frozen_state_(parts_.frozen_state, parts_.frozen_state_folder),
       measurements_({.parts = parts_,
                      .parameters = parameters_,
                      .optimizer = *optimizer_,
@@ -139,6 +152,7 @@ Trainer::Run::Run(TrainerParts parts)
       prefix_use_(parts_, parameters_, monitor_),
       schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
   check_reduction(parts_.train, parts_.model, parts_.schedule, parts_.communicator.size());
+  check_capture(parts_, *optimizer_);
   if (state_is_sharded(parts_)) check_sharding(*optimizer_, parameters_);
   assign_draw_sites(parts_.model);
   parts_.model.set_gradient_checkpointing(parts_.train.gradient_checkpointing);
@@ -146,16 +160,12 @@ Trainer::Run::Run(TrainerParts parts)
 
 Trainer::Run::~Run() { batch_norms_.set_communicator(nullptr); }
 
-double Trainer::Run::epoch() const {
-  return static_cast<double>(state_.cursor) / static_cast<double>(train_samples_);
-}
-
 RunSummary Trainer::Run::to_end() {
+  if (const auto gpu = gpu_of(parts_.model)) device_spans_.emplace(work_marks(gpu));
+  observers_read_weights_ = ask_observers();
   restore();
   while (schedule_.begin_stage(state_.cursor)) {
-    if (!run_stage()) {
-      return summary();
-    }
+    if (!run_stage()) return summary();
     const bool transition = schedule_.whole_stage_ended();
     schedule_.end_stage();
     if (checkpoint_due(transition)) {
@@ -191,7 +201,9 @@ StageRun Trainer::Run::enter_stage() {
                 .ranks = parts_.communicator.size(),
                 .shards = canonical_shards(parts_.train)},
        .schedule = schedule_,
-       .communicator = parts_.communicator});
+       .communicator = parts_.communicator,
+       .frozen_state = frozen_state_,
+       .shared_weights = shared_weights_.get()});
 }
 
 /// False where the run is to stop early.
@@ -215,6 +227,7 @@ bool Trainer::Run::run_stage() {
   }
   prefix_use_.enter_stage(schedule_, state_.cursor, place(run.stage().name));
   run.read_prefix(prefix_use_.training());
+  guarded_step_.enter_stage(run, meter, prefix_use_.training() != nullptr);
   measurements_.read_prefix(prefix_use_.validation());
   TrainingLoader loader = make_loader(parts_, state_.cursor);
   std::optional<Stage> next = schedule_.next_stage();
@@ -224,7 +237,7 @@ bool Trainer::Run::run_stage() {
   while (!schedule_.ended()) {
     if (next && schedule_.ends_soon()) {
       prepare_stage(*next, parts_.train, parameters_, *optimizer_, parts_.coordinator,
-                    state_is_sharded(parts_));
+                    state_is_sharded(parts_), shared_weights_.get());
       next.reset();
     }
     train_step(run, meter, loader);
@@ -242,16 +255,19 @@ bool Trainer::Run::run_stage() {
 }
 
 /// False where the run is to stop early.
-bool Trainer::Run::after_step(const StageRun& run) {
+bool Trainer::Run::after_step(StageRun& run) {
   if (go_back_) {
     return false;
   }
+  const bool due = something_is_due();
+  if (due || parts_.after_step) run.wait_for_updates();  // see Note [Updates on their way]
+  if (due) settle(run);
   if (parts_.after_step) parts_.after_step(state_.step);
   if (stop_ != StopReason::kNone) {
     stop_here(run);
     return false;
   }
-  if (parts_.audit_every > 0 && state_.step % parts_.audit_every == 0) {
+  if (audit_due()) {
     measurements_.audit(place(run.stage().name));
   }
   if (evaluation_due()) {
@@ -260,6 +276,7 @@ bool Trainer::Run::after_step(const StageRun& run) {
   if (!schedule_.ended() && checkpoint_due(/*transition=*/false)) {
     save_checkpoint(&run, /*transition=*/false);
   }
+  if (due) frozen_state_.let_go_of_pages();
   return true;
 }
 
@@ -267,18 +284,25 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
   const Stopwatch watch;
   monitor_.step(state_.step + 1);
   take_span_seconds();  // of what came before the step
+  if (device_spans_) device_spans_->begin_step(state_.step + 1);
   const TrainingBatch batch = next_of(loader);
 
   const bool reported = (state_.step + 1) % parts_.log_every == 0;
   const std::vector<double> rates = reported ? schedule_.rates() : std::vector<double>();
-  const GuardedStep::Outcome outcome = guarded_step_.run(
-      stage, meter, batch,
-      {.number = state_.step + 1, .wants_loss = reported, .last_loss = state_.train_loss});
+  const GuardedStep::Outcome outcome =
+      guarded_step_.run(stage, meter, batch,
+                        {.number = state_.step + 1,
+                         .wants_loss = reported,
+                         .last_loss = state_.train_loss,
+                         .wants_group_norms = evaluation_may_follow(batch.global.size())});
+  if (device_spans_) device_spans_->end_step();
+  if (outcome.settled) report_step(*outcome.settled, &stage);
   if (outcome.verdict == StepVerdictKind::kGoBack) {
     go_back_ = true;
     return;
   }
   gradient_norm_ = outcome.gradient_norm;
+  group_gradient_norms_ = outcome.group_gradient_norms;
   const bool commits = outcome.verdict == StepVerdictKind::kCommit;
   if (commits) {
     state_.train_loss = outcome.loss;
@@ -291,12 +315,13 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
   if (!commits) {
     report_skipped(stage, outcome);
   } else if (reported) {
-    report_step(stage, {.samples = outcome.values.samples,
-                        .counted_tokens = outcome.values.counted_tokens,
-                        .rates = rates,
-                        .gradient_norm = outcome.gradient_norm,
-                        .seconds = seconds,
-                        .spans = take_span_seconds()});
+    untold_ = step_report(stage, {.samples = outcome.values.samples,
+                                  .counted_tokens = outcome.values.counted_tokens,
+                                  .rates = rates,
+                                  .gradient_norm = outcome.gradient_norm,
+                                  .seconds = seconds,
+                                  .spans = take_span_seconds()});
+    if (!outcome.is_late) report_step({state_.train_loss, outcome.gradient_norm}, &stage);
   }
 }
 
@@ -310,9 +335,11 @@ bool Trainer::Run::evaluation_due() const {
 void Trainer::Run::evaluate_now(const StageRun& run) {
   std::vector<StageSummary> stages = state_.stages;
   stages.push_back(run.summary());
-  const MetricValues metrics = measurements_.evaluate(
-      place(run.stage().name), stages,
-      {.gradient_norm = gradient_norm_, .group_time_shares = run.group_time_shares()});
+  const MetricValues metrics =
+      measurements_.evaluate(place(run.stage().name), stages,
+                             {.gradient_norm = gradient_norm_,
+                              .group_gradient_norms = group_gradient_norms_,
+                              .group_time_shares = run.group_time_shares()});
   const bool best_of_stage = schedule_.commit_evaluation(metrics);
   if (best_of_stage) {
     stage_best_.keep(run.plan(), parameters_, parts_.model);

@@ -69,6 +69,12 @@ struct TrainerParts {
   std::function<void(std::int64_t)> after_step = {};
   /// What the coordinator's reducers give each rank a slice of; the same as in their options.
   Sharding sharding = Sharding::kNone;
+  /// Frozen weights once a host; off: each rank has its own. All of the model's memory is Thaw's to
+  /// replace then: no pointers into parameters, but tensors and views of any kind.
+  ShareFrozen share_frozen = ShareFrozen::kOff;
+  /// Where the optimizer's state of frozen parameters waits; for kDisk in files in this folder.
+  FrozenStatePlace frozen_state = FrozenStatePlace::kDevice;
+  std::string frozen_state_folder = {};
   std::int64_t log_every = 1;             ///< steps between two `step` reports
   StepMonitor* monitor = nullptr;         ///< is told where this rank is; null: nobody asks
   std::int64_t audit_every = 0;           ///< steps; 0: ranks compare weights at transitions only

@@ -113,6 +113,11 @@ void Trainer::Run::save_checkpoint(const StageRun* run, bool transition) {
   }
   content.own =
       own_state(parts_.model, *optimizer_, parts_.communicator.rank(), !buffers_are_replicas());
+  for (const auto* tensors : {&content.replicated, &content.own}) {
+    for (const NamedTensor& each : *tensors) {
+      if (frozen_state_.is_on_disk(each.tensor)) content.constant.insert(each.name);
+    }
+  }
   saver->save(content);
   report_checkpoints();
 }

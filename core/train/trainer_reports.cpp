@@ -1,16 +1,29 @@
-// The part of the trainer that tells what happened.
+// The part of the trainer that tells what happened, and what is due.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
+#include <exception>
+#include <utility>
+#include <vector>
 
+#include "core/base/progress/notice.h"
+#include "core/data/dataset.h"
 #include "core/models/model.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/schedule/run_length.h"
+#include "core/schedule/step_values.h"
 #include "core/step/gradient_pass.h"
+#include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
 #include "core/train/trainer_run.h"
 
 namespace thaw {
+
+double Trainer::Run::epoch() const {
+  return static_cast<double>(state_.cursor) / static_cast<double>(train_samples_);
+}
 
 RunSummary Trainer::Run::summary() const {
   RunSummary summary;
@@ -42,7 +55,7 @@ void Trainer::Run::report_transition(const StageRun& run) {
   tell(&TrainingObserver::transition, report);
 }
 
-void Trainer::Run::report_step(StageRun& stage, const StepFigures& figures) {
+StepReport Trainer::Run::step_report(StageRun& stage, const StepFigures& figures) const {
   const ReductionCounters counters = stage.reducer().counters();
   auto report = report_at<StepReport>(place(stage.stage().name));
   report.stage_step = stage.progress().steps;
@@ -64,13 +77,96 @@ void Trainer::Run::report_step(StageRun& stage, const StepFigures& figures) {
   report.seconds = figures.seconds;
   report.data_seconds = seconds_in(figures.spans, StepSpan::kData);
   report.communication_seconds = counters.exposed_seconds;
-  report.compute_seconds = figures.seconds - report.data_seconds - counters.exposed_seconds;
-  if (!gpu_of(parts_.model)) {
+  if (!device_spans_) {
     report.compute_parts = {.forward = seconds_in(figures.spans, StepSpan::kForward),
                             .backward = seconds_in(figures.spans, StepSpan::kBackward),
                             .optimizer = seconds_in(figures.spans, StepSpan::kUpdate)};
   }
+  return report;
+}
+
+/// In place of the host's times, those of a GPU's work. False where it has not done the step.
+bool Trainer::Run::take_device_times(StepReport& report) {
+  const auto found = device_spans_ ? device_spans_->figures(report.step) : std::nullopt;
+  if (!found) return false;
+  report.seconds = found->seconds;
+  report.data_seconds = found->data;
+  report.communication_seconds = found->communication;
+  if (found->queued) {
+    report.compute_parts = {
+        .forward = found->forward, .backward = found->backward, .optimizer = found->optimizer};
+  }
+  return true;
+}
+
+void Trainer::Run::report_step(const GuardedStep::Settled& step, StageRun* stage) {
+  state_.train_loss = step.loss;
+  gradient_norm_ = step.gradient_norm;
+  StepReport report = *std::exchange(untold_, std::nullopt);
+  report.loss = step.loss;
+  report.gradient_norm = step.gradient_norm;
+  if (take_device_times(report) && stage != nullptr) stage->took_on_device(report.seconds);
+  report.compute_seconds =
+      std::max(0.0, report.seconds - report.data_seconds - report.communication_seconds);
+  if (stage != nullptr && observers_read_weights_) stage->wait_for_updates();
   tell(&TrainingObserver::step, report);
+}
+
+bool Trainer::Run::ask_observers() const {
+  const bool here = parts_.communicator.rank() == 0 &&
+                    std::ranges::any_of(parts_.observers, &TrainingObserver::step_reads_weights);
+  std::vector<double> saying_so = {here ? 1.0 : 0.0};
+  parts_.communicator.all_reduce(saying_so);
+  return saying_so[0] > 0;
+}
+
+bool Trainer::Run::audit_due() const {
+  return parts_.audit_every > 0 && state_.step % parts_.audit_every == 0;
+}
+
+bool Trainer::Run::weights_are_wanted() const {
+  return stop_ != StopReason::kNone || schedule_.ended() || audit_due() || evaluation_due() ||
+         checkpoint_due(/*transition=*/false);
+}
+
+/// Gradients of which each rank has a slice are gone when an evaluation is made, so their norms are
+/// taken in each step that one may follow; whole ones are still in `.grad` then.
+bool Trainer::Run::evaluation_may_follow(std::int64_t samples) const {
+  if (!state_is_sharded(parts_) || !parts_.dataset.has_split("validation")) return false;
+  const TriggerNeeds& needs = schedule_.needs();
+  if (needs.loss || needs.seconds || !needs.gradients.empty()) return true;  // may end the stage
+  const std::int64_t most = schedule_.stage_steps();
+  if (most > 0 && schedule_.progress().steps + 1 >= most) return true;
+  const std::int64_t every = parts_.train.evaluate_every;
+  return every > 0 ? (schedule_.state().progress.steps + 1) % every == 0
+                   : (state_.cursor + samples) % train_samples_ == 0;
+}
+
+bool Trainer::Run::something_is_due() const {
+  return weights_are_wanted() || observers_read_weights_;
+}
+
+void Trainer::Run::settle(StageRun& run) {
+  if (const auto step = guarded_step_.settle()) report_step(*step, &run);
+  if (weights_are_wanted()) guarded_step_.read_verdict();
+}
+
+RunSummary Trainer::run() {
+  try {
+    return run_->to_end();
+  } catch (...) {
+    run_->tell_what_is_there();
+    throw;
+  }
+}
+
+void Trainer::Run::tell_what_is_there() noexcept {
+  try {
+    if (const auto step = guarded_step_.arrived(); step && untold_) report_step(*step, nullptr);
+  } catch (const std::exception& error) {
+    // The error that has ended the run is the one to be told; this one may follow from it.
+    say(fmt::format("the last step could not be told of: {}\n", error.what()));
+  }
 }
 
 void Trainer::Run::report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome) {

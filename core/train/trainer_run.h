@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,9 @@
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
 #include "core/step/step_agreement.h"
+#include "core/step/timing/device_spans.h"
 #include "core/train/boundary_measurements.h"
+#include "core/train/frozen/frozen_state.h"
 #include "core/train/guarded_step.h"
 #include "core/train/prefix/prefix_use.h"
 #include "core/train/stage_best.h"
@@ -25,6 +28,7 @@
 namespace thaw {
 
 class Communicator;
+class SharedWeights;
 class StageRun;
 class StepMeter;
 class TrainingLoader;
@@ -40,13 +44,15 @@ class Trainer::Run {
 
   /// See Trainer::run.
   RunSummary to_end();
+  /// An error has ended the run: tells of the last step what has arrived of it.
+  void tell_what_is_there() noexcept;
 
  private:
   bool run_stage();
   /// A collective: the transition into the schedule's stage.
   StageRun enter_stage();
   /// What is due between two steps.
-  bool after_step(const StageRun& run);
+  bool after_step(StageRun& run);
   RunSummary summary() const;
   void train_step(StageRun& stage, StepMeter& meter, TrainingLoader& loader);
   /// What a step leaves behind for its report.
@@ -59,11 +65,27 @@ class Trainer::Run {
     SpanSeconds spans;
   };
   // In trainer_reports.cpp.
-  void report_step(StageRun& stage, const StepFigures& figures);
+  StepReport step_report(StageRun& stage, const StepFigures& figures) const;
+  bool take_device_times(StepReport& report);
+  /// Tells of the step in `untold_`, whose numbers are there now. `stage`: of it; null: it is over.
+  void report_step(const GuardedStep::Settled& step, StageRun* stage);
   void report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome);
+  /// Whether something is due between two steps for which the weights are a result.
+  bool weights_are_wanted() const;
+  /// Whether something is due between two steps that wants the last one to be told of before.
+  bool something_is_due() const;
+  /// Waits for the numbers of the last step, where they are late, and tells of it. Throws where the
+  /// weights are wanted and have stood still since a step that was not finite.
+  void settle(StageRun& run);
   /// A new stage has been entered.
   void report_transition(const StageRun& run);
+  /// A collective: whether one does when it is told of a step. Observers are rank 0's, and all
+  /// ranks must do the same between two steps.
+  bool ask_observers() const;
+  bool audit_due() const;
   bool evaluation_due() const;
+  /// Whether one may be due after the step to come, of so many samples.
+  bool evaluation_may_follow(std::int64_t samples) const;
   /// Evaluates where there is a validation split, and tells the schedule.
   void evaluate_now(const StageRun& run);
   double epoch() const;
@@ -101,6 +123,8 @@ class Trainer::Run {
   BatchNorms batch_norms_;
   std::unique_ptr<Communicator> batch_norm_communicator_;  ///< null where BatchNorm is local
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<SharedWeights> shared_weights_;  ///< null where each rank has its own
+  FrozenState frozen_state_;
   BoundaryMeasurements measurements_;
   GuardedStep guarded_step_;
   std::int64_t train_samples_;
@@ -113,10 +137,14 @@ class Trainer::Run {
   Stopwatch watch_, stage_watch_;
   double stage_seconds_before_ = 0;  ///< of the stage, before the run was resumed
   StopReason stop_ = StopReason::kNone;
+  std::optional<StepReport> untold_;  ///< of a step whose numbers are late; its loss is missing
   std::string last_save_problem_;
-  std::int64_t saved_step_ = -1;  ///< of the newest complete checkpoint of this process
+  std::int64_t saved_step_ = -1;         ///< of the newest complete checkpoint of this process
+  bool observers_read_weights_ = false;  ///< on all ranks alike, within `to_end`
   bool go_back_ = false;
   double gradient_norm_ = 0;  ///< of the last step of this process; 0: not read
+  std::vector<std::optional<double>> group_gradient_norms_;  ///< of it; empty: not measured
+  std::optional<DeviceSpans> device_spans_;  ///< within `to_end`; nothing: the host computes
 };
 
 }  // namespace thaw

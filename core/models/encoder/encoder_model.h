@@ -24,11 +24,14 @@ struct EncoderConfig;
 class EncoderModel : public Model {
  public:
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
+  bool groups_read_their_own() const override { return true; }
 
   /// Throws InputError for a token or a length that the model does not have (on the host), and for
   /// a sample without tokens.
   at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                  const Batch& batch) override;
+
+  bool repeats_itself() const override { return true; }
 
   /// Recomputes encoder layers, one at a time.
   void set_gradient_checkpointing(bool on) override { recomputes_ = on; }

@@ -37,6 +37,7 @@ class Vit : public Model {
   Vit(const VitConfig& config, std::int64_t classes);
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
+  bool groups_read_their_own() const override { return true; }
   at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                  const Batch& batch) override;
 

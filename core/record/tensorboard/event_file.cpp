@@ -58,7 +58,8 @@ std::string text(std::uint64_t field, std::string_view value) {
 /// The latest time that a file's name there has; 0: there is none.
 std::int64_t latest_in(const fs::path& folder) {
   std::int64_t latest = 0;
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  std::error_code error;  // where nothing can be listed, nothing can be made either
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(kPrefix)) continue;
     std::int64_t time = 0;

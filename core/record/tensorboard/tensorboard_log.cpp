@@ -1,6 +1,11 @@
 #include "core/record/tensorboard/tensorboard_log.h"
 
+#include <fmt/format.h>
+
 #include <utility>
+
+#include "core/base/error.h"
+#include "core/base/progress/notice.h"
 
 namespace thaw {
 
@@ -8,14 +13,25 @@ TensorBoardLog::TensorBoardLog(std::filesystem::path folder, std::int64_t log_ev
                                std::function<void()> may_write)
     : folder_(std::move(folder)), log_every_(log_every), may_write_(std::move(may_write)) {}
 
-EventFile& TensorBoardLog::file() {
+EventFile* TensorBoardLog::file() {
+  if (off_) return nullptr;
   if (may_write_) may_write_();
-  if (!file_) file_.emplace(folder_);
-  return *file_;
+  if (file_) return &*file_;
+  try {
+    return &file_.emplace(folder_);
+  } catch (const RunError& error) {
+    // Of rank 0 alone: the others would wait for it.
+    off_ = true;
+    say(
+        fmt::format("thaw: warning: {}; training goes on without TensorBoard's files, and "
+                    "metrics.jsonl has what they would hold\n",
+                    error.what()));
+    return nullptr;
+  }
 }
 
 void TensorBoardLog::add(std::int64_t step, const std::vector<TaggedScalar>& scalars) {
-  file().add(scalars_event(wall_time(), step, scalars));
+  if (EventFile* const to = file()) to->add(scalars_event(wall_time(), step, scalars));
 }
 
 void TensorBoardLog::step(const StepReport& report) {
@@ -65,7 +81,7 @@ void TensorBoardLog::forgetting(const ForgettingReport& report) {
 }
 
 void TensorBoardLog::resume(const ResumeReport& report) {
-  file().add(restart_event(wall_time(), report.step + 1));
+  if (EventFile* const to = file()) to->add(restart_event(wall_time(), report.step + 1));
 }
 
 }  // namespace thaw

@@ -30,19 +30,15 @@
 #include "core/train/boundary_measurements.h"
 #include "core/train/prefix/prefix_files.h"
 #include "core/train/prefix/prefix_key.h"
+#include "core/train/prefix/prefix_use_parts.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/trainer.h"
 
 namespace thaw {
 namespace {
 
-constexpr const char* kTraining = "train";
+constexpr const char* kTraining = kPrefixTraining;
 constexpr const char* kValidation = "validation";
-
-/// Below these nothing is even measured, so that short runs cost what they did: passes over the
-/// split, and steps.
-constexpr double kFewestPasses = 1.5;
-constexpr double kFewestSteps = 100;
 
 /// Beyond this, over the largest value, it is no rounding: something below depends on the batch.
 double rounding_of(Precision precision) {
@@ -57,16 +53,6 @@ double rounding_of(Precision precision) {
   return 0;
 }
 
-/// Why nothing is read, as a sentence's end.
-class NotUsed : public std::exception {
- public:
-  explicit NotUsed(std::string why) : why_(std::move(why)) {}
-  const char* what() const noexcept override { return why_.c_str(); }
-
- private:
-  std::string why_;
-};
-
 std::string seconds_text(double seconds) {
   if (seconds < 1e-3) return fmt::format("{:.1f} us", 1e6 * seconds);
   if (seconds < 1) return fmt::format("{:.3g} ms", 1e3 * seconds);
@@ -77,7 +63,7 @@ std::string seconds_text(double seconds) {
 void agree_on_probe(PrefixProbe& probe, Communicator& communicator) {
   const std::vector<std::string> problems = communicator.all_gather(probe.problem);
   for (const std::string& problem : problems) {
-    if (!problem.empty()) throw NotUsed(problem);
+    if (!problem.empty()) throw PrefixNotUsed(problem);
   }
   const std::vector<std::string> differences =
       communicator.all_gather(fmt::format("{} {}", probe.same_bits ? 1 : 0, probe.difference));
@@ -96,14 +82,15 @@ std::int64_t samples_of_a_forward(const TrainerParts& parts) {
   return std::max<std::int64_t>(1, tokens / std::max<std::int64_t>(1, longest));
 }
 
-}  // namespace
+/// Batches are cut into so many pieces, each of which is run alone.
+std::int64_t pieces_of(const TrainerParts& parts) {
+  const std::int64_t shards = canonical_shards(parts.train);
+  return shards > 0 ? shards : parts.communicator.size();
+}
 
-struct PrefixUse::Reading {
-  Reading(Model& model, const Dataset& dataset, const std::string& split)
-      : runner(model, dataset, split) {}
-  PrefixRunner runner;
-  std::unique_ptr<CachedPrefix> cached;
-};
+bool is_text(const TrainerParts& parts) { return parts.dataset.format().kind == DataKind::kText; }
+
+}  // namespace
 
 PrefixUse::PrefixUse(const TrainerParts& parts, const ParameterTable& parameters,
                      StepMonitor& monitor)
@@ -123,31 +110,38 @@ const PrefixSource* PrefixUse::validation() const {
   return validation_ ? validation_->cached.get() : nullptr;
 }
 
+std::vector<PrefixStage> PrefixUse::stages_ahead(const ScheduleRun& schedule,
+                                                 std::int64_t cursor) const {
+  return prefix_stages(parts_.schedule, schedule, cursor, parts_.dataset.split(kTraining).size(),
+                       parts_.train, parts_.data, parts_.model, parameters_);
+}
+
+PrefixUse::Wanted PrefixUse::of_training(const std::vector<PrefixStage>& stages) const {
+  Wanted training{.split = kTraining,
+                  .stages = stages,
+                  .sizes = forward_sizes({.samples = parts_.dataset.split(kTraining).size(),
+                                          .batch = parts_.data.batch,
+                                          .pieces = pieces_of(parts_),
+                                          .micro_batch = samples_of_a_forward(parts_),
+                                          .text = is_text(parts_)}),
+                  .changes = changing_samples(parts_.data)};
+  for (const PrefixStage& stage : stages) training.samples.push_back(stage.samples);
+  return training;
+}
+
 void PrefixUse::enter_stage(const ScheduleRun& schedule, std::int64_t cursor,
                             const ReportPlace& place) {
   training_.reset();
   validation_.reset();
   if (parts_.train.prefix_cache == PrefixCacheUse::kOff) return;
-  const std::int64_t count = parts_.dataset.split(kTraining).size();
-  const std::vector<PrefixStage> stages =
-      prefix_stages(parts_.schedule, schedule, cursor, count, parts_.train, parts_.data,
-                    parts_.model, parameters_);
+  const std::vector<PrefixStage> stages = stages_ahead(schedule, cursor);
   if (stages.empty()) return;
 
-  const bool text = parts_.dataset.format().kind == DataKind::kText;
-  const std::int64_t shards = canonical_shards(parts_.train);
-  const std::int64_t pieces = shards > 0 ? shards : parts_.communicator.size();
-  Wanted training{.split = kTraining,
-                  .stages = stages,
-                  .sizes = forward_sizes({.samples = count,
-                                          .batch = parts_.data.batch,
-                                          .pieces = pieces,
-                                          .micro_batch = samples_of_a_forward(parts_),
-                                          .text = text}),
-                  .changes = changing_samples(parts_.data)};
-  for (const PrefixStage& stage : stages) training.samples.push_back(stage.samples);
-  const double drawn = std::accumulate(training.samples.begin(), training.samples.end(), 0.0);
-  if (!on() && drawn < kFewestSteps * static_cast<double>(parts_.data.batch)) return;
+  const Wanted training = of_training(stages);
+  if (!on() && samples_drawn(training.samples) <
+                   kFewestPrefixSteps * static_cast<double>(parts_.data.batch)) {
+    return;
+  }
   enter_and_tell(training, place, training_);
 
   if (!parts_.dataset.has_split(kValidation)) return;
@@ -157,8 +151,8 @@ void PrefixUse::enter_stage(const ScheduleRun& schedule, std::int64_t cursor,
       .stages = stages,
       .sizes = forward_sizes({.samples = evaluated,
                               .batch = evaluation_settings(parts_.data, parts_.train).batch,
-                              .pieces = pieces,
-                              .text = text})};
+                              .pieces = pieces_of(parts_),
+                              .text = is_text(parts_)})};
   for (const PrefixStage& stage : stages) {
     validation.samples.push_back(stage.evaluations * static_cast<double>(evaluated));
   }
@@ -168,17 +162,17 @@ void PrefixUse::enter_stage(const ScheduleRun& schedule, std::int64_t cursor,
 void PrefixUse::enter_and_tell(const Wanted& wanted, const ReportPlace& place,
                                std::unique_ptr<Reading>& reading) {
   const auto size = static_cast<double>(parts_.dataset.split(wanted.split).size());
-  const double drawn = std::accumulate(wanted.samples.begin(), wanted.samples.end(), 0.0);
+  const double drawn = samples_drawn(wanted.samples);
   const bool must = on() && wanted.split == kTraining;
   // "on" reads for whatever is left, so that a resumed run reads what the whole one did.
-  if (!on() && drawn < kFewestPasses * size) return;
+  if (!on() && drawn < kFewestPrefixPasses * size) return;
   const Stopwatch watch;
   auto report = report_at<PrefixCacheReport>(place);
   report.split = wanted.split;
   try {
     reading = enter_split(wanted, report);
     report.used = true;
-  } catch (const NotUsed& why) {
+  } catch (const PrefixNotUsed& why) {
     if (must) {
       RunError error(
           fmt::format("train.prefix-cache: is \"on\", but {}; leave it at \"auto\"", why.what()));
@@ -193,26 +187,16 @@ void PrefixUse::enter_and_tell(const Wanted& wanted, const ReportPlace& place,
 
 std::unique_ptr<PrefixUse::Reading> PrefixUse::enter_split(const Wanted& wanted,
                                                            PrefixCacheReport& report) {
-  if (!wanted.changes.empty()) throw NotUsed(wanted.changes);
+  if (!wanted.changes.empty()) throw PrefixNotUsed(wanted.changes);
   monitor_.phase(RankPhase::kTransition);
   try {
     return decide(wanted, report);
   } catch (const Error& error) {
     // A full disk, a folder that is none: training goes on without, unless it is not to.
     if (on() || !error.agreed()) throw;
-    throw NotUsed(error.what());
+    throw PrefixNotUsed(error.what());
   }
 }
-
-/// What frozen groups of one split come to; equal on all ranks, but for what is opened.
-struct PrefixUse::Found {
-  std::vector<std::size_t> boundaries;  ///< ascending
-  PrefixProbe probe;
-  std::string folder;
-  std::vector<ActivationFile> files;  ///< of each boundary
-  std::vector<std::optional<ActivationFile::Opened>> opened;
-  PrefixCosts costs;
-};
 
 /// Of the boundaries that `wanted` has, whether their outputs can be kept and have the same bits.
 void PrefixUse::probe(const Wanted& wanted, const PrefixRunner& runner, Found& found) const {
@@ -225,10 +209,10 @@ void PrefixUse::probe(const Wanted& wanted, const PrefixRunner& runner, Found& f
   agree_on_probe(found.probe, parts_.communicator);
   if (found.probe.same_bits) return;
   if (found.probe.difference > rounding_of(parts_.train.precision)) {
-    throw NotUsed("what frozen groups return depends on the other samples of a batch");
+    throw PrefixNotUsed("what frozen groups return depends on the other samples of a batch");
   }
   if (!on()) {
-    throw NotUsed(fmt::format(
+    throw PrefixNotUsed(fmt::format(
         "in {} on this processor what frozen groups return has other last bits in another batch "
         "(differences of {:.0e}); train.prefix-cache = \"on\" takes them as equal",
         name_of(parts_.train.precision), found.probe.difference));
@@ -269,8 +253,8 @@ void PrefixUse::check_values(std::size_t b, const PrefixRunner& runner, const Fo
   });
   const std::vector<std::string> all = parts_.communicator.all_gather(same ? "1" : "0");
   if (std::find(all.begin(), all.end(), "0") != all.end()) {
-    throw NotUsed(fmt::format("{} holds other values than this process computes; delete it",
-                              found.files[b].path()));
+    throw PrefixNotUsed(fmt::format("{} holds other values than this process computes; delete it",
+                                    found.files[b].path()));
   }
 }
 
@@ -345,26 +329,26 @@ std::unique_ptr<PrefixUse::Reading> PrefixUse::decide(const Wanted& wanted,
   const PrefixDecision decision = decide_prefix(found.costs);
   const std::vector<ParameterGroup>& groups = parts_.model.groups();
   if (decision.kept.empty() && found.costs.boundaries.front().bytes > found.costs.limit) {
-    throw NotUsed(
+    throw PrefixNotUsed(
         fmt::format("the outputs of {} take {}, and {} has room for {} (train.prefix-cache-gib, "
                     "train.prefix-cache-folder)",
                     groups[found.boundaries.front() - 1].name,
                     memory_text(found.costs.boundaries.front().bytes), found.folder,
                     memory_text(found.costs.limit)));
   }
-  const std::string numbers =
-      fmt::format("frozen groups take {} a sample, {:.0f} samples to come: {} without, {} with",
-                  seconds_text(found.costs.boundaries.back().seconds),
-                  std::accumulate(wanted.samples.begin(), wanted.samples.end(), 0.0),
-                  seconds_text(decision.seconds_without), seconds_text(decision.seconds_with));
-  if (!decision.use) throw NotUsed("it would not pay: " + numbers);
+  const std::string numbers = fmt::format(
+      "frozen groups take {} a sample, {:.0f} samples to come: {} without, {} with",
+      seconds_text(found.costs.boundaries.back().seconds), samples_drawn(wanted.samples),
+      seconds_text(decision.seconds_without), seconds_text(decision.seconds_with));
+  if (!decision.use) throw PrefixNotUsed("it would not pay: " + numbers);
 
   report.made = make(decision, runner, found);
   const std::size_t best = decision.kept.back();
   const ActivationFile& file = found.files[best];
   if (!found.opened[best]) {
     found.opened[best] = files_->open(file);
-    if (!found.opened[best]) throw NotUsed(file.path() + " was removed as soon as it was made");
+    if (!found.opened[best])
+      throw PrefixNotUsed(file.path() + " was removed as soon as it was made");
     check_values(best, runner, found);
   }
   const std::size_t boundary = found.boundaries[best];

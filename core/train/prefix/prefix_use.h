@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/record/observer.h"
+#include "core/step/prefix/prefix_decision.h"
 #include "core/train/prefix/prefix_rules.h"
 
 namespace thaw {
@@ -16,8 +17,17 @@ class PrefixRunner;
 class PrefixSource;
 class ScheduleRun;
 class StepMonitor;
-struct PrefixDecision;
 struct TrainerParts;
+
+/// All that the decisions of a stage and of those that follow it depend on, measured, while nothing
+/// was made.
+struct PrefixForesight {
+  /// Nothing will be read, as a sentence's end; "" where that is `decide_prefix`'s to say.
+  std::string why_not = {};
+  PrefixCosts costs = {};                ///< `demands`: of each of the stages
+  std::vector<std::size_t> groups = {};  ///< of each boundary: how many run before it
+  double least_samples = 0;              ///< fewer to come are not even looked at
+};
 
 /// The cache of frozen groups' outputs over a run (`train.prefix-cache`): decides at the beginning
 /// of each stage, by what it measures, whether steps and evaluations read them, and has them made.
@@ -35,6 +45,10 @@ class PrefixUse {
   /// kept.
   void enter_stage(const ScheduleRun& schedule, std::int64_t cursor, const ReportPlace& place);
 
+  /// A collective: what `enter_stage` would look at for the training split, without its making
+  /// anything or telling anybody. Leaves what is read as it is.
+  PrefixForesight foresee(const ScheduleRun& schedule, std::int64_t cursor);
+
   /// For steps of the stage; null: the frozen groups are run.
   const PrefixSource* training() const;
   /// For evaluations on the validation split, likewise.
@@ -51,6 +65,8 @@ class PrefixUse {
     std::vector<std::int64_t> sizes = {};
     std::string changes = {};  ///< why they change; "" where they do not
   };
+  std::vector<PrefixStage> stages_ahead(const ScheduleRun& schedule, std::int64_t cursor) const;
+  Wanted of_training(const std::vector<PrefixStage>& stages) const;
   std::unique_ptr<Reading> enter_split(const Wanted& wanted, PrefixCacheReport& report);
   std::unique_ptr<Reading> decide(const Wanted& wanted, PrefixCacheReport& report);
   void enter_and_tell(const Wanted& wanted, const ReportPlace& place,

@@ -115,6 +115,29 @@ TEST_F(ForgettingTest, TheSourceTaskIsMeasuredUnderItsOwnHead) {
   EXPECT_EQ(report.groups[0].similarity, 0);  // not measured
 }
 
+/// Its head is its first group's weights, so its last group is no head.
+class TiedModel : public TinyModel {
+ public:
+  std::map<std::string, std::string> group_aliases() const override { return {{"head", "stem"}}; }
+};
+
+TEST_F(ForgettingTest, TheLastGroupOfATiedNetworkIsNoHead) {
+  const auto communicator = make_self_communicator();
+  TiedModel tied;
+  tied.eval();
+  Forgetting forgetting(tied, source(), *dataset_, {.evaluation = {}, .samples = 0});
+  forgetting.start(*communicator);
+  // With the trained last group, not with the source's.
+  const auto task = make_task(*dataset_);
+  const Measurement sums = evaluate(tied, *dataset_, "validation", *task, {}, *communicator);
+  EXPECT_DOUBLE_EQ(forgetting.before().loss, sums.mean_loss());
+  {
+    const c10::AutoGradMode no_grad(false);
+    tied.layer(2).weight.mul_(3);
+  }
+  EXPECT_NE(forgetting.measure(*communicator).loss, forgetting.before().loss);
+}
+
 class OtherModel : public TinyModel {
  public:
   OtherModel() { layer(1).register_parameter("extra", at::ones({2})); }

@@ -124,6 +124,32 @@ TEST(GroupClock, LeavesResultsAndGradientsAsTheyAre) {
   EXPECT_FALSE(timed.layer(0).weight.grad().defined());
   ASSERT_EQ(clock.seconds().size(), 3U);
   for (const double seconds : clock.seconds()) EXPECT_GT(seconds, 0);
+  // The frozen group has no backward.
+  EXPECT_EQ(clock.forward_seconds()[0], clock.seconds()[0]);
+  for (const std::size_t group : {1, 2}) {
+    EXPECT_LT(clock.forward_seconds()[group], clock.seconds()[group]) << group;
+  }
+}
+
+/// Of a stream that is captured for a graph.
+class NoMark final : public WorkMark {
+ public:
+  bool set() override { return false; }
+  bool passed() const override { return false; }
+  double seconds_since(const WorkMark&) const override {
+    ADD_FAILURE() << "there is nothing to read";
+    return 0;
+  }
+};
+
+TEST(GroupClock, TellsNothingWhereNothingCanBeMarked) {
+  Batch batch;
+  batch.inputs = at::randn({6, 1, 2, 2});
+  TinyModel model;
+  GroupClock clock([] { return std::make_unique<NoMark>(); });
+  const at::Tensor loss = clock.forward(model, 0, batch).sum();
+  clock.backward([&] { loss.backward(); });
+  EXPECT_TRUE(clock.seconds().empty());
 }
 
 class GroupsOfARun : public testing::Test {

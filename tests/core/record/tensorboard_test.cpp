@@ -187,6 +187,21 @@ TEST(TensorBoardLog, GoesOnInAFileThatIsReadAfterTheFirst) {
   EXPECT_EQ(parsed(events[2]).numbers.at(2), 6U);
 }
 
+TEST(TensorBoardLog, ThatCannotBeMadeIsToldOnceAndSwitchedOff) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "tensorboard") << "a file";
+  TensorBoardLog log(folder / "tensorboard", 1);
+  testing::internal::CaptureStderr();
+  log.resume(ResumeReport());
+  log.step(StepReport());
+  log.evaluation(EvaluationReport());
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("tensorboard: cannot be made: "), std::string::npos) << said;
+  EXPECT_NE(said.find("training goes on without"), std::string::npos) << said;
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+  EXPECT_EQ(bytes_in(folder / "tensorboard"), "a file");
+}
+
 TEST(TensorBoardLog, WritesNothingOnceItMayNot) {
   const TemporaryFolder folder;
   TensorBoardLog log(folder / "tensorboard", 1, [] { throw std::runtime_error("lost"); });

@@ -1,69 +1,19 @@
 // Whole trainings whose optimizer state the ranks share out, on ranks that are threads of this
 // process: beside those without, through switches, and through checkpoints at other numbers of
 // ranks.
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <set>
-
 #include "core/base/error.h"
-#include "core/checkpoint/reader.h"
-#include "core/checkpoint/saver.h"
-#include "core/parallel/one_rank.h"
-#include "core/step/optimizer.h"
-#include "core/step/stop_request.h"
-#include "core/train/sliced_tensors.h"
-#include "core/train/training_state.h"
-#include "dist/coordination/unfreezing_coordinator.h"
-#include "tests/dist/coordination/schedule_job.h"
-#include "tests/support/small_networks.h"
+#include "tests/dist/coordination/sharded_job.h"
 
 namespace thaw {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kShards = 4;
-
-/// Every step another pair of groups, 200 times; each keeps the state that it had.
-const char kSwitches[] = R"(
-[[schedule.stage]]
-name = "drawn"
-groups = ["*"]
-learning-rate = { "m*" = 0.01, "*" = 0.03 }
-until = { steps = 200 }
-policy = { kind = "random", groups = 2, every-steps = 1, always = [] }
-)";
-
-const char kStages[] = R"(
-[[schedule.stage]]
-name = "head"
-groups = ["head"]
-learning-rate = 0.05
-until = { steps = 5 }
-
-[[schedule.stage]]
-name = "upper"
-groups = ["middle", "head"]
-learning-rate = { head = 0.05, middle = 0.02 }
-until = { steps = 6 }
-optimizer-state = "keep-staying"
-
-[[schedule.stage]]
-name = "lower"
-groups = ["stem", "middle"]
-learning-rate = 0.02
-until = { steps = 5 }
-
-[[schedule.stage]]
-name = "again"
-groups = ["*"]
-learning-rate = 0.01
-until = { gradient-signal = { group = "middle", every-steps = 2, least-change = 1e-9 }, at-least = { steps = 7 }, at-most = { steps = 7 } }
-)";
+class ShardedState : public ShardedJob {};
 
 const char kReset[] = R"(
 [[schedule.stage]]
@@ -79,135 +29,6 @@ learning-rate = 0.02
 until = { steps = 6 }
 optimizer-state = "reset"
 )";
-
-struct Outcome {
-  Weights weights;
-  Weights state;  ///< of the optimizer, whole, by its names in a checkpoint
-  std::vector<double> losses, norms;
-  std::vector<TransitionReport> transitions;
-};
-
-/// All optimizer state of a checkpoint, put together.
-Weights state_in(const CheckpointReader& checkpoint) {
-  std::set<std::string> names;
-  for (const auto& [name, entry] : checkpoint.entries()) {
-    const std::size_t begin = name.find("optimizer/");
-    if (begin == std::string::npos) continue;
-    EXPECT_TRUE(begin == 0 || name.starts_with("slices/")) << name;
-    names.insert(name.substr(begin));
-  }
-  const SlicedTensors slices(checkpoint);
-  Weights state;
-  for (const std::string& name : names) state[name] = slices.load(name);
-  return state;
-}
-
-/// Wants a stop in the step after so many.
-class StopAfter : public StopRequest {
- public:
-  explicit StopAfter(std::int64_t steps) : left_(steps) {}
-  StopReason wanted(double) override {
-    return left_-- == 1 ? StopReason::kSignal : StopReason::kNone;
-  }
-
- private:
-  std::int64_t left_;
-};
-
-class ShardedState : public testing::Test {
- protected:
-  ShardedState() { data_ = write_tiny_dataset(folder_, 37, 10); }
-
-  static TrainOptions canonical() {
-    TrainOptions options;
-    options.reduction = Reduction::kCanonical;
-    options.shards = kShards;
-    options.threads = 1;
-    options.clip_norm = 0.5;
-    return options;
-  }
-
-  /// Trains from the newest checkpoint under `run`, if there is one; stops after `steps`, if not 0.
-  Outcome live(const std::string& run, int ranks, Sharding sharding, std::int64_t steps = 0) {
-    Outcome outcome;
-    run_ranks(ranks, [&](Communicator& communicator) {
-      at::set_num_threads(1);
-      const Dataset dataset = prepared_dataset(data_);
-      TinyModel model(0.2);
-      model.to(type_);
-      ReducerOptions options{.sharding = sharding};
-      options.buckets.cap_bytes = 600;  // several buckets
-      if (train_.reduction == Reduction::kCanonical) options.shards = train_.shards;
-      const auto coordinator = make_unfreezing_coordinator(communicator, options);
-      CheckpointSaver saver(CheckpointStore(folder_ / run), communicator,
-                            {.keep = {.newest = 100}, .asynchronous = false});
-      std::vector<RejectedCheckpoint> rejected;
-      const auto newest = open_newest(saver.store(), communicator, rejected);
-      EXPECT_TRUE(rejected.empty());
-      TrainingState state;
-      if (newest) state = training_state_from_json(newest->state(), "state");
-      StopAfter stop(steps);
-      Training training{.schedule = tiny_schedule(schedule_),
-                        .train = train_,
-                        .optimizer = optimizer_,
-                        .sharding = sharding,
-                        .audit_every = 1,
-                        .checkpoints = {.saver = &saver,
-                                        .facts = {.version = "test"},
-                                        .stop = steps > 0 ? &stop : nullptr,
-                                        .resume = newest.get(),
-                                        .state = &state}};
-      training.data.batch = 12;
-      Recorder heard(&model);
-      training.run(model, dataset, heard, communicator, *coordinator);
-      if (communicator.rank() != 0) return;
-      outcome.weights = weights_of(model);
-      outcome.losses = heard.losses();
-      outcome.norms = heard.norms();
-      outcome.transitions = heard.transitions;
-    });
-    outcome.state = state_at_the_end_of(run);
-    return outcome;
-  }
-
-  Weights state_at_the_end_of(const std::string& run) {
-    const auto alone = make_self_communicator();
-    std::vector<RejectedCheckpoint> rejected;
-    const auto reader = open_newest(CheckpointStore(folder_ / run), *alone, rejected);
-    return reader ? state_in(*reader) : Weights();
-  }
-
-  static void expect_equal(const Outcome& found, const Outcome& expected) {
-    EXPECT_EQ(found.losses, expected.losses);
-    EXPECT_EQ(found.norms, expected.norms);
-    expect_same_bits(found.weights, expected.weights);
-    ASSERT_FALSE(expected.state.empty());
-    ASSERT_EQ(found.state.size(), expected.state.size());
-    for (const auto& [name, tensor] : expected.state) {
-      EXPECT_TRUE(found.state.at(name).equal(tensor)) << name;
-    }
-  }
-
-  static void expect_close(const Outcome& found, const Outcome& expected) {
-    ASSERT_EQ(found.state.size(), expected.state.size());
-    for (const auto& [name, tensor] : expected.state) {
-      const double most = tensor.to(at::kDouble).abs().max().item<double>();
-      const double apart =
-          found.state.at(name).sub(tensor).to(at::kDouble).abs().max().item<double>();
-      EXPECT_LE(apart, 1e-12 * std::max(most, 1e-3)) << name;
-    }
-    for (const auto& [name, tensor] : expected.weights) {
-      EXPECT_LE(found.weights.at(name).sub(tensor).abs().max().item<double>(), 1e-9) << name;
-    }
-  }
-
-  TemporaryFolder folder_;
-  std::string data_;
-  std::string schedule_ = kStages;
-  at::ScalarType type_ = at::kFloat;
-  TrainOptions train_ = canonical();
-  std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> optimizer_;
-};
 
 TEST_F(ShardedState, HasTheBitsOfTheWholeWhereSumsAreCanonical) {
   for (std::size_t kind = 0; kind < kOptimizerNames.size(); ++kind) {

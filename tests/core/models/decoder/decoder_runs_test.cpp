@@ -1,21 +1,20 @@
 // How decoders run: group by group, packed, with layers frozen, with dropout; and what they refuse.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
 #include "core/base/error.h"
-#include "core/models/groups.h"
 #include "tests/core/models/decoder/decoder_fixture.h"
+#include "tests/core/models/model_runs.h"
 
 namespace thaw {
 namespace {
 
 using testing::HasSubstr;
+
+at::Tensor sum_of_losses(const at::Tensor& result) { return result.select(1, 0).sum(); }
 
 /// Of every case, in float64.
 class EachDecoder : public testing::TestWithParam<std::string> {
@@ -26,6 +25,14 @@ class EachDecoder : public testing::TestWithParam<std::string> {
     return expected().at("config").value("tie_word_embeddings",
                                          expected().at("config").at("model_type") == "gpt2");
   }
+  MakeModel make() const {
+    return [&each = expected()] { return decoder_of(each, at::kDouble); };
+  }
+  LossOf loss() const {
+    return [batch = decoder_batch(expected()), counted = counted()](Model& model) {
+      return mean_loss(model, batch, counted);
+    };
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(Cases, EachDecoder, testing::ValuesIn(names_of_decoders()),
@@ -33,123 +40,33 @@ INSTANTIATE_TEST_SUITE_P(Cases, EachDecoder, testing::ValuesIn(names_of_decoders
 
 TEST_P(EachDecoder, HasGroupsFromInputToOutputAndATiedHeadOnce) {
   const auto model = decoder_of(expected(), at::kFloat);
-  std::vector<std::string> names;
-  std::size_t parameters = 0;
-  for (const GroupTensors& group : resolve_groups(*model)) {
-    names.push_back(group.name);
-    parameters += group.parameters.size();
-  }
-  EXPECT_EQ(parameters, model->named_parameters().size());
   std::vector<std::string> wanted = {"embeddings", "layers.0", "layers.1", "norm"};
   if (!tied()) wanted.emplace_back("head");
-  EXPECT_EQ(names, wanted);
+  expect_groups(*model, wanted);
   EXPECT_EQ(model->named_parameters().contains("lm_head.weight"), !tied());
 }
 
 TEST_P(EachDecoder, RunsGroupByGroupAndAsAFrozenPrefix) {
-  const auto model = decoder_of(expected(), at::kDouble);
-  const Batch batch = decoder_batch(expected());
-  const at::Tensor whole = model->forward(batch);
-  const std::size_t groups = model->groups().size();
-  for (std::size_t cut = 0; cut < groups; ++cut) {
-    at::Tensor hidden;
-    {
-      const at::NoGradGuard no_grad;
-      for (std::size_t group = 0; group < cut; ++group) {
-        hidden = model->run(group, group + 1, hidden, batch);
-      }
-    }
-    const at::Tensor result = model->run(cut, groups, hidden, batch);
-    EXPECT_LE(relative_difference(result, whole.detach()), 1e-14) << cut;
-    EXPECT_TRUE(result.requires_grad());
-  }
+  expect_any_frozen_prefix(*decoder_of(expected(), at::kDouble), decoder_batch(expected()));
 }
 
 TEST_P(EachDecoder, GradientsOfAnyActiveSetAreThoseOfTheFullModel) {
-  const Batch batch = decoder_batch(expected());
-  const auto full = decoder_of(expected(), at::kDouble);
-  mean_loss(*full, batch, counted()).backward();
-  const auto gradients = full->named_parameters();
-  for (const std::vector<std::string>& active : {std::vector<std::string>{"norm"},
-                                                 {"embeddings"},
-                                                 {"layers.0"},
-                                                 {"layers.1", "norm"},
-                                                 {"embeddings", "norm"}}) {
-    const auto model = decoder_of(expected(), at::kDouble);
-    activate(*model, active);
-    mean_loss(*model, batch, counted()).backward();
-    for (const auto& item : model->named_parameters()) {
-      if (item.value().requires_grad()) {
-        EXPECT_LE((item.value().grad() - gradients[item.key()].grad()).norm().item<double>(), 1e-13)
-            << item.key();
-      } else {
-        EXPECT_FALSE(item.value().grad().defined()) << item.key();
-      }
-    }
-  }
+  expect_gradients_of(
+      {{"norm"}, {"embeddings"}, {"layers.0"}, {"layers.1", "norm"}, {"embeddings", "norm"}},
+      make(), loss());
 }
 
 TEST_P(EachDecoder, PackedSamplesAreSamplesAlone) {
-  const auto model = decoder_of(expected(), at::kDouble);
-  const Batch batch = decoder_batch(expected());
-  const at::Tensor packed = model->forward(batch);
-  packed.select(1, 0).sum().backward();
-  std::map<std::string, at::Tensor> together;
-  for (const auto& item : model->named_parameters()) {
-    together[item.key()] = item.value().grad().clone();
-  }
-  model->zero_grad();
-  std::vector<at::Tensor> alone;
-  for (std::int64_t n = 0; n < batch.size(); ++n) {
-    alone.push_back(model->forward(batch.slice(n, n + 1)));
-    alone.back().select(1, 0).sum().backward();
-  }
-  EXPECT_LE(relative_difference(at::cat(alone), packed), 1e-13);
-  for (const auto& item : model->named_parameters()) {
-    EXPECT_LE(relative_difference(item.value().grad(), together[item.key()]), 1e-11) << item.key();
-  }
+  expect_samples_as_alone(*decoder_of(expected(), at::kDouble), decoder_batch(expected()),
+                          sum_of_losses, 1e-11);
 }
 
 TEST_P(EachDecoder, GradientCheckpointingChangesNothing) {
-  const Batch batch = decoder_batch(expected());
-  const auto kept = decoder_of(expected(), at::kDouble);
-  const auto recomputing = decoder_of(expected(), at::kDouble);
-  recomputing->set_gradient_checkpointing(true);
-  for (const std::vector<std::string>& active :
-       {std::vector<std::string>{"embeddings", "layers.0", "layers.1", "norm", "head"},
-        {"layers.1"}}) {
-    for (DecoderModel* model : {kept.get(), recomputing.get()}) {
-      model->zero_grad();
-      activate(*model, active);
-      mean_loss(*model, batch, counted()).backward();
-    }
-    const auto gradients = kept->named_parameters();
-    for (const auto& item : recomputing->named_parameters()) {
-      if (!item.value().requires_grad()) continue;
-      EXPECT_TRUE(at::equal(item.value().grad(), gradients[item.key()].grad())) << item.key();
-    }
-  }
+  expect_recomputation_changes_nothing(
+      {{"embeddings", "layers.0", "layers.1", "norm", "head"}, {"layers.1"}}, make(), loss());
 }
 
 // ------------------------------------------------------------------------------------- dropout
-
-struct Step {
-  at::Tensor result;
-  std::vector<at::Tensor> gradients;
-};
-
-Step training_step(DecoderModel& model, const Batch& batch) {
-  model.train();
-  model.zero_grad();
-  const DrawScope scope = draw_scope(batch);
-  Step step;
-  step.result = model.forward(batch);
-  step.result.select(1, 0).sum().backward();
-  for (const at::Tensor& parameter : model.parameters()) {
-    step.gradients.push_back(parameter.grad().clone());
-  }
-  return step;
-}
 
 std::shared_ptr<DecoderModel> dropping(const char* name) {
   ModelOptions options;
@@ -162,23 +79,12 @@ std::shared_ptr<DecoderModel> dropping(const char* name) {
 
 TEST(DecoderDropout, DoesNotDependOnMicroBatches) {
   for (const char* name : {"llama", "gpt2"}) {
+    SCOPED_TRACE(name);
     const auto model = dropping(name);
     const Batch batch = decoder_batch(decoder_case(name));
-    const Step whole = training_step(*model, batch);
-    const Step first = training_step(*model, batch.slice(0, 2));
-    const Step rest = training_step(*model, batch.slice(2, batch.size()));
-    EXPECT_LE(relative_difference(at::cat({first.result, rest.result}), whole.result), 1e-13);
-    for (std::size_t i = 0; i < whole.gradients.size(); ++i) {
-      EXPECT_LE((first.gradients[i] + rest.gradients[i] - whole.gradients[i]).norm().item<double>(),
-                1e-10);
-    }
+    const TrainingStep whole = expect_dropout_by_sample(*model, batch, sum_of_losses);
     model->eval();
     EXPECT_GT(relative_difference(model->forward(batch), whole.result), 1e-3);
-    model->set_gradient_checkpointing(true);
-    const Step again = training_step(*model, batch);
-    for (std::size_t i = 0; i < whole.gradients.size(); ++i) {
-      EXPECT_TRUE(at::equal(again.gradients[i], whole.gradients[i])) << name;
-    }
   }
 }
 

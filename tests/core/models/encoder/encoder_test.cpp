@@ -1,6 +1,5 @@
 // What RoBERTa, DistilBERT and ModernBERT compute, against transformers, and how they run.
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones_like.h>
@@ -9,12 +8,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <map>
 
 #include "core/base/error.h"
 #include "core/kernels/fused.h"
-#include "core/models/groups.h"
 #include "tests/core/models/encoder/encoder_fixture.h"
+#include "tests/core/models/model_runs.h"
 
 namespace thaw {
 namespace {
@@ -25,6 +23,8 @@ using testing::HasSubstr;
 at::Tensor loss_of(Model& model, const Batch& batch) {
   return at::cross_entropy_loss(model.forward(batch), batch.labels);
 }
+
+at::Tensor sum_of_squares(const at::Tensor& logits) { return logits.square().sum(); }
 
 at::Tensor expected_logits(const json& expected) {
   return at::tensor(expected.at("logits").get<std::vector<double>>(), at::kDouble)
@@ -93,6 +93,12 @@ class EachEncoder : public testing::TestWithParam<std::string> {
  protected:
   const json& expected() const { return encoder_case(GetParam()); }
   std::size_t layers() const { return GetParam().starts_with("modernbert") ? 3 : 2; }
+  MakeModel make() const {
+    return [&each = expected()] { return encoder_of(each, at::kDouble); };
+  }
+  LossOf loss() const {
+    return [batch = encoder_batch(expected())](Model& model) { return loss_of(model, batch); };
+  }
 };
 
 INSTANTIATE_TEST_SUITE_P(Cases, EachEncoder, testing::ValuesIn(case_names(encoder_cases())),
@@ -118,113 +124,33 @@ TEST_P(EachEncoder, Bfloat16FollowsFloat32) {
 }
 
 TEST_P(EachEncoder, HasGroupsFromInputToOutput) {
-  const auto model = encoder_of(expected(), at::kFloat);
-  std::vector<std::string> names, wanted = {"embeddings"};
-  std::size_t parameters = 0;
-  for (const GroupTensors& group : resolve_groups(*model)) {
-    names.push_back(group.name);
-    parameters += group.parameters.size();
-  }
+  std::vector<std::string> wanted = {"embeddings"};
   for (std::size_t i = 0; i < layers(); ++i) wanted.push_back("encoder." + std::to_string(i));
   wanted.emplace_back("head");
-  EXPECT_EQ(names, wanted);
-  EXPECT_EQ(parameters, model->named_parameters().size());
+  expect_groups(*encoder_of(expected(), at::kFloat), wanted);
 }
 
 TEST_P(EachEncoder, RunsGroupByGroupAndAsAFrozenPrefix) {
-  const auto model = encoder_of(expected(), at::kDouble);
-  const Batch batch = encoder_batch(expected());
-  const at::Tensor whole = model->forward(batch);
-  const std::size_t groups = model->groups().size();
-  for (std::size_t cut = 0; cut < groups; ++cut) {
-    at::Tensor hidden;
-    {
-      const at::NoGradGuard no_grad;
-      for (std::size_t group = 0; group < cut; ++group) {
-        hidden = model->run(group, group + 1, hidden, batch);
-      }
-    }
-    const at::Tensor result = model->run(cut, groups, hidden, batch);
-    EXPECT_LE(relative_difference(result, whole.detach()), 1e-14) << cut;
-    EXPECT_TRUE(result.requires_grad());
-  }
+  expect_any_frozen_prefix(*encoder_of(expected(), at::kDouble), encoder_batch(expected()));
 }
 
 TEST_P(EachEncoder, GradientsOfAnyActiveSetAreThoseOfTheFullModel) {
-  const Batch batch = encoder_batch(expected());
-  const auto full = encoder_of(expected(), at::kDouble);
-  loss_of(*full, batch).backward();
-  const auto gradients = full->named_parameters();
-  for (const std::vector<std::string>& active :
-       {std::vector<std::string>{"head"}, {"embeddings"}, {"encoder.0"}, {"encoder.1", "head"}}) {
-    const auto model = encoder_of(expected(), at::kDouble);
-    activate(*model, active);
-    loss_of(*model, batch).backward();
-    for (const auto& item : model->named_parameters()) {
-      if (item.value().requires_grad()) {
-        EXPECT_LE((item.value().grad() - gradients[item.key()].grad()).norm().item<double>(), 1e-13)
-            << item.key();
-      } else {
-        EXPECT_FALSE(item.value().grad().defined()) << item.key();
-      }
-    }
-  }
+  expect_gradients_of({{"head"}, {"embeddings"}, {"encoder.0"}, {"encoder.1", "head"}}, make(),
+                      loss());
 }
 
 TEST_P(EachEncoder, PackedSamplesAreSamplesAlone) {
-  const auto model = encoder_of(expected(), at::kDouble);
-  const Batch batch = encoder_batch(expected());
-  const at::Tensor packed = model->forward(batch);
-  packed.square().sum().backward();
-  std::map<std::string, at::Tensor> together;
-  for (const auto& item : model->named_parameters()) {
-    together[item.key()] = item.value().grad().clone();
-  }
-  model->zero_grad();
-  std::vector<at::Tensor> alone;
-  for (std::int64_t n = 0; n < batch.size(); ++n) {
-    alone.push_back(model->forward(batch.slice(n, n + 1)));
-    alone.back().square().sum().backward();
-  }
-  EXPECT_LE(relative_difference(at::cat(alone), packed), 1e-13);
-  for (const auto& item : model->named_parameters()) {
-    if (is_key_bias(item.key())) continue;  // zero but for rounding
-    EXPECT_LE(relative_difference(item.value().grad(), together[item.key()]), 1e-10) << item.key();
-  }
+  expect_samples_as_alone(*encoder_of(expected(), at::kDouble), encoder_batch(expected()),
+                          sum_of_squares, 1e-10, is_key_bias);
 }
 
 TEST_P(EachEncoder, GradientCheckpointingChangesNothing) {
-  const Batch batch = encoder_batch(expected());
-  const auto kept = encoder_of(expected(), at::kDouble);
-  const auto recomputing = encoder_of(expected(), at::kDouble);
-  recomputing->set_gradient_checkpointing(true);
-  for (EncoderModel* model : {kept.get(), recomputing.get()}) loss_of(*model, batch).backward();
-  const auto gradients = kept->named_parameters();
-  for (const auto& item : recomputing->named_parameters()) {
-    EXPECT_TRUE(at::equal(item.value().grad(), gradients[item.key()].grad())) << item.key();
-  }
+  ActiveSet all = {"embeddings", "head"};
+  for (std::size_t i = 0; i < layers(); ++i) all.push_back("encoder." + std::to_string(i));
+  expect_recomputation_changes_nothing({all, {"encoder.1"}}, make(), loss());
 }
 
 // ------------------------------------------------------------------------------------- dropout
-
-/// Logits and gradients of one training-mode step.
-struct Step {
-  at::Tensor logits;
-  std::vector<at::Tensor> gradients;
-};
-
-Step training_step(EncoderModel& model, const Batch& batch) {
-  model.train();
-  model.zero_grad();
-  const DrawScope scope = draw_scope(batch);
-  Step step;
-  step.logits = model.forward(batch);
-  step.logits.square().sum().backward();
-  for (const at::Tensor& parameter : model.parameters()) {
-    step.gradients.push_back(parameter.grad().clone());
-  }
-  return step;
-}
 
 /// ModernBERT drops nothing unless told.
 ModelOptions dropping() {
@@ -239,25 +165,15 @@ TEST_P(EachEncoder, DropoutDoesNotDependOnMicroBatchesOrKernels) {
   const auto model = encoder_of(expected(), at::kDouble, dropping());
   const Batch batch = encoder_batch(expected());
   const at::Tensor without = model->forward(batch);
-  const Step whole = training_step(*model, batch);
-  EXPECT_GT(relative_difference(whole.logits, without), 1e-2);
-  const Step first = training_step(*model, batch.slice(0, 2));
-  const Step rest = training_step(*model, batch.slice(2, batch.size()));
-  EXPECT_LE(relative_difference(at::cat({first.logits, rest.logits}), whole.logits), 1e-13);
+  const TrainingStep whole = expect_dropout_by_sample(*model, batch, sum_of_squares);
+  EXPECT_GT(relative_difference(whole.result, without), 1e-2);
   set_fused_kernels(false);
-  const Step plain = training_step(*model, batch);
+  const TrainingStep plain = training_step(*model, batch, sum_of_squares);
   set_fused_kernels(true);
-  EXPECT_LE(relative_difference(plain.logits, whole.logits), 1e-12);
-  model->set_gradient_checkpointing(true);
-  const Step again = training_step(*model, batch);
+  EXPECT_LE(relative_difference(plain.result, whole.result), 1e-12);
   for (std::size_t i = 0; i < whole.gradients.size(); ++i) {
     const double size = std::max(whole.gradients[i].norm().item<double>(), 1.0);
-    const auto away = [&](const at::Tensor& other) {
-      return (other - whole.gradients[i]).norm().item<double>() / size;
-    };
-    EXPECT_LE(away(first.gradients[i] + rest.gradients[i]), 1e-11);
-    EXPECT_LE(away(plain.gradients[i]), 1e-11);
-    EXPECT_TRUE(at::equal(again.gradients[i], whole.gradients[i]));
+    EXPECT_LE((plain.gradients[i] - whole.gradients[i]).norm().item<double>() / size, 1e-11);
   }
 }
 
