@@ -132,6 +132,14 @@ enum class AttentionDraws {
 };
 constexpr auto names_of(AttentionDraws) { return names("keyed", "fast"); }
 
+/// Whether training steps on a GPU are captured in CUDA graphs.
+enum class CudaGraphs {
+  kOff,
+  kAuto,  ///< where they can be; else it is said once why not
+  kOn,    ///< likewise, and a run in which none can be is refused
+};
+constexpr auto names_of(CudaGraphs) { return names("off", "auto", "on"); }
+
 /// How gradients are summed.
 enum class Reduction {
   kBuckets,    ///< as fast as it goes: bits depend on the number of ranks
@@ -179,6 +187,20 @@ enum class Sharding {
   kGradients,  ///< that, and the sums of gradients
 };
 constexpr auto names_of(Sharding) { return names("none", "optimizer", "gradients"); }
+
+/// Whether the ranks of one host hold frozen weights once: see Note [Frozen weights once a host].
+enum class ShareFrozen {
+  kAuto,  ///< where several ranks are on a host, in host memory
+  kOff,
+};
+constexpr auto names_of(ShareFrozen) { return names("auto", "off"); }
+/// Where an optimizer's state waits while its parameter is frozen.
+enum class FrozenStatePlace {
+  kDevice,  ///< where it is while it is active
+  kHost,    ///< in host memory
+  kDisk,    ///< in files without names in the run folder
+};
+constexpr auto names_of(FrozenStatePlace) { return names("device", "host", "disk"); }
 
 /// What becomes of a step in which a rank that had samples left an active parameter without a
 /// gradient.

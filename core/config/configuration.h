@@ -88,9 +88,10 @@ struct TrainOptions {
   std::int64_t threads = 0;                   ///< intra-op, of a rank; 0: the cores it was given
   bool tf32 = false;             ///< float32 products and convolutions on a GPU in TensorFloat-32
   bool cudnn_benchmark = false;  ///< cuDNN times its convolutions and takes the fastest
-  bool deterministic = false;    ///< the same bits in each run, or an error
-  NotFinite not_finite = NotFinite::kStop;  ///< loss or gradients
-  std::int64_t skip_limit = 5;              ///< steps in a row that may be skipped
+  CudaGraphs cuda_graphs = CudaGraphs::kOff;  ///< of training steps on a GPU
+  bool deterministic = false;                 ///< the same bits in each run, or an error
+  NotFinite not_finite = NotFinite::kStop;    ///< loss or gradients
+  std::int64_t skip_limit = 5;                ///< steps in a row that may be skipped
 
   friend bool operator==(const TrainOptions&, const TrainOptions&) = default;
 };
@@ -114,8 +115,10 @@ struct DistributedOptions {
   EmbeddingRows embedding_rows = EmbeddingRows::kAuto;  ///< embedding gradients by touched rows
   GradientWire wire = GradientWire::kSame;              ///< as what gradients travel
   Sharding sharding = Sharding::kNone;                  ///< what ranks share out between them
-  Unused unused = Unused::kAllow;                       ///< active parameters without a gradient
-  double hang_deadline = 300;                           ///< seconds; 0: none
+  ShareFrozen share_frozen = ShareFrozen::kAuto;        ///< frozen weights once a host
+  FrozenStatePlace frozen_state = FrozenStatePlace::kDevice;  ///< where state of what froze waits
+  Unused unused = Unused::kAllow;    ///< active parameters without a gradient
+  double hang_deadline = 300;        ///< seconds; 0: none
   double transition_deadline = 900;  ///< likewise, in transitions and at start-up
   std::int64_t audit_every = 100;    ///< steps; 0: at transitions only
 

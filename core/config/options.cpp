@@ -154,6 +154,9 @@ void add_train(TableBuilder& table) {
   table.add(&T::cudnn_benchmark, "cudnn-benchmark", "",
             "cuDNN times its algorithms at each new shape and takes the fastest; not with "
             "deterministic");
+  table.add(&T::cuda_graphs, "cuda-graphs", "",
+            "training steps on one GPU, of images or texts of one length, are captured and queued "
+            "again with one call; auto: where they can be; on: or the run is refused");
   table.add(&T::deterministic, "deterministic", "",
             "the same bits in each run and resume: refuses what would change them");
   table.add(&T::not_finite, "not-finite", "",
@@ -277,6 +280,11 @@ void add_distributed(TableBuilder& table) {
       &D::sharding, "sharding", "",
       "what each rank holds a slice of instead of all: the optimizer's state, or that and the "
       "sums of gradients");
+  table.add(&D::share_frozen, "share-frozen", "",
+            "ranks of one host hold frozen weights once, in memory that they share (not on GPUs)");
+  table.add(&D::frozen_state, "frozen-state", "",
+            "where the optimizer's state of frozen layers waits: on its device, in host memory, or "
+            "on disk in the run folder");
   table.add(
       &D::unused, "unused", "",
       "an active parameter that got no gradient on a rank counts as zero there, or is an error");

@@ -55,6 +55,7 @@ struct EndCondition {
 /// The conditions of a length, for programs that write their stages themselves.
 EndCondition after_epochs(double epochs);
 EndCondition after_steps(std::int64_t steps);
+EndCondition after_seconds(double seconds);
 
 /// How a learning rate moves over a stage, as a factor on each group's own rate
 /// (core/schedule/curves/curve.h).

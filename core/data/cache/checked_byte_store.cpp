@@ -64,11 +64,38 @@ void CheckedByteStore::read(std::int64_t offset, std::int64_t size, std::byte* m
     if (!is_good(piece)) check(piece);
   }
   file_->read(address_ + offset, size, memory);
+  if (!any_outside_.load(std::memory_order_acquire)) return;
+  for (std::int64_t piece = offset / kCheckedPieceBytes; piece <= last; ++piece) {
+    put_in(piece, offset, size, memory);
+  }
+}
+
+/// What lies in a piece that the file does not have, into `memory`, which holds the bytes
+/// [offset, offset + size).
+void CheckedByteStore::put_in(std::int64_t piece, std::int64_t offset, std::int64_t size,
+                              std::byte* memory) const {
+  std::vector<std::byte> decoded;
+  const std::vector<std::byte>* bytes = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = outside_.find(piece);
+    if (found == outside_.end()) return;
+    bytes = &found->second;  // neither moved nor changed any more
+  }
+  if (bytes->empty()) {
+    decode(piece, decoded);
+    bytes = &decoded;
+  }
+  const std::int64_t begin = piece * kCheckedPieceBytes;
+  const std::int64_t from = std::max(begin, offset);
+  const std::int64_t to = std::min(begin + std::ssize(*bytes), offset + size);
+  std::memcpy(memory + (from - offset), bytes->data() + (from - begin),
+              static_cast<std::size_t>(to - from));
 }
 
 bool CheckedByteStore::is_good(std::int64_t piece) const {
   const std::uint64_t word =
-      good_[static_cast<std::size_t>(piece / kBits)].load(std::memory_order_relaxed);
+      good_[static_cast<std::size_t>(piece / kBits)].load(std::memory_order_acquire);
   return (word >> (piece % kBits) & 1) != 0;
 }
 
@@ -81,12 +108,15 @@ void CheckedByteStore::check(std::int64_t piece) const {
   if (fingerprint(bytes.data(), bytes.size()) != checks_[static_cast<std::size_t>(piece)]) {
     mend(piece, bytes);
   }
+  // Whoever sees the bit sees what is kept outside of the file too.
   good_[static_cast<std::size_t>(piece / kBits)].fetch_or(std::uint64_t{1} << (piece % kBits),
-                                                          std::memory_order_relaxed);
+                                                          std::memory_order_release);
 }
 
-void CheckedByteStore::mend(std::int64_t piece, std::vector<std::byte>& bytes) const {
+/// From its source, as it was written.
+void CheckedByteStore::decode(std::int64_t piece, std::vector<std::byte>& bytes) const {
   const std::int64_t offset = piece * kCheckedPieceBytes;
+  bytes.resize(static_cast<std::size_t>(std::min(kCheckedPieceBytes, bytes_ - offset)));
   try {
     decode_again_(offset, std::ssize(bytes), bytes.data());
   } catch (const Error& error) {
@@ -95,21 +125,37 @@ void CheckedByteStore::mend(std::int64_t piece, std::vector<std::byte>& bytes) c
   if (fingerprint(bytes.data(), bytes.size()) != checks_[static_cast<std::size_t>(piece)]) {
     throw lost_piece(file_->path(), address_ + offset, "the data file holds something else now");
   }
-  write_back(offset, bytes);
-  fmt::print(stderr,
-             "thaw: warning: {}: was damaged between bytes {} and {}; they were decoded anew. Look "
-             "after the disk that it lies on\n",
-             printable(file_->path()), address_ + offset, address_ + offset + std::ssize(bytes));
 }
 
-/// Into the file that is open, and no other that has its name by now.
-void CheckedByteStore::write_back(std::int64_t offset, const std::vector<std::byte>& bytes) const {
+void CheckedByteStore::mend(std::int64_t piece, std::vector<std::byte>& bytes) const {
+  const std::int64_t offset = piece * kCheckedPieceBytes;
+  decode(piece, bytes);
+  const std::string problem = write_back(offset, bytes);
+  bool first = true;
+  if (!problem.empty()) {
+    const std::lock_guard lock(mutex_);
+    first = outside_.empty();
+    outside_.try_emplace(piece,
+                         outside_.size() < kMostKeptPieces ? bytes : std::vector<std::byte>());
+    any_outside_.store(true, std::memory_order_release);
+  }
+  if (!first) return;  // of a file that cannot be written to, once
+  say(fmt::format(
+      "thaw: warning: {}: was damaged between bytes {} and {}; they were decoded anew{}. "
+      "Look after the disk that it lies on\n",
+      printable(file_->path()), address_ + offset, address_ + offset + std::ssize(bytes),
+      problem.empty() ? ""
+                      : fmt::format(", and cannot be written back ({}), so that is done "
+                                    "in each process that reads them",
+                                    problem)));
+}
+
+/// Into the file that is open, and no other that has its name by now. Returns why not, or "".
+std::string CheckedByteStore::write_back(std::int64_t offset,
+                                         const std::vector<std::byte>& bytes) const {
   const FileUse use("write", file_->path());
-  const auto fail = [&](int error) {
-    throw lost_piece(file_->path(), address_ + offset, std::strerror(error));
-  };
   const int descriptor = ::open(file_->path().c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (descriptor < 0) fail(errno);
+  if (descriptor < 0) return std::strerror(errno);
   struct stat status {};
   int error = ::fstat(descriptor, &status) != 0 ? errno : 0;
   const FileStamp now = stamp_of(status);
@@ -124,7 +170,7 @@ void CheckedByteStore::write_back(std::int64_t offset, const std::vector<std::by
   }
   if (error == 0 && ::fdatasync(descriptor) != 0) error = errno;
   ::close(descriptor);
-  if (error != 0) fail(error);
+  return error != 0 ? std::strerror(error) : "";
 }
 
 }  // namespace thaw

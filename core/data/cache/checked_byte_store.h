@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,10 +20,15 @@ namespace thaw {
 // another program may change it, and one pixel is not missed. So it ends with a fingerprint of each
 // of its pieces, and a piece is read whole and compared when a process first touches it. From then
 // on a read costs a bit that is looked at. A piece that is not as it was written is decoded anew
-// from the source, in memory and in the file.
+// from the source, and put into the file. Where the file cannot be written to (another user's, a
+// full or read-only disk, gone by now) it is kept in memory, so many of them; further ones are
+// decoded each time that they are read: slower, and right.
 
 /// Bytes of a piece of decoded data.
 inline constexpr std::int64_t kCheckedPieceBytes = 1 << 20;
+
+/// Pieces that a store keeps in memory because they could be put into no file.
+inline constexpr std::size_t kMostKeptPieces = 64;
 
 /// Pieces that so many bytes have.
 inline std::int64_t checked_pieces(std::int64_t bytes) {
@@ -51,8 +58,10 @@ class CheckedByteStore final : public ByteStore {
  private:
   bool is_good(std::int64_t piece) const;
   void check(std::int64_t piece) const;
+  void decode(std::int64_t piece, std::vector<std::byte>& bytes) const;
   void mend(std::int64_t piece, std::vector<std::byte>& bytes) const;
-  void write_back(std::int64_t offset, const std::vector<std::byte>& bytes) const;
+  std::string write_back(std::int64_t offset, const std::vector<std::byte>& bytes) const;
+  void put_in(std::int64_t piece, std::int64_t offset, std::int64_t size, std::byte* memory) const;
 
   std::shared_ptr<const ReadableFile> file_;
   std::int64_t address_;
@@ -61,6 +70,10 @@ class CheckedByteStore final : public ByteStore {
   DecodeAgain decode_again_;
   std::string description_;
   std::unique_ptr<std::atomic<std::uint64_t>[]> good_;  ///< a bit a piece
+  mutable std::atomic<bool> any_outside_{false};        ///< whether `outside_` holds one
+  mutable std::mutex mutex_;
+  /// Pieces that are right in no file: their bytes, or none where too many of them are kept.
+  mutable std::map<std::int64_t, std::vector<std::byte>> outside_;
 };
 
 }  // namespace thaw

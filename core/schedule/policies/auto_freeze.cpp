@@ -50,6 +50,12 @@ class AutoFreeze final : public Policy {
   /// `signals` holds what is remembered of each watched group.
   void observe_step(const StepValues& values, ScheduleState& state) const override {
     const std::vector<std::string> groups = watched(state.active);
+    // A step that is skipped has no gradients, though some groups' norms may be numbers; left out
+    // for all of them, so that their checks stay at the same steps.
+    const bool skipped = std::any_of(groups.begin(), groups.end(), [&](const std::string& group) {
+      return !std::isfinite(values.gradient_norms.at(group));
+    });
+    if (skipped) return;
     std::vector<double> changes;
     for (const std::string& group : groups) {
       const auto change =

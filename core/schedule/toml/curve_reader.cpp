@@ -62,24 +62,19 @@ bool read_parameter(const CurveParameter& parameter, const Setting& setting,
 /// Reads the entry of a key that only some shapes have. False where it is wrong.
 bool read_own_entry(const Setting::Entry& entry, const std::string& subject, Curve& curve,
                     Problems& problems) {
-  std::vector<std::string> names = {"shape", "warmup-steps", "warmup-fraction", "steps"};
   bool of_another = false;
-  const auto& shapes = curve_shapes();
-  for (auto shape = shapes.rbegin(); shape != shapes.rend(); ++shape) {
-    for (const CurveParameter& parameter : shape->parameters) {
-      if (std::find(names.begin(), names.end(), parameter.key) == names.end()) {
-        names.push_back(parameter.key);
-      }
+  for (const CurveShape& shape : curve_shapes()) {
+    for (const CurveParameter& parameter : shape.parameters) {
       if (parameter.key != entry.key) continue;
       of_another = true;
-      if (curve.shape == shape->name) {
+      if (curve.shape == shape.name) {
         return read_parameter(parameter, entry.setting, subject, curve, problems);
       }
     }
   }
   problems.add(entry.where, subject,
                of_another ? fmt::format("does not belong to the shape {}", curve.shape)
-                          : unknown_key("key", "a curve has", entry.key, names));
+                          : unknown_key("key", "a curve has", entry.key, curve_key_names()));
   return false;
 }
 
@@ -104,6 +99,19 @@ bool read_entry(const Setting::Entry& entry, const std::string& subject,
 }
 
 }  // namespace
+
+std::vector<std::string> curve_key_names() {
+  std::vector<std::string> names = {"shape", "warmup-steps", "warmup-fraction", "steps"};
+  const auto& shapes = curve_shapes();
+  for (auto shape = shapes.rbegin(); shape != shapes.rend(); ++shape) {
+    for (const CurveParameter& parameter : shape->parameters) {
+      if (std::find(names.begin(), names.end(), parameter.key) == names.end()) {
+        names.push_back(parameter.key);
+      }
+    }
+  }
+  return names;
+}
 
 std::optional<Curve> read_curve(const Setting& setting, const std::string& subject,
                                 const Curve* before, const std::vector<std::string>& model_groups,

@@ -10,6 +10,9 @@
 
 namespace thaw {
 
+/// The keys that the table of a curve may have, whatever its shape.
+std::vector<std::string> curve_key_names();
+
 /// Reads `curve = "cosine"`, or a table `{ shape = "cosine", warmup-steps = 100, … }` that may
 /// only have the keys its shape knows; its `steps` are a number, or a table of groups' names and
 /// patterns, of which the first in the file's order that matches a group gives its length.

@@ -84,6 +84,7 @@ std::optional<ReadTrigger> read_signal(const Setting& value, const std::string& 
 }  // namespace
 
 std::optional<double> observe_norm(std::int64_t every_steps, double norm, TriggerState& own) {
+  if (!std::isfinite(norm)) return std::nullopt;  // of a step that was skipped
   own.sum += norm;
   if (++own.steps < every_steps) return std::nullopt;
   const double mean = own.sum / static_cast<double>(own.steps);

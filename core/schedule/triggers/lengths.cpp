@@ -126,5 +126,8 @@ EndCondition after_epochs(double epochs) { return {.trigger = {std::make_shared<
 EndCondition after_steps(std::int64_t steps) {
   return {.trigger = {std::make_shared<Steps>(steps)}};
 }
+EndCondition after_seconds(double seconds) {
+  return {.trigger = {std::make_shared<Seconds>(seconds)}};
+}
 
 }  // namespace thaw

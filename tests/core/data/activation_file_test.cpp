@@ -10,7 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -125,6 +127,75 @@ TEST_F(Activations, ADamagedPieceIsComputedAgain) {
   computed = 0;
   EXPECT_TRUE(at::equal(read(made, *made.open(), &computed), rows(made.spec())));
   EXPECT_EQ(computed, 0) << "it was not put back";
+}
+
+TEST_F(Activations, ADamagedPieceThatCannotBePutBackIsKeptInMemory) {
+  const ActivationFile made = file();
+  fill(made);
+  const auto opened = made.open();
+  flip(made.path(), opened->address + 12345);
+  fs::remove(made.path());  // whoever made room has it; what is open can still be read
+  const at::Tensor all = rows(made.spec());
+  int computed = 0;
+  const CheckedByteStore store(
+      opened->file, opened->address, made.spec().value_bytes(), opened->checks,
+      [&](std::int64_t offset, std::int64_t size, std::byte* memory) {
+        ++computed;
+        std::memcpy(memory, static_cast<const std::byte*>(all.const_data_ptr()) + offset,
+                    static_cast<std::size_t>(size));
+      },
+      "test");
+  testing::internal::CaptureStderr();
+  for (const auto& [offset, size] :
+       {std::pair<std::int64_t, std::int64_t>{0, made.spec().value_bytes()},
+        {12300, 100},
+        {0, 10},
+        {kCheckedPieceBytes - 5, 10}}) {
+    std::vector<std::byte> found(static_cast<std::size_t>(size));
+    store.read(offset, size, found.data());
+    EXPECT_EQ(
+        std::memcmp(found.data(), static_cast<const std::byte*>(all.const_data_ptr()) + offset,
+                    found.size()),
+        0)
+        << offset;
+  }
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("cannot be written back (No such file or directory)"), std::string::npos)
+      << said;
+  EXPECT_EQ(computed, 1);
+}
+
+/// More damaged pieces than are kept in memory are computed whenever they are read.
+TEST_F(Activations, ManyPiecesThatCannotBePutBackAreReadRight) {
+  const auto pieces = static_cast<std::int64_t>(kMostKeptPieces) + 2;
+  const std::int64_t bytes = pieces * kCheckedPieceBytes;
+  const std::string path = folder_ / "zeros";
+  std::ofstream(path).close();
+  fs::resize_file(path, static_cast<std::uintmax_t>(bytes));
+  const auto opened = std::make_shared<const ReadableFile>(path);
+  fs::remove(path);
+  const std::vector<std::byte> ones(static_cast<std::size_t>(kCheckedPieceBytes), std::byte{1});
+  const std::vector<Fingerprint> checks(static_cast<std::size_t>(pieces),
+                                        fingerprint(ones.data(), ones.size()));
+  int computed = 0;
+  const CheckedByteStore store(
+      opened, 0, bytes, checks,
+      [&](std::int64_t, std::int64_t size, std::byte* memory) {
+        ++computed;
+        std::memset(memory, 1, static_cast<std::size_t>(size));
+      },
+      "test");
+  testing::internal::CaptureStderr();
+  for (int pass = 0; pass < 2; ++pass) {
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      std::byte found{};
+      store.read((piece + 1) * kCheckedPieceBytes - 1, 1, &found);
+      EXPECT_EQ(found, std::byte{1}) << piece;
+    }
+  }
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+  EXPECT_EQ(computed, pieces + 2 * 2) << "two are not kept";
 }
 
 TEST_F(Activations, DamagedChecksHeadersAndShortFilesAreNone) {

@@ -1,51 +1,24 @@
-// What makes a data file unusable, and that the message names file, place and remedy.
+// What makes a file no data file: what it is, its groups, arrays, types and shapes; and that the
+// message names file, place and remedy. What its arrays hold: dataset_values_test.cpp.
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 
-#include "core/base/error.h"
-#include "core/data/dataset.h"
 #include "core/data/hdf5/hdf5_file.h"
-#include "tests/core/data/hdf5_writer.h"
+#include "tests/core/data/dataset_refusals.h"
 
 namespace thaw {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-using Int32s = std::vector<std::int32_t>;
-using Int64s = std::vector<std::int64_t>;
-
-class DatasetErrors : public testing::Test {
- protected:
-  /// What `Dataset` says about a file that `write` filled.
-  std::string refusal(const std::function<void(Hdf5Writer&)>& write) {
-    {
-      Hdf5Writer file(path_);
-      write(file);
-    }
-    return message_of<InputError>([&] { Dataset({path_}); });
-  }
-  /// About a text file whose arrays are replaced.
-  std::string text_refusal(const Int32s& tokens, const Int64s& offsets, const Int64s& labels) {
-    return refusal([&](Hdf5Writer& file) {
-      file.write("/train/tokens", {tokens.size()}, tokens);
-      file.write("/train/offsets", {offsets.size()}, offsets);
-      file.write("/train/labels", {labels.size()}, labels);
-    });
-  }
-
-  TemporaryFolder folder_;
-  std::string path_ = folder_ / "bad.h5";
-};
+using DatasetErrors = DatasetRefusals;
 
 TEST_F(DatasetErrors, NotThere) {
   EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }),
@@ -81,23 +54,6 @@ TEST_F(DatasetErrors, NotHdf5) {
               HasSubstr("it is a safetensors file"));
   std::ofstream(path_, std::ios::trunc);
   EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}); }), HasSubstr("is not an HDF5 file"));
-}
-
-TEST_F(DatasetErrors, TypesOfTextPairs) {
-  const auto with = [&](hid_t type, const std::vector<std::int8_t>& types) {
-    return refusal([&](Hdf5Writer& file) {
-      file.write("/train/tokens", {3}, Int32s{5, 6, 7});
-      file.write("/train/offsets", {2}, Int64s{0, 3});
-      file.write("/train/labels", {1}, Int64s{0});
-      file.write_as(type, "/train/types", {types.size()}, types.data());
-    });
-  };
-  EXPECT_THAT(with(H5T_STD_U8LE, {0, 0, 1}),
-              HasSubstr("/train/types: dtype is uint8, must be int8"));
-  EXPECT_THAT(with(H5T_STD_I8LE, {0, 1}),
-              HasSubstr("/train/types: has 2 entries, must have one a token, 3"));
-  EXPECT_THAT(with(H5T_STD_I8LE, {0, 1, -1}),
-              HasSubstr("/train/types: token 2 has type -1; types must be >= 0"));
 }
 
 TEST_F(DatasetErrors, CutShort) {
@@ -228,93 +184,6 @@ TEST_F(DatasetErrors, WrongShapes) {
               HasSubstr("/train/offsets: has 3 entries, must have 2: one more than labels"));
 }
 
-TEST_F(DatasetErrors, Empty) {
-  EXPECT_THAT(text_refusal({}, {0}, {}), HasSubstr("bad.h5: /train holds no samples; leave the "
-                                                   "HDF5 group out"));
-}
-
-TEST_F(DatasetErrors, Offsets) {
-  EXPECT_THAT(text_refusal({1, 2}, {1, 2}, {0}), HasSubstr("/train/offsets: begins with 1"));
-  EXPECT_THAT(text_refusal({1, 2}, {0, 2, 1, 2}, {0, 0, 0}),
-              HasSubstr("/train/offsets: sample 1 begins at 2 and ends at 1; each sample must hold "
-                        "at least one token"));
-  EXPECT_THAT(text_refusal({1, 2}, {0, 0, 2}, {0, 0}),
-              HasSubstr("sample 0 begins at 0 and ends at 0"));
-  EXPECT_THAT(text_refusal({1, 2}, {0, 1}, {0}),
-              HasSubstr("/train/offsets: ends with 1, must end with the number of tokens, 2"));
-  EXPECT_THAT(text_refusal({1, 2}, {0, std::int64_t{1} << 60}, {0}), HasSubstr("must end with"));
-}
-
-TEST_F(DatasetErrors, Labels) {
-  EXPECT_THAT(text_refusal({1, 2}, {0, 1, 2}, {0, -3}),
-              HasSubstr("bad.h5: /train/labels: sample 1 has label -3; labels must be >= 0"));
-  EXPECT_THAT(text_refusal({1}, {0, 1}, {1LL << 40}),
-              HasSubstr("labels must be class numbers from 0 on"));
-  EXPECT_THAT(refusal([](Hdf5Writer& file) {
-                write_text(file, "train", 5, 3);
-                file.strings("classes", {"a", "b"});
-              }),
-              HasSubstr("bad.h5: /train/labels: sample 2 has label 2, but attribute \"classes\" "
-                        "names 2 classes, so labels must be below 2"));
-}
-
-TEST_F(DatasetErrors, Tokens) {
-  {
-    Hdf5Writer file(path_);
-    file.write("/train/tokens", {4}, Int32s{5, 6, -7, 8});
-    file.write("/train/offsets", {4}, Int64s{0, 2, 3, 4});
-    file.write("/train/labels", {3}, Int64s{0, 0, 0});
-  }
-  EXPECT_THAT(message_of<InputError>([&] { Dataset({path_}).split("train").largest_token(); }),
-              HasSubstr("/train/tokens: sample 1 holds token -7; tokens must be >= 0"));
-}
-
-TEST_F(DatasetErrors, Classes) {
-  const auto with = [&](const std::function<void(Hdf5Writer&)>& attribute) {
-    return refusal([&](Hdf5Writer& file) {
-      write_text(file, "train", 3);
-      attribute(file);
-    });
-  };
-  EXPECT_THAT(with([](Hdf5Writer& f) {
-                f.numbers("classes", {1, 2, 3});
-              }),
-              HasSubstr("bad.h5: attribute \"classes\": must be a list of strings"));
-  EXPECT_THAT(with([](Hdf5Writer& f) { f.strings("classes", {}); }),
-              HasSubstr("attribute \"classes\": is an empty list"));
-  EXPECT_THAT(with([](Hdf5Writer& f) {
-                f.strings("classes", {"a", "", "c"});
-              }),
-              HasSubstr("attribute \"classes\": class 1 has no name"));
-  EXPECT_THAT(with([](Hdf5Writer& f) {
-                f.strings("classes", {"a", "b", "\xff"});
-              }),
-              HasSubstr("attribute \"classes\": name 2 is not UTF-8"));
-}
-
-TEST_F(DatasetErrors, Normalisation) {
-  const auto with = [&](const std::vector<double>& mean, const std::vector<double>& deviation) {
-    return refusal([&](Hdf5Writer& file) {
-      write_images(file, "train", 3, 2, 4, 4);
-      if (!mean.empty()) file.numbers("mean", mean);
-      if (!deviation.empty()) file.numbers("std", deviation);
-    });
-  };
-  EXPECT_THAT(with({0.5, 0.5}, {}),
-              HasSubstr("bad.h5: has attribute \"mean\" without \"std\"; give both or neither"));
-  EXPECT_THAT(with({}, {0.5, 0.5}), HasSubstr("has attribute \"std\" without \"mean\""));
-  EXPECT_THAT(with({0.5}, {0.5}), HasSubstr("hold 1 and 1 numbers, must hold one a channel: 2"));
-  EXPECT_THAT(with({0.5, 0.5}, {0.5, 0}),
-              HasSubstr("channel 1 has mean 0.5 and std 0; std must be"));
-  EXPECT_THAT(with({0.5, NAN}, {0.5, 1}), HasSubstr("both finite"));
-  EXPECT_THAT(with({120, 110}, {60, 60}), HasSubstr("divide \"mean\" and \"std\" by 255"));
-  EXPECT_THAT(refusal([](Hdf5Writer& file) {
-                write_images(file, "train", 3, 2, 4, 4);
-                file.strings("mean", {"a", "b"});
-              }),
-              HasSubstr("attribute \"mean\": must be a number or a list of numbers"));
-}
-
 TEST_F(DatasetErrors, FilesThatDoNotBelongTogether) {
   const auto pair = [&](const std::function<void(Hdf5Writer&)>& a,
                         const std::function<void(Hdf5Writer&)>& b) {
@@ -347,29 +216,6 @@ TEST_F(DatasetErrors, FilesThatDoNotBelongTogether) {
                   },
                   images),
               HasSubstr("attribute \"mean\" differs"));
-}
-
-TEST_F(DatasetErrors, ClassesOfOneName) {
-  EXPECT_THAT(refusal([](Hdf5Writer& file) {
-                write_images(file, "train", 6, 1, 2, 2);
-                file.strings("classes", {"a", "b\x1b", "c", "b\x1b"});
-              }),
-              HasSubstr("attribute \"classes\": names 1 and 3 are both \"b\\x1b\""));
-}
-
-TEST_F(DatasetErrors, LabelsThatAreIds) {
-  const auto up_to = [](std::int64_t largest) {
-    return [largest](Hdf5Writer& file) {
-      file.write("/train/inputs", {3, 1, 1, 1}, std::vector<std::uint8_t>(3));
-      file.write("/train/labels", {3}, Int64s{0, largest, 1});
-    };
-  };
-  EXPECT_THAT(
-      refusal(up_to(4194302)),
-      AllOf(HasSubstr("/train/labels: labels go up to 4194302, but there are only 3 samples"),
-            HasSubstr("number the classes from 0 on, alike in all splits")));
-  EXPECT_THAT(refusal(up_to(std::int64_t{1} << 40)), HasSubstr("labels must be class numbers"));
-  EXPECT_EQ(refusal(up_to(4095)), "(nothing was thrown)");
 }
 
 TEST_F(DatasetErrors, SizesThatTheFileDoesNotHold) {

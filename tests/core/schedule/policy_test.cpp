@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <set>
 
 #include "core/schedule/schedule_run.h"
@@ -73,6 +74,13 @@ TEST(AutoFreezePolicy, FreezesFromTheInputOnWhatChangesLeast) {
   EXPECT_THAT(after({{10, 10, 10, 10}, {15, 10, 13, 10}}), ElementsAre("a", "b", "c", "d"));
   EXPECT_THAT(after({{10, 10, 10, 10}, {11, 12, 13, 10}}, 100), ElementsAre("c", "d"));
   EXPECT_THAT(after({{10, 10, 10, 10}, {11, 12, 13, 10}}, 0), ElementsAre("a", "b", "c", "d"));
+}
+
+TEST(AutoFreezePolicy, LeavesOutStepsThatWereSkipped) {
+  const double none = std::nan("");
+  // The second step has no gradients, though that of c is a number: as if it had not been.
+  EXPECT_THAT(after({{10, 10, 10, 10}, {none, none, 99, 10}, {11, 12, 13, 10}}),
+              ElementsAre("b", "c", "d"));
 }
 
 TEST(AutoFreezePolicy, GoesOnWithWhatIsLeft) {

@@ -139,6 +139,18 @@ TEST(GradientSignal, ComparesMeansOfIntervals) {
   EXPECT_TRUE(norm(-89));  // mean 5.5: changed by 0.083
 }
 
+TEST(GradientSignal, LeavesOutStepsThatWereSkipped) {
+  Recorded run(signal(2, 1, 0.1));
+  const auto norm = [&](double value) {
+    return run.step({.samples = 4, .gradient_norms = {{"layer", value}}});
+  };
+  for (const double value : {9.0, kNaN, 11.0, kInfinity, 10.0, -kInfinity}) {
+    EXPECT_FALSE(norm(value));
+  }
+  EXPECT_DOUBLE_EQ(*run.state.triggers[0].last, 10) << "the mean of 9 and 11";
+  EXPECT_TRUE(norm(9)) << "that of 10 and 9 is close to it";
+}
+
 TEST(GradientSignal, NeedsSmallChangesInARow) {
   const auto ends_at = [](EndCondition until, const std::vector<double>& norms) {
     Recorded run(std::move(until));
