@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/config/option_table.h"
+#include "core/schedule/presets/preset.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/compare/compare_plan.h"
@@ -31,6 +32,7 @@ ArgumentParser compare_parser() {
   parser.positional("CONFIG", "the configuration file; its schedule.total-epochs is the budget");
   parser.option("schedules", "presets, comma-separated; the first is what others are compared with",
                 "full,head-only,top-down,bottom-up");
+  parser.suggestions("schedules", preset_names());
   parser.option("seeds", "runs a schedule, with seeds 0 to N-1 for order, head and dropout", "5");
   parser.option("fractions", "of the training data, comma-separated, each class alike", "1");
   parser.option("learning-rates",
@@ -40,6 +42,7 @@ ArgumentParser compare_parser() {
                 "what all schedules may use alike: samples, or as many seconds or flops as the "
                 "first one needs for schedule.total-epochs",
                 "samples");
+  parser.choices("budget", {"samples", "seconds", "flops"});
   parser.option("target",
                 "score on validation that is to be reached; default: 5 % short of what the first "
                 "schedule reaches");
@@ -79,7 +82,7 @@ CompareRequest request_of(const ArgumentParser::Parsed& arguments) {
     request.learning_rates =
         numbers_of("--learning-rates", arguments["learning-rates"], highest_rate);
   }
-  request.budget = word_of("--budget", arguments["budget"], {"samples", "seconds", "flops"});
+  request.budget = arguments["budget"];
   request.parallel = count("parallel", 1024);
   request.ranks = count("ranks", kMostRanks);
   if (!arguments["target"].empty()) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "launch/job/launch_command.h"
+
 namespace thaw {
 namespace {
 
@@ -86,7 +88,8 @@ std::vector<std::string> train_command(const CompareRequest& request, const Plan
                                        const std::string& thaw, const std::string& run_folder) {
   std::vector<std::string> command;
   if (request.ranks > 1) {
-    command = {"mpirun", "-n", fmt::format("{}", request.ranks), "--bind-to", "none"};
+    command = mpirun_command(request.ranks);
+    command.insert(command.end(), {"--bind-to", "none"});
   }
   command.insert(command.end(), {thaw, "train", request.configuration});
   const std::vector<std::string> flags = run_flags(request, run);

@@ -35,6 +35,9 @@ bool forgetting_known(const Comparison& comparison) {
                  [](const ScheduleRow& row) { return !std::isnan(row.forgetting.mean); });
 }
 
+/// Then there is one column of it.
+bool scored_by_loss(const Comparison& comparison) { return comparison.facts.metric == "loss"; }
+
 bool rates_chosen(const Comparison& comparison) {
   return any_row(comparison, [](const ScheduleRow& row) { return row.learning_rate > 0; });
 }
@@ -159,9 +162,12 @@ std::vector<std::string> row_headings(const Comparison& comparison) {
   std::vector<std::string> headings = {"schedule"};
   if (rates_chosen(comparison)) headings.emplace_back("learning rate");
   const std::string& metric = comparison.facts.metric;
-  headings.insert(headings.end(), {metric, "loss", "area under validation " + metric});
+  headings.push_back(metric);
+  if (!scored_by_loss(comparison)) headings.emplace_back("loss");
+  headings.push_back("area under validation " + metric);
   if (gaps_known(comparison)) {
-    headings.insert(headings.end(), {metric + " gap", "loss gap"});
+    headings.push_back(metric + " gap");
+    if (!scored_by_loss(comparison)) headings.emplace_back("loss gap");
   }
   if (forgetting_known(comparison)) headings.emplace_back("forgetting");
   headings.insert(headings.end(), {"reached target", "samples to target", "FLOPs to target"});
@@ -174,9 +180,12 @@ std::vector<std::string> row_headings(const Comparison& comparison) {
 std::vector<std::string> row_cells(const Comparison& comparison, const ScheduleRow& row) {
   std::vector<std::string> cells = {row.schedule};
   if (rates_chosen(comparison)) cells.push_back(fmt::format("{:g}", row.learning_rate));
-  cells.insert(cells.end(), {cell(row.score, 4), cell(row.loss, 4), cell(row.area, 4)});
+  cells.push_back(cell(row.score, 4));
+  if (!scored_by_loss(comparison)) cells.push_back(cell(row.loss, 4));
+  cells.push_back(cell(row.area, 4));
   if (gaps_known(comparison)) {
-    cells.insert(cells.end(), {cell(row.score_gap, 4), cell(row.loss_gap, 4)});
+    cells.push_back(cell(row.score_gap, 4));
+    if (!scored_by_loss(comparison)) cells.push_back(cell(row.loss_gap, 4));
   }
   if (forgetting_known(comparison)) cells.push_back(cell(row.forgetting, 4));
   cells.push_back(fmt::format("{} of {}", row.reached, row.seeds.size()));
@@ -207,9 +216,10 @@ std::vector<std::string> comparison_notes(const Comparison& comparison) {
   const ComparisonFacts& facts = comparison.facts;
   std::vector<std::string> notes = {
       fmt::format("{} seed{} a schedule; all schedules under the same budget of {}. Means with 95 "
-                  "% confidence intervals (Student's t). {} and loss: of the test split "
+                  "% confidence intervals (Student's t). {}{}: of the test split "
                   "where there is one, else of the last validation.",
-                  facts.seeds, facts.seeds == 1 ? "" : "s", facts.budget, capital(facts.metric)),
+                  facts.seeds, facts.seeds == 1 ? "" : "s", facts.budget, capital(facts.metric),
+                  scored_by_loss(comparison) ? "" : " and loss"),
       fmt::format("Differences are taken seed by seed from {}; p is that of a two-sided paired "
                   "t-test, corrected by Holm's method for all differences of this report. Smallest "
                   "visible: the true difference that this test would have found with a probability "
@@ -262,6 +272,8 @@ std::string comparison_json(const Comparison& comparison) {
   Json json{{"configuration", facts.configuration},
             {"schedules", facts.schedules},
             {"budget", facts.budget},
+            {"metric", facts.metric},
+            {"lower_is_better", facts.lower_is_better},
             {"seeds", facts.seeds},
             {"timed", facts.timed},
             {"version", facts.version},

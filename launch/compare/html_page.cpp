@@ -58,18 +58,19 @@ double tick_step(double span, int count) {
 /// Where values lie in the picture, and the grid with its numbers.
 class Axes {
  public:
-  Axes(Range x, Range y, bool logarithmic) : x_(x), y_(y), logarithmic_(logarithmic) {
+  Axes(Range x, Range y, const ChartText& text) : x_(x), y_(y), text_(text) {
     widen(x_);
     widen(y_);
     const double margin = 0.04 * (y_.high - y_.low);
     y_.low -= margin;
     y_.high += margin;
   }
-  double x(double value) const {
+  /// NaN, as of y, for what is not to be shown.
+  double x(double value) const { return width(text_.logarithmic_x ? std::log2(value) : value); }
+  double width(double value) const {
     return kLeft + (value - x_.low) / (x_.high - x_.low) * (kWidth - kLeft - kRight);
   }
-  /// NaN for what is not to be shown.
-  double y(double value) const { return height(logarithmic_ ? std::log10(value) : value); }
+  double y(double value) const { return height(text_.logarithmic ? std::log10(value) : value); }
   double height(double value) const {
     return kHeight - kBottom - (value - y_.low) / (y_.high - y_.low) * (kHeight - kTop - kBottom);
   }
@@ -82,21 +83,36 @@ class Axes {
           "<line class=\"grid\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
           "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n",
           kLeft, kWidth - kRight, height(v), height(v), kLeft - 8, height(v) + 4,
-          number_text(logarithmic_          ? std::pow(10, v)
+          number_text(text_.logarithmic     ? std::pow(10, v)
                       : std::abs(v) < 1e-12 ? 0
                                             : v,
-                      logarithmic_ ? 2 : 4));
+                      text_.logarithmic ? 2 : 4));
     }
-    const double step_x = tick_step(x_.high - x_.low, 6);
-    for (double v = std::ceil(x_.low / step_x) * step_x; v <= x_.high; v += step_x) {
+    return svg + x_numbers();
+  }
+
+ private:
+  /// Where the chart's text says, or else at round numbers.
+  std::string x_numbers() const {
+    constexpr double kLeastDistance = 28;
+    std::vector<double> ticks = text_.ticks_x;
+    const double step = tick_step(x_.high - x_.low, 6);
+    for (double v = std::ceil(x_.low / step) * step; text_.ticks_x.empty() && v <= x_.high;
+         v += step) {
+      ticks.push_back(std::abs(v) < 1e-300 ? 0 : v);
+    }
+    std::string svg;
+    double last = -kWidth;
+    for (const double tick : ticks) {
+      if (!(x(tick) - last >= kLeastDistance)) continue;
+      last = x(tick);
       svg += fmt::format(
-          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", x(v),
-          kHeight - kBottom + 18, number_text(std::abs(v) < 1e-300 ? 0 : v));
+          "<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", last,
+          kHeight - kBottom + 18, number_text(tick));
     }
     return svg;
   }
 
- private:
   static void widen(Range& range) {
     if (!(range.low <= range.high)) range = {0, 1};
     if (range.low == range.high) {
@@ -106,7 +122,7 @@ class Axes {
   }
 
   Range x_, y_;
-  bool logarithmic_;
+  const ChartText& text_;
 };
 
 /// The line of a series, as SVG's path data.
@@ -114,10 +130,10 @@ std::string path_of(const ChartSeries& series, const Axes& axes) {
   std::string path;
   bool begins = true;
   for (const ChartSeries::Point& point : series.points) {
-    const double y = axes.y(point.y);
-    if (std::isfinite(y))
-      path += fmt::format("{}{:.1f} {:.1f} ", begins ? "M" : "L", axes.x(point.x), y);
-    begins = !std::isfinite(y);
+    const double x = axes.x(point.x), y = axes.y(point.y);
+    const bool shown = std::isfinite(x) && std::isfinite(y);
+    if (shown) path += fmt::format("{}{:.1f} {:.1f} ", begins ? "M" : "L", x, y);
+    begins = !shown;
   }
   return path;
 }
@@ -165,6 +181,12 @@ std::string marks_svg(const ChartMarks& marks, const Axes& axes) {
   return svg;
 }
 
+/// Further classes of its line.
+const char* line_kind(const ChartSeries& series) {
+  if (series.ideal) return " ideal";
+  return series.dashed ? " dashed" : "";
+}
+
 std::string series_svg(const ChartSeries& series, std::size_t number, const Axes& axes) {
   const bool has_band =
       std::any_of(series.points.begin(), series.points.end(),
@@ -172,14 +194,14 @@ std::string series_svg(const ChartSeries& series, std::size_t number, const Axes
   std::string svg = fmt::format(
       "<g class=\"series-{}\">{}<path class=\"line{}\" d=\"{}\"/>\n", colour_of(series, number),
       has_band ? fmt::format("<polygon class=\"band\" points=\"{}\"/>", band_of(series, axes)) : "",
-      series.dashed ? " dashed" : "", path_of(series, axes));
-  if (series.points.size() > kMostTooltips) return svg + "</g>\n";
+      line_kind(series), path_of(series, axes));
+  if (series.ideal || series.points.size() > kMostTooltips) return svg + "</g>\n";
   for (const ChartSeries::Point& point : series.points) {
-    if (!std::isfinite(axes.y(point.y))) continue;
+    if (!std::isfinite(axes.x(point.x)) || !std::isfinite(axes.y(point.y))) continue;
     svg += fmt::format(
-        "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}: {} at {}</title></circle>",
-        axes.x(point.x), axes.y(point.y), escape_html(series.name), number_text(point.y),
-        number_text(point.x));
+        "<circle{} cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{}: {} at {}</title></circle>",
+        series.hollow ? " class=\"hollow\"" : "", axes.x(point.x), axes.y(point.y),
+        escape_html(series.name), number_text(point.y), number_text(point.x));
   }
   return svg + "</g>\n";
 }
@@ -192,6 +214,7 @@ std::pair<std::string, double> legend_svg(const std::vector<ChartSeries>& series
   std::string svg;
   double x = kLeft, y = kHeight - 16;
   for (std::size_t i = 0; i < series.size(); ++i) {
+    if (series[i].ideal && series[i].name.empty()) continue;
     const double width = 28 + 8.0 * static_cast<double>(series[i].name.size()) + 24;
     if (x > kLeft && x + width > kWidth) {
       x = kLeft;
@@ -200,7 +223,7 @@ std::pair<std::string, double> legend_svg(const std::vector<ChartSeries>& series
     svg += fmt::format(
         "<g class=\"series-{}\"><line class=\"line{}\" x1=\"{:.0f}\" x2=\"{:.0f}\" y1=\"{:.0f}\" "
         "y2=\"{:.0f}\"/></g><text class=\"legend\" x=\"{:.0f}\" y=\"{:.0f}\">{}</text>\n",
-        colour_of(series[i], i), series[i].dashed ? " dashed" : "", x, x + 22, y, y, x + 28, y + 4,
+        colour_of(series[i], i), line_kind(series[i]), x, x + 22, y, y, x + 28, y + 4,
         escape_html(series[i].name));
     x += width;
   }
@@ -253,9 +276,10 @@ std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& se
                        const ChartMarks& marks) {
   Range x, y;
   const auto shown = [&](double value) { return text.logarithmic ? std::log10(value) : value; };
+  const auto shown_x = [&](double value) { return text.logarithmic_x ? std::log2(value) : value; };
   for (const ChartSeries& each : series) {
     for (const ChartSeries::Point& point : each.points) {
-      x.add(point.x);
+      x.add(shown_x(point.x));
       y.add(shown(point.y));
       if (point.low == point.high) continue;
       y.add(shown(point.low));
@@ -263,10 +287,10 @@ std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& se
     }
   }
   for (const ChartMarks::Band& band : marks.bands) {
-    x.add(band.first);
-    x.add(band.last);
+    x.add(shown_x(band.first));
+    x.add(shown_x(band.last));
   }
-  const Axes axes(x, y, text.logarithmic);
+  const Axes axes(x, y, text);
   const auto [legend, more] = legend_svg(series);
   std::string svg = fmt::format(
       "<div class=\"wide\"><svg viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\">\n"
@@ -293,11 +317,13 @@ std::string chart_css() {
       ".stage { fill: currentColor; opacity: .04; } .stage-1 { opacity: .1; }\n"
       ".mark { stroke: currentColor; opacity: .5; stroke-dasharray: 2 3; }\n"
       ".dashed { stroke-dasharray: 5 3; stroke-width: 1.5; }\n"
+      ".ideal { stroke-dasharray: 1 4; stroke-width: 1; opacity: .7; }\n"
       ".grid { stroke: currentColor; opacity: .15; }\n"
       ".tick, .legend { fill: currentColor; font-size: 12px; }\n"
       ".title { fill: currentColor; font-size: 14px; font-weight: 600; }\n"
       ".line { fill: none; stroke: var(--c); stroke-width: 2; }\n"
-      ".band { fill: var(--c); opacity: .15; }\ncircle { fill: var(--c); }\n";
+      ".band { fill: var(--c); opacity: .15; }\ncircle { fill: var(--c); }\n"
+      ".hollow { fill: none; stroke: var(--c); stroke-width: 1.5; }\n";
   for (std::size_t i = 0; i < light.size(); ++i) {
     css += fmt::format(".series-{} {{ --c: {}; }}\n", i, light[i]);
   }

@@ -35,6 +35,8 @@ struct ChartSeries {
   std::vector<Point> points;  ///< by ascending x; what is no number leaves a gap
   bool dashed = false;
   std::size_t colour = kOwnColour;  ///< kOwnColour: by its place
+  bool hollow = false;              ///< points are rings: what was not measured
+  bool ideal = false;               ///< a thin line without points; in the legend if it has a name
 
   static constexpr std::size_t kOwnColour = ~std::size_t{0};
 };
@@ -42,7 +44,9 @@ struct ChartSeries {
 /// A chart's title and what its axes show, plain text.
 struct ChartText {
   std::string title, x, y;
-  bool logarithmic = false;  ///< y; what is not above 0 is left out
+  bool logarithmic = false;          ///< y; what is not above 0 is left out
+  bool logarithmic_x = false;        ///< likewise
+  std::vector<double> ticks_x = {};  ///< where x has its numbers, ascending; none: at round ones
 };
 
 /// What a chart shows behind its lines.

@@ -62,6 +62,7 @@ struct ScalingFacts {
   std::string configuration;
   std::int64_t repetitions = 0, steps = 0, warm_up = 0;
   std::string version;
+  std::int64_t threads = 0;  ///< of each rank, whatever their number; 0: as each run finds fit
 };
 
 std::string scaling_markdown(const ScalingFacts& facts, const std::vector<ScalingTable>& tables);

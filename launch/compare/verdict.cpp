@@ -49,23 +49,6 @@ std::string cheapest_of(const FractionTable& table, const std::vector<std::strin
                      cheapest->schedule, number_text(cheapest->flops_to_target.mean));
 }
 
-/// The text at most `columns` wide, each line indented.
-std::string wrapped(const std::string& text, std::size_t columns, const std::string& first = "  ") {
-  std::string lines, line = first;
-  std::istringstream words(text);
-  bool empty = true;
-  for (std::string word; words >> word;) {
-    if (!empty && columns_of(line) + 1 + columns_of(word) > columns) {
-      lines += line + "\n";
-      line = "  ";
-      empty = true;
-    }
-    line += (empty ? "" : " ") + word;
-    empty = false;
-  }
-  return lines + line + "\n";
-}
-
 /// Columns of numbers, each of its heading's words a line.
 std::string broken_heading(std::string heading) {
   std::replace(heading.begin(), heading.end(), ' ', '\n');
@@ -188,11 +171,12 @@ ScheduleVerdict verdict_of(const ComparisonFacts& facts, const FractionTable& ta
 }
 
 std::string comparison_for_terminal(const Comparison& comparison, std::size_t columns) {
-  std::string text = wrapped("Schedules compared: " + comparison.facts.configuration, columns, "");
+  std::string text =
+      wrapped("Schedules compared: " + comparison.facts.configuration, columns, "", "  ");
   for (const FractionTable& table : comparison.fractions) {
     text += "\n" + wrapped(fmt::format("{:g} % of the training data, target {} {:.4f}",
                                        100 * table.fraction, comparison.facts.metric, table.target),
-                           columns, "");
+                           columns, "", "  ");
     std::vector<Cells> rows = {row_headings(comparison)};
     for (const ScheduleRow& row : table.rows) rows.push_back(row_cells(comparison, row));
     text += tables_of(rows, columns);
@@ -200,10 +184,11 @@ std::string comparison_for_terminal(const Comparison& comparison, std::size_t co
     rows = {difference_headings(comparison)};
     for (const Difference& each : table.differences) rows.push_back(difference_cells(each));
     text += tables_of(rows, columns);
-    text += wrapped(verdict_of(comparison.facts, table).words, columns);
+    text += wrapped(verdict_of(comparison.facts, table).words, columns, "  ", "  ");
   }
   text += "\n";
-  for (const std::string& note : comparison_notes(comparison)) text += wrapped(note, columns, "- ");
+  for (const std::string& note : comparison_notes(comparison))
+    text += wrapped(note, columns, "- ", "  ");
   return text;
 }
 

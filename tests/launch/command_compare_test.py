@@ -91,9 +91,44 @@ class Compare(CommandTest):
         self.assertEqual(whole["rows"][0]["samples"]["mean"], 74)
         self.assertEqual(half["rows"][0]["samples"]["mean"], 2 * 19)  # 7, 6 and 6 of the classes
 
+    def test_by_another_metric(self):
+        """Where less is better the least is best, for rates as for schedules."""
+        config = self.config()
+        self.compare(config, "--schedules", "head-only,full", "--seeds", "2", "--learning-rates",
+                     "0.001,0.05", "--metric", "loss")
+        said = self.comparison()
+        self.assertEqual((said["metric"], said["lower_is_better"]), ("loss", True))
+        [table] = said["fractions"]
+        for row in table["rows"]:
+            tried = {rate: self.metrics(f"cmp/runs/{row['schedule']}/rate-{rate:g}/seed-2",
+                                        "evaluation")[-1]["loss"] for rate in (0.001, 0.05)}
+            self.assertEqual(row["learning_rate"], min(tried, key=tried.get))
+            losses = [run["test_loss"] for run in table["runs"]
+                      if run["schedule"] == row["schedule"]]
+            self.assertAlmostEqual(row["loss"]["mean"], sum(losses) / 2, places=12)
+        least = min(table["rows"], key=lambda row: row["loss"]["mean"])["schedule"]
+        self.assertEqual(table["verdict"]["best"], least)
+        text = (self.folder / "cmp/comparison.md").read_text(encoding="utf-8")
+        heading = next(line for line in text.splitlines() if "area under" in line)
+        self.assertEqual([cell.strip() for cell in heading.split("|") if "loss" in cell],
+                         ["loss", "area under validation loss", "loss gap"])
+        # By a metric of the task.
+        self.compare(config, "--schedules", "head-only,full", "--seeds", "2", "--learning-rates",
+                     "0.05", "--metric", "macro-f1")
+        said = self.comparison()
+        self.assertEqual((said["metric"], said["lower_is_better"]), ("macro-f1", False))
+        [table] = said["fractions"]
+        for run in table["runs"]:
+            run_folder = self.folder / "cmp/runs" / run["schedule"] / "rate-0.05"
+            measured = json.loads((run_folder / f"seed-{run['seed']}/evaluation.test.json")
+                                  .read_text(encoding="utf-8"))
+            self.assertEqual(run["macro_f1"], measured["macro_f1"])
+
     def test_what_is_refused(self):
         config = self.config()
         for arguments, says in (
+                (("--metric", "accurcy"), "--metric accurcy: this task has loss, accuracy, macro-f1; "
+                 "did you mean accuracy?"),
                 (("--schedules", "full,sideways"), "sideways"),
                 (("--schedules", "full,full"), "--schedules full,full: expected each item once"),
                 (("--schedules", ","), "--schedules ,: expected a comma-separated list"),

@@ -8,6 +8,7 @@ import signal
 import statistics
 import subprocess
 import time
+import tomllib
 import unittest
 
 from command_fixture import THAW, CommandTest, is_running, require
@@ -89,6 +90,28 @@ class Scale(CommandTest):
         page = (self.folder / "sc/scaling.html").read_text(encoding="utf-8")
         self.assertEqual(page.count("<svg"), 2)
         self.assertNotIn("nan", page)
+        self.assertEqual(page.count('class="line ideal" d='), 2 * len(stages))
+        for label in re.findall(r'text-anchor="middle">([^<]*)</text>', page):
+            if label[0].isdigit():
+                self.assertIn(label, ("1", "2"))
+
+    def test_one_rank_alone_gets_one_ranks_cores(self):
+        self.config = self.resnet_config(stages=SCHEDULE)  # without train.threads
+        said = self.scale("--ranks", "1,2", "--repetitions", "1", "--steps", "1",
+                          "--scaling", "strong").stdout  # fmt: skip
+        threads = self.report()["threads"]
+        self.assertGreaterEqual(threads, 1)
+        self.assertLessEqual(2 * threads, max(2, len(os.sched_getaffinity(0))))
+        self.assertIn(f"Each rank computes with {threads} thread", said)
+        for ranks in (1, 2):
+            run = self.folder / f"sc/ranks-{ranks}-batch-12-0"
+            resolved = tomllib.loads((run / "config.resolved.toml").read_text(encoding="utf-8"))
+            self.assertEqual(resolved["train"]["threads"], threads)
+        # Whoever gives threads has them at any number of ranks, as it was.
+        self.thaw("scale", self.config, "--output", "given", "--ranks", "1", "--repetitions", "1",
+                  "--steps", "1", "--scaling", "strong", "--train.threads", "3")  # fmt: skip
+        given = json.loads((self.folder / "given/scaling.json").read_text(encoding="utf-8"))
+        self.assertEqual(given["threads"], 3)
 
     def test_what_is_refused(self):
         explicit = self.resnet_config("explicit.toml")
@@ -113,6 +136,11 @@ class Scale(CommandTest):
         (self.folder / "sc/kept").touch()
         self.assertIn("name another folder with --output, or delete it",
                       self.refused("scale", self.config, "--output", "sc"))
+
+    def test_another_mpirun_may_be_named(self):
+        said = self.thaw("scale", self.config, "--output", "out", "--ranks", "1", "--repetitions",
+                         "1", status=3, environment={"THAW_MPIEXEC": "no-such-mpirun"}).stderr  # fmt: skip
+        self.assertIn("no-such-mpirun cannot be started", said)
 
     def test_a_failing_run_is_named_with_its_log(self):
         said = self.scale("--ranks", "1", "--repetitions", "1", "--scaling", "strong",

@@ -59,10 +59,42 @@ TEST(Scaling, Reports) {
   EXPECT_EQ(json.at("tables").at(1).at("rows").size(), 4U);
   const std::string page = scaling_page(facts, tables);
   EXPECT_THAT(page, HasSubstr("<svg"));
+  EXPECT_THAT(page, HasSubstr("in proportion to the ranks"));
   EXPECT_THAT(page, Not(HasSubstr("nan")));
   const std::vector<ScalingTable> single = {
       {thaw::Scaling::kStrong, scaling_rows({run(1, 0.1, 1.0)})}};
   EXPECT_THAT(scaling_page(facts, single), Not(HasSubstr("nan")));
+}
+
+// Two runs, 0.1 and 0.12 s: half of the interval is 12.7 times 0.01.
+TEST(Scaling, SaysWhichIntervalsAreWiderThanTheirMeans) {
+  const ScalingFacts facts{"x.toml", 2, 10, 3, "thaw 0", 1};
+  const std::vector<ScalingTable> tables = {{thaw::Scaling::kStrong, scaling_rows(runs())}};
+  const std::string markdown = scaling_markdown(facts, tables);
+  EXPECT_THAT(markdown,
+              HasSubstr("- head at 1 rank (strong scaling): the interval is wider than the mean of "
+                        "ms a step, compute; more --repetitions"));
+  EXPECT_THAT(markdown, Not(HasSubstr("head at 2 ranks (strong")));
+  EXPECT_THAT(markdown, HasSubstr("computes with 1 thread, whatever their number"));
+  const auto json = nlohmann::json::parse(scaling_json(facts, tables));
+  EXPECT_EQ(json.at("wide_intervals").size(), 1U);
+  EXPECT_EQ(json.at("threads"), 1);
+  EXPECT_THAT(scaling_page(facts, tables), HasSubstr("<li>head at 1 rank (strong scaling)"));
+}
+
+// On logarithmic axes what is in proportion is straight, and ranks are whole.
+TEST(Scaling, ChartsHaveWholeRanksAndIdealLines) {
+  const std::vector<ScalingTable> tables = {{thaw::Scaling::kStrong, scaling_rows(runs())}};
+  const std::string page = scaling_page({"x.toml", 2, 10, 3, "thaw 0"}, tables);
+  std::size_t ideals = 0;
+  for (std::size_t at = 0; (at = page.find("class=\"line ideal\" d=", at)) != std::string::npos;
+       ++at) {
+    ++ideals;
+  }
+  EXPECT_EQ(ideals, 2U);  // a stage each
+  EXPECT_THAT(page, HasSubstr("text-anchor=\"middle\">1</text>"));
+  EXPECT_THAT(page, HasSubstr("text-anchor=\"middle\">2</text>"));
+  EXPECT_THAT(page, Not(HasSubstr("text-anchor=\"middle\">1.5</text>")));
 }
 
 class StepTimes : public testing::Test {
