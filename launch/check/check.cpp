@@ -1,14 +1,18 @@
 #include <fmt/format.h>
 
+#include <utility>
+
+#include "core/base/error.h"
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
 #include "core/schedule/group_patterns.h"
+#include "launch/check/memory_table.h"
 #include "launch/command/arguments.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
+#include "launch/price/price_command.h"
 #include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
-#include "launch/terminal/memory_table.h"
 #include "launch/terminal/prefix_outlook.h"
 #include "launch/terminal/stage_table.h"
 
@@ -24,6 +28,7 @@ ArgumentParser check_parser() {
       "stage what it trains, how it ends, and what a step computes and sends.");
   parser.positional("CONFIG", "the configuration file");
   parser.option("ranks", "whose memory is told, by stage: weights, gradients, optimizer state");
+  add_price_options(parser);
   parser.takes_configuration();
   return parser;
 }
@@ -37,15 +42,17 @@ ExitStatus check(const std::vector<std::string>& command_line) {
     return ExitStatus::kDone;
   }
   const ArgumentParser::Parsed& arguments = *parsed;
+  if (!arguments["network"].empty()) throw InputError("--network: is of --predict");
+  if (arguments.has("json")) throw InputError("--json: is of --predict");
   const std::string given = arguments["ranks"];
   const int ranks =
       given.empty() ? 0 : static_cast<int>(whole_number_of("--ranks", given, 1, kMostRanks));
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   FileDeadline files(*alone);
-  const RunSetup setup = set_up({.path = arguments["CONFIG"],
-                                 .overrides = arguments.overrides,
-                                 .configured = files.by_configuration()},
-                                *alone);
+  RunSetup setup = set_up({.path = arguments["CONFIG"],
+                           .overrides = arguments.overrides,
+                           .configured = files.by_configuration()},
+                          *alone);
   const Schedule schedule = agreed_schedule(setup, *alone);
   fmt::print("{}\n", setup.dataset->describe());
   const Configuration& configuration = setup.configuration();
@@ -67,6 +74,7 @@ ExitStatus check(const std::vector<std::string>& command_line) {
 }  // namespace
 
 int run_check(std::vector<std::string> arguments) {
+  if (asks_for_price(arguments)) return run_price(std::move(arguments));
   return run_alone([&] { return check(arguments); });
 }
 

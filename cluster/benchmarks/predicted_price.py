@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""How far `thaw check --predict` is off: prices told first, runs after them, stage by stage.
+
+A grid of families, schedules, numbers of ranks and precisions, on networks from scratch and random
+data: BERT in MiniLM's shape on texts of many lengths, a CIFAR ResNet, a small ViT, a small Llama.
+Of each case the price is asked for before anything is run, then it is trained. Compared are the
+time of a step (the run's median beyond the steps in which it tries whether to overlap), the time of
+all steps of a stage, resident memory at its peak, and the bytes of gradients a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+
+import h5py  # noqa: E402
+import numpy as np  # noqa: E402
+from measuring import datasets, machine, options, report, thaw_command  # noqa: E402
+from measuring.datasets import ROOT  # noqa: E402
+from measuring.rounds import note  # noqa: E402
+
+SETTLED = 14  # steps of a stage in which reducers try both ways, and warm up
+VOCABULARY = 8192
+BERT = {
+    "model_type": "bert", "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
+    "intermediate_size": 1536, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1, "max_position_embeddings": 512, "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12, "initializer_range": 0.02, "vocab_size": datasets.VOCABULARY,
+    "pad_token_id": 0,
+}
+VIT = {
+    "model_type": "vit", "hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6,
+    "intermediate_size": 768, "image_size": 64, "patch_size": 8, "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+LLAMA = {
+    "model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 256, "num_hidden_layers": 6,
+    "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 768,
+    "max_position_embeddings": 256, "tie_word_embeddings": True,
+}
+# Architecture, its options, its config.json, its data, samples of a batch.
+FAMILIES = {
+    "bert": ("bert", {"pooling": "mean"}, BERT, "texts", 64),
+    "resnet": ("resnet-cifar", {"depth": 56}, None, "images-32", 64),
+    "vit": ("vit", {}, VIT, "images-64", 32),
+    "llama": ("llama", {}, LLAMA, "language", 16),
+}
+SCHEDULES = ("top-down", "bottom-up", "chain-thaw")
+
+
+def parse() -> argparse.Namespace:
+    parser = options.parser(__doc__, "predicted-price.json")
+    add = parser.add_argument
+    add("--families", type=options.listed, default=",".join(FAMILIES))
+    add("--on-ranks", type=options.listed, default="1,2", help="numbers of ranks")
+    add("--precisions", type=options.listed, default="float32,bfloat16")
+    add("--schedules", type=options.listed, default=",".join(SCHEDULES), help="that take turns")
+    add("--stages", type=int, default=60, help="at least; cases are added until there are so many")
+    add("--steps", type=int, default=60, help="of each stage")
+    add("--mpiexec", default="mpirun", help="that belongs to the MPI Thaw was built with")
+    add("--cache", default="off", help="train.prefix-cache: off, on or auto")
+    given = options.settle(parser.parse_args())
+    if unknown := set(given.families) - set(FAMILIES):
+        raise SystemExit(f"--families: {', '.join(sorted(unknown))} is none of "
+                         f"{', '.join(FAMILIES)}")
+    if given.quick:
+        given.families, given.precisions = ["bert", "resnet"], ["float32"]
+        given.schedules, given.steps, given.stages = ["top-down"], 24, 12
+    return given
+
+
+def various_texts(samples: int, shortest: int, longest: int, vocabulary: int, seed: int) -> tuple:
+    """Tokens and offsets; lengths lean towards the short, as of real texts."""
+    draws = np.random.default_rng(seed)
+    lengths = shortest + (draws.beta(1.5, 4, samples) * (longest - shortest)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    tokens = draws.integers(5, vocabulary, offsets[-1], dtype=np.int32)
+    return tokens, offsets
+
+
+def make_data(kind: str, given: argparse.Namespace) -> str:
+    path = os.path.join(given.work, "data", f"price-{kind}.h5")
+    if os.path.exists(path):
+        return path
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with h5py.File(path + ".partial", "w") as file:
+        for split, count, seed in (("train", 3200, 0), ("validation", 320, 1)):
+            group = file.create_group(split)
+            draws = np.random.default_rng(seed)
+            if kind.startswith("images"):
+                images = datasets.random_images(count, int(kind.partition("-")[2]), 10, seed)
+                group["inputs"], group["labels"] = images.inputs, images.labels
+                continue
+            size = (8, 60, datasets.VOCABULARY) if kind == "texts" else (40, 200, VOCABULARY)
+            group["tokens"], group["offsets"] = various_texts(count, *size, seed)
+            if kind == "texts":
+                group["labels"] = draws.integers(0, 20, count)
+        if kind == "language":
+            file.attrs["task"] = "causal-lm"
+        if kind.startswith("images"):
+            file.attrs["mean"], file.attrs["std"] = [0.5] * 3, [0.25] * 3
+    os.replace(path + ".partial", path)
+    return path
+
+
+def grid(given: argparse.Namespace) -> list[dict]:
+    """In an order in which any first so many have some of everything."""
+    cases = []
+    for turn in range(len(given.schedules)):
+        others = itertools.product(given.precisions, given.on_ranks, given.families)
+        for number, (precision, ranks, family) in enumerate(others):
+            schedule = given.schedules[(number + turn) % len(given.schedules)]
+            cases.append({"family": family, "schedule": schedule, "precision": precision,
+                          "ranks": int(ranks)})
+    return cases
+
+
+def name_of(case: dict) -> str:
+    return f"{case['family']}-{case['schedule']}-{case['ranks']}-{case['precision']}"
+
+
+def configure(case: dict, given: argparse.Namespace) -> tuple[str, str]:
+    """The folder of a case and its configuration."""
+    architecture, model, description, data, batch = FAMILIES[case["family"]]
+    folder = os.path.join(given.work, "predicted-price", name_of(case))
+    os.makedirs(folder, exist_ok=True)
+    sections = {
+        "model": {"architecture": architecture, "weights": "", **model},
+        "data": {"file": make_data(data, given), "batch": batch},
+        "train": {
+            "precision": case["precision"],
+            "threads": max(1, given.threads // case["ranks"]),
+            "prefix-cache": given.cache,
+        },
+        "checkpoint": {"every-steps": -1},
+        "schedule": {
+            "preset": case["schedule"], "learning-rate": 1e-4, "stage-epochs": 0,
+            "stage-steps": given.steps,
+        },
+    }
+    if case["schedule"] != "chain-thaw":
+        sections["schedule"]["groups-per-stage"] = 2
+    if description is not None:
+        path = os.path.join(folder, "config.json")
+        with open(path, "w") as stream:
+            json.dump(description, stream)
+        sections["model"]["config"] = path
+    return folder, thaw_command.write_configuration(folder, sections, [])
+
+
+def launched(case: dict, given: argparse.Namespace) -> list[str]:
+    if case["ranks"] == 1:
+        return []
+    several = copy.copy(given)
+    several.ranks = case["ranks"]
+    return list(options.launcher(several))
+
+
+def predict(case: dict, config: str, given: argparse.Namespace, environment: dict) -> dict:
+    command = [*launched(case, given), options.command(given), "check", config, "--predict",
+               "--json"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=given.timeout,
+                            env={**os.environ, **environment}, check=False)
+    if answer.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\nended with {answer.returncode}\n{answer.stderr}")
+    return json.loads(answer.stdout.strip().splitlines()[-1])
+
+
+def run(case: dict, given: argparse.Namespace) -> dict:
+    """One case: told first, then run."""
+    folder, config = configure(case, given)
+    threads = {"OMP_NUM_THREADS": str(max(1, given.threads // case["ranks"]))}
+    told = predict(case, config, given, threads)
+    trained = thaw_command.train([*launched(case, given), options.command(given)], config, folder,
+                                 threads, given.timeout)
+    steps = {}
+    for record in trained["steps"]:
+        steps.setdefault(record["stage"], []).append(thaw_command.step_seconds(record))
+    return {**case, "told": told, "rows": [
+        compared(price, row, steps[row["name"]])
+        for price, row in zip(told["stages"], trained["summary"]["stages"], strict=True)
+    ]}
+
+
+def compared(price: dict, row: dict, seconds: list[float]) -> dict:
+    settled = seconds[SETTLED:] or seconds[-1:]
+    median = statistics.median(settled)
+    return {
+        "stage": row["name"],
+        "told_seconds": price["step_seconds"],
+        "median_seconds": median,
+        "mean_seconds": statistics.mean(settled),
+        "step_error": abs(price["step_seconds"] / median - 1),
+        "stage_error": abs(price["steps"] * price["step_seconds"] / sum(seconds) - 1),
+        "told_memory": price["peak_memory_bytes"],
+        "memory": row["peak_memory_bytes"],
+        "told_bytes": price["bytes_reduced_per_step"],
+        "bytes": row["bytes_reduced_per_step"],
+        "bytes_are_exact": price["bytes_are_exact"],
+        "interpolated": price["interpolated"],
+        "all_seconds": seconds,
+    }
+
+
+def table(cases: list[dict]) -> str:
+    rows = []
+    for case in cases:
+        for row in case["rows"]:
+            name = f"{name_of(case)}: {row['stage']}{' ~' if row['interpolated'] else ''}"
+            rows.append([
+                name, f"{1e3 * row['told_seconds']:.1f}", f"{1e3 * row['median_seconds']:.1f}",
+                f"{100 * row['step_error']:.1f}", f"{100 * row['stage_error']:.1f}",
+                f"{row['told_memory'] / 2**20:.0f} / {row['memory'] / 2**20:.0f}",
+                "equal" if row["told_bytes"] == row["bytes"] else
+                f"{row['told_bytes']} / {row['bytes']}",
+            ])
+    titles = ["stage", "told ms", "run ms", "error %", "of the stage %", "MiB told / run",
+              "bytes a step"]
+    return report.markdown_table(titles, rows)
+
+
+def verdict(cases: list[dict]) -> str:
+    rows = [row for case in cases for row in case["rows"]]
+
+    def line(errors: list[float], what: str) -> str:
+        return (f"{what}: median {100 * statistics.median(errors):.1f} %, worst "
+                f"{100 * max(errors):.1f} %, within 10 %: "
+                f"{sum(error <= 0.1 for error in errors)} of {len(errors)}")
+
+    probes = [case["told"]["probe_seconds"] for case in cases]
+    over = [row["told_memory"] / row["memory"] for row in rows]
+    return "\n".join([
+        f"{len(rows)} stages of {len(cases)} cases; probes of {min(probes):.1f} to "
+        f"{max(probes):.1f} s",
+        line([row["step_error"] for row in rows], "a step"),
+        line([row["stage_error"] for row in rows], "all steps of a stage"),
+        f"memory: told {min(over):.2f} to {max(over):.2f} of what was taken (median "
+        f"{statistics.median(over):.2f}); under in {sum(one < 1 for one in over)}",
+        f"bytes: equal in {sum(row['told_bytes'] == row['bytes'] for row in rows)} of {len(rows)}; "
+        f"not equal and said to be exact in "
+        f"{sum(row['told_bytes'] != row['bytes'] and row['bytes_are_exact'] for row in rows)}",
+    ])
+
+
+def main() -> None:
+    given = parse()
+    facts = machine.facts(options.command(given), given.threads, ROOT)
+    print(f"# Prices told before, and runs\n\n{machine.header(facts)}\n", flush=True)
+    done = []
+    for case in grid(given):
+        done.append(run(case, given))
+        worst = max(row["step_error"] for row in done[-1]["rows"])
+        note(f"{name_of(case):<36} {len(done[-1]['rows'])} stages, a step off by at most "
+             f"{100 * worst:.1f} %")
+        if sum(len(one["rows"]) for one in done) >= given.stages:
+            break
+    text = f"{table(done)}\n\n{verdict(done)}"
+    print(text, flush=True)
+    report.write_json(given.output, {"machine": facts, "command": sys.argv, "cases": done})
+    report.write_text(report.markdown_path(given.output), text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+#include "launch/check/memory_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "core/base/system.h"
+#include "core/data/dataset.h"
+#include "core/models/model_bytes.h"
+#include "core/schedule/end_condition.h"
+#include "core/schedule/stage_options.h"
+#include "core/schedule/stage_plan.h"
+#include "core/step/optimizers/registry.h"
+#include "core/step/parameter_table.h"
+#include "core/train/reduction_rules.h"
+#include "dist/reduction/row_reduction.h"
+#include "dist/reduction/sharding/rank_memory.h"
+#include "launch/check/memory_trial.h"
+#include "launch/run/run_setup.h"
+#include "launch/terminal/text_table.h"
+#include "launch/terminal/text_width.h"
+
+namespace thaw {
+namespace {
+
+constexpr std::size_t kColumns = 80;
+
+std::vector<BucketEntry> active_entries(const StagePlan& plan, const ParameterTable& parameters) {
+  std::vector<BucketEntry> entries;
+  for (const ParameterFacts& facts : plan.parameters()) {
+    const at::Tensor& tensor = parameters.tensors()[parameters.index_of(facts.name)];
+    entries.push_back({.name = facts.name,
+                       .shape = facts.shape,
+                       .strides = {},
+                       .type = facts.type,
+                       .device = tensor.is_cuda() ? "cuda" : "cpu",
+                       .by_rows = may_travel_by_rows(tensor)});
+  }
+  return entries;
+}
+
+RankMemory most_of(const std::vector<RankMemory>& ranks) {
+  return *std::max_element(
+      ranks.begin(), ranks.end(),
+      [](const RankMemory& a, const RankMemory& b) { return a.sum() < b.sum(); });
+}
+
+/// Of each stage, what the plans of buckets and slices say of the rank with the most.
+std::vector<RankMemory> planned_memory(const RunSetup& setup, const Schedule& schedule, int ranks) {
+  const Configuration& configuration = setup.configuration();
+  const ParameterTable parameters(*setup.model, configuration.train.decay_norms_and_biases);
+  std::vector<std::vector<BucketEntry>> active;
+  for (const Stage& stage : schedule.stages) {
+    active.push_back(active_entries(
+        make_stage_plan(parameters.groups(), parameters.facts(), stage, configuration.train),
+        parameters));
+  }
+  MemoryQuestion question;
+  question.ranks = ranks;
+  question.sharding = configuration.distributed.sharding;
+  question.buckets.cap_bytes = configuration.distributed.bucket_bytes;
+  question.buckets.by_rows = configuration.distributed.embedding_rows == EmbeddingRows::kAuto;
+  question.shards = canonical_shards(configuration.train);
+  question.slots = static_cast<std::int64_t>(make_optimizer(configuration.train)->slots().size());
+  question.weights = bytes_of_model(*setup.model);
+  question.state_is_kept = configuration.distributed.frozen_state != FrozenStatePlace::kDisk;
+  std::vector<RankMemory> most;
+  for (const auto& stage : memory_of_stages(active, question)) most.push_back(most_of(stage));
+  return most;
+}
+
+/// What a rank of several has that one whose peers are absent has not: MPI's own memory, and its
+/// segments that ranks of a host share. Measured with Open MPI 4.1,
+/// tests/launch/command_memory_test.py compares it with runs.
+constexpr std::int64_t kMessagePassing = 12 << 20;
+/// What a run has beside its trainer: watches and their threads, logs, files of weights on their
+/// way out. Measured likewise.
+constexpr std::int64_t kRun = 8 << 20;
+
+/// Whether a checkpoint may have been begun before the stage ends, from when on a rank keeps the
+/// memory that it is written from.
+bool saves_by(std::size_t stage, const Schedule& schedule, const RunSetup& setup) {
+  const std::int64_t every = setup.configuration().checkpoint.every_steps;
+  if (every < 0 || stage > 0) return every >= 0;
+  const std::optional<std::int64_t> steps =
+      steps_of_stage(schedule.stages.front().until, 0, setup.dataset->split("train").size(),
+                     setup.configuration().data.batch);
+  return every > 0 && (!steps || *steps > every);
+}
+
+/// That memory: the rank's part of weights and state; what is cut into slices is its own.
+std::int64_t snapshot_bytes(const RankMemory& memory, const Configuration& configuration,
+                            int ranks) {
+  const bool sharded = configuration.distributed.sharding != Sharding::kNone;
+  return memory.weights / ranks + (sharded ? memory.state : memory.state / ranks);
+}
+
+/// Beside what a trial sees, in each stage.
+std::vector<std::int64_t> beside_the_trial(const RunSetup& setup, const Schedule& schedule,
+                                           const std::vector<RankMemory>& planned, int ranks) {
+  std::vector<std::int64_t> result;
+  std::int64_t snapshot = 0;
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    // One at a transition is made of the state of the stage that ended.
+    if (saves_by(i, schedule, setup)) {
+      const RankMemory& saved = planned[i == 0 ? 0 : i - 1];
+      snapshot = std::max(snapshot, snapshot_bytes(saved, setup.configuration(), ranks));
+    }
+    const bool best = schedule.stages[i].restore_best.has_value();  // weights kept beside
+    result.push_back(snapshot + kRun + (ranks > 1 ? kMessagePassing : 0) +
+                     (best ? planned[i].weights : 0));
+  }
+  return result;
+}
+
+std::string planned_table(const Schedule& schedule, const std::vector<RankMemory>& planned) {
+  TextTable table({"stage", ">weights", ">gradients", ">optimizer\nstate", ">passing", ">sum"});
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    const RankMemory& most = planned[i];
+    table.row({schedule.stages[i].name, bytes_text(most.weights), bytes_text(most.gradients),
+               bytes_text(most.state), bytes_text(most.passing), bytes_text(most.sum())});
+  }
+  return table.text(kColumns);
+}
+
+std::string tried_table(const Schedule& schedule, const std::vector<RankMemory>& planned,
+                        const MemoryTrial& trial, const std::vector<std::int64_t>& beside) {
+  TextTable table({"stage", ">program", ">weights", ">gradi-\nents", ">optimizer\nstate",
+                   ">activa-\ntions", ">buffers", ">sum"});
+  for (std::size_t i = 0; i < planned.size(); ++i) {
+    const RankMemory& most = planned[i];
+    const std::int64_t seen = trial.stages[i] - trial.program - most.sum();
+    const auto activations =
+        static_cast<std::int64_t>(std::max(0.0, trial.fuller * static_cast<double>(seen)));
+    const std::int64_t sum =
+        trial.stages[i] + beside[i] + std::max<std::int64_t>(0, activations - seen);
+    table.row({schedule.stages[i].name, bytes_text(trial.program), bytes_text(most.weights),
+               bytes_text(most.gradients), bytes_text(most.state), bytes_text(activations),
+               bytes_text(most.passing + beside[i]), bytes_text(sum)});
+  }
+  return table.text(kColumns);
+}
+
+/// What the table is of, as lines of a narrow terminal.
+std::string about_ranks(const RunSetup& setup, int ranks, const std::string& more) {
+  const std::string text = fmt::format(
+      "of memory on each of {} rank{} (the largest), distributed.sharding \"{}\"; {}", ranks,
+      ranks == 1 ? "" : "s", name_of(setup.configuration().distributed.sharding), more);
+  return wrapped(text, kColumns, "  ", "  ");
+}
+
+}  // namespace
+
+std::string memory_table(RunSetup& setup, const Schedule& schedule, int ranks) {
+  const std::vector<RankMemory> planned = planned_memory(setup, schedule, ranks);
+  std::int64_t most = 0;
+  for (const RankMemory& stage : planned) most = std::max(most, stage.sum() - stage.weights);
+  if (const std::int64_t available = available_memory(); !setup.gpu && most > available) {
+    const bool kept = setup.configuration().distributed.frozen_state != FrozenStatePlace::kDisk;
+    const std::string state = kept ? "is kept (optimizer-state \"keep\")"
+                                   : "waits on disk (distributed.frozen-state \"disk\")";
+    return planned_table(schedule, planned) +
+           about_ranks(setup, ranks,
+                       fmt::format("passing: gradients that come and go within a step. No step was "
+                                   "tried: there are {} to be had here. Activations, data and the "
+                                   "program itself are not counted; state of what freezes {}",
+                                   bytes_text(available), state));
+  }
+  const std::vector<std::int64_t> beside = beside_the_trial(setup, schedule, planned, ranks);
+  const MemoryTrial trial = try_memory(setup, schedule, ranks);
+  return tried_table(schedule, planned, trial, beside) +
+         about_ranks(
+             setup, ranks,
+             "sum: the peak_memory_bytes that a run reports. Activations, data among them, are "
+             "those of some steps that were tried, for a batch as large as the largest; buffers: "
+             "gradients on their way, what MPI takes, copies for checkpoints. Frozen weights that "
+             "ranks of a host hold once are counted on each (distributed.share-frozen)");
+}
+
+}  // namespace thaw

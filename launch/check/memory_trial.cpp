@@ -1,0 +1,188 @@
+#include "launch/check/memory_trial.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <numeric>
+#include <utility>
+
+#include "core/base/system.h"
+#include "core/data/dataset.h"
+#include "core/data/order/batch_plan.h"
+#include "core/data/order/sample_order.h"
+#include "core/models/model_bytes.h"
+#include "core/parallel/one_rank.h"
+#include "core/parallel/stage_coordinator.h"
+#include "core/parallel/step_monitor.h"
+#include "core/record/observer.h"
+#include "core/schedule/end_condition.h"
+#include "core/train/reduction_rules.h"
+#include "core/train/trainer.h"
+#include "dist/communicator/absent_peers.h"
+#include "launch/run/run_setup.h"
+#include "launch/run/stage_coordination.h"
+
+namespace thaw {
+namespace {
+
+// Note [Memory by trial]
+// Activations follow from the model's code, from which inputs a batch has and from what kernels
+// allocate on the way: no formula keeps up with that. So `thaw check --ranks N` trains: the very
+// trainer, reducer, optimizer and loader of a run, as rank 0 of N, over a communicator whose other
+// ranks are absent (dist/communicator/absent_peers.h), and reads the figure that a run reports,
+// the most that was resident within the stage. What an absent rank does not show is added by
+// launch/check/memory_table.cpp: what MPI takes, and the copy that checkpoints are written from.
+// The trial reads the first batches that the run will have: where texts differ in length, freed
+// memory of one shape serves the next badly, which counts for a tenth. A run's later batches may be
+// fuller: their number of tokens is known beforehand, and activations are told in proportion.
+
+constexpr std::int64_t kSteps = 6;
+/// Samples that are looked at for the fullest share.
+constexpr std::int64_t kMostLookedAt = 2'000'000;
+
+/// Whose shares of batches are looked at.
+enum class Shares { kFirst, kAll };
+
+/// Positions of the global batch that are computed together.
+std::vector<SampleRange> computed_together(const GlobalBatch& batch, const TrainOptions& train,
+                                           int ranks, Shares whose) {
+  std::vector<SampleRange> together;
+  const std::int64_t shards = canonical_shards(train);
+  const std::int64_t pieces = shards > 0 ? shards : ranks;
+  for (std::int64_t piece = 0; piece < (whose == Shares::kFirst ? 1 : pieces); ++piece) {
+    const SampleRange share = balanced_piece(batch.positions, piece, pieces);
+    std::int64_t first = share.first;
+    for (const SampleRange& micro : micro_batches(share.size(), train.micro_batch)) {
+      together.push_back({first, first + micro.size()});
+      first += micro.size();
+    }
+  }
+  return together;
+}
+
+/// The most tokens that come together in the batches of the run's first `samples` samples.
+std::int64_t fullest(const Split& split, const Configuration& configuration, int ranks,
+                     std::int64_t samples, Shares whose) {
+  std::int64_t most = 0, epoch = -1;
+  std::unique_ptr<SampleOrder> order;
+  for (std::int64_t cursor = 0; cursor < samples;) {
+    const GlobalBatch batch = next_global_batch(cursor, split.size(), configuration.data.batch);
+    if (batch.epoch != epoch) {
+      epoch = batch.epoch;
+      order = epoch_order(split, static_cast<std::uint64_t>(configuration.data.seed),
+                          static_cast<std::uint64_t>(epoch));
+    }
+    for (const SampleRange& range : computed_together(batch, configuration.train, ranks, whose)) {
+      std::int64_t tokens = 0;
+      for (std::int64_t position = range.first; position < range.last; ++position) {
+        tokens += split.elements(order->sample(position));
+      }
+      most = std::max(most, tokens);
+    }
+    cursor += batch.size();
+  }
+  return most;
+}
+
+/// Samples of the whole run, as far as it is known beforehand and looked at; of one epoch at least.
+std::int64_t samples_of_run(const Schedule& schedule, const Split& split, std::int64_t batch) {
+  std::int64_t samples = 0;
+  for (const Stage& stage : schedule.stages) {
+    const auto steps = steps_of_stage(stage.until, samples, split.size(), batch);
+    samples += steps && *steps < kMostLookedAt ? *steps * batch : split.size();
+  }
+  return std::clamp(samples, std::min(split.size(), kMostLookedAt), kMostLookedAt);
+}
+
+/// By how many times the fullest share of the run is fuller than those that are tried.
+double fuller_than_tried(const RunSetup& setup, const Schedule& schedule, int ranks) {
+  const Configuration& configuration = setup.configuration();
+  const Split& split = setup.dataset->split("train");
+  if (split.format().kind != DataKind::kText || configuration.train.micro_batch_tokens > 0) {
+    return 1;  // equal, or bounded
+  }
+  const auto stages = static_cast<std::int64_t>(schedule.stages.size());
+  const std::int64_t batch = configuration.data.batch;
+  const std::int64_t tried =
+      fullest(split, configuration, ranks, kSteps * stages * batch, Shares::kFirst);
+  const std::int64_t all =
+      fullest(split, configuration, ranks, samples_of_run(schedule, split, batch), Shares::kAll);
+  return tried > 0 && all > tried ? static_cast<double>(all) / static_cast<double>(tried) : 1;
+}
+
+/// Leaves one batch of the validation split, of the longest samples.
+void leave_one_evaluation(RunSetup& setup) {
+  if (!setup.dataset->has_split("validation")) return;
+  const DataOptions& data = setup.configuration().data;
+  const Split& split = setup.dataset->split("validation");
+  std::vector<std::int64_t> samples(static_cast<std::size_t>(split.size()));
+  std::iota(samples.begin(), samples.end(), std::int64_t{0});
+  std::stable_sort(samples.begin(), samples.end(), [&](std::int64_t a, std::int64_t b) {
+    return split.elements(a) > split.elements(b);
+  });
+  const std::int64_t evaluated = data.evaluation_batch > 0 ? data.evaluation_batch : data.batch;
+  samples.resize(static_cast<std::size_t>(std::min(evaluated, split.size())));
+  std::sort(samples.begin(), samples.end());
+  setup.dataset->narrow("validation", std::move(samples));
+}
+
+/// The same stages, each of a few steps with all of its groups.
+Schedule shortened(const Schedule& schedule) {
+  Schedule result = schedule;
+  for (Stage& stage : result.stages) {
+    stage.until = after_steps(kSteps);
+    stage.curve = {};
+    stage.policy = {};
+    stage.restore_best = {};
+  }
+  return result;
+}
+
+/// Keeps nothing. But as long as somebody listens, rank 0 measures what a run's evaluations tell,
+/// for which it keeps start weights.
+class Listener final : public TrainingObserver {
+  bool step_reads_weights() const override { return false; }
+};
+
+}  // namespace
+
+MemoryTrial try_memory(RunSetup& setup, const Schedule& schedule, int ranks) {
+  Configuration& configuration = setup.document.configuration;
+  configuration.train.prefix_cache = PrefixCacheUse::kOff;  // no files; and it takes less with it
+  configuration.train.not_finite = NotFinite::kSkip;        // numbers mean nothing here
+  configuration.train.skip_limit = kSteps;
+  leave_one_evaluation(setup);
+  std::unique_ptr<Communicator> communicator = make_self_communicator();
+  if (ranks > 1) communicator = std::make_unique<AbsentPeers>(ranks, /*equal=*/true);
+  StepMonitor monitor;
+  Listener listener;
+  const auto coordinator = coordinator_for(*communicator, configuration, monitor);
+  const Schedule stages = shortened(schedule);
+  MemoryTrial trial;
+  trial.fuller = fuller_than_tried(setup, schedule, ranks);
+  give_back_freed_memory();  // of what was tried before, which a run does not begin with
+  if (!setup.gpu) trial.program = resident_bytes() - bytes_of_model(*setup.model);
+  Trainer trainer({.model = *setup.model,
+                   .dataset = *setup.dataset,
+                   .schedule = stages,
+                   .data = configuration.data,
+                   .train = configuration.train,
+                   .communicator = *communicator,
+                   .coordinator = *coordinator,
+                   .observers = {&listener},
+                   .task = setup.task,
+                   .sharding = configuration.distributed.sharding,
+                   .share_frozen = configuration.distributed.share_frozen,
+                   .frozen_state = configuration.distributed.frozen_state,
+                   .frozen_state_folder = std::filesystem::temp_directory_path().string(),
+                   .monitor = &monitor});
+  const RunSummary summary = trainer.run();
+  for (const StageSummary& stage : summary.stages) {
+    trial.stages.push_back(stage.peak_memory_bytes);
+  }
+  return trial;
+}
+
+}  // namespace thaw

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dist/forecast/stage_costs.h"
+
+namespace thaw {
+
+struct RunSetup;
+struct Schedule;
+
+/// What a probe of one rank may take.
+struct CostProbeLimits {
+  std::int64_t samples = 1;  ///< of a rank's share of a step: the larger of the two sizes measured
+  double seconds = 8;        ///< for all stages together; late, each has two steps all the same
+};
+
+/// What the probe measured, for forecasts.
+struct MeasuredCosts {
+  std::vector<StageCosts> stages;  ///< one for each of the schedule's
+  std::int64_t samples = 0;  ///< of the larger steps: fewer than asked for where these are long
+  double seconds = 0;        ///< that it took
+};
+
+/// Measures what each stage of `schedule` costs this rank, by real steps on real batches of two
+/// sizes, on this process's threads; see Note [Costs by two sizes]. It talks to no other rank: what
+/// gradients cost on their way is the forecast's (dist/forecast). Stages with the same active
+/// groups and options are measured once. Freezes and thaws; weights stay as they are, and
+/// gradients, running statistics and memory do not.
+MeasuredCosts measure_stage_costs(const RunSetup& setup, const Schedule& schedule,
+                                  const CostProbeLimits& limits);
+
+}  // namespace thaw

@@ -1,0 +1,105 @@
+"""`thaw check --ranks N` tells what a run then takes: within 5 % of the peak that it reports, and never
+less, for an encoder, a ResNet and a decoder, whole and sharded."""
+
+import json
+import re
+import unittest
+
+from command_fixture import CommandTest, h5py, np, require
+
+RANKS = 2
+SHARDING = ("none", "gradients")
+UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+COLUMNS = ("program", "weights", "gradients", "state", "activations", "buffers", "sum")
+VOCABULARY = 8000
+
+
+def stages(upper, everything):
+    return "".join(f"""
+[[schedule.stage]]
+name = "{name}"
+groups = {json.dumps(groups)}
+learning-rate = 1e-4
+until = {{ steps = 6 }}
+""" for name, groups in (("upper", upper), ("all", everything)))
+
+
+class Memory(CommandTest):
+    def told(self, *flags):
+        """Stage -> column -> bytes."""
+        text = self.thaw("check", self.config, "--ranks", RANKS, *flags).stdout
+        rows = {}
+        for line in text.splitlines():
+            cells = re.split(r"\s{2,}", line.strip())
+            parts = [cell.split() for cell in cells[1:]]
+            if len(parts) == len(COLUMNS) and all(p[-1] in UNITS for p in parts):
+                rows[cells[0]] = dict(zip(COLUMNS, (float(number) * UNITS[unit]
+                                                    for number, unit in parts), strict=True))
+        self.assertEqual(set(rows), {"upper", "all"}, text)
+        table, _, notes = text.partition("of memory on each of")
+        for line in [*table.splitlines()[-4:], *notes.splitlines()[1:-1]]:
+            self.assertLessEqual(len(line), 80, line)
+        return rows
+
+    def assert_told(self):
+        for sharding in SHARDING:
+            flags = ("--distributed.sharding", sharding)
+            told = self.told(*flags)
+            self.thaw("train", self.config, "--run-dir", sharding, *flags, ranks=RANKS)
+            for row in self.summary(sharding)["stages"]:
+                stage, peak = row["name"], row["peak_memory_bytes"]
+                expected = told[stage]["sum"]
+                place = f"{stage}, {sharding}: told {expected:.0f}, took {peak}"
+                self.assertGreaterEqual(expected * 1.0005, peak, place)  # but for its digits
+                self.assertLessEqual(expected, 1.05 * peak, place)
+        whole, shared = (self.told("--distributed.sharding", sharding) for sharding in SHARDING)
+        self.assertLess(shared["all"]["state"], 0.6 * whole["all"]["state"])
+
+    def test_of_an_encoder(self):
+        self.texts(train=200, vocabulary=VOCABULARY)
+        self.write("config.json", json.dumps({
+            "model_type": "bert", "hidden_size": 256, "num_hidden_layers": 4,
+            "num_attention_heads": 8, "intermediate_size": 1024, "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+            "max_position_embeddings": 64, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
+            "initializer_range": 0.02, "vocab_size": VOCABULARY, "pad_token_id": 0}))
+        self.config = self.bert_config(
+            schedule=stages(["encoder.[23]", "head"], ["*"]), extra="threads = 1")
+        self.assert_told()
+
+    def test_of_a_resnet(self):
+        self.images(train=100, size=32)
+        self.config = self.resnet_config(
+            stages=stages(["layer3", "head"], ["*"]), extra="threads = 1")
+        self.assert_told()
+
+    def test_of_a_decoder(self):
+        generator = np.random.default_rng(1)
+        with h5py.File(self.folder / "prompts.h5", "w") as file:
+            for split, count in (("train", 100), ("validation", 20)):
+                lengths = generator.integers(20, 60, count)
+                group = file.create_group(split)
+                group["tokens"] = generator.integers(0, VOCABULARY, lengths.sum()).astype(np.int32)
+                group["offsets"] = np.cumsum([0, *lengths]).astype(np.int64)
+                group["prompt_lengths"] = generator.integers(1, 9, count).astype(np.int32)
+        self.write("config.json", json.dumps({
+            "model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 256,
+            "num_attention_heads": 8, "num_key_value_heads": 4, "num_hidden_layers": 4,
+            "intermediate_size": 768, "max_position_embeddings": 64, "tie_word_embeddings": True}))
+        self.config = self.write("decoder.toml", f"""
+[model]
+config = "config.json"
+weights = ""
+[data]
+file = "prompts.h5"
+batch = 16
+[train]
+threads = 1
+{stages(["layers.[23]", "norm"], ["*"])}
+""").name
+        self.assert_told()
+
+
+if __name__ == "__main__":
+    require()
+    unittest.main(verbosity=2)

@@ -1,0 +1,92 @@
+// What steps of a rehearsal say of a run's: loads, ways that take turns, stages that were not run.
+#include "launch/price/step_fit.h"
+
+#include <gtest/gtest.h>
+
+#include "launch/price/distinct_stages.h"
+
+namespace thaw {
+namespace {
+
+/// A step whose forward takes 1 ms a unit of load and backward 2, with 5 ms of optimizer.
+RehearsedStep step(double load, double exposed = 0) {
+  RehearsedStep made{.samples = 8,
+                     .load = load,
+                     .seconds = 3e-3 * load + 5e-3 + exposed + 1e-3,
+                     .forward = 1e-3 * load,
+                     .backward = 2e-3 * load,
+                     .optimizer = 5e-3,
+                     .exposed = exposed};
+  return made;
+}
+
+/// After steps that do not count, which take a second.
+RehearsedStage stage(const std::vector<RehearsedStep>& steps) {
+  RehearsedStage made;
+  for (std::int64_t i = 0; i < kRehearsalWarmUp; ++i) {
+    RehearsedStep slow = step(1);
+    slow.seconds += 1;
+    made.steps.push_back(slow);
+  }
+  made.steps.insert(made.steps.end(), steps.begin(), steps.end());
+  return made;
+}
+
+TEST(StepFit, FollowsTheLoadAndAddsUp) {
+  const StepFit fit = fit_of(stage({step(10), step(14), step(12)}), nullptr, false);
+  for (const double load : {6.0, 12.0, 20.0}) {
+    const StepPrice parts = fit.at(load);
+    EXPECT_NEAR(parts.forward, 1e-3 * load, 1e-9);
+    EXPECT_NEAR(parts.backward, 2e-3 * load, 1e-9);
+    EXPECT_NEAR(parts.optimizer, 5e-3, 1e-9);
+    EXPECT_NEAR(parts.other, 1e-3, 1e-9);
+    EXPECT_NEAR(parts.seconds(), 3e-3 * load + 6e-3, 1e-9);
+  }
+  EXPECT_EQ(fit.largest_load, 14);
+}
+
+TEST(StepFit, ASecondSizeTellsWhatDoesNotFollowTheLoad) {
+  const auto with_calls = [](double load) {
+    RehearsedStep made = step(load);
+    made.forward += 4e-3;
+    made.seconds += 4e-3;
+    return made;
+  };
+  const RehearsedStage smaller = stage({with_calls(5), with_calls(5)});
+  const StepFit fit = fit_of(stage({with_calls(10), with_calls(10)}), &smaller, false);
+  EXPECT_NEAR(fit.at(40).forward, 4e-3 + 40e-3, 1e-9);
+  EXPECT_NEAR(fit.at(40).seconds(), 4e-3 + 120e-3 + 6e-3, 1e-9);
+}
+
+TEST(StepFit, OfTwoWaysThatTakeTurnsTheFasterIsKept) {
+  const RehearsedStage turns =
+      stage({step(10, 0), step(10, 9e-3), step(10, 0), step(10, 9e-3), step(10, 0)});
+  EXPECT_NEAR(fit_of(turns, nullptr, true).at(10).exposed, 0, 1e-9);
+  const RehearsedStage others =
+      stage({step(10, 9e-3), step(10, 2e-3), step(10, 9e-3), step(10, 2e-3)});
+  EXPECT_NEAR(fit_of(others, nullptr, true).at(10).exposed, 2e-3, 1e-9);
+  EXPECT_NEAR(fit_of(others, nullptr, false).at(10).exposed, 5.5e-3, 1e-9);
+}
+
+TEST(StepFit, WhereNoStepCountsTheLastOneDoes) {
+  RehearsedStage brief;
+  brief.steps = {step(10, 1), step(20, 0)};
+  EXPECT_NEAR(fit_of(brief, nullptr, true).at(20).seconds(), 66e-3, 1e-9);
+}
+
+TEST(StepFit, StagesThatWereNotRunLieBetween) {
+  StepFit shallow = fit_of(stage({step(10)}), nullptr, false);
+  StepFit deep = fit_of(stage({step(10)}), nullptr, false);
+  deep.backward.per_sample *= 3;
+  shallow.peak_bytes = 100;
+  deep.peak_bytes = 300;
+  const std::vector<PlacedFit> known = {{1, shallow}, {5, deep}};
+  EXPECT_NEAR(fit_at(known, 3).at(10).backward, 40e-3, 1e-9);
+  EXPECT_NEAR(fit_at(known, 1).at(10).backward, 20e-3, 1e-9);
+  EXPECT_NEAR(fit_at(known, 9).at(10).backward, 60e-3, 1e-9);
+  EXPECT_NEAR(fit_at(known, 0).at(10).backward, 20e-3, 1e-9);
+  EXPECT_EQ(fit_at(known, 2).peak_bytes, 300);
+}
+
+}  // namespace
+}  // namespace thaw
