@@ -37,6 +37,7 @@ ArgumentParser evaluate_parser() {
                 "safetensors with a head, or a checkpoint's folder; of a run also best or last. "
                 "Default: model.weights; of a run the best");
   parser.option("split", "train, validation or test", "test");
+  parser.suggestions("split", {"train", "validation", "test"});
   parser.option("per-class",
                 "writes a JSON line a class (samples, precision, recall, f1) to this file; - is "
                 "standard output");

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 
@@ -35,16 +34,20 @@ ArgumentParser launch_parser() {
 namespace {
 
 constexpr const char* kHelp =
-    "Usage: thaw launch -n N [--restarts R] [mpirun's options] -- train CONFIG.toml ...\n\n"
-    "Starts mpirun -n N thaw train ... and passes signals and statuses on: the first Ctrl-C or\n"
-    "SIGTERM lets the ranks save and end with status 75, the second ends them at once.\n\n"
+    "Usage: thaw launch -n N [--restarts R] [mpirun's options] -- train CONFIG.toml\n"
+    "    ...\n\n"
+    "Starts mpirun -n N thaw train ... and passes signals and statuses on: the first\n"
+    "Ctrl-C or SIGTERM lets the ranks save and end with status 75, the second ends\n"
+    "them at once.\n\n"
     "Options:\n"
     "  -n N           ranks\n"
-    "  --restarts R   starts the job again, up to R times, where a rank has died or it failed; it\n"
-    "                 goes on from its newest checkpoint. Waits 1, 2, 4, ... s before, and gives\n"
-    "                 up after two restarts that brought no newer checkpoint. Default: 0\n"
-    "Everything else before -- is handed to mpirun. THAW_MPIEXEC names another mpirun. Started by\n"
-    "root, as in most containers, it tells Open MPI that this is allowed.\n";
+    "  --restarts R   starts the job again, up to R times, where a rank has died or\n"
+    "                 it failed; it goes on from its newest checkpoint. Waits 1, 2,\n"
+    "                 4, ... s before, and gives up after two restarts that brought\n"
+    "                 no newer checkpoint. Default: 0\n"
+    "Everything else before -- is handed to mpirun. THAW_MPIEXEC names another\n"
+    "mpirun. Started by root, as in most containers, it tells Open MPI that this is\n"
+    "allowed.\n";
 
 /// The run folder of what is to be started, where that is a training.
 std::optional<std::filesystem::path> checkpoints_of(const std::vector<std::string>& subcommand) {
@@ -65,9 +68,7 @@ std::int64_t newest_step(const std::optional<std::filesystem::path>& checkpoints
 
 /// mpirun with the user's options, and this same program as its ranks.
 std::vector<std::string> command_of(const LaunchRequest& request) {
-  const char* mpiexec = std::getenv("THAW_MPIEXEC");
-  std::vector<std::string> command = {mpiexec != nullptr ? mpiexec : "mpirun", "-n",
-                                      std::to_string(request.ranks)};
+  std::vector<std::string> command = mpirun_command(request.ranks);
   command.insert(command.end(), request.mpirun_options.begin(), request.mpirun_options.end());
   command.push_back(own_program());
   command.insert(command.end(), request.subcommand.begin(), request.subcommand.end());

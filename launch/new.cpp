@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -14,6 +13,7 @@
 #include "launch/command/shell_word.h"
 #include "launch/command/subcommand.h"
 #include "launch/job/job.h"
+#include "launch/job/own_program.h"
 #include "launch/job/python_script.h"
 #include "launch/kept_run/is_there.h"
 #include "launch/starter/starter.h"
@@ -27,6 +27,9 @@ ArgumentParser new_parser() {
                         "with the commands that "
                         "make its data, check it, train and use it; prints these.");
   parser.positional("KIND", "text, images or language: what is learnt from");
+  std::vector<std::string> kinds;
+  for (const Starter& each : starters()) kinds.push_back(each.name);
+  parser.choices("KIND", kinds);
   parser.positional("DIR", "the folder, which is made where it is not there");
   parser.option(
       "data",
@@ -44,20 +47,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// One of `starters()`.
 Starter starter_named(const std::string& name) {
-  std::vector<std::string> names;
-  for (Starter& each : starters()) {
-    if (each.name == name) return std::move(each);
-    names.push_back(each.name);
-  }
-  throw InputError(fmt::format("{}: there is no such beginning; there are: {}", printable(name),
-                               fmt::join(names, ", ")));
+  std::vector<Starter> all = starters();
+  return *std::find_if(all.begin(), all.end(),
+                       [&](const Starter& each) { return each.name == name; });
 }
 
-/// "thaw" where that is this very program, else its path.
+/// "thaw" where that is this very command, else its path: of a package, that of the script which
+/// finds LibTorch for it.
 std::string command_name() {
   std::error_code error;
-  const fs::path own = fs::read_symlink("/proc/self/exe", error);
+  const fs::path own = own_program();
   const char* path = std::getenv("PATH");
   std::istringstream folders(path != nullptr ? path : "");
   for (std::string folder; std::getline(folders, folder, ':');) {

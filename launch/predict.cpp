@@ -1,7 +1,6 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -52,6 +51,7 @@ ArgumentParser predict_parser() {
   parser.option("pair-column", "of --file, the second text of a pair; default: text_pair");
   parser.list("images", "image files, and folders of them", /*several=*/true);
   parser.option("split", "train, validation or test of the data file; default: test");
+  parser.suggestions("split", {"train", "validation", "test"});
   parser.option("output", "file to write, all or nothing; - is standard output", "-");
   parser.takes_configuration();
   return parser;
@@ -195,8 +195,8 @@ ExitStatus predict(const std::vector<std::string>& command_line) {
 }  // namespace
 
 int run_predict(std::vector<std::string> arguments) {
-  const auto own = std::find(arguments.begin(), arguments.end(), "--output");
-  const bool own_file = own != arguments.end() && own + 1 != arguments.end() && *(own + 1) != "-";
+  const std::optional<ArgumentParser::Parsed> parsed = predict_parser().peek(arguments);
+  const bool own_file = parsed && !(*parsed)["output"].empty() && (*parsed)["output"] != "-";
   const auto body = [&] { return predict(arguments); };
   return own_file ? run_in_each(body) : run_alone(body);
 }

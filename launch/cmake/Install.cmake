@@ -38,6 +38,7 @@ if(TARGET thaw)
           DESTINATION share/thaw/launch COMPONENT command)
   install(DIRECTORY launch/preparation DESTINATION share/thaw/launch COMPONENT command
           FILES_MATCHING PATTERN "*.py")
+  install(DIRECTORY cluster/networks DESTINATION share/thaw COMPONENT command)
 endif()
 install(CODE "set(THAW_SOURCE [[${PROJECT_SOURCE_DIR}]])
               set(THAW_HEADERS_INTO \"\${CMAKE_INSTALL_PREFIX}/include\")")

@@ -15,6 +15,7 @@
 #include "core/parallel/communicator.h"
 #include "core/schedule/resolve_schedule.h"
 #include "core/tasks/registry.h"
+#include "launch/terminal/text_width.h"
 
 namespace po = boost::program_options;
 
@@ -32,6 +33,21 @@ bool read(const std::string& text, Number& value) {
   const char* last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, value);
   return error == std::errc() && end == last;
+}
+
+constexpr std::size_t kHelpColumns = 80;
+
+/// What stands in brackets stays together.
+std::string wrapped_usage(std::string usage) {
+  constexpr char kHeld = '\x1f';
+  int depth = 0;
+  for (char& each : usage) {
+    depth += each == '[' ? 1 : each == ']' ? -1 : 0;
+    if (each == ' ' && depth > 0) each = kHeld;
+  }
+  usage = wrapped(usage, kHelpColumns, "", "    ");
+  std::replace(usage.begin(), usage.end(), kHeld, ' ');
+  return usage;
 }
 
 }  // namespace
@@ -69,6 +85,18 @@ void ArgumentParser::takes_configuration() {
   takes_configuration_ = true;
   options_.add_options()("help-config",
                          "prints the configuration's options, each of which is a flag");
+}
+
+void ArgumentParser::choices(const std::string& name, std::vector<std::string> words) {
+  choices_[name] = {std::move(words), Words::kAll};
+}
+
+void ArgumentParser::item_choices(const std::string& name, std::vector<std::string> words) {
+  choices_[name] = {std::move(words), Words::kItems};
+}
+
+void ArgumentParser::suggestions(const std::string& name, std::vector<std::string> words) {
+  choices_[name] = {std::move(words), Words::kSome};
 }
 
 void ArgumentParser::flag(const std::string& name, const std::string& help) {
@@ -123,7 +151,25 @@ ArgumentParser::Attempt ArgumentParser::attempt(std::vector<std::string> argumen
       throw InputError(fmt::format("command line: {} is missing; usage: thaw {}", name, usage_));
     }
   }
+  if (result.wanted_help.empty()) check_choices(parsed);
   return result;
+}
+
+void ArgumentParser::check_choices(const Parsed& parsed) const {
+  for (const auto& [name, choices] : choices_) {
+    const std::string text = parsed[name];
+    if (choices.held == Words::kSome || (text.empty() && parsed.values[name].defaulted())) continue;
+    const bool positional = options_.find_nothrow(name, /*approx=*/false) == nullptr;
+    const std::string shown = positional ? name : "--" + name;
+    const auto& words = choices.words;
+    for (const std::string& each :
+         choices.held == Words::kItems ? list_of(shown, text) : std::vector{text}) {
+      if (std::find(words.begin(), words.end(), each) != words.end()) continue;
+      refuse(
+          shown, each,
+          fmt::format("{} or {}", fmt::join(words.begin(), words.end() - 1, ", "), words.back()));
+    }
+  }
 }
 
 std::optional<ArgumentParser::Parsed> ArgumentParser::parse(
@@ -146,25 +192,43 @@ std::optional<ArgumentParser::Parsed> ArgumentParser::parse(
   return std::move(result.parsed);
 }
 
+std::optional<ArgumentParser::Parsed> ArgumentParser::peek(
+    const std::vector<std::string>& arguments) const {
+  try {
+    Attempt result = attempt(arguments);
+    if (result.wanted_help.empty()) return std::move(result.parsed);
+  } catch (const InputError&) {  // for `parse` to tell
+  }
+  return std::nullopt;
+}
+
 std::string ArgumentParser::help() const {
   std::ostringstream text;
-  text << "Usage: thaw " << usage_ << "\n\n" << summary_ << "\n\n" << options_;
+  text << wrapped_usage("Usage: thaw " + usage_) << "\n"
+       << wrapped(summary_, kHelpColumns) << "\n"
+       << options_;
   if (takes_configuration_) {
-    text << "\nEach scalar option of the configuration is a flag of the same name, --SECTION.KEY\n"
-            "VALUE, such as --data.batch 128; --help-config tells them all.\n";
+    text << "\n"
+         << wrapped(
+                "Each scalar option of the configuration is a flag of the same name, "
+                "--SECTION.KEY VALUE, such as --data.batch 128; --help-config tells them all.",
+                kHelpColumns);
   }
   return text.str();
 }
 
 ArgumentList ArgumentParser::arguments() const {
-  const auto entry = [](const po::option_description& option) {
+  const auto entry = [&](const po::option_description& option) {
+    const auto words = choices_.find(option.long_name());
     boost::any value;
     const bool has_default = option.semantic()->apply_default(value);
     const auto* text = has_default ? boost::any_cast<std::string>(&value) : nullptr;
-    return ArgumentList::Entry{.name = option.long_name(),
-                               .help = option.description(),
-                               .fallback = text == nullptr ? "" : *text,
-                               .takes_value = option.semantic()->max_tokens() > 0};
+    return ArgumentList::Entry{
+        .name = option.long_name(),
+        .help = option.description(),
+        .fallback = text == nullptr ? "" : *text,
+        .takes_value = option.semantic()->max_tokens() > 0,
+        .choices = words == choices_.end() ? std::vector<std::string>() : words->second.words};
   };
   ArgumentList list{
       .usage = usage_, .summary = summary_, .takes_configuration = takes_configuration_};
@@ -201,15 +265,6 @@ double positive_number_of(const std::string& option, const std::string& text, do
     refuse(option, text, fmt::format("a number above 0, at most {:g}", most));
   }
   return value;
-}
-
-std::string word_of(const std::string& option, const std::string& text,
-                    std::initializer_list<const char*> words) {
-  if (std::find(words.begin(), words.end(), text) == words.end()) {
-    const auto last = words.end() - 1;
-    refuse(option, text, fmt::format("{} or {}", fmt::join(words.begin(), last, ", "), *last));
-  }
-  return text;
 }
 
 }  // namespace thaw

@@ -2,7 +2,7 @@
 
 #include <boost/program_options.hpp>
 #include <cstdint>
-#include <initializer_list>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,8 +18,9 @@ struct ArgumentList {
   struct Entry {
     std::string name;  ///< without dashes
     std::string help;
-    std::string fallback;     ///< "": none
-    bool takes_value = true;  ///< an option's
+    std::string fallback;                   ///< "": none
+    bool takes_value = true;                ///< an option's
+    std::vector<std::string> choices = {};  ///< values that shells offer; empty: any
   };
 
   std::string usage;  ///< what stands behind "thaw"
@@ -45,6 +46,13 @@ class ArgumentParser {
   void flag(const std::string& name, const std::string& help);
   /// `--name VALUE`, any number of times; `several`: also several values behind one.
   void list(const std::string& name, const std::string& help, bool several = false);
+  /// The value of an option or positional argument that stands above is one of `words`, two or
+  /// more: `parse` refuses others, and shells offer these.
+  void choices(const std::string& name, std::vector<std::string> words);
+  /// Each item of a comma-separated list, likewise.
+  void item_choices(const std::string& name, std::vector<std::string> words);
+  /// Others are taken too.
+  void suggestions(const std::string& name, std::vector<std::string> words);
   /// Says that flags `--section.key VALUE` of the configuration are taken too.
   void takes_configuration();
 
@@ -66,6 +74,10 @@ class ArgumentParser {
   std::optional<Parsed> parse(const std::vector<std::string>& arguments,
                               Communicator& communicator) const;
 
+  /// The same without a word: what decides beforehand how a sub-command is run. Nothing where help
+  /// was asked for, or where `parse` would throw.
+  std::optional<Parsed> peek(const std::vector<std::string>& arguments) const;
+
   /// Of the sub-command's own options; those of the configuration are told by `--help-config`.
   std::string help() const;
   ArgumentList arguments() const;
@@ -77,6 +89,13 @@ class ArgumentParser {
     std::string wanted_help;  ///< what was asked for by --help or --help-config; else ""
   };
   Attempt attempt(std::vector<std::string> arguments) const;
+  void check_choices(const Parsed& parsed) const;
+
+  enum class Words { kAll, kItems, kSome };  ///< how an option is held to the words below
+  struct Choices {
+    std::vector<std::string> words;
+    Words held = Words::kAll;
+  };
 
   std::string usage_;
   std::string summary_;
@@ -84,6 +103,7 @@ class ArgumentParser {
   boost::program_options::options_description hidden_;
   boost::program_options::positional_options_description positions_;
   std::vector<std::string> required_;
+  std::map<std::string, Choices> choices_;  ///< by the name of an option or positional argument
   bool takes_configuration_ = false;
 };
 
@@ -102,9 +122,5 @@ std::int64_t whole_number_of(const std::string& option, const std::string& text,
                              std::int64_t most);
 /// Above 0, and at most `most`.
 double positive_number_of(const std::string& option, const std::string& text, double most);
-
-/// `text`, which is one of `words`, two or more.
-std::string word_of(const std::string& option, const std::string& text,
-                    std::initializer_list<const char*> words);
 
 }  // namespace thaw

@@ -38,6 +38,7 @@ ArgumentParser export_parser() {
                 "file under the names "
                 "that the weights were loaded with",
                 "huggingface");
+  parser.choices("format", {"huggingface", "safetensors"});
   parser.takes_configuration();
   return parser;
 }
@@ -91,10 +92,6 @@ ExitStatus export_weights(const std::vector<std::string>& command_line) {
   }
   const ArgumentParser::Parsed& arguments = *parsed;
   const std::string format = arguments["format"];
-  if (format != "huggingface" && format != "safetensors") {
-    throw InputError(
-        fmt::format("--format {}: the formats are huggingface and safetensors", format));
-  }
   const std::unique_ptr<Communicator> alone = make_self_communicator();
   FileDeadline files(*alone);
   const WorkSource work = work_source(arguments["CONFIG"], arguments.overrides,

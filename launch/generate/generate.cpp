@@ -38,6 +38,7 @@ ArgumentParser generate_parser() {
   parser.option("prompt", "the text to go on from");
   parser.option("chat", "true: the prompt is a user's message, written as the chat template says",
                 "false");
+  parser.choices("chat", {"true", "false"});
   parser.option("max-tokens", "[tokens] most that are written", "256");
   parser.option("temperature",
                 "of the draws: probabilities are raised to 1 over it; 0: always the "
@@ -150,7 +151,7 @@ ExitStatus generate(const std::vector<std::string>& command_line) {
   const GenerationOptions options = options_of(arguments);
   const std::string prompt = arguments["prompt"];
   if (prompt.empty()) throw InputError("--prompt: names no text to go on from");
-  const bool chat = word_of("--chat", arguments["chat"], {"true", "false"}) == "true";
+  const bool chat = arguments["chat"] == "true";
   ConfigurationDocument document = document_of(arguments);
   const std::filesystem::path tokenizer =
       located_errors(document, [&] { return find_tokenizer(document.configuration.model); });

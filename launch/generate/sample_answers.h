@@ -35,6 +35,7 @@ class SampleAnswers final : public TrainingObserver {
   /// All parts outlive it.
   explicit SampleAnswers(Parts parts) : parts_(std::move(parts)) {}
 
+  bool step_reads_weights() const override { return false; }
   void evaluation(const EvaluationReport& report) override;
 
  private:

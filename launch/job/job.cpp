@@ -14,6 +14,7 @@
 #include "core/parallel/one_rank.h"
 #include "dist/communicator/registry.h"
 #include "dist/coordination/job_end.h"
+#include "launch/job/destructor_errors.h"
 #include "launch/job/launcher_watch.h"
 #include "launch/job/process_start.h"
 
@@ -72,6 +73,7 @@ Launcher find_launcher() {
 }
 
 int run_job(const std::function<ExitStatus(Communicator&)>& body) {
+  tell_destructor_errors();
   std::optional<LauncherWatch> watch;
   const std::optional<int> rank = rank_by_launcher();
   if (const std::optional<pid_t> launcher = rank ? launcher_process() : std::nullopt) {

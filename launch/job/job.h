@@ -16,8 +16,9 @@ enum class Launcher {
 };
 
 /// Open MPI's mpirun refuses root, who in a container is mostly the only user, unless two variables
-/// of its environment say otherwise. Who runs `thaw launch`, `compare` or `scale` as root has
-/// decided: sets both, for the processes that this one starts. Does nothing for other users.
+/// of its environment say otherwise. Who runs `thaw launch`, `compare`, `scale` or `check
+/// --predict` as root has decided: sets both, for the processes that this one starts. Does nothing
+/// for other users.
 void let_root_start_mpirun();
 
 /// To be asked before MPI is initialised, which leaves traces of its own in the environment.

@@ -51,7 +51,7 @@ int JobProcess::run(const std::vector<std::string>& command,
   try {
     job.emplace(ProcessRequest{.command = command, .environment = environment, .own_group = true});
   } catch (const ProcessNotStarted& error) {
-    throw InputError(fmt::format("launch: {}; THAW_MPIEXEC names the mpirun to use", error.what()));
+    throw InputError(fmt::format("{}; THAW_MPIEXEC names the mpirun to use", error.what()));
   }
   std::optional<Stopwatch> since_first, since_second;
   double ask_again = kAskAgain;

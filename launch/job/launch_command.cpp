@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 
 #include "core/base/error.h"
 #include "launch/command/arguments.h"
@@ -22,8 +23,8 @@ int number_of(const std::string& option, const std::string& text, int least, std
 std::size_t lives_without_progress(const std::vector<JobLife>& lives) {
   std::size_t count = 0;
   for (std::size_t i = lives.size(); i-- > 0;) {
-    const std::int64_t before = i == 0 ? -1 : lives[i - 1].saved_step;
-    if (lives[i].saved_step > before) break;
+    const std::int64_t saved_before = i == 0 ? -1 : lives[i - 1].saved_step;
+    if (lives[i].saved_step > saved_before) break;
     ++count;
   }
   return count;
@@ -57,6 +58,12 @@ LaunchRequest parse_launch(const std::vector<std::string>& arguments) {
     throw InputError("launch: what to run stands behind --: thaw launch -n 4 -- train CONFIG.toml");
   }
   return request;
+}
+
+std::vector<std::string> mpirun_command(std::int64_t ranks) {
+  const char* given = std::getenv("THAW_MPIEXEC");
+  const bool is_given = given != nullptr && *given != '\0';
+  return {is_given ? given : "mpirun", "-n", std::to_string(ranks)};
 }
 
 int status_of_job(int status, bool asked_to_stop) {

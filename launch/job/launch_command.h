@@ -18,6 +18,10 @@ struct LaunchRequest {
 /// Pure. Throws InputError that says what is missing.
 LaunchRequest parse_launch(const std::vector<std::string>& arguments);
 
+/// How `launch`, `compare`, `scale` and `check --predict` start ranks: "mpirun -n RANKS", or what
+/// THAW_MPIEXEC names in mpirun's place. Options and what the ranks are come behind.
+std::vector<std::string> mpirun_command(std::int64_t ranks);
+
 /// What one life of the job came to.
 struct JobLife {
   int status = 0;                ///< as a shell would say it: 128 + the signal that ended mpirun

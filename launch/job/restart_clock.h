@@ -14,6 +14,7 @@ std::string restart_clock_setting();
 class RestartClock final : public TrainingObserver {
  public:
   RestartClock();
+  bool step_reads_weights() const override { return false; }
   void step(const StepReport& report) override;
 
  private:

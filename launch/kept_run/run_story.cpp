@@ -26,10 +26,19 @@ double median_of(std::vector<double>& values) {
   return (*middle + *std::max_element(values.begin(), middle)) / 2;
 }
 
+/// Of steps, samples or bytes: no more than can be added up over all lines of a log.
+std::int64_t count_of(const Json& value) {
+  constexpr std::int64_t kMost = 10'000'000'000'000;
+  if (!value.is_number_integer()) throw InputError(fmt::format("{} is no count", value.dump()));
+  const auto count = value.get<std::int64_t>();
+  if (count < 0 || count > kMost) throw InputError(fmt::format("{} is no count", value.dump()));
+  return count;
+}
+
 template <class Report>
 Report placed(const Json& event) {
   Report report;
-  event.at("step").get_to(report.step);
+  report.step = count_of(event.at("step"));
   report.epoch = number_of(event.at("epoch"));
   event.at("stage").get_to(report.stage);
   return report;
@@ -61,7 +70,7 @@ class StoryTeller {
       hear_resume(event);
     } else if (kind == "end") {
       story_.ended = true;
-      story_.steps = event.at("step").get<std::int64_t>();
+      story_.steps = count_of(event.at("step"));
       story_.epoch = number_of(event.at("epoch"));
       ended_seconds_ = event.at("seconds").get<double>();
     }
@@ -79,7 +88,7 @@ class StoryTeller {
   StoryStage& add_stage(const Json& event) {
     StoryStage stage;
     event.at("stage").get_to(stage.name);
-    stage.first_step = stage.last_step = event.at("step").get<std::int64_t>();
+    stage.first_step = stage.last_step = count_of(event.at("step"));
     stage.first_epoch = stage.last_epoch = number_of(event.at("epoch"));
     stage.index = story_.stages.empty() ? 0 : story_.stages.back().index + 1;
     step_seconds_.emplace_back();
@@ -95,7 +104,7 @@ class StoryTeller {
   }
 
   void reach(StoryStage& stage, const Json& event) {
-    stage.last_step = story_.steps = event.at("step").get<std::int64_t>();
+    stage.last_step = story_.steps = count_of(event.at("step"));
     stage.last_epoch = story_.epoch = number_of(event.at("epoch"));
   }
 
@@ -114,19 +123,19 @@ class StoryTeller {
   void hear_step(const Json& event) {
     StoryStage& stage = stage_of(event);
     if (stage.told_steps == 0 && stage.groups.empty()) {
-      stage.first_step = std::max<std::int64_t>(event.at("step").get<std::int64_t>() - 1, 0);
+      stage.first_step = std::max<std::int64_t>(count_of(event.at("step")) - 1, 0);
     }
     if (stage.groups.empty()) stage.groups = rates_of(event.at("learning_rates"));
     reach(stage, event);
     const Json& seconds = event.at("seconds");
     const double total = number_of(seconds.at("total"));
     ++stage.told_steps;
-    stage.samples += event.at("samples").get<std::int64_t>();
+    stage.samples += count_of(event.at("samples"));
     stage.seconds += total;
     stage.data_seconds += number_of(seconds.at("data"));
     stage.compute_seconds += number_of(seconds.at("compute"));
     stage.communication_seconds += number_of(seconds.at("communication"));
-    stage.bytes_reduced = event.at("bytes_reduced").get<std::int64_t>();
+    stage.bytes_reduced = count_of(event.at("bytes_reduced"));
     step_seconds_.back().push_back(total);
     told_seconds_ += total;
     story_.train_loss = number_of(event.at("loss"));
@@ -187,11 +196,16 @@ void each_event(const RunFolder& folder, const std::function<void(const Json&)>&
   InputLines file(path);
   for (std::string line; file.next(line);) {
     if (line.empty() || !file.ended()) continue;
+    const auto fail = [&](const std::exception& error) {
+      throw InputError(fmt::format("{}:{}: is no event of a run that this version understands: {}",
+                                   path, file.number(), error.what()));
+    };
     try {
       hear(parse_json<Json>(line));
     } catch (const Json::exception& error) {
-      throw InputError(fmt::format("{}:{}: is no event of a run that this version understands: {}",
-                                   path, file.number(), error.what()));
+      fail(error);
+    } catch (const InputError& error) {
+      fail(error);
     }
   }
 }

@@ -53,7 +53,7 @@ _thaw() {
     return
   fi
   local values
-  values=$(_thaw_values "$before")
+  values=$(_thaw_values "$command" "$before")
   if [[ -n $values ]]; then
     COMPREPLY=($(compgen -W "$values" -- "$current"))
     return
@@ -103,18 +103,23 @@ std::string bash_completion(const Manual& manual) {
     for (const auto& option : command.arguments.options) flags.push_back(dashed(option.name));
     options += fmt::format("    {}) echo '{}{}' ;;\n", command.name, fmt::join(flags, " "),
                            command.arguments.takes_configuration ? "'\" $_thaw_flags\"'" : "");
+    for (const auto& [before, words] : values_of(command)) {
+      values +=
+          fmt::format("    '{} {}') echo '{}' ;;\n", command.name, before, fmt::join(words, " "));
+    }
   }
   std::vector<std::string> flags;
   for (const ConfigurationManual& option : manual.options) {
     flags.push_back("--" + option.name);
     if (option.choices.empty()) continue;
-    values += fmt::format("    --{}) echo '{}' ;;\n", option.name, fmt::join(option.choices, " "));
+    values +=
+        fmt::format("    *' --{}') echo '{}' ;;\n", option.name, fmt::join(option.choices, " "));
   }
   return fmt::format(
       "{}_thaw_commands='{}'\n_thaw_stage_keys='{}'\n_thaw_flags='{}'\n\n"
       "# The options of the sub-command $1.\n_thaw_options() {{\n  case $1 in\n{}  esac\n}}\n\n"
-      "# The values that the option $1 may have, where they are known.\n"
-      "_thaw_values() {{\n  case $1 in\n{}  esac\n}}\n{}",
+      "# What may follow $2 in the sub-command $1, where it is known.\n"
+      "_thaw_values() {{\n  case \"$1 $2\" in\n{}  esac\n}}\n{}",
       kBashBefore, fmt::join(names, " "), fmt::join(manual.stage_keys, " "), fmt::join(flags, " "),
       options, values, kBashAfter);
 }

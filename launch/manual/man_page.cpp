@@ -95,7 +95,8 @@ std::string man_page(const Manual& manual) {
   text += item("4", "", "the ranks disagree, or one does not answer");
   text += item("75", "", "stopped on request with everything saved: start it again");
   text += ".SH ENVIRONMENT\n";
-  text += item("THAW_MPIEXEC", "", "the mpirun that thaw launch, compare and scale start");
+  text += item("THAW_MPIEXEC", "",
+               "the mpirun that thaw launch, compare, scale and check --predict start");
   text += item("THAW_PYTHON", "", "the Python that makes tokens of prompts and texts");
   text += item("THAW_TORCH", "",
                "of a packaged command: the Python environment, torch folder or unpacked zip with "

@@ -6,6 +6,7 @@
 #include "core/config/flags.h"
 #include "core/config/option_table.h"
 #include "core/schedule/resolve_schedule.h"
+#include "core/schedule/toml/curve_reader.h"
 #include "core/schedule/toml/stage_reader.h"
 #include "core/schedule/triggers/trigger.h"
 #include "core/tasks/registry.h"
@@ -51,8 +52,8 @@ std::vector<std::string> stage_flags() {
     }
     flags.push_back(key);
     if (key == "curve") {
-      for (const char* inner : {"warmup-steps", "warmup-fraction", "steps"}) {
-        flags.push_back(key + "." + inner);
+      for (const std::string& inner : curve_key_names()) {
+        if (inner != "shape") flags.push_back(key + "." + inner);  // which `curve` alone is
       }
     }
   }
@@ -70,6 +71,19 @@ Manual manual_of_command() {
   manual.options = configuration();
   manual.stage_keys = stage_flags();
   return manual;
+}
+
+std::vector<std::pair<std::string, std::vector<std::string>>> values_of(
+    const CommandManual& command) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> values;
+  const ArgumentList& list = command.arguments;
+  if (!list.positionals.empty() && !list.positionals.front().choices.empty()) {
+    values.emplace_back(command.name, list.positionals.front().choices);
+  }
+  for (const auto& option : list.options) {
+    if (!option.choices.empty()) values.emplace_back(dashed(option.name), option.choices);
+  }
+  return values;
 }
 
 std::string dashed(const std::string& name) { return (name.size() == 1 ? "-" : "--") + name; }

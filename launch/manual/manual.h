@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "launch/command/arguments.h"
@@ -44,6 +45,11 @@ Manual manual_of_command();
 
 /// How an option is typed: "--run-dir", "-n".
 std::string dashed(const std::string& name);
+
+/// What may follow a word of a sub-command, where that is known: its options that are held to some
+/// values, and the command's own name, where its first argument is.
+std::vector<std::pair<std::string, std::vector<std::string>>> values_of(
+    const CommandManual& command);
 
 /// A script for bash, which defines the completion of `thaw`.
 std::string bash_completion(const Manual& manual);

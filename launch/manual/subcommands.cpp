@@ -16,6 +16,7 @@ ArgumentParser completion_parser() {
                         "values and the names of stages: eval \"$(thaw completion bash)\" in "
                         "~/.bashrc; for zsh, a file _thaw in a folder of fpath.");
   parser.positional("SHELL", "bash or zsh");
+  parser.choices("SHELL", {"bash", "zsh"});
   return parser;
 }
 
@@ -27,9 +28,9 @@ int run_completion(std::vector<std::string> arguments) {
   return run_alone([&] {
     const std::optional<ArgumentParser::Parsed> parsed = completion_parser().parse(arguments);
     if (!parsed) return ExitStatus::kDone;
-    const std::string shell = word_of("completion", (*parsed)["SHELL"], {"bash", "zsh"});
     const Manual manual = manual_of_command();
-    fmt::print("{}", shell == "bash" ? bash_completion(manual) : zsh_completion(manual));
+    fmt::print("{}",
+               (*parsed)["SHELL"] == "bash" ? bash_completion(manual) : zsh_completion(manual));
     return ExitStatus::kDone;
   });
 }

@@ -60,7 +60,9 @@ _thaw() {
     _describe 'sub-command' _thaw_commands
     return
   fi
-  values=(${=_thaw_values[${words[CURRENT-1]}]})
+  key="$command ${words[CURRENT-1]}"
+  values=(${=_thaw_values[$key]})
+  (( $#values )) || values=(${=_thaw_values[${words[CURRENT-1]}]})
   if (( $#values )); then
     compadd -a values
     return
@@ -101,6 +103,9 @@ std::string zsh_completion(const Manual& manual) {
       options += "      " + described(dashed(option.name), option.help) + "\n";
     }
     options += "    ) ;;\n";
+    for (const auto& [before, words] : values_of(command)) {
+      values += fmt::format("  '{} {}' '{}'\n", command.name, before, fmt::join(words, " "));
+    }
   }
   for (const ConfigurationManual& option : manual.options) {
     flags += "  " + described("--" + option.name, option.help) + "\n";

@@ -1,10 +1,15 @@
 #include "launch/predict/given_samples.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string_view>
@@ -26,6 +31,9 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kLargestTokenizer = 256 << 20;
+constexpr std::string_view kFolderPrefix = "thaw-predict-";
+/// A folder that is no older may have been made a moment ago, and not be locked yet.
+constexpr std::time_t kSecondsToLock = 60;
 constexpr const char* kAdvice =
     "texts and images are prepared by Python 3.10 or newer with the modules numpy, h5py and "
     "tokenizers (pillow for images): install them, or have THAW_PYTHON in the environment name one "
@@ -150,20 +158,45 @@ void check_tokenizer_file(const std::string& path, const ModelDescription& netwo
                                printable(path), printable(weights)));
 }
 
+namespace {
+
+/// Removes `folder` where a process of this user has left it.
+void remove_where_left(const fs::path& folder) {
+  const int lock = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (lock < 0) return;
+  struct stat status {};
+  if (::fstat(lock, &status) == 0 && status.st_uid == ::getuid() &&
+      std::time(nullptr) - status.st_mtime > kSecondsToLock &&
+      ::flock(lock, LOCK_EX | LOCK_NB) == 0) {
+    std::error_code unneeded;  // nobody reads it: that it stays does no harm
+    fs::remove_all(folder, unneeded);
+  }
+  ::close(lock);
+}
+
+}  // namespace
+
 SamplesFolder::SamplesFolder() {
   const char* named = std::getenv("TMPDIR");
   const fs::path place = named != nullptr && *named != '\0' ? named : "/tmp";
-  std::string pattern = (place / "thaw-predict-XXXXXX").string();
+  std::error_code unread;  // then it cannot be made there either, which is told below
+  for (const fs::directory_entry& each : fs::directory_iterator(place, unread)) {
+    if (each.path().filename().string().starts_with(kFolderPrefix)) remove_where_left(each.path());
+  }
+  std::string pattern = (place / (std::string(kFolderPrefix) + "XXXXXX")).string();
   if (::mkdtemp(pattern.data()) == nullptr) {
     throw RunError(fmt::format("{}: cannot make a temporary folder: {}; TMPDIR names another place",
                                place.string(), std::strerror(errno)));
   }
   path_ = pattern;
+  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ >= 0) ::flock(lock_, LOCK_EX | LOCK_NB);  // where there are no locks nobody gets one
 }
 
 SamplesFolder::~SamplesFolder() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
+  if (lock_ >= 0) ::close(lock_);
 }
 
 PreparedSamples::PreparedSamples(const GivenSamples& given, const ModelDescription& network,

@@ -35,7 +35,8 @@ void check_predicts(const GivenSamples& given, const ModelDescription& network,
 void check_tokenizer_file(const std::string& path, const ModelDescription& network,
                           const std::string& weights);
 
-/// A folder of a name of its own, removed with all that is in it.
+/// A folder of a name of its own, removed with all that is in it. A process that is killed leaves
+/// it; as its lock on it is gone with it, the next one of the same user removes it.
 class SamplesFolder {
  public:
   /// In TMPDIR, else /tmp. Throws RunError where it cannot be made.
@@ -48,6 +49,7 @@ class SamplesFolder {
 
  private:
   std::filesystem::path path_;
+  int lock_ = -1;
 };
 
 /// Given samples as a data file, and what is to be said of each.

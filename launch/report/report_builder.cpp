@@ -47,6 +47,7 @@ struct ReportBuilder::Sums {
   /// Of the steps of a stage that have a line.
   struct Told {
     double data = 0, forward = 0, backward = 0, optimizer = 0, compute = 0, communication = 0;
+    double as_one = 0;  ///< of `compute`, what was told in no parts: a GPU's first step, a graph
     std::int64_t steps = 0;
   };
   std::vector<Told> stages;
@@ -136,6 +137,7 @@ void ReportBuilder::hear_step(const Json& event) {
   told.forward += seconds_of(seconds, "forward");
   told.backward += seconds_of(seconds, "backward");
   told.optimizer += seconds_of(seconds, "optimizer");
+  if (!seconds.contains("forward")) told.as_one += seconds_of(seconds, "compute");
 }
 
 void ReportBuilder::hear_evaluation(const Json& event) {
@@ -194,7 +196,6 @@ ReportRun ReportBuilder::run() const {
   ReportRun run = run_;
   Sums::Told all;
   double rest = 0;
-  bool parts = true;
   for (std::size_t i = 0; i < sums_->stages.size(); ++i) {
     const Sums::Told& told = sums_->stages[i];
     if (told.steps == 0) continue;
@@ -207,19 +208,19 @@ ReportRun ReportBuilder::run() const {
     all.forward += each * told.forward;
     all.backward += each * told.backward;
     all.optimizer += each * told.optimizer;
-    parts = parts && told.forward > 0;
-    rest += each * std::max(0.0, told.compute - told.forward - told.backward - told.optimizer);
+    all.as_one += each * told.as_one;
+    rest += each * std::max(0.0, told.compute - told.as_one - told.forward - told.backward -
+                                     told.optimizer);
   }
   const double steps_seconds = all.data + all.compute + all.communication;
   run.times.emplace_back("data", all.data);
-  if (parts && all.forward > 0) {
+  if (all.forward > 0) {
     run.times.insert(run.times.end(), {{"forward", all.forward},
                                        {"backward", all.backward},
                                        {"optimizer", all.optimizer},
                                        {"rest of steps", rest}});
-  } else {
-    run.times.emplace_back("forward, backward, optimizer", all.compute);
   }
+  if (all.as_one > 0) run.times.emplace_back("forward, backward, optimizer as one", all.as_one);
   run.times.insert(run.times.end(), {{"exposed communication", all.communication},
                                      {"evaluation", sums_->evaluation},
                                      {"saving", sums_->saving},

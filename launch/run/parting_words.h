@@ -21,6 +21,7 @@ class PartingWords final : public TrainingObserver {
   PartingWords(const PartingWords&) = delete;
   PartingWords& operator=(const PartingWords&) = delete;
 
+  bool step_reads_weights() const override { return false; }
   void checkpoint(const CheckpointReport& report) override;
   void resume(const ResumeReport& report) override;
 

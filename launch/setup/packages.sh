@@ -9,6 +9,23 @@ packages_for() {
   done
 }
 
+# An optional one that this system's package sources do not have, as far as they were read.
+package_is_nowhere() {
+  local candidate
+  awk -v package="$1" '$2 == package && $3 == "optional" { found = 1 } END { exit !found }' \
+    launch/setup/packages.txt || return 1
+  candidate=$(apt-cache policy "$1" 2>/dev/null | awk '$1 == "Candidate:" { print $2 }')
+  [[ -z $candidate || $candidate == "(none)" ]]
+}
+
+any_is_somewhere() {
+  local package
+  for package in "$@"; do
+    package_is_nowhere "$package" || return 0
+  done
+  return 1
+}
+
 package_is_installed() {
   [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
@@ -24,7 +41,7 @@ ensure_packages() {
   while read -r package; do
     package_is_installed "$package" || missing+=("$package")
   done < <(packages_for "$@")
-  if ((${#missing[@]} == 0)); then
+  if ! any_is_somewhere "${missing[@]}"; then
     say "all installed"
     return
   fi
@@ -38,6 +55,11 @@ ensure_packages() {
     say "as root: apt-get install ${missing[*]}"
   else
     run "${as_root[@]}" apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update
+    local all=("${missing[@]}")
+    missing=()
+    for package in "${all[@]}"; do
+      package_is_nowhere "$package" || missing+=("$package")
+    done
     run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
       apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \
       install --no-install-recommends "${missing[@]}"

@@ -26,8 +26,8 @@ ensure_environment() {
   run "$python" -m venv --clear .venv
 }
 
-# ensure_python [--no-torch] [--language]: everything in launch/setup/requirements.txt, and in
-# language.txt, is in .venv, whole.
+# ensure_python [--no-torch] [--language] [--tests]: everything in launch/setup/requirements.txt, in
+# language.txt and in tests.txt, is in .venv, whole.
 ensure_python() {
   local wanted left_out='^$' lists=(launch/setup/requirements.txt) missing=()
   ensure_environment
@@ -35,6 +35,7 @@ ensure_python() {
     case $1 in
       --no-torch) left_out='^(torch|nvidia-)' ;;
       --language) lists+=(launch/setup/language.txt) ;;
+      --tests) lists+=(launch/setup/tests.txt) ;;
     esac
     shift
   done

@@ -16,6 +16,7 @@ class Progress final : public TrainingObserver {
  public:
   explicit Progress(ProgressStyle style);
 
+  bool step_reads_weights() const override { return false; }
   void transition(const TransitionReport& report) override;
   void step(const StepReport& report) override;
   void activity(const ActivityReport& report) override;

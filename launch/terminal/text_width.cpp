@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <sstream>
 
 namespace thaw {
 namespace {
@@ -69,6 +70,23 @@ std::pair<std::string, std::string> split_at_column(const std::string& text, std
 std::string cut_to_columns(const std::string& text, std::size_t columns) {
   if (columns_of(text) <= columns) return text;
   return columns < 2 ? "…" : split_at_column(text, columns - 1).first + "…";
+}
+
+std::string wrapped(const std::string& text, std::size_t columns, const std::string& first,
+                    const std::string& rest) {
+  std::string lines, line = first;
+  std::istringstream words(text);
+  bool empty = true;
+  for (std::string word; words >> word;) {
+    if (!empty && columns_of(line) + 1 + columns_of(word) > columns) {
+      lines += line + "\n";
+      line = rest;
+      empty = true;
+    }
+    line += (empty ? "" : " ") + word;
+    empty = false;
+  }
+  return lines + line + "\n";
 }
 
 }  // namespace thaw

@@ -18,4 +18,9 @@ std::pair<std::string, std::string> split_at_column(const std::string& text, std
 /// In at most `columns` columns, above 0: "…" stands in place of an end that is cut.
 std::string cut_to_columns(const std::string& text, std::size_t columns);
 
+/// Words in lines of at most `columns` columns, where a word allows it, each line ended: the first
+/// begins with `first`, the others with `rest`. Pure.
+std::string wrapped(const std::string& text, std::size_t columns, const std::string& first = "",
+                    const std::string& rest = "");
+
 }  // namespace thaw

@@ -1,7 +1,8 @@
 // What Thaw reads of JSON besides a checkpoint's manifest. The first byte says as what the rest is
 // taken: a model's config.json, the index of weights in parts, a checkpoint's state, what is in a
-// run's folder (metrics.jsonl, and behind a byte 1 summary.json), a tokenizer.json, or a decoder's
-// config.json.
+// run's folder (metrics.jsonl, and behind a byte 1 summary.json), a tokenizer.json, a decoder's
+// config.json, what weights say of themselves; and of what is no JSON a lease, and the beginning of
+// any file at all.
 
 #include <unistd.h>
 
@@ -15,18 +16,24 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/base/file_kind.h"
 #include "core/data/identity/tokenizer_identity.h"
 #include "core/models/bert/bert_config.h"
+#include "core/models/convnext/convnext_config.h"
 #include "core/models/distilbert/distilbert_config.h"
 #include "core/models/gpt2/gpt2_config.h"
 #include "core/models/llama/llama_config.h"
 #include "core/models/modernbert/modernbert_config.h"
 #include "core/models/roberta/roberta_config.h"
+#include "core/models/vit/vit_config.h"
+#include "core/models/weights/model_description.h"
 #include "core/models/weights/weight_parts.h"
+#include "core/record/lease_rules.h"
 #include "core/record/metrics_cut.h"
 #include "core/record/run_history.h"
 #include "core/record/run_record.h"
 #include "core/train/training_state.h"
+#include "launch/kept_run/run_story.h"
 
 namespace {
 
@@ -153,14 +160,60 @@ void check_tokenizer(std::string_view text) {
   require(thaw::may_be_one_tokenizer(identity, thaw::tokenizer_identity(text)));
 }
 
+void check_vit(std::string_view text) {
+  const thaw::VitConfig config = thaw::read_vit_config(write("vit.json", text));
+  require(config.hidden > 0 && config.layers > 0 && config.intermediate > 0);
+  require(config.heads > 0 && config.hidden % config.heads == 0);
+  require(config.rows > 0 && config.columns > 0 && config.patch > 0);
+  require(config.tokens(config.rows, config.columns) > 0 && !thaw::function_of(config).empty());
+}
+
+void check_convnext(std::string_view text) {
+  const thaw::ConvNextConfig config = thaw::read_convnext_config(write("convnext.json", text));
+  require(!config.widths.empty() && config.widths.size() == config.depths.size());
+  require(config.smallest() >= config.patch && !thaw::function_of(config).empty());
+}
+
+/// What is taken for a description is written as one that is the same.
+void check_description(std::string_view text) {
+  const thaw::ModelDescription model = thaw::model_description_from_json(text, "description");
+  require(thaw::model_description_from_json(thaw::to_json(model), "again") == model);
+  describe(model, "  ");
+}
+
+void check_story(std::string_view text) {
+  write("metrics.jsonl", text);
+  const thaw::RunStory story = thaw::read_story(thaw::RunFolder(scratch_folder()));
+  require(story.steps >= 0 && story.skipped >= 0);
+  for (const thaw::StoryStage& stage : story.stages) {
+    require(stage.samples >= 0 && stage.losses <= stage.told_steps);
+  }
+}
+
+/// A lease that is understood is renewed as the same one.
+void check_lease(std::string_view text) {
+  const auto lease = thaw::parse_lease(std::string(text));
+  if (!lease) return;
+  const std::string written = thaw::lease_text(*lease);
+  const auto again = thaw::parse_lease(written);
+  require(again && thaw::lease_text(*again) == written && !thaw::lease_holder(*lease).empty());
+}
+
+void check_kind(std::string_view text) {
+  const std::string clause = thaw::clause_of_bytes(text.substr(0, thaw::kKindBytes));
+  require(clause.empty() || clause.starts_with("; it is "));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   using Check = void (*)(std::string_view);
-  constexpr Check kChecks[] = {check_config,  check_index,   check_state,      check_cut,
-                               check_history, check_record,  check_tokenizer,  check_llama,
-                               check_gpt2,    check_roberta, check_distilbert, check_modernbert};
+  constexpr Check kChecks[] = {check_config,  check_index,    check_state,       check_cut,
+                               check_history, check_record,   check_tokenizer,   check_llama,
+                               check_gpt2,    check_roberta,  check_distilbert,  check_modernbert,
+                               check_vit,     check_convnext, check_description, check_story,
+                               check_lease,   check_kind};
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   try {
     kChecks[data[0] % std::size(kChecks)](text);

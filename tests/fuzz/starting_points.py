@@ -116,11 +116,32 @@ def json_files():
                   "rope_parameters": {"full_attention": {"rope_type": "default",
                                                          "rope_theta": 160000.0},
                                       "sliding_attention": {"rope_theta": 10000.0}}}
+    vit = {"model_type": "dinov2_with_registers", "hidden_size": 32, "num_hidden_layers": 2,
+           "num_attention_heads": 4, "mlp_ratio": 4, "use_swiglu_ffn": True, "image_size": [28, 42],
+           "patch_size": 14, "num_channels": 3, "num_register_tokens": 4, "hidden_act": "gelu"}
+    convnext = {"model_type": "convnext", "hidden_sizes": [8, 16], "depths": [1, 2], "num_stages": 2,
+                "patch_size": 4, "layer_scale_init_value": 1e-6, "drop_path_rate": 0.1}
+    description = {"version": "0.1.0", "architecture": "bert", "options": {"pooling": "cls"},
+                   "settings": {"hidden_act": "gelu"}, "task": "classification",
+                   "classes": ["a", "b"], "one_class_a_sample": True, "outputs": 2,
+                   "tokens": {"max_tokens": "32"}, "mean": [0.5], "std": [0.25]}
+    seconds = {"total": 0.5, "data": 0.1, "compute": 0.3, "communication": 0.1}
+    story = "".join(json.dumps(line) + "\n" for line in [
+        *log[:1], dict(log[1], seconds=seconds, samples=8, bytes_reduced=40,
+                       learning_rates={"head": 0.1}),
+        {"event": "resume", "step": 1, "epoch": 0.1, "stage": "head", "ranks": 2, "path": "a"},
+        {"event": "checkpoint", "step": 1, "epoch": 0.1, "stage": "head", "bytes": 100},
+        evaluation, {"event": "end", "step": 24, "epoch": 2.0, "seconds": 3.5}])
+    lease = ("thaw-lease 1\ncount 00000000000000000007\nstate held\nowner 0123\nhost node\n"
+             "system boot\nprocess 12\nstarted 34\njob 5\n")
     texts = [json.dumps(config), json.dumps(index), state, metrics, metrics,
              metrics + "\x01" + summary, tokenizer, json.dumps(llama), json.dumps(gpt2), json.dumps(roberta),
-             json.dumps(distilbert), json.dumps(modernbert)]
+             json.dumps(distilbert), json.dumps(modernbert), json.dumps(vit),
+             json.dumps(convnext), json.dumps(description), story, lease, "PAR1"]
     inputs = [bytes([kind]) + text.encode() for kind, text in enumerate(texts)]
     return inputs, literals("core/models/*/*_config.cpp") + literals(
+        "core/models/weights/model_description.cpp") + literals(
+        "launch/kept_run/run_story.cpp") + literals(
         "core/models/huggingface/*.cpp") + literals(
         "core/record/run_*.cpp") + literals("core/train/training_state.cpp") + literals(
         "core/schedule/schedule_state_json.cpp") + literals("core/record/report_json.cpp") + [

@@ -55,6 +55,14 @@ class SameBits(CanonicalTest):
             self.train(f"on{ranks}", ranks=ranks)
             self.expect_same(f"on{ranks}", "on1")
 
+    def test_of_products_that_onednn_computes(self):
+        """Of many rows and wide layers: how it adds up follows from their number."""
+        self.texts(train=96)
+        self.tiny_bert(hidden=128, vocabulary=3000)
+        for ranks in (0, 2, 3, 4):
+            self.train(f"on{ranks}", "--data.batch", "48", ranks=ranks)
+            self.expect_same(f"on{ranks}", "on0")
+
     def test_which_the_default_does_not_have(self):
         for ranks in (1, 3):
             self.train(f"on{ranks}", "--train.reduction", "buckets", ranks=ranks)

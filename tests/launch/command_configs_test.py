@@ -27,6 +27,18 @@ class ConfigsTest(CommandTest):
     def link(self, folder):
         os.symlink(folder, self.folder / "data" / folder.name)
 
+    def expect_trained(self, path):
+        """To its end, by the command that its comments tell; the others' run in tests/journeys, or
+        take hours."""
+        (typed,) = re.findall(r"^#     (?:mpirun .*)?build/thaw (train configs/\S+)$",
+                              comments_of(path), re.MULTILINE)
+        self.thaw(*typed.split())
+        run = f"runs/{path.stem}"
+        said = self.summary(run)
+        text = (self.folder / run / "config.resolved.toml").read_text(encoding="utf-8")
+        self.assertEqual(len(said["stages"]), text.count("[[schedule.stage]]"))
+        self.assertGreaterEqual(len(said["stages"]), 4)
+
     def test_where_files_come_from_is_said(self):
         for path in CONFIGS:
             name = f"configs/{path.name}"
@@ -58,6 +70,8 @@ class ConfigsTest(CommandTest):
             self.texts(re.search(r'^file = "(.+)"', text, re.M)[1], train=130)
             done = self.thaw("check", f"configs/{path.name}")
             self.assertIn("encoder.5", done.stdout)
+            if path.name == "banking77-top-down.toml":
+                self.expect_trained(path)
 
     def test_that_of_a_resnet_passes(self):
         self.images("data/cifar100-first20.h5", train=130, classes=20, size=32)
@@ -73,6 +87,7 @@ class ConfigsTest(CommandTest):
         shutil.copy(self.folder / "before/weights.safetensors",
                     self.folder / "data/resnet20-cifar10.safetensors")
         self.assertIn("layer3", self.thaw("check", name).stdout)
+        self.expect_trained(self.folder / name)
 
     @unittest.skipUnless((SMOLLM / "model.safetensors").exists(), "SmolLM2 is not in data/")
     def test_that_of_a_language_model_passes(self):

@@ -43,6 +43,8 @@ class Manual(CommandTest):
             text = self.thaw(name, "--help").stdout
             self.assertLessEqual(len(text.splitlines()), 60, name)
             self.assertTrue(text.startswith(f"Usage: thaw {name}"), text[:80])
+            for line in text.splitlines():
+                self.assertLessEqual(len(line), 80, f"{name}: {line}")
         self.assertIn("--help-config", self.thaw("train", "--help").stdout)
         self.assertNotIn("--help-config", self.thaw("doctor", "--help").stdout)
 
@@ -84,6 +86,15 @@ class Manual(CommandTest):
         self.assertEqual(self.complete("train", "--train.precision", "="),
                          ["float32", "bfloat16", "float64"])
         self.assertIn("top-down", self.complete("train", "--schedule.preset", ""))
+        # A sub-command's own, and what its first argument may be.
+        self.assertEqual(self.complete("compare", "a.toml", "--budget", ""),
+                         ["samples", "seconds", "flops"])
+        self.assertEqual(self.complete("scale", "--budget", ""), [])
+        self.assertIn("bottom-up", self.complete("compare", "a.toml", "--schedules", "b"))
+        self.assertEqual(self.complete("launch", "-n", "2", "--", "evaluate", "run", "--split", "v"),
+                         ["validation"])
+        self.assertEqual(self.complete("new", ""), ["text", "images", "language"])
+        self.assertEqual(self.complete("completion", "z"), ["zsh"])
         self.assertEqual(self.complete("train", "--data.file", ""), [])  # files: bash's own
 
     def test_bash_offers_the_stages_of_the_configuration_or_run(self):
@@ -96,6 +107,8 @@ class Manual(CommandTest):
             self.assertEqual(names, {"head", "upper third"})
             self.assertIn("--schedule.stage.head.learning-rate", flags)
             self.assertIn("--schedule.stage.head.until.epochs", flags)
+            for key in ("warmup-steps", "cut-fraction"):  # each shape's
+                self.assertIn(f"--schedule.stage.head.curve.{key}", flags)
         self.assertEqual(self.complete("train", "stages.toml", "--schedule.stage.head.learning"),
                          ["--schedule.stage.head.learning-rate"])
         self.assertEqual(self.complete("train", "stages.toml", "--schedule.stage.n"), [])
@@ -147,6 +160,8 @@ ask "$1" "$2"
         self.assertIn("thaw evaluate", offered("thaw eva"))
         self.assertIn("--run-dir", offered("thaw train --run"))
         self.assertIn("bfloat16", offered("thaw train --train.precision b"))
+        self.assertIn("seconds", offered("thaw compare a.toml --budget se"))
+        self.assertIn("thaw new language", offered("thaw new lang"))
         self.assertIn("--schedule.stage.head.learning-rate",
                       offered("thaw train stages.toml --schedule.stage.head.learn"))
 

@@ -125,7 +125,7 @@ class Beginnings(NewTest):
 
     def test_what_is_refused(self):
         for arguments, said in (
-            (["sounds", "p"], "text, images, language"),
+            (["sounds", "p"], "KIND sounds: expected text, images or language"),
             (["text", "p", "--data", "nowhere.csv"], "--data nowhere.csv"),
             (["text", "p", "--model", "nowhere"], "has no config.json"),
             (["text"], "DIR is missing"),

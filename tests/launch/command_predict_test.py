@@ -4,9 +4,11 @@ same samples in a data file that prepare.py makes, with the samples beside them.
 import csv
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 import command_fixture
@@ -95,6 +97,46 @@ class Texts(GivenTest):
         rows = "".join(json.dumps({"words": row}) + "\n" for row in self.rows)
         told = self.lines("run", "--file", "-", "--text-column", "words", input=rows)
         self.assertEqual(told, given)
+
+    def test_what_a_killed_one_has_left_is_removed(self):
+        labels = ["warm" if "red" in row.split() else "cold" for row in self.rows]
+        self.table("train.csv", {"text": self.rows, "label": labels})
+        self.trained("--label-column", "label")
+        place = self.folder / "temporary"
+        # It waits for its input, with its folder made.
+        killed = subprocess.Popen([THAW, "predict", "run", "--file", "-"], cwd=self.folder,
+                                  stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL,
+                                  env=dict(os.environ, OMP_NUM_THREADS="1", TMPDIR=str(place)))
+        self.addCleanup(killed.stdin.close)
+        for _ in range(600):
+            if list(place.glob("thaw-predict-*/request.json")):
+                break
+            time.sleep(0.1)
+        [left] = place.glob("thaw-predict-*")
+
+        def predicted():
+            done = subprocess.run([THAW, "predict", "run", "--text", "red"], cwd=self.folder,
+                                  capture_output=True, text=True, check=False,
+                                  env=dict(os.environ, OMP_NUM_THREADS="1", TMPDIR=str(place)))
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+        hour_ago = (time.time() - 3600,) * 2
+        os.utime(left, hour_ago)
+        predicted()
+        self.assertTrue((left / "request.json").exists(), "it is in use")
+        script = pathlib.Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()
+        killed.kill()
+        killed.wait()
+        killed.stdin.close()
+        for process in script:  # which ends where its input does
+            for _ in range(600):
+                if not pathlib.Path(f"/proc/{process}").exists():
+                    break
+                time.sleep(0.1)
+        os.utime(left, hour_ago)
+        predicted()
+        self.assertEqual(os.listdir(place), [])
 
     def test_several_classes(self):
         flags = {word: [int(word in row.split()) for row in self.rows] for word in ("red", "the")}

@@ -88,6 +88,19 @@ class Sharded(ShardingTest):
             for found, expected in zip(self.losses(sharding), self.losses("whole"), strict=True):
                 self.assertAlmostEqual(found[1], expected[1], delta=1e-4 * abs(expected[1]))
 
+    def test_state_of_frozen_layers_waits_elsewhere(self):
+        self.train("whole", "optimizer", ranks=2)
+        for place, ranks in (("host", 2), ("disk", 2), ("disk", 0)):
+            run = f"{place}{ranks}"
+            self.train(run, "optimizer", "--distributed.frozen-state", place, ranks=ranks)
+            self.assertEqual(self.losses(run), self.losses("whole"))
+            self.assertEqual(self.weights(run), self.weights("whole"))
+            aside = [line["state_bytes_put_aside"] for line in self.metrics(run, "transition")]
+            back = [line["state_bytes_brought_back"] for line in self.metrics(run, "transition")]
+            self.assertEqual(sum(aside) > 0, place == "disk")  # state is in host memory already
+            self.assertLessEqual(sum(back), sum(aside))
+            self.assertEqual(list((self.folder / run).glob("frozen-state*")), [])
+
     def test_survives_kills(self):
         self.train("whole", "optimizer", ranks=2)
         generator = random.Random(1)
@@ -96,7 +109,8 @@ class Sharded(ShardingTest):
             for attempt in range(9):
                 job = subprocess.Popen(
                     [MPIEXEC, "-n", "2", THAW, "train", self.config, "--run-dir", run,
-                     "--distributed.sharding", "optimizer", "--checkpoint.every-steps", "1"],
+                     "--distributed.sharding", "optimizer", "--checkpoint.every-steps", "1",
+                     "--distributed.frozen-state", ("disk", "device")[trial % 2]],
                     cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                     env=dict(os.environ, OMP_NUM_THREADS="1"))
                 if attempt < 2:
@@ -106,6 +120,7 @@ class Sharded(ShardingTest):
                     break
                 self.assertNotEqual(job.returncode, 2, errors)
             self.assertEqual(self.weights(run), self.weights("whole"), f"trial {trial}")
+            self.assertEqual(list((self.folder / run).glob("frozen-state*")), [])
 
     def kill_a_rank(self, job, run, generator):
         """While a checkpoint is written, soon after a transition, or at any moment."""
@@ -137,7 +152,8 @@ class Told(ShardingTest):
         def states(*flags):
             told = self.thaw("check", self.config, "--train.reduction", "buckets", *flags).stdout
             rows = [re.split(r"\s{2,}", line.strip()) for line in told.splitlines()]
-            return [row[3] for row in rows if len(row) == 6 and row[0] in ("head", "upper")]
+            return [row[4] for row in rows if len(row) == 8 and row[0] in ("head", "upper")
+                    and row[1].endswith("B")]
 
         self.assertEqual(states(), [])
         alone = states("--ranks", "1")

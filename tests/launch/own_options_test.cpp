@@ -1,9 +1,12 @@
-// Numbers among a sub-command's own options: what is no number, or beyond its bounds, is refused
-// with these said.
+// A sub-command's own options: what is no number, or beyond its bounds, or none of the words that
+// there are, is refused with these said.
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "launch/command/arguments.h"
@@ -41,6 +44,59 @@ TEST(OwnOptions, NumbersHaveBothBounds) {
     EXPECT_EQ(refusal([&] { positive_number_of("--target", text, 1); }),
               std::string("--target ") + text + ": expected a number above 0, at most 1");
   }
+}
+
+TEST(OwnOptions, AreHeldToTheWordsThatShellsOffer) {
+  ArgumentParser parser("do KIND", "");
+  parser.positional("KIND", "");
+  parser.choices("KIND", {"text", "images", "sounds"});
+  parser.option("one", "", "a");
+  parser.choices("one", {"a", "b"});
+  parser.option("several", "", "a");
+  parser.item_choices("several", {"a", "b"});
+  parser.option("any", "");
+  parser.suggestions("any", {"a", "b"});
+  const auto with = [&](std::vector<std::string> arguments) {
+    return refusal([&] { parser.parse(std::move(arguments)); });
+  };
+  EXPECT_EQ(with({"text", "--one", "b", "--several", "b,a", "--any", "c"}), "");
+  EXPECT_EQ(with({"texts"}), "KIND texts: expected text, images or sounds");
+  EXPECT_EQ(with({"text", "--one", "c"}), "--one c: expected a or b");
+  EXPECT_EQ(with({"text", "--several", "a,c"}), "--several c: expected a or b");
+  EXPECT_EQ(with({"text", "--one", ""}), "--one : expected a or b");
+  EXPECT_EQ(with({"text", "--several", ","}), "--several ,: expected a comma-separated list");
+  std::map<std::string, std::vector<std::string>> offered;
+  const ArgumentList list = parser.arguments();
+  for (const auto& entries : {list.positionals, list.options}) {
+    for (const auto& entry : entries) offered[entry.name] = entry.choices;
+  }
+  EXPECT_EQ(offered.at("any"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(offered.at("KIND").size(), 3U);
+  EXPECT_TRUE(offered.at("help").empty());
+}
+
+TEST(OwnOptions, ArePeekedAtWithoutAWord) {
+  ArgumentParser parser("do THING", "");
+  parser.positional("THING", "");
+  parser.flag("predict", "");
+  EXPECT_FALSE(parser.peek({"a"})->has("predict"));
+  EXPECT_TRUE(parser.peek({"a", "--predict"})->has("predict"));
+  EXPECT_TRUE(parser.peek({"a", "--pred"})->has("predict"));  // as it is parsed
+  EXPECT_FALSE(parser.peek({"--predict"}).has_value());       // THING is missing
+  EXPECT_FALSE(parser.peek({"a", "--predict", "--none"}).has_value());
+  EXPECT_FALSE(parser.peek({"a", "--predict", "--help"}).has_value());
+}
+
+TEST(OwnOptions, HelpFitsATerminal) {
+  ArgumentParser parser(
+      "do THING [--one A_LONG_VALUE] [--another ONE_THAT_IS_LONGER STILL] [--last]",
+      std::string(50, 'a') + " " + std::string(50, 'b'));
+  const std::string help = parser.help();
+  EXPECT_EQ(
+      help.find("Usage: thaw do THING [--one A_LONG_VALUE] [--another ONE_THAT_IS_LONGER STILL]\n"
+                "    [--last]\n\n" +
+                std::string(50, 'a') + "\n" + std::string(50, 'b')),
+      0U);
 }
 
 TEST(OwnOptions, RanksAndRestartsOfALaunch) {

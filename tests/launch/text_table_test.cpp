@@ -2,8 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include "launch/terminal/text_width.h"
+
 namespace thaw {
 namespace {
+
+TEST(Wrapped, LinesAreAsLongAsTheyMayBe) {
+  EXPECT_EQ(wrapped("", 9), "\n");
+  EXPECT_EQ(wrapped("one two three four", 9), "one two\nthree\nfour\n");
+  EXPECT_EQ(wrapped("one two three four", 10, "- ", "  "), "- one two\n  three\n  four\n");
+  EXPECT_EQ(wrapped("… … longer-than-that", 3), "… …\nlonger-than-that\n");
+}
 
 TEST(TextTable, AlignsNumbersToTheRight) {
   TextTable table({"group", ">parameters"});

@@ -1,6 +1,8 @@
 """`cpack` makes a .tar.xz of the command that runs from any folder with LibTorch's wheel, wherever that
-lies, and says what is missing where it is not there. (The .deb: package_machine.sh, a soak test.)"""
+lies, and says what is missing where it is not there; and a .deb (which package_machine.sh, a soak test,
+installs)."""
 
+import io
 import os
 import re
 import shutil
@@ -114,6 +116,15 @@ class Package(unittest.TestCase):
                                capture_output=True)  # fmt: skip
         self.assertIn("/nowhere.h5", probe.stderr)
 
+    def test_a_beginning_names_the_command_that_can_be_typed(self):
+        """`thaw new`: not the bare program, which does not find LibTorch."""
+        for number, path in enumerate(("/usr/bin:/bin", f"{self.prefix}/bin:/usr/bin:/bin")):
+            said = self.thaw("new", "text", f"begun-{number}", THAW_TORCH=self.torch, PATH=path)
+            typed = "thaw" if number else f"'{self.prefix}/bin/thaw'"  # of "somewhere else"
+            self.assertIn(f"\n  {typed} check text.toml\n", said)
+            self.assertNotIn("/lib/thaw/thaw ", said)
+            self.assertIn("share/thaw/launch/prepare.py", said)
+
     def test_ranks_are_started_as_it_was(self):
         """A job's ranks find LibTorch too: `launch` starts the script, not the bare program."""
         with open(f"{self.folder}/mpirun", "w", encoding="utf-8") as file:
@@ -122,6 +133,30 @@ class Package(unittest.TestCase):
         said = self.thaw("launch", "-n", "2", "--", "doctor", THAW_TORCH=self.torch,
                          THAW_MPIEXEC=f"{self.folder}/mpirun")  # fmt: skip
         self.assertIn(f"started: -n 2 {self.prefix}/bin/thaw doctor", said)
+
+
+class Deb(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("dpkg-deb") and shutil.which("dpkg-shlibdeps"),
+                         "needs dpkg-deb and dpkg-shlibdeps")
+    def test_files_lie_where_the_system_looks_for_them(self):
+        with tempfile.TemporaryDirectory(prefix="thaw-package-") as folder:
+            subprocess.run(["cpack", "--config", f"{BUILD}/CPackConfig.cmake", "-G", "DEB", "-B",
+                            folder, "-D", "CPACK_DEBIAN_COMPRESSION_TYPE=none"], check=True,
+                           stdout=subprocess.DEVNULL)  # fmt: skip
+            (deb,) = (f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".deb"))
+            listed = subprocess.run(["dpkg-deb", "--fsys-tarfile", deb], check=True,
+                                    stdout=subprocess.PIPE).stdout  # fmt: skip
+            with tarfile.open(fileobj=io.BytesIO(listed)) as file:
+                names = {os.path.normpath(name) for name in file.getnames()}
+            for path in ("bin/thaw", "lib/thaw/thaw", "share/man/man1/thaw.1",
+                         "share/bash-completion/completions/thaw", "share/doc/thaw/copyright"):
+                self.assertIn(f"usr/{path}", names)
+            self.assertEqual({name.partition("/")[0] for name in names} - {"."}, {"usr"})
+            depends = subprocess.run(["dpkg-deb", "-f", deb, "Depends"], check=True, text=True,
+                                     stdout=subprocess.PIPE).stdout  # fmt: skip
+            for library in ("libhdf5", "libopenmpi", "openmpi-bin"):
+                self.assertIn(library, depends)
+            self.assertNotIn("libtorch", depends)
 
 
 if __name__ == "__main__":

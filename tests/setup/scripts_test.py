@@ -70,6 +70,20 @@ class Scripts(unittest.TestCase):
         self.packages("one two four")
         self.assertEqual(self.bash("ensure_packages build data").strip(), "all installed")
 
+    def test_optional_ones_are_installed_where_the_system_has_them(self):
+        self.write("launch/setup/packages.txt", "build one\nbuild two optional\n")
+        self.packages("one")
+        self.program("apt-cache", 'echo "$2:"; echo "  Candidate: (none)"')
+        self.assertEqual(self.bash("ensure_packages build").strip(), "all installed")
+        if os.geteuid() != 0:
+            return
+        self.packages("")
+        said = self.bash("ensure_packages build")
+        self.assertRegex(said, r"install --no-install-recommends one\n")
+        self.program("apt-cache", 'echo "$2:"; echo "  Candidate: 1.2-3"')
+        said = self.bash("ensure_packages build")
+        self.assertRegex(said, r"install --no-install-recommends one two\n")
+
     def test_lists_what_it_may_not_install_and_goes_on(self):
         self.write("launch/setup/packages.txt", "build one\nbuild two\n")
         self.packages("two")
@@ -106,9 +120,10 @@ class Scripts(unittest.TestCase):
         self.write("wanted", "thing==1.3\n")
         self.assertEqual(self.distribution(whole), "thing==1.3\n")
 
-    def test_what_language_models_take_is_installed_where_it_is_asked_for(self):
+    def test_what_language_models_and_tests_take_is_installed_where_it_is_asked_for(self):
         self.write("launch/setup/requirements.txt", "torch==9\nnumpy==1\n")
         self.write("launch/setup/language.txt", "# comment\ngguf==2\n")
+        self.write("launch/setup/tests.txt", "reader==3\n")
         self.write(
             ".venv/bin/python",
             '#!/bin/sh\ncase $1 in -m) echo "pip got: $*" ;; *) grep == "$2" ;; esac\n',
@@ -118,6 +133,7 @@ class Scripts(unittest.TestCase):
             ("", ":all: torch==9 numpy==1\n"),
             ("--language", ":all: torch==9 numpy==1 gguf==2\n"),
             ("--no-torch --language", ":all: numpy==1 gguf==2\n"),
+            ("--language --tests", ":all: torch==9 numpy==1 gguf==2 reader==3\n"),
         ):
             self.assertTrue(self.bash(f"ensure_python {arguments}").endswith(expected), arguments)
 

@@ -126,6 +126,19 @@ TEST(ReportBuilder, CollectsCurvesStagesAndGroups) {
   EXPECT_NEAR(run.fit[1].train_loss, (1.0 / 5 + 1.0 / 6) / 2, 1e-12);
 }
 
+/// As a process's first step on a GPU, or one that is a graph.
+TEST(ReportBuilder, StepsThatTellNoPartsHaveARowOfTheirOwn) {
+  std::vector<Json> events = a_run();
+  events[1].at("seconds") = {
+      {"total", 3.0}, {"data", 1.0}, {"compute", 2.0}, {"communication", 0.0}};
+  const ReportRun run = built(events);
+  EXPECT_NEAR(time_of(run, "forward, backward, optimizer as one"), 2, 1e-12);
+  EXPECT_NEAR(time_of(run, "forward"), 5 * 0.03, 1e-12);
+  EXPECT_NEAR(time_of(run, "data"), 5 * 0.01 + 1, 1e-12);
+  EXPECT_NEAR(time_of(run, "rest of steps"), 5 * 0.005, 1e-12);
+  EXPECT_EQ(time_of(built(a_run()), "forward, backward, optimizer as one"), -1);
+}
+
 TEST(ReportBuilder, SplitsTimeAndAddsUpToTheWhole) {
   const ReportRun run = built(a_run());
   EXPECT_NEAR(time_of(run, "forward"), 6 * 0.03, 1e-12);
