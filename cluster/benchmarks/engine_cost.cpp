@@ -18,10 +18,10 @@
 #include <string>
 #include <vector>
 
-#include "cluster/benchmarks/absent_peer.h"
 #include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
 #include "core/base/system.h"
+#include "dist/communicator/absent_peers.h"
 #include "dist/communicator/mpi/mpi_session.h"
 #include "dist/data_parallel/data_parallel.h"
 
@@ -177,7 +177,7 @@ int main() {
   thaw::keep_freed_memory();
   return thaw::MpiSession::run([](thaw::Communicator& world) {
     if (world.size() == 1) {
-      thaw::AbsentPeer peer;
+      thaw::AbsentPeers peer(2);
       thaw::measure(peer, "1 process, nothing travels");
     } else {
       thaw::measure(world, fmt::format("{} ranks", world.size()));

@@ -14,12 +14,12 @@
 #include <string>
 #include <vector>
 
-#include "cluster/benchmarks/absent_peer.h"
 #include "core/base/stopwatch.h"
 #include "core/base/system.h"
 #include "core/parallel/active_set.h"
 #include "core/parallel/communicator.h"
 #include "core/parallel/stage_coordinator.h"
+#include "dist/communicator/absent_peers.h"
 #include "dist/coordination/unfreezing_coordinator.h"
 #include "launch/train.h"
 
@@ -70,7 +70,7 @@ class PlainCoordinator final : public StageCoordinator {
 };
 
 std::unique_ptr<StageCoordinator> bare_engine() {
-  static AbsentPeer peer;
+  static AbsentPeers peer(2);
   return make_unfreezing_coordinator(peer, {});
 }
 

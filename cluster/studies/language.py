@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import pathlib
 import statistics
@@ -18,7 +17,8 @@ import subprocess
 import sys
 import tomllib
 
-STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}  # by samples, 95 %
+from intervals import STUDENT, interval
+
 CONFIGURATION = pathlib.Path(__file__).parent / "smollm2-glosses.toml"
 
 
@@ -155,11 +155,6 @@ def before(given: argparse.Namespace) -> dict:
               for file in ((), ("--data.file", given.text))]  # fmt: skip
         result.write_text(json.dumps({"loss": of[0], "text_loss": of[1]}), encoding="utf-8")
     return json.loads(result.read_text(encoding="utf-8"))
-
-
-def interval(values: list[float]) -> str:
-    half = STUDENT[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{statistics.mean(values):.3f} ± {half:.3f}"
 
 
 def table(runs: dict[str, list[dict]], start: dict) -> str:

@@ -6,12 +6,15 @@
 #   cluster/studies/run.sh minilm [OPTIONS]                      WordNet to BANKING77
 #   cluster/studies/run.sh minilm-few [OPTIONS]                  the same with 10 texts a class
 #   cluster/studies/run.sh language [OPTIONS of language.py]     SmolLM2 to WordNet's definitions
+#   cluster/studies/run.sh surgical --test-images cifar10-test.npz --weights W --depth 20 [OPTIONS of
+#       surgical.py]      CIFAR-10 to corrupted images of it
 #
 # THAW names the command (default: build/thaw); THAW_STUDY_DATA the folder that holds
 # cifar10-test.npz, cifar100-first20.npz, resnet20-cifar10.safetensors and banking77/{train,test}.csv
 # (default: ../shared/data). Of launch/quickstart.sh it takes data/minilm, data/wordnet-quickstart.h5
 # and runs/quickstart; for the language model, of launch/quickstart.sh --language, data/smollm2 and
-# WordNet, and Debian's packages bible-kjv and bible-kjv-text, unpacked into data/bible (no root).
+# WordNet, and Debian's packages bible-kjv and bible-kjv-text, unpacked into data/bible (no root);
+# for surgical, PyPI's imagecorruptions, in an environment of its own, data/imagecorruptions.
 # Reports come to runs/studies/NAME.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -84,6 +87,19 @@ prepare_language() {
     --tokenizer data/smollm2/tokenizer.json
 }
 
+# An environment of its own: the package needs older releases than all else here.
+prepare_corruptions() {
+  local folder=data/imagecorruptions
+  if [[ ! -e $folder/ready ]]; then
+    if offline; then fail "$folder is missing, and this run is offline"; fi
+    rm -rf "$folder"
+    run python3 -m venv "$folder"
+    run "$folder/bin/pip" install -q -r cluster/studies/imagecorruptions.txt
+    run "$folder/bin/pip" install -q --no-deps imagecorruptions==1.1.2
+    touch "$folder/ready"
+  fi
+}
+
 # compare CONFIGURATION ARGUMENTS...: three seeds, unless the arguments say how many
 compare() {
   local configuration=$1 seeds=(--seeds 3)
@@ -110,6 +126,11 @@ case $study in
   language)
     prepare_language
     run .venv/bin/python cluster/studies/language.py "$@"
+    ;;
+  surgical)
+    prepare_corruptions
+    run .venv/bin/python cluster/studies/surgical.py \
+      --corruptor data/imagecorruptions/bin/python "$@"
     ;;
   -h | --help) usage "${BASH_SOURCE[0]}" ;;
   *)

@@ -1,8 +1,11 @@
 """The parts of cluster/benchmarks that need no PyTorch."""
 
+import json
 import os
+import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 import types
 import unittest
@@ -16,8 +19,9 @@ sys.path.insert(0, os.path.join(ROOT, "cluster", "benchmarks"))
 try:
     import numpy as np
 
-    from measuring import accuracy_results, datasets, processes, report, rounds, sample_order
-    from measuring import step_job, thaw_command, tuning
+    from measuring import accuracy_results, datasets, host_memory, processes, rank_series, report
+    from measuring import rounds, sample_order, simulations, step_job, step_parts, thaw_command
+    from measuring import tuning
     from measuring.sides import PAIRED, THAW, TORCH, TUNED, USUAL
     from measuring.step_job import Stage, StepJob
 except ImportError as error:
@@ -93,6 +97,16 @@ class ThawCommand(unittest.TestCase):
         self.assertEqual(stage["until"], {"steps": 4})
         self.assertEqual(stage["learning-rate"], 1e-5)
 
+    def test_an_option_is_changed_for_a_side(self):
+        def change(sections):
+            sections["distributed"] = {"sharding": "optimizer"}
+
+        result = rank_series.train(self.job, "optimizer", self.stage, change, warm_up=1)
+        self.assertEqual(result["step_seconds"], [0.002, 0.003, 0.004])
+        self.assertEqual(rank_series.middle([result, result], "peak_memory_bytes"), 1 << 20)
+        with open(os.path.join(self.folder, "optimizer", "config.toml"), "rb") as stream:
+            self.assertEqual(tomllib.load(stream)["distributed"], {"sharding": "optimizer"})
+
     def test_failure_shows_what_it_said(self):
         os.environ["THAW_FAKE"] = "fail"
         self.addCleanup(os.environ.pop, "THAW_FAKE")
@@ -109,7 +123,43 @@ class ThawCommand(unittest.TestCase):
             processes.run_logged(["sleep", "60"], log, {}, timeout=0.2)
 
 
+class HostMemory(unittest.TestCase):
+    HOLDER = "import sys; held = b'x' * (100 << 20); print(flush=True); sys.stdin.read()"
+
+    def test_of_what_was_started_meanwhile(self):
+        with host_memory.Watch(seconds=0.05) as memory:
+            command = [sys.executable, "-c", self.HOLDER]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            holders = [subprocess.Popen(command, **pipes) for _ in range(2)]
+            for holder in holders:
+                holder.stdout.readline()
+            deadline = time.monotonic() + 60
+            while memory.host < 200 << 20 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            for holder in holders:
+                holder.communicate()
+        self.assertGreater(memory.rank, 100 << 20)
+        self.assertLess(memory.rank, 180 << 20)
+        self.assertGreater(memory.host, 200 << 20)
+        self.assertEqual(host_memory.descendants(os.getpid()), [])
+
+
 class Turns(unittest.TestCase):
+    def test_ways_begin_in_turn(self):
+        note, rank_series.note = rank_series.note, lambda line: None
+        self.addCleanup(setattr, rank_series, "note", note)
+        calls = []
+
+        def measure(side, stage):
+            calls.append(side + stage.name)
+            return {"problem": "none"}
+
+        stages = [Stage("1", ["head"]), Stage("2", ["head"])]
+        runs = rank_series.take_turns(2, stages, ["a", "b", "c"], 2, measure)
+        self.assertEqual(calls, ["a1", "b1", "c1", "a2", "b2", "c2",
+                                 "b1", "c1", "a1", "b2", "c2", "a2"])  # fmt: skip
+        self.assertEqual(len(runs["2", "c"]), 2)
+
     def test_sides_alternate_and_warm_up_is_left_out(self):
         calls = []
 
@@ -163,6 +213,54 @@ class Tuning(unittest.TestCase):
         self.assertIn("eager attention; environment bound threads", words)
 
 
+class StepParts(unittest.TestCase):
+    SHAPE = types.MappingProxyType({"shape": "2 x 3 x 4", "operations": 48, "times": 10,
+                                   "seconds": 0.5, "seconds_alone": 0.03})  # fmt: skip
+
+    def step(self, seconds=1.0, **others):
+        return {"seconds": seconds, "data": 0.01, "forward": 0.2, "backward": 0.4, "reduction": 0.1,
+                "optimizer": 0.1, "products": 0.3, "attention": 0.05, "limit": 0.24, **others}  # fmt: skip
+
+    def answers(self, *steps_of_ranks):
+        shapes = [dict(self.SHAPE), {**self.SHAPE, "shape": "as fast as the limit", "seconds": 0.3}]
+        return [{"rank": rank, "ranks": len(steps_of_ranks), "steps": steps, "shapes": shapes}
+                for rank, steps in enumerate(steps_of_ranks)]  # fmt: skip
+
+    def test_they_add_up_to_the_step(self):
+        parts = step_parts.parts_of_step([self.step(), self.step()])
+        self.assertAlmostEqual(sum(parts[key] for key in step_parts.PARTS), parts["step"])
+        self.assertAlmostEqual(parts["element-wise"], 0.2 + 0.4 - 0.3 - 0.05)
+        self.assertAlmostEqual(parts["idle"], 0.2)
+
+    def test_who_waits_for_the_others_is_idle(self):
+        parts = step_parts.parts_of_step([self.step(reduction=0.1), self.step(reduction=0.2)])
+        self.assertAlmostEqual(parts["communication"], 0.1)
+        self.assertAlmostEqual(parts["idle"], 0.2)
+
+    def test_warm_up_and_disturbed_steps_do_not_count(self):
+        lengths = [50, 1, 1, 1, 1, 9, 1, 1, 0.5]
+        steps = [self.step(seconds) for seconds in lengths]
+        self.assertAlmostEqual(step_parts.parts_of(self.answers(steps), 1)["step"], 1)
+
+    def test_the_limit_is_of_all_ranks(self):
+        rate = step_parts.operations_per_second(self.answers([], []))
+        self.assertAlmostEqual(rate, 2 * 48 / 0.03)
+
+    def test_what_loses_most(self):
+        (one,) = step_parts.slowest(self.answers([]), 3)
+        self.assertEqual(one["shape"], "2 x 3 x 4")
+        self.assertAlmostEqual(one["share"], 0.6)
+        self.assertAlmostEqual(one["lost"], 1)
+
+    def test_a_rank_that_wrote_nothing_is_missed(self):
+        prefix = os.path.join(in_folder(self), "parts")
+        for answer in self.answers([], [], [])[::2]:
+            with open(f"{prefix}.{answer['rank']}.json", "w") as stream:
+                json.dump(answer, stream)
+        with self.assertRaisesRegex(SystemExit, r"ranks \[0, 2\]"):
+            step_parts.read(prefix)
+
+
 class Datasets(unittest.TestCase):
     def test_share_of_real_tokens(self):
         texts = datasets.Texts(
@@ -208,6 +306,56 @@ class Accuracies(unittest.TestCase):
         self.results(path).add("t", THAW, 0, {"accuracy": 1, "loss": 0, "seconds": 1})
         with self.assertRaisesRegex(SystemExit, "other settings"):
             accuracy_results.Results(path, {"batch": 32})
+
+
+class Simulations(unittest.TestCase):
+    DOCTOR = (
+        "  sum of 1.0 MB over 2 ranks: 99.00 ms, 10.6 MB/s a rank\n"
+        "  sum of 8.4 MB over 2 ranks: 800.00 ms, 10.5 MB/s a rank\n"
+        "  sum of 33.6 MB over 2 ranks: 3200.00 ms, 10.5 MB/s a rank\n"
+        "nothing is wrong\n"
+    )
+
+    def test_speed_is_the_difference_of_two_sums(self):
+        self.assertAlmostEqual(simulations.seconds_a_byte(self.DOCTOR), 1 / (10 * 2**20))
+        with self.assertRaises(ValueError):
+            simulations.seconds_a_byte("nothing is wrong")
+
+    def test_links_follow_from_what_hosts_do(self):
+        limit = 100e6 / 8 * 1448 / 1514
+        one_way, both_ways = simulations.links(2, 100, 1 / 7e6, 1 / 7e6)
+        self.assertEqual(one_way, limit)
+        self.assertAlmostEqual(both_ways, 7e6, delta=1)
+        self.assertEqual(simulations.links(2, 100, 1 / 7e9, 1 / 7e9), (limit, limit))
+        # Three halves of the bytes both ways, and three halves one way.
+        one_way, both_ways = simulations.links(3, 100, 1 / 6e6, 1.5 / 6e6 + 1.5 / 10e6)
+        self.assertAlmostEqual(one_way, 10e6, delta=1)
+        self.assertAlmostEqual(both_ways, 6e6, delta=1)
+        self.assertEqual(simulations.links(3, 100, 1 / 6e6, 1 / 6e6)[0], limit)
+        self.assertAlmostEqual(simulations.links(4, 100, 1 / 6e6, 1.5 / 5e6)[1], 5e6, delta=1)
+
+    def test_a_description_says_what_the_hosts_carry(self):
+        described = tomllib.loads(simulations.network(100, 11_000_000.4, 7e6))
+        self.assertEqual(described["between"]["bandwidth"], 11_000_000)
+        self.assertEqual(described["between"]["both-ways"], 7_000_000)
+        self.assertEqual(described["between"]["burst"], 262144)
+        self.assertIn("100 Mbit/s", described["name"])
+
+    def test_costs_are_averaged_number_by_number(self):
+        def costs(seconds: float, memory: int) -> dict:
+            return {"stages": [{"stage": "head", "step_fixed": seconds, "by_rows": True,
+                                "shape": [3, 4], "memory": memory}]}  # fmt: skip
+
+        mean = simulations.averaged([costs(1.0, 10), costs(3.0, 12)])
+        self.assertEqual(mean, costs(2.0, 11))
+        self.assertIsInstance(mean["stages"][0]["memory"], int)
+
+    def test_errors_are_of_what_was_measured(self):
+        self.assertAlmostEqual(simulations.error(2.0, 2.1), 0.05)
+        self.assertEqual(
+            simulations.summary([0.05, -0.1, 0.01], 0.08),
+            "3 points: off by 5.0 % (median), 10.0 % (worst); 2 within 8 %",
+        )
 
 
 if __name__ == "__main__":

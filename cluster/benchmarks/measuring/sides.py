@@ -20,6 +20,9 @@ DDP_TUNED = "ddp-tuned"
 DDP_UNUSED = "ddp-unused"
 DDP_RATE0 = "ddp-rate0"
 PLAIN_LOOP = "plain-loop"
+# What shares memory out: DistributedDataParallel with ZeroRedundancyOptimizer, and FSDP2.
+DDP_ZERO = "ddp-zero"
+FSDP2 = "fsdp2"
 # One process whose gradients go through Thaw's reducer, but travel nowhere.
 BARE_ENGINE = "bare-engine"
 

@@ -14,7 +14,7 @@ import numpy as np
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from measuring.sides import DDP_RATE0, DDP_UNUSED
+from measuring.sides import DDP_RATE0, DDP_UNUSED, FSDP2
 from peers import freezing
 
 _others: list[subprocess.Popen] = []
@@ -72,11 +72,26 @@ def optimized_parameters(request: dict, model: nn.Module) -> list:
     return groups
 
 
+def shard(request: dict, model: nn.Module) -> nn.Module:
+    """As FSDP2 shards it, before the optimizer is made: a layer a unit, the rest with the root, where
+    tied weights stay one. Every other side's model is left as it is."""
+    if request["side"] != FSDP2 or request["ranks"] == 1:
+        return model
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh("cpu", (request["ranks"],))
+    for name, group in model.groups().items():
+        if "." in name:
+            fully_shard(group, mesh=mesh)
+    return fully_shard(model, mesh=mesh)
+
+
 def wrap(request: dict, model: nn.Module) -> nn.Module:
     """The model as the job's form of DistributedDataParallel has it."""
-    if request["ranks"] == 1:
-        return model
     side = request["side"]
+    if request["ranks"] == 1 or side == FSDP2:
+        return model
     if side in (DDP_RATE0, DDP_UNUSED):
         # Wrapped when the job began, before anything was frozen.
         for parameter in model.parameters():

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from measuring import datasets, sample_order
 from measuring.process_memory import peak_bytes, reset_peak
+from measuring.sides import DDP_ZERO
 from peers import freezing, ranks
 
 
@@ -71,9 +72,20 @@ def make_optimizer(request: dict, model: torch.nn.Module) -> torch.optim.Optimiz
             weight_decay=options["weight_decay"],
             **fused,
         )
-    return torch.optim.AdamW(
-        trainable, options["learning_rate"], weight_decay=options["weight_decay"], **fused
-    )
+    rates = {"lr": options["learning_rate"], "weight_decay": options["weight_decay"]}
+    if request["side"] == DDP_ZERO and request["ranks"] > 1:
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+
+        return ZeroRedundancyOptimizer(trainable, torch.optim.AdamW, **rates, **fused)
+    return torch.optim.AdamW(trainable, **rates, **fused)
+
+
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Of this rank's part of the optimizer's tensors."""
+    held = getattr(optimizer, "optim", optimizer)  # ZeroRedundancyOptimizer's own
+    tensors = [value for state in held.state.values() for value in state.values()
+               if isinstance(value, torch.Tensor) and value.dim() > 0]  # fmt: skip
+    return sum(getattr(each, "_local_tensor", each).nbytes for each in tensors)
 
 
 def precision_of(request: dict):
@@ -118,6 +130,7 @@ def main(question: str, answer: str) -> None:
     freezing.activate(model, request["groups"], frozen_in_eval=tuned)
     if tuned and request["precision"] == "bfloat16":
         freezing.cast_frozen_products(model, request["groups"])
+    model = ranks.shard(request, model)
     optimizer = make_optimizer(request, model)
     started = time.perf_counter()
     model = ranks.wrap(request, model)
@@ -127,6 +140,7 @@ def main(question: str, answer: str) -> None:
     reset_peak()
     result = train(model, optimizer, batches, request)
     result["peak_memory_bytes"] = peak_bytes()
+    result["state_bytes"] = state_bytes(optimizer)
     result |= {"ranks": request["ranks"], "transition_seconds": wrap_seconds}
     ranks.end()
     if ranks.rank() > 0:
