@@ -40,7 +40,7 @@ expect_steps 5
 step "Debian packages"
 ensure_packages build data test
 step "Python environment: LibTorch and what data preparation needs"
-ensure_python ${torch:+--no-torch} --language
+ensure_python ${torch:+--no-torch} --language --tests
 [[ -n $torch ]] || ensure_cuda
 step "Weights and tokenizer of all-MiniLM-L6-v2"
 ensure_minilm
