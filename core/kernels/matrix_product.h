@@ -7,23 +7,25 @@ namespace thaw {
 // Note [Matrix products]
 // LibTorch multiplies float32 matrices with MKL, and oneDNN, which comes with it, is the faster
 // one: by a tenth on two of the processors measured (77 to 82 GFLOP/s against 64 to 77 on one core
-// with AVX2, 106 to 113 against 95 to 100 on one with AVX-512, MiniLM's and SmolLM2's layers,
-// whichever way the weight lies), by 2.3 on the third, where MKL does not use the widest
-// instructions (485 against 210 on two cores). So a weight is multiplied as it lies, [out, in],
-// forward and for the gradient of its input, and nobody keeps a transposed copy of one. In bfloat16
-// LibTorch takes oneDNN itself. The operator is the one that torch.compile emits
-// (mkldnn::_linear_pointwise); where LibTorch was built without it, at::mm serves.
+// with AVX2, 106 to 113 against 95 to 100 on one with AVX-512, the best readings of a machine that
+// had other work too, MiniLM's and SmolLM2's layers, whichever way the weight lies), by 2.3 on the
+// third, where MKL does not use the widest instructions (485 against 210 on two cores). So a weight
+// is multiplied as it lies, [out, in], forward and for the gradient of its input, and nobody keeps
+// a transposed copy of one. In bfloat16 LibTorch takes oneDNN itself. The operator is the one that
+// torch.compile emits (mkldnn::_linear_pointwise); where LibTorch was built without it, at::mm
+// serves.
 //   For few rows (a token that is written, a small batch) preparing the right factor costs more
 // than it gains. Forward it must be turned around, a weight lying [out, in]: that pays from some
 // 100 rows on. For the gradient of an input it lies as it is wanted, and pays from 32 on.
 //   The gradient of a weight sums over the rows: gradient^T times input. oneDNN turns the right
 // factor itself, but wants the left one as it is: that one is copied, transposed. The pass costs
 // the more the narrower the input, 2 to 8 % of the product from 384 columns on. With at least 128
-// outputs and 64 rows, copy and product take about as long as MKL's product or less, and half as
-// long where MKL is slow. Layers of one input whose weights are all trained are one product.
+// outputs and 64 rows, product and LibTorch's copy took from 6 % less to 9 % more than MKL's
+// product where MKL is fast; half as long is to be expected where it is slow, and was not measured.
+// Layers of one input whose weights are all trained are one product.
 //   The choice goes by shapes alone, never by a clock: how a product adds up, and so the last bits,
-// must be the same on all ranks and after a resume. The first product of a shape costs up to 1
-// ms more, once for all layers with that shape.
+// must be the same on all ranks and after a resume. The first product of a shape costs up to 1 ms
+// more, once for all layers with that shape.
 //   Measured by cluster/benchmarks/product_choice.py.
 
 /// Whether `onednn_product` is faster than at::mm for `left` [m, k] and `right` [k, n] of this
