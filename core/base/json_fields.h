@@ -40,6 +40,32 @@ nlohmann::ordered_json exact_json(const std::optional<double>& value);
 /// The other way; throws the library's exceptions.
 std::optional<double> exact_number_of(const nlohmann::ordered_json& json);
 
+/// The whole number that `json` is, of `Value`'s range; nothing where it is none. The library's own
+/// conversion cuts one with a fraction short, and is undefined for one that does not fit.
+template <class Value, class Json>
+std::optional<Value> whole_if_any(const Json& json) {
+  if (json.is_number_unsigned()) {
+    const auto number = json.template get<std::uint64_t>();
+    if (std::in_range<Value>(number)) return static_cast<Value>(number);
+  } else if (json.is_number_integer()) {
+    const auto number = json.template get<std::int64_t>();
+    if (std::in_range<Value>(number)) return static_cast<Value>(number);
+  }
+  return std::nullopt;
+}
+/// The same; throws the library's type_error.
+template <class Value, class Json>
+Value whole_number(const Json& json) {
+  if (const auto number = whole_if_any<Value>(json)) return *number;
+  throw Json::type_error::create(302, "a whole number that could stand there was expected", &json);
+}
+/// That of a field of `object`; `fallback` where it has no such field.
+template <class Value, class Json>
+Value whole_number_at(const Json& object, const char* key, Value fallback) {
+  const auto found = object.find(key);
+  return found == object.end() ? fallback : whole_number<Value>(*found);
+}
+
 /// Writes what a description goes through: see Note [Described values].
 class JsonWriter {
  public:
@@ -126,17 +152,9 @@ class JsonReader {
   const Json& json() const { return json_; }
 
  private:
-  /// Of a number with a fraction, or one that does not fit, the library's conversion would be
-  /// undefined or cut it short.
   template <class Value>
   static Value whole(const char* key, const Json& json) {
-    if (json.is_number_unsigned()) {
-      const auto number = json.get<std::uint64_t>();
-      if (std::in_range<Value>(number)) return static_cast<Value>(number);
-    } else if (json.is_number_integer()) {
-      const auto number = json.get<std::int64_t>();
-      if (std::in_range<Value>(number)) return static_cast<Value>(number);
-    }
+    if (const auto number = whole_if_any<Value>(json)) return *number;
     throw InputError(std::string(key) + " is no whole number that could stand there");
   }
 

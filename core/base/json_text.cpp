@@ -118,6 +118,9 @@ Json read_json_object(const std::string& path, std::int64_t most, std::string_vi
     value = parse_json<Json>(read);
   } catch (const typename Json::parse_error&) {
     value = Json(Json::value_t::discarded);  // told below
+  } catch (const typename Json::out_of_range&) {
+    throw InputError(
+        fmt::format("{}: has a number beyond those of 64 bits; expected {}", path, expected));
   }
   if (!value.is_object()) {
     throw InputError(fmt::format("{}: {}; expected {}", path, refusal_of(read), expected));

@@ -19,7 +19,7 @@ bool json_is_deeper(std::string_view text, int most = 64);
 // Of these two, `Json` is nlohmann::json or nlohmann::ordered_json.
 
 /// The value that `text` holds; one that is `discarded` where it is deeper than that or, in order,
-/// has an object of more than 50,000 members. Throws the library's parse_error.
+/// has an object of more than 50,000 members. Throws the library's parse_error, out_of_range.
 template <class Json>
 Json parse_json(std::string_view text);
 

@@ -5,11 +5,19 @@
 
 namespace thaw {
 
+namespace {
+
+/// The distance is at least this.
+std::size_t difference_in_length(std::string_view a, std::string_view b) {
+  return a.size() > b.size() ? a.size() - b.size() : b.size() - a.size();
+}
+
+}  // namespace
+
 std::size_t edit_distance(std::string_view a, std::string_view b) {
-  // It is at least this. So far apart, nobody takes one for the other, and a key of megabytes is
-  // not worth minutes.
+  // So far apart, nobody takes one for the other, and a key of megabytes is not worth minutes.
   constexpr std::size_t kFarApart = 100;
-  const std::size_t least = a.size() > b.size() ? a.size() - b.size() : b.size() - a.size();
+  const std::size_t least = difference_in_length(a, b);
   if (least > kFarApart) return least;
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -33,6 +41,7 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   std::string best;
   std::size_t best_distance = largest_misspelling(name) + 1;
   for (const std::string& candidate : candidates) {
+    if (difference_in_length(name, candidate) >= best_distance) continue;
     const std::size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {
       best_distance = distance;

@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/input_text.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 
 namespace thaw {
@@ -16,9 +17,9 @@ using Json = nlohmann::ordered_json;
 HappenedStage stage_of(const Json& event) {
   HappenedStage stage;
   event.at("stage").get_to(stage.name);
-  event.at("stage_index").get_to(stage.index);
-  event.at("step").get_to(stage.step);
-  event.at("curve_steps").get_to(stage.curve_steps);
+  stage.index = whole_number<std::size_t>(event.at("stage_index"));
+  stage.step = whole_number<std::int64_t>(event.at("step"));
+  stage.curve_steps = whole_number<std::int64_t>(event.at("curve_steps"));
   for (const auto& group : event.at("groups").items()) stage.groups.push_back(group.key());
   return stage;
 }
@@ -37,7 +38,7 @@ void add(const Json& event, RunHistory& history) {
     history.steps = stage.step;
     if (stages.empty() || stages.back().name != stage.name) stages.push_back(std::move(stage));
   } else if (kind == "step" || kind == "end") {
-    history.steps = event.at("step").get<std::int64_t>();
+    history.steps = whole_number<std::int64_t>(event.at("step"));
   }
 }
 

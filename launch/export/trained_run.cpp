@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/input_text.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/checkpoint/layout.h"
 #include "core/config/configuration_document.h"
@@ -35,14 +36,14 @@ LoggedFigures read_figures(const RunFolder& folder) {
   for (std::string line; file.next(line);) {
     if (line.empty() || !file.ended()) continue;
     const Json event = parse_json<Json>(line);
-    const auto step = event.at("step").get<std::int64_t>();
+    const auto step = whole_number<std::int64_t>(event.at("step"));
     if (event.at("event") == "transition") {
       double highest = 0;
       for (const auto& group : event.at("groups").items()) {
         highest = std::max(highest, group.value().get<double>());
       }
       figures.transitions[{step, event.at("stage").get<std::string>()}] = {
-          highest, event.at("active_parameters").get<std::int64_t>()};
+          highest, whole_number<std::int64_t>(event.at("active_parameters"))};
     } else if (event.at("event") == "evaluation") {
       figures.evaluations[step] = event.get<EvaluationReport>();
       if (event.at("best").get<bool>()) figures.best_step = step;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/models/weights/safetensors.h"
 #include "launch/kept_run/is_there.h"
@@ -26,7 +27,7 @@ int ranks_of(const RunFolder& folder, const RunStory& story) {
   if (is_there(folder.summary())) {
     const Json summary =
         read_json_object<Json>(folder.summary().string(), kLongestSummary, "a run's summary.json");
-    return summary.value("ranks", 0);
+    return whole_number_at(summary, "ranks", 0);
   }
   return story.resumes.empty() ? 0 : story.resumes.back().ranks;
 }

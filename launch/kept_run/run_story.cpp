@@ -110,9 +110,9 @@ class StoryTeller {
 
   void hear_transition(const Json& event) {
     StoryStage& stage = add_stage(event);
-    stage.index = event.at("stage_index").get<std::size_t>();
+    stage.index = whole_number<std::size_t>(event.at("stage_index"));
     stage.groups = rates_of(event.at("groups"));
-    stage.active_parameters = event.value("active_parameters", std::int64_t{0});
+    stage.active_parameters = whole_number_at(event, "active_parameters", std::int64_t{0});
     stage.backward_cut = event.value("backward_cut", std::string());
     stage.transition_seconds = event.value("seconds", 0.0);
     told_seconds_ += stage.transition_seconds;
@@ -157,7 +157,7 @@ class StoryTeller {
     report.transition = event.value("transition", false);
     report.path = event.value("path", std::string());
     report.problem = event.value("problem", std::string());
-    report.bytes = event.value("bytes", std::int64_t{0});
+    report.bytes = whole_number_at(event, "bytes", std::int64_t{0});
     report.seconds = event.value("seconds", 0.0);
     report.stall_seconds = event.value("stall_seconds", 0.0);
     story_.checkpoints.push_back(std::move(report));
@@ -166,8 +166,8 @@ class StoryTeller {
   void hear_resume(const Json& event) {
     auto report = placed<ResumeReport>(event);
     report.path = event.value("path", std::string());
-    report.ranks = event.value("ranks", 1);
-    report.ranks_before = event.value("ranks_before", 1);
+    report.ranks = whole_number_at(event, "ranks", 1);
+    report.ranks_before = whole_number_at(event, "ranks_before", 1);
     report.passed_over = event.value("passed_over", std::vector<std::string>());
     story_.steps = report.step;
     story_.epoch = report.epoch;

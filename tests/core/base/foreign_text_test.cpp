@@ -158,6 +158,8 @@ TEST(JsonObject, IsReadOrSaidToBeSomethingElse) {
   EXPECT_EQ(read("[1]"), "not a JSON object");
   EXPECT_EQ(read("{\"a\": "), "not a JSON object");
   EXPECT_EQ(read(""), "not a JSON object; it is empty");
+  EXPECT_EQ(read("{\"a\": 1e400}"), "has a number beyond those of 64 bits");
+  EXPECT_EQ(read("-11117e11111 "), "has a number beyond those of 64 bits");
   EXPECT_EQ(read("GGUF{}"), "not a JSON object; it is a GGUF model");
   EXPECT_EQ(read("{\"a\":" + std::string(64, '[') + std::string(64, ']') + "}"),
             "nested deeper than any such file is");
