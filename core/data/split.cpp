@@ -18,6 +18,15 @@
 
 namespace thaw {
 
+bool SampleFormat::looks_channels_last() const {
+  constexpr std::int64_t kMostChannels = 4;  // of a picture
+  if (kind != DataKind::kImages || channels <= kMostChannels || height <= kMostChannels) {
+    return false;
+  }
+  // One column may be a signal of several channels, unless it would have as many as it is long.
+  return width == 3 || width == 4 || (width == 1 && channels == height);
+}
+
 std::string SampleFormat::describe() const {
   if (kind == DataKind::kText) {
     return std::string(pairs ? "text pairs" : "text") + (counts_bytes ? " with bytes" : "");

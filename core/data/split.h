@@ -35,6 +35,9 @@ struct SampleFormat {
   std::int64_t element_bytes() const { return kind == DataKind::kImages && bytes ? 1 : 4; }
   /// Elements of an image.
   std::int64_t image_elements() const { return channels * height * width; }
+  /// Whether images have more likely their channels behind height and width, as most programs hold
+  /// them, than so many channels of so few columns.
+  bool looks_channels_last() const;
   /// `text`, `text pairs`, `text with bytes`, `images of 3 x 32 x 32 bytes`, …
   std::string describe() const;
 };

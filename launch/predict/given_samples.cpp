@@ -18,6 +18,7 @@
 #include "core/base/error.h"
 #include "core/base/input_text.h"
 #include "core/base/json_text.h"
+#include "core/base/system.h"
 #include "core/base/text_bytes.h"
 #include "core/base/whole_file.h"
 #include "core/data/identity/tokenizer_identity.h"
@@ -177,8 +178,7 @@ void remove_where_left(const fs::path& folder) {
 }  // namespace
 
 SamplesFolder::SamplesFolder() {
-  const char* named = std::getenv("TMPDIR");
-  const fs::path place = named != nullptr && *named != '\0' ? named : "/tmp";
+  const fs::path place = temporary_folder();
   std::error_code unread;  // then it cannot be made there either, which is told below
   for (const fs::directory_entry& each : fs::directory_iterator(place, unread)) {
     if (each.path().filename().string().starts_with(kFolderPrefix)) remove_where_left(each.path());

@@ -211,6 +211,9 @@ def _refuse_untrained(splits: dict[str, Labels]) -> None:
 def _tell_untrained(classes: list[str], index: dict[str, int], train: Labels) -> None:
     trained = {index[name] for name in train.names}
     missing = [name for number, name in enumerate(classes) if number not in trained]
+    if len(trained) == 1:
+        name = classes[trained.pop()]
+        note(f'all samples of train are of class "{name}": there is nothing to tell apart')
     if missing:
         note(
             f"{len(missing)} of {len(classes)} classes have no sample in train: {listing(missing)}"
@@ -234,7 +237,8 @@ def _check_names(classes: list[str], first: dict[str, str]) -> None:
     """Refuses names that cannot be kept, or that nobody can tell apart; tells doubtful ones."""
     seen: dict[str, str] = {}
     folded: dict[str, str] = {}
-    cases, strange = [], []
+    numbers: dict[float, str] = {}
+    cases, alike, strange = [], [], []
     for name in classes:
         where = f"{first[name]}: " if first.get(name) else ""
         if "\0" in name:
@@ -248,15 +252,29 @@ def _check_names(classes: list[str], first: dict[str, str]) -> None:
         seen[look] = name
         if folded.setdefault(look.casefold(), name) is not name:
             cases.append(f'"{folded[look.casefold()]}" and "{name}"')
+        number = _number(name)
+        if number is not None and numbers.setdefault(number, name) is not name:
+            alike.append(f'"{numbers[number]}" and "{name}"')
         if not name.isprintable():
             strange.append(name)
     if cases:
         note(f"classes that differ only in upper case: {listing(cases, 3)}")
+    if alike:
+        note(f"classes that are the same number, written differently: {listing(alike, 3)}")
     if strange:
         note(
             f"{len(strange)} class names hold control characters or bytes that are no UTF-8: "
             f"{listing(strange, 3)}; they are stored as they are"
         )
+
+
+def _number(name: str) -> float | None:
+    """What a spreadsheet would take a name for."""
+    try:
+        number = float(name)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _look(name: str) -> str:

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <span>
 
 #include "core/base/error.h"
 #include "core/base/file_use.h"
 #include "core/base/stopwatch.h"
 #include "core/base/text_bytes.h"
 #include "core/data/dataset.h"
+#include "core/data/split.h"
 #include "core/parallel/step_monitor.h"
 #include "launch/job/child_process.h"
 #include "launch/job/memory_file.h"
@@ -77,7 +79,37 @@ DecodeProgress progress_of(const char* action, bool end_is_told, int rank, StepM
   };
 }
 
+/// Real numbers may be anything, so they are taken as they are declared.
+void tell_doubtful_layout(const Dataset& dataset) {
+  if (!dataset.format().looks_channels_last()) return;
+  fmt::print(stderr,
+             "thaw: warning: {}: {} (channels, height, width) look like height, width, channels; "
+             "if they are, store them as [samples, channels, height, width] (numpy: "
+             ".transpose(0, 3, 1, 2))\n",
+             printable(dataset.files().front()), dataset.format().describe());
+}
+
+/// What is learnt perfectly at once, and is seldom meant.
+void tell_one_class(const Dataset& dataset) {
+  if (!dataset.has_split("train") || dataset.label_type() != LabelType::kClass) return;
+  const std::span<const std::int64_t> labels = dataset.split("train").labels().classes();
+  if (std::any_of(labels.begin(), labels.end(),
+                  [&](std::int64_t label) { return label != labels.front(); })) {
+    return;
+  }
+  const auto only = static_cast<std::size_t>(labels.front());
+  fmt::print(stderr,
+             "thaw: warning: {}: all samples of train are of class \"{}\": there is nothing to "
+             "tell apart\n",
+             printable(dataset.files().front()), printable(dataset.classes().at(only)));
+}
+
 }  // namespace
+
+void tell_doubtful(const Dataset& dataset) {
+  tell_doubtful_layout(dataset);
+  tell_one_class(dataset);
+}
 
 void try_data_files(const std::vector<std::string>& files) {
   const std::string program = program_path().string();

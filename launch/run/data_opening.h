@@ -16,6 +16,10 @@ class StepMonitor;
 /// standard error and returns.
 void try_data_files(const std::vector<std::string>& files);
 
+/// Warns of what is taken as it stands, and is seldom meant: channels that look like columns, one
+/// class alone.
+void tell_doubtful(const Dataset& dataset);
+
 /// Has data of texts take the tokenizer that `model.tokenizer` names, which an export will carry
 /// along; "": none. Throws InputError, beginning with the option's name, where it cannot be read,
 /// or is another than the one that made the data.

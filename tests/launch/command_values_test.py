@@ -52,6 +52,23 @@ class Values(CommandTest):
             self.assertIn("images.h5: /validation/inputs: sample 7 holds nan",
                           self.refused(command, "resnet.toml"))
 
+    def test_what_is_doubtful_of_images_is_told(self):
+        self.images()
+        self.resnet_config()
+        plain = self.thaw("check", "resnet.toml").stderr
+        self.assertNotIn("look like height, width, channels", plain)
+        self.assertNotIn("nothing to tell apart", plain)
+        with h5py.File(self.folder / "images.h5", "r+") as file:
+            del file.attrs["mean"], file.attrs["std"]
+            for split in ("train", "validation", "test"):
+                pixels = file[split]["inputs"][()].astype(np.float32) / 255
+                del file[split]["inputs"]
+                file[split]["inputs"] = pixels.transpose(0, 2, 3, 1)
+            file["train/labels"][:] = 1
+        told = self.thaw("check", "resnet.toml").stderr
+        self.assertIn("look like height, width, channels", told)
+        self.assertIn('all samples of train are of class "class 1"', told)
+
     def test_evaluate_and_predict_name_what_is_no_number(self):
         self.images()
         with h5py.File(self.folder / "images.h5", "r+") as file:

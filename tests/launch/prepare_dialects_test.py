@@ -181,6 +181,14 @@ class DialectTest(PrepareTest):
             self.fail_with("two classes of one name", *of(*pair))
         self.succeed(*of("Cat", "cat")).close()
         self.assertIn('differ only in upper case: "Cat" and "cat"', self.stderr)
+        self.succeed(*of("1", "1.0", "2")).close()
+        self.assertIn('the same number, written differently: "1" and "1.0"', self.stderr)
+        self.succeed(*of("1", "2", "nan", "NaN")).close()
+        self.assertNotIn("the same number", self.stderr)
+        self.succeed(*of("a", "a")).close()
+        self.assertIn('of class "a": there is nothing to tell apart', self.stderr)
+        self.succeed(*of("a", "b")).close()
+        self.assertNotIn("nothing to tell apart", self.stderr)
         self.fail_with("t.csv:2: a class's name of 2,000 characters", *of("x" * 2000))
 
     def test_labels_that_are_ids(self):

@@ -247,6 +247,39 @@ class FolderTest(PrepareTest):
         self.assertIn("1 images are of a kind that is not read", self.stderr)
         self.assertIn("1 files are no images", self.stderr)
 
+    def test_16_bits_a_channel(self):
+        for kind, channels in ((2, 3), (4, 2), (6, 4)):
+            with self.subTest(kind):
+                rows = b"".join(b"\0" + bytes([0, 9] * 4 * channels) for _ in range(3))
+                head = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 16, kind, 0, 0, 0))
+                content = head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+                self.write("deep/a/0.png", b"\x89PNG\r\n\x1a\n" + content)
+                self.fail_with("16 bits a channel", "images", "--train", self.path("deep"))
+
+    def test_a_folder_around_the_classes(self):
+        for place in ("a/0.png", "b/0.png"):
+            self.image("around/set/" + place, pixels(1, 4, 4)[0])
+        advice = f"(a, b): give in its place {self.path('around/set')}"
+        self.fail_with(advice, "images", "--train", self.path("around"))
+        self.succeed("images", "--train", self.path("around/set")).close()
+        for place in ("train/a/0.png", "test/a/0.png"):
+            self.image("both/set/" + place, pixels(1, 4, 4)[0])
+        advice = f"(test, train): give --splits {self.path('both/set')}"
+        self.fail_with(advice, "images", "--train", self.path("both"))
+        self.succeed("images", "--splits", self.path("both/set")).close()
+        # A class whose images lie in folders, where something says that it is one.
+        for place in ("a/0.png", "b/0.png"):
+            self.image("known/" + place, pixels(1, 4, 4)[0])
+        for place in ("a/x/0.png", "a/y/0.png"):
+            self.image("parts/" + place, pixels(1, 4, 4)[0])
+        folders = ("--train", self.path("known"), "--test", self.path("parts"))
+        self.succeed("images", *folders).close()
+        listed = self.write("listed.txt", "a\nb\n")
+        self.succeed("images", "--test", self.path("parts"), "--classes", listed).close()
+        self.fail_with("if a is a class", "images", "--test", self.path("parts"))
+        self.image("lone/a/x/0.png", pixels(1, 4, 4)[0])
+        self.succeed("images", "--train", self.path("lone")).close()
+
     def test_files_that_are_something_else(self):
         for content, message in (
             (b"", "it is empty"),

@@ -182,6 +182,8 @@ class TextTest(PrepareTest):
                 ),
                 ("text,text,label\na,b,1\n", '2 columns are named "text"'),
                 ("text,label\n", "has no rows"),
+                ("text,label\nmy card,1\ntext,label\nmoney,2\n", ":3: is the head again"),
+                ("text,label\nmy card,1\n\ufefftext,label\n", ":3: is the head again"),
                 ("", "is empty; a head"),
                 ("text,label\nmy card,1\nmy, card,1\n", ":3: has 3 fields, the head has 2"),
                 ("text,label\nmy card,1\nmy card\n", ":3: has 1 fields, the head has 2"),
@@ -197,13 +199,18 @@ class TextTest(PrepareTest):
                 ('{"text": "a", "label": 1}\n{"text": "a"}\n', ':2: has no "label"; it has: text'),
                 ('{"text": 5, "label": 1}\n', ':1: "text" is a number; text is needed'),
                 ('{"text": "a", "label": null}\n', ':1: "label" is empty'),
+                ('{"label": 1, "text": "a", "label": 2}\n', ':1: 2 fields are named "label"'),
                 ('{"text": "a", "label": [1]}\n', ':1: "label" is a list'),
+                ('{"text": "a", "label": {"b": 1}}\n', ':1: "label" is a object'),
                 ('{"text": "a"\n', ":1: is not JSON"),
                 ('[{"text": "a", "label": 1}]', ":1: is a JSON list; one object a line"),
                 ('{"text": "\\ud800", "label": 1}\n', ":1: holds half a surrogate pair"),
                 ('{"text": "a", "label": "x\\u0000"}\n', "cannot hold a zero byte"),
             ],
-            "c.txt": [("words\n", 'has no column "text"; it has: words')],
+            "c.txt": [
+                ("words\n", 'has no column "text"; it has: words'),
+                ("text:label\nmy card:1\n", "something else separates its fields"),
+            ],
         }
         for name, contents in cases.items():
             for content, message in contents:
@@ -290,7 +297,7 @@ class TextTest(PrepareTest):
             self.assertEqual(set(os.listdir(self.folder)), self.inputs)
 
     def test_full_disk(self):
-        path = self.write("t.csv", "text,label\n" + "where is my card,1\n" * 20_000)
+        path = self.write("t.csv", "text,label\n" + "where is my card,1\nmy money,2\n" * 10_000)
 
         def limit():  # a limit on a file's size fails a write as a full disk does
             resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))

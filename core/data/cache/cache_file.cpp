@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <thread>
@@ -195,10 +194,7 @@ struct Remover {
 }  // namespace
 
 std::string default_cache_folder() {
-  const char* temporary = std::getenv("TMPDIR");
-  const fs::path folder =
-      fs::path(temporary != nullptr && *temporary != '\0' ? temporary : "/tmp") /
-      fmt::format("thaw-data-{}", ::getuid());
+  const fs::path folder = fs::path(temporary_folder()) / fmt::format("thaw-data-{}", ::getuid());
   const FileUse use("look into", folder.native());
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     fail(folder, "cannot be made", errno);

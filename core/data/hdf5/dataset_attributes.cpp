@@ -88,11 +88,13 @@ void check_normalisation(const DatasetAttributes& attributes, const SampleFormat
         "{}: attributes \"mean\" and \"std\" hold {} and {} numbers, must hold one a channel: {}",
         file, mean.size(), deviation.size(), channels));
   }
+  // Pixels are float32, in which more would be infinite and less 0.
+  constexpr double kMost = 1e30, kLeast = 1e-30;
   for (std::size_t c = 0; c < channels; ++c) {
-    if (!std::isfinite(mean[c]) || !std::isfinite(deviation[c]) || deviation[c] <= 0) {
+    if (!(std::abs(mean[c]) <= kMost) || !(deviation[c] <= kMost) || !(deviation[c] >= kLeast)) {
       throw InputError(
           fmt::format("{}: channel {} has mean {} and std {}; std must be > 0 and "
-                      "both finite",
+                      "both finite, as float32 too",
                       file, c, mean[c], deviation[c]));
     }
     if (format.bytes && (mean[c] < 0 || mean[c] > 1)) {

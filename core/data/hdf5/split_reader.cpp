@@ -291,6 +291,14 @@ void SplitReader::read_images(const std::string& group, FileSplit& split) {
         fmt::format("{}: shape is {}: images without pixels", inputs.where(), shape_text(inputs)));
   }
   split.format = {DataKind::kImages, shape[1], shape[2], shape[3], inputs.type() == "uint8"};
+  // Bytes are pictures; of real numbers, which may be anything, a warning tells
+  // (launch/run/data_opening.cpp).
+  if (split.format.bytes && split.format.looks_channels_last()) {
+    throw InputError(
+        fmt::format("{}: shape is {}, which looks like [samples, height, width, channels]; it must "
+                    "be [samples, channels, height, width] (numpy: .transpose(0, 3, 1, 2))",
+                    inputs.where(), shape_text(inputs)));
+  }
   set_values(std::move(inputs), split.part);
 }
 

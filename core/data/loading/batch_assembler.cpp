@@ -121,6 +121,7 @@ Batch BatchAssembler::assemble(std::int64_t epoch, std::vector<std::int64_t> sam
   batch.labels = memory_for_labels(labels, batch);
   labels.copy(batch.samples, static_cast<std::byte*>(batch.labels.mutable_data_ptr()));
   batch.labels_of_tokens = labels.type() == LabelType::kTokens;
+  batch.labels_of_prompts = labels.type() == LabelType::kPrompts;
   batch.bytes = bytes_of(split_, batch);
   return batch;
 }

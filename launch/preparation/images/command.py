@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     inputs = [path for spec in options.splits.values() for path in arrays.paths_of(spec)]
     inputs += filter(None, [options.classes])
     with DatasetFile(options.output, options.force, inputs) as file:
-        sources = {split: _open(spec, options) for split, spec in options.splits.items()}
+        sources = {split: _open(split, spec, options) for split, spec in options.splits.items()}
         channels, height, width = _common_shape(sources, options.rgb)
         normalization = _normalization(options, channels, sources)
         listed = classes.read_class_list(options.classes) if options.classes else None
@@ -90,14 +90,15 @@ def run(options: argparse.Namespace) -> None:
     )
 
 
-def _open(spec: str, options: argparse.Namespace) -> ImageSource:
+def _open(split: str, spec: str, options: argparse.Namespace) -> ImageSource:
     if os.path.isdir(spec):
         require("PIL")
         from preparation.images.folders import FolderImages  # the only one that needs Pillow
 
         if options.task not in (None, CLASSIFICATION):
             raise InputError(f"{spec}: folders of images are classes; --task is for arrays")
-        return FolderImages(spec, options.size)
+        known = bool(options.classes) or (split != "train" and "train" in options.splits)
+        return FolderImages(spec, options.size, classes_are_known=known)
     if options.size:
         raise InputError(f"--size is for folders of image files, which {spec} is not")
     if spec.endswith(".npz") or ".npz:" in spec:

@@ -127,7 +127,19 @@ def _image(path: str, stream: BinaryIO) -> Image.Image:
             f"{path}: claims {image.width:,}x{image.height:,} pixels; the most are "
             f"{limits.PIXELS:,}"
         )
+    if _has_16_bits(image):
+        raise InputError(
+            f"{path}: has 16 bits a channel, of which the lower half would be dropped; 8 bits a "
+            "channel are needed"
+        )
     return image
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Whether its pixels hold more than Pillow's modes of several channels keep. Low values, as of
+    12 bits a channel, would all become black. (BMP's `BGR;16` is 16 bits a pixel.)"""
+    modes = (part[3] if isinstance(part[3], str) else part[3][0] for part in image.tile if part[3])
+    return image.format in ("PNG", "TIFF") and any(";16" in str(mode) for mode in modes)
 
 
 def _not_an_image(path: str, error: Exception) -> InputError:

@@ -35,9 +35,11 @@ class FolderImages:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, root: str, size: int | None):
+    def __init__(self, root: str, size: int | None, classes_are_known: bool = False):
+        """`classes_are_known`: something else says which they are (train, --classes)."""
         self.name = root
         self._root = root
+        self._classes_are_known = classes_are_known
         self._size = size
         self._hash = hashlib.sha256()
         self._bytes = 0
@@ -98,6 +100,8 @@ class FolderImages:
             ignored += [path for path in found if _suffix(path) not in decoding.SUFFIXES]
             if not images:
                 raise InputError(f"{os.path.join(self._root, name)}: holds no images")
+            if len(classes) == 1 and not self._classes_are_known:
+                self._refuse_outer(name, images)
             for path in images:
                 labels.add(name, lambda path=path: path)
             files += images
@@ -105,6 +109,19 @@ class FolderImages:
         ignored += tree.loose
         _tell_ignored(self._root, ignored)
         return files, labels
+
+    def _refuse_outer(self, name: str, images: list[str]) -> None:
+        """What an archive unpacks to is often the folder of classes in one more."""
+        outer = os.path.join(self._root, name)
+        inner = sorted({os.path.relpath(path, outer).split(os.sep)[0] for path in images})
+        if len(inner) < 2 or not all(os.path.isdir(os.path.join(outer, each)) for each in inner):
+            return
+        splits = set(map(split_of, inner))
+        wanted = "--splits" if None not in splits and len(splits) > 1 else "in its place"
+        raise InputError(
+            f"{self._root}: has one folder, {name}, whose folders are more likely the classes "
+            f"({listing(inner)}): give {wanted} {outer}; if {name} is a class, --classes FILE lists it"
+        )
 
     def _scan(self) -> tuple[int, int, int]:
         """Channels, height and width, from the images' headers."""

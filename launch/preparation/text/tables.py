@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -130,6 +131,11 @@ class Table:
                         "(a text with a separator in it must stand in quotation marks; "
                         f"{self._dialect.describe()})"
                     )
+                elif len(head) > 1 and head_of([fields[0].lstrip("\ufeff"), *fields[1:]]) == head:
+                    raise InputError(
+                        f"{self.path}:{line}: is the head again, as where files were joined: "
+                        "remove this line"
+                    )
                 else:
                     yield Row(
                         line,
@@ -154,7 +160,7 @@ class Table:
             hint = suggestion(column, head)
             if head[0].startswith(("{", "[")):
                 hint = " (JSON lines? name it .jsonl)"
-            elif len(head) == 1 and not hint:
+            elif len(head) == 1 and (not hint or column in head[0]):
                 hint = " (if something else separates its fields, give --separator)"
             raise InputError(
                 f'{self.path}: has no column "{column}"; it has: {listing(head)}{hint}'
@@ -167,7 +173,7 @@ class Table:
                 continue
             where = f"{self.path}:{number}"
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=_Object)
             except (ValueError, RecursionError) as error:
                 hint = _LIST_HINT if line.lstrip().startswith("[") else ""
                 raise InputError(
@@ -184,14 +190,16 @@ class Table:
                 [self._label(row, name, where) for name in self._columns.labels],
             )
 
-    def _field(self, row: dict, column: str, where: str):
+    def _field(self, row: _Object, column: str, where: str):
         if column not in row:
             raise InputError(
                 f'{where}: has no "{column}"; it has: {listing(row)}{suggestion(column, row)}'
             )
+        if row.several.get(column, 1) > 1:
+            raise InputError(f'{where}: {row.several[column]} fields are named "{column}"')
         return row[column]
 
-    def _text(self, row: dict, column: str, where: str) -> str:
+    def _text(self, row: _Object, column: str, where: str) -> str:
         text = self._field(row, column, where)
         if text is None:
             return ""
@@ -199,7 +207,7 @@ class Table:
             raise InputError(f'{where}: "{column}" is a {_kind(text)}; text is needed')
         return _valid(text, where)
 
-    def _label(self, row: dict, column: str, where: str) -> str | list[str]:
+    def _label(self, row: _Object, column: str, where: str) -> str | list[str]:
         label = self._field(row, column, where)
         if isinstance(label, list) and self._columns.lists and column == self._columns.labels[-1]:
             return [self._name(name, column, where) for name in label]
@@ -220,6 +228,16 @@ class Table:
         return _valid(str(label), where).strip()
 
 
+class _Object(dict):
+    """A JSON object that knows which fields it names twice: readers take one or the other."""
+
+    def __init__(self, fields: list[tuple]):
+        super().__init__(fields)
+        self.several: dict[str, int] = {}  # times that a name stands there
+        if len(self) < len(fields):
+            self.several = collections.Counter(name for name, _ in fields)
+
+
 def _valid(text: str, where: str) -> str:
     """JSON can hold half a surrogate pair, which is no text."""
     try:
@@ -230,5 +248,5 @@ def _valid(text: str, where: str) -> str:
 
 
 def _kind(value) -> str:
-    kinds = {dict: "object", list: "list", str: "text", bool: "truth value", type(None): "null"}
+    kinds = {_Object: "object", list: "list", str: "text", bool: "truth value", type(None): "null"}
     return kinds.get(type(value), "number")

@@ -165,6 +165,15 @@ TEST_F(DatasetErrors, WrongShapes) {
               }),
               HasSubstr("bad.h5: /train/inputs: shape is [2, 4, 4], must be [samples, channels, "
                         "height, width]"));
+  for (const unsigned width : {1, 3, 4}) {
+    EXPECT_THAT(refusal([&](Hdf5Writer& file) {
+                  file.write("/train/inputs", {2, 8, 8, width},
+                             std::vector<std::uint8_t>(std::size_t{128} * width));
+                  file.write("/train/labels", {2}, Int64s{0, 0});
+                }),
+                AllOf(HasSubstr("looks like [samples, height, width, channels]"),
+                      HasSubstr(".transpose(0, 3, 1, 2)")));
+  }
   EXPECT_THAT(refusal([](Hdf5Writer& file) {
                 file.write("/train/inputs", {2, 1, 4, 4}, std::vector<std::uint8_t>(32));
                 file.write("/train/labels", {3}, Int64s{0, 0, 0});

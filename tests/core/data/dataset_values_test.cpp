@@ -110,6 +110,7 @@ TEST_F(DatasetValues, Normalisation) {
   EXPECT_THAT(with({0.5, 0.5}, {0.5, 0}),
               HasSubstr("channel 1 has mean 0.5 and std 0; std must be"));
   EXPECT_THAT(with({0.5, NAN}, {0.5, 1}), HasSubstr("both finite"));
+  EXPECT_THAT(with({0.5, 0.5}, {0.5, 1e-40}), HasSubstr("as float32 too"));
   EXPECT_THAT(with({120, 110}, {60, 60}), HasSubstr("divide \"mean\" and \"std\" by 255"));
   EXPECT_THAT(refusal([](Hdf5Writer& file) {
                 write_images(file, "train", 3, 2, 4, 4);
