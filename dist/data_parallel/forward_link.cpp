@@ -59,7 +59,7 @@ std::any ForwardLink::run(AnyForward::Arguments& arguments) {
               }) &&
           all;
   }
-  if (!all) steps.announce(*samples);  // its gradients begin the step
+  if (!all) steps.announce(*samples, /*by_forward=*/true);  // its gradients begin the step
   return std::move(result.value);
 }
 

@@ -86,16 +86,18 @@ void WeightedSteps::begin(std::int64_t samples) {
   header_.start(samples, /*automatic=*/false);
 }
 
-void WeightedSteps::announce(std::int64_t samples) {
+void WeightedSteps::announce(std::int64_t samples, bool by_forward) {
   const std::lock_guard lock(mutex_);
   check_samples(samples);
   require_ready("announce");
   announced_ = samples;
+  by_forward_ = by_forward;
 }
 
 std::optional<std::int64_t> WeightedSteps::take_announced() {
   const std::lock_guard lock(mutex_);
-  return std::exchange(announced_, std::nullopt);
+  const std::optional<std::int64_t> announced = std::exchange(announced_, std::nullopt);
+  return by_forward_ ? std::nullopt : announced;
 }
 
 void WeightedSteps::begin_accumulation() {
@@ -192,6 +194,13 @@ void WeightedSteps::before_gradient(at::Tensor& gradient) {
   const std::lock_guard lock(mutex_);
   if (!ending_) enter_backward(current_backward(), std::nullopt);
   if (!gradient.defined()) return;
+  if (ending_ && gradient.requires_grad()) {
+    throw RunError(
+        "backward with create_graph through DataParallel's forward: what is averaged over the "
+        "ranks has no graph, so that a loss made of `.grad` would have no gradient; take "
+        "torch::autograd::grad with create_graph, which is no step, and call backward for the "
+        "whole loss once");
+  }
   if (gradient.layout() != at::kStrided) gradient = gradient.to_dense();
   if (parts_.options.loss_mean != LossMean::kForward) return;
   if (step_ != Step::kAutomatic) {

@@ -47,17 +47,22 @@ class WeightedSteps {
   /// Takes the reducer of the active set, before anything else but construction.
   void attach(std::unique_ptr<GradientReducer> reducer) { reducer_ = std::move(reducer); }
 
+  /// See GradientReducer.
+  void send_behind_backward() { reducer_->send_behind_backward(); }
+
   /// See DataParallel.
   void begin(std::int64_t samples);
   std::int64_t finish(std::optional<std::int64_t> samples);
   std::int64_t skip();
-  void announce(std::int64_t samples);
+  /// `by_forward`: of a forward whose output cannot be hooked, and so for it alone.
+  void announce(std::int64_t samples, bool by_forward = false);
   void begin_accumulation();
   void end_accumulation() { --accumulations_; }
   /// One step of ranks that have not joined; false, with nothing done, where all have.
   bool shadow_step();
 
-  /// What was announced and no backward took up yet.
+  /// What the program announced and no backward took up yet. What a forward before has announced
+  /// is dropped: it was for an evaluation.
   std::optional<std::int64_t> take_announced();
   /// A backward has come to what a forward over so many samples returned.
   void reach_output(std::int64_t samples);
@@ -113,6 +118,7 @@ class WeightedSteps {
   Step step_ = Step::kNone;
   std::optional<std::int64_t> samples_;                  ///< of this rank, once it is known
   std::optional<std::int64_t> announced_;                ///< for the next backward
+  bool by_forward_ = false;                              ///< `announced_` is
   std::optional<std::pair<int, std::int64_t>> offered_;  ///< likewise, but for this one alone
   std::int64_t micro_samples_ = 0;     ///< of the backwards so far of an automatic step
   int backward_ = -1;                  ///< the last one that hooks heard of

@@ -106,6 +106,37 @@ TEST(AutomaticSteps, TakesModulesOfAnyKindAndForward) {
   });
 }
 
+struct Boxed {
+  at::Tensor output;  ///< which DataParallel does not see
+};
+
+struct BoxedNet : torch::nn::Module {
+  at::Tensor weight = register_parameter("weight", at::ones({1}, at::kDouble));
+  Boxed forward(const at::Tensor& x) const { return {x * weight}; }
+};
+
+TEST(AutomaticSteps, AnEvaluationDoesNotCountForTheNextStep) {
+  run_ranks(2, [](Communicator& communicator) {
+    BoxedNet net;
+    DataParallel parallel(communicator, net);
+    const std::int64_t own = communicator.rank() + 1;
+    const auto loss = [&](std::int64_t samples) {
+      const at::Tensor x = at::full({samples, 1}, 1.0 * own, at::kDouble);
+      return parallel.forward<Boxed>(x).output.mean();
+    };
+    for (int step = 0; step < 2; ++step) {
+      net.weight.mutable_grad().reset();
+      loss(own == 1 ? 100 : 1);  // with gradients recorded, but no backward
+      loss(own).backward();
+      EXPECT_NEAR(net.weight.grad().item<double>(), (1.0 * 1 + 2 * 2) / 3, 1e-12);
+    }
+    net.weight.mutable_grad().reset();
+    parallel.announce(own == 1 ? 3 : 1);  // by the program: it counts
+    loss(own).backward();
+    EXPECT_NEAR(net.weight.grad().item<double>(), (3.0 * 1 + 1 * 2) / 4, 1e-12);
+  });
+}
+
 TEST(AutomaticSteps, MicroBatchesAreWeightedByTheirSamples) {
   for (const LossMean mean : {LossMean::kStep, LossMean::kForward}) {
     run_ranks(2, [&](Communicator& communicator) {

@@ -18,6 +18,8 @@ namespace thaw {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::Contains;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using namespace testing_network;  // NOLINT(google-build-using-namespace)
@@ -167,6 +169,32 @@ TEST(Misuse, AForgottenFinishIsNoticedAtTheNextBackward) {
                        }),
                 Each(AllOf(HasSubstr("not averaged over the ranks"), HasSubstr("finish"))));
   }
+}
+
+TEST(Misuse, AGraphOfWhatIsAveragedIsRefused) {
+  for (const int ranks : {1, 2}) {
+    std::vector<std::string> messages = errors(ranks, [](Communicator& communicator) {
+      LoopNet net;
+      DataParallel parallel(communicator, net);
+      const at::Tensor loss = parallel.forward(LoopData(4).x).square().mean();
+      loss.backward({}, /*keep_graph=*/true, /*create_graph=*/true);
+    });
+    EXPECT_THAT(messages, Each(AnyOf(HasSubstr("autograd::grad with create_graph"),
+                                     HasSubstr("backward was left by an exception"))));
+    EXPECT_THAT(messages, Contains(HasSubstr("backward with create_graph")));
+  }
+}
+
+TEST(Gradients, OfGradientsCount) {
+  on_replicas([](Communicator&, LoopReplica& replica) {
+    const auto penalty = [](const at::Tensor& loss, const std::vector<at::Tensor>& parameters) {
+      const auto found = torch::autograd::grad({loss}, parameters, {}, true, true);
+      return loss + found.front().square().sum() * 0;  // its graph goes through the step
+    };
+    penalty(replica.loss(), replica.net->parameters()).backward();
+    penalty(replica.lone_loss(), replica.alone->parameters()).backward();
+    replica.expect_equal(Compare::kGradients);
+  });
 }
 
 TEST(Misuse, AFinishBehindTheOptimizersStepIsRefused) {
