@@ -79,6 +79,17 @@ class Model : public torch::nn::Module {
   /// batch, and from the epoch, through LibTorch's kernels and Thaw's: then the host can ask for it
   /// once and have it repeated (Note [Captured steps]).
   virtual bool repeats_itself() const { return false; }
+  /// Where it does: whether of texts it follows from the number of their samples and tokens and the
+  /// longest that kernels are launched for (DeviceRows) alone, while the samples' lengths are read
+  /// on the GPU; and whether each sample's output is a row of its own, whatever others there are.
+  /// Then batches of many lengths are filled up to classes of sizes (Note [Size classes]).
+  virtual bool reads_lengths_there() const { return false; }
+
+  /// Whether backward of any batch of training reaches every parameter that is active, one without
+  /// samples included: then it makes the same calls in the same order on every rank (Note [Sums
+  /// within backward on a GPU] in dist/reduction/sending/step_senders.cpp). A model that calls
+  /// others' code, or leaves layers out, does not say so.
+  virtual bool reaches_every_parameter() const { return false; }
 
   /// Called whenever weights were loaded, moved, or a stage began: a model drops or rebuilds what
   /// it derives from frozen weights (bfloat16 copies, packed weights). Tells every layer that keeps

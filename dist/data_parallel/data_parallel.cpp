@@ -3,6 +3,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <set>
@@ -160,6 +161,13 @@ class DataParallel::Implementation {
 
   ForwardLink& link() { return link_; }
 
+  /// A backward comes: its module is in the mode in which its forward runs.
+  void expect_backward() {
+    if (sends_behind_backward_ || !synchronizes()) return;
+    steps().send_behind_backward();
+    sends_behind_backward_ = true;
+  }
+
   std::int64_t skip() {
     refuse_synchronized_layers("skip");
     return steps().skip();
@@ -190,14 +198,17 @@ class DataParallel::Implementation {
   TransitionCosts costs() const { return coordinator_->costs(); }
 
  private:
+  bool synchronizes() const {
+    return std::any_of(batch_norms_.begin(), batch_norms_.end(),
+                       [](const nn::BatchNorm* layer) { return layer->synchronizes(); });
+  }
+
   void refuse_synchronized_layers(const char* what) const {
-    for (const nn::BatchNorm* layer : batch_norms_) {
-      if (!layer->synchronizes()) continue;
-      throw RunError(fmt::format(
-          "{}: the module has synchronised batch normalisations, in whose forward and backward all "
-          "ranks take part: run those with a batch of no samples instead",
-          what));
-    }
+    if (!synchronizes()) return;
+    throw RunError(fmt::format(
+        "{}: the module has synchronised batch normalisations, in whose forward and backward all "
+        "ranks take part: run those with a batch of no samples instead",
+        what));
   }
 
   void require_between_steps(const char* what) const {
@@ -213,6 +224,7 @@ class DataParallel::Implementation {
     agreed(*communicator_, [&] {
       link_.enter(nullptr);
       steps_.reset();  // its hooks, and those of its reducer, before the next ones
+      sends_behind_backward_ = false;
       plan = plan_activation(parameters_, selected, name);
       std::vector<NamedTensor> active;
       active_.clear();
@@ -240,6 +252,7 @@ class DataParallel::Implementation {
   std::unique_ptr<Communicator> totals_;  ///< of the steps, whose sums go on while others are made
   std::vector<std::shared_ptr<torch::nn::Module>> kept_;  ///< the layers below
   std::vector<nn::BatchNorm*> batch_norms_;
+  bool sends_behind_backward_ = false;  ///< the reducer of the active set was told to
   StepRules rules_;
   const ReducerOptions options_;
   LossShare loss_share_;
@@ -326,6 +339,7 @@ void DataParallel::set_forward(AnyForward forward) {
 
 std::any DataParallel::run_forward(AnyForward::Arguments& arguments) {
   static_cast<void>(implementation_->steps());  // throws where there is no active set
+  if (c10::GradMode::is_enabled()) implementation_->expect_backward();
   return implementation_->link().run(arguments);
 }
 
@@ -335,7 +349,11 @@ void DataParallel::refuse_result() {
       "forward<std::tuple<at::Tensor, at::Tensor>>(x)");
 }
 
-void DataParallel::announce(std::int64_t samples) { implementation_->steps().announce(samples); }
+void DataParallel::announce(std::int64_t samples) {
+  WeightedSteps& steps = implementation_->steps();
+  implementation_->expect_backward();
+  steps.announce(samples);
+}
 
 std::int64_t DataParallel::skip() { return implementation_->skip(); }
 
@@ -343,7 +361,11 @@ void DataParallel::join(const std::function<void()>& after_step) {
   implementation_->join(after_step);
 }
 
-void DataParallel::begin(std::int64_t samples) { implementation_->steps().begin(samples); }
+void DataParallel::begin(std::int64_t samples) {
+  WeightedSteps& steps = implementation_->steps();
+  implementation_->expect_backward();
+  steps.begin(samples);
+}
 
 std::int64_t DataParallel::finish(std::int64_t samples) {
   return implementation_->steps().finish(samples);

@@ -214,7 +214,9 @@ class DataParallel {
     }
   }
 
-  /// The same for tensors by name; one tensor may stand under several names (tied weights).
+  /// The same for tensors by name; one tensor may stand under several names (tied weights). It
+  /// knows of no layers then: on GPUs, where some are synchronised batch normalisations, set
+  /// `options.overlap` to off (Note [Sums within backward on a GPU]).
   DataParallel(Communicator& communicator, std::vector<NamedTensor> parameters,
                std::vector<NamedTensor> buffers = {}, const ReducerOptions& options = {});
 

@@ -78,6 +78,8 @@ class EfficientNetLite : public Model {
   }
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
+  bool repeats_itself() const override { return true; }
+  bool reaches_every_parameter() const override { return true; }
 
   WeightNaming weight_naming() const override {
     WeightNaming naming;

@@ -9,6 +9,21 @@
 
 namespace thaw {
 
+// Note [Sums within backward on a GPU]
+// On a GPU a sum is a kernel that holds its place until it has met those of all other ranks, and
+// what is queued behind it waits. So all ranks must queue their sums in one order, over all
+// communicators (Note [Several communicators on one GPU]). Buckets are in order among themselves,
+// and so are the sums of synchronised batch normalisations. But backward of one rank may reach a
+// parameter that another's does not (a branch, an expert): the one sends its bucket within
+// backward, before the sum of a normalisation further down, the other in `finish`, behind it; and
+// each waits for what the other has not queued yet, for ever. Nobody can tell beforehand: a
+// parameter that a rank leaves out by mistake must be named, not waited for. So where ranks wait
+// for each other within backward, and the model does not promise that every backward reaches
+// everything (Model::reaches_every_parameter), buckets leave behind backward. So they do where
+// steps are CUDA graphs, in which two sums that do not wait for each other have no order. That
+// costs a GPU the overlap; on the host a thread waits beside backward, and no order of calls can
+// hold it up.
+
 StepSenders::StepSenders(Communicator& communicator, bool on_gpu, std::unique_ptr<BucketSender> own,
                          std::shared_ptr<GradientHook> hook)
     : communicator_(communicator), on_gpu_(on_gpu), hook_(std::move(hook)), own_(std::move(own)) {}

@@ -26,8 +26,12 @@ class StepSenders {
   /// on, by the helper, whatever is `wanted`, which then decides of `call` alone.
   void plan(Overlap wanted, std::size_t buckets, bool always = false);
 
+  /// From now on no bucket leaves a GPU before backward has ended, whatever `plan` is told. Outside
+  /// of backward. See Note [Sums within backward on a GPU] in step_senders.cpp.
+  void keep_behind_backward() { behind_backward_ = on_gpu_; }
+
   /// Whether buckets leave while backward goes on, in the step to come or under way.
-  bool overlaps() const { return always_ || choice_.on(); }
+  bool overlaps() const { return !behind_backward_ && (always_ || choice_.on()); }
   /// By what a bucket leaves now; the last of a step leaves when backward has ended.
   BucketSender& of_bucket(bool is_last);
 
@@ -61,6 +65,7 @@ class StepSenders {
   std::unique_ptr<BucketSender> helper_;  ///< null where that is never wanted
   OverlapChoice choice_{Overlap::kOff, 0};
   bool always_ = false;
+  bool behind_backward_ = false;
   double helper_busy_ = 0;      ///< until the last `drain_helper`
   double waited_ = 0;           ///< for the helper, since then
   std::int64_t row_bytes_ = 0;  ///< of both, until the last `take_row_bytes`

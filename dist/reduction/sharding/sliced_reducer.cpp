@@ -46,9 +46,9 @@ namespace {
 // other's `finish`; and the other, in the backward of a synchronised batch normalisation further
 // down, for this one's: for ever. So on the host such buckets always leave by the helper; `overlap`
 // then says whether updates travel beside forward (Note [Gathers beside forward]), and "auto" finds
-// that out. On a GPU no host waits, but streams would in the same way: there a stream waits for a
-// sum only where three buckets are under way (stream_sender.cpp), so a parameter that one rank
-// leaves out, two buckets above a synchronised batch normalisation, needs "optimizer".
+// that out. On a GPU no host waits, but streams would in the same way: there such buckets leave
+// behind backward where a batch normalisation is synchronised and not every rank's backward is sure
+// to reach every parameter (Note [Sums within backward on a GPU]).
 
 class SlicedReducer final : public GradientReducer, public ShardedState {
  public:
@@ -90,6 +90,7 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
 
   void begin(SampleShare share) override;
   void last_backward() override;
+  void send_behind_backward() override { senders_.keep_behind_backward(); }
   void finish() override;
   ReductionCounters counters() const override { return counters_; }
   ShardedState* sharded() override { return this; }

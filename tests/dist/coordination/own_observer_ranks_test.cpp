@@ -1,14 +1,20 @@
 // A program's own observer, which may read weights at each step, is on rank 0 alone: what the
 // trainer does for it between two steps, all ranks must do.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/parallel/sharded_state.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/core/train/tiny_model.h"
@@ -114,6 +120,61 @@ TEST(OwnObserver, OfAnotherRankIsNotCalled) {
     return std::make_unique<Recorder>();
   };
   EXPECT_EQ(waits_with(on_other), (std::vector<int>{1, 1}));
+}
+
+/// What a rank's training ended with.
+struct Ending {
+  ExitStatus status = ExitStatus::kDone;
+  std::string message;
+  bool agreed = false;
+  bool operator==(const Ending&) const = default;
+};
+
+/// Of two ranks, the first of which has an observer that reads weights. The loss of rank
+/// `failing`'s share is no number from the third step on.
+std::vector<Ending> endings(Sharding sharding, int failing) {
+  const TemporaryFolder folder;
+  const std::string path = write_tiny_dataset(folder, 36, 12);
+  std::vector<Ending> endings(2);
+  run_ranks(2, [&](Communicator& communicator) {
+    Training training{
+        .schedule = {{make_stage("all", {"stem", "middle", "head"}, after_epochs(4))}},
+        .sharding = sharding};
+    training.data.batch = 12;
+    int steps = 0;
+    training.loss = [&](const at::Tensor& outputs, const Batch&) {
+      if (c10::GradMode::is_enabled()) ++steps;  // else it is evaluated
+      const bool fails = steps > 2 && communicator.rank() == failing;
+      return outputs.square().mean() * (fails ? std::numeric_limits<double>::quiet_NaN() : 1.0);
+    };
+    const Dataset dataset = prepared_dataset(path);
+    TinyModel model;
+    model.to(at::kDouble);
+    const auto coordinator = coordinator_for(communicator, {.sharding = sharding});
+    std::unique_ptr<TrainingObserver> observer = std::make_unique<Recorder>();
+    if (communicator.rank() == 0) observer = std::make_unique<TrainingObserver>();
+    try {
+      training.run(model, dataset, *observer, communicator, *coordinator);
+    } catch (const Error& error) {
+      endings[static_cast<std::size_t>(communicator.rank())] = {error.status(), error.what(),
+                                                                error.agreed()};
+    }
+  });
+  return endings;
+}
+
+// Whichever rank's loss it is, and while updates are on their way: nobody is left to wait.
+TEST(OwnObserver, HearsNoStepOfALossThatEndsAllRanksAlike) {
+  for (const Sharding sharding : {Sharding::kNone, Sharding::kOptimizer, Sharding::kGradients}) {
+    for (const int failing : {0, 1}) {
+      SCOPED_TRACE(std::string(name_of(sharding)) + ", rank " + std::to_string(failing));
+      const std::vector<Ending> of_ranks = endings(sharding, failing);
+      EXPECT_EQ(of_ranks[0].status, ExitStatus::kFailed);
+      EXPECT_TRUE(of_ranks[0].agreed);
+      EXPECT_THAT(of_ranks[0].message, testing::HasSubstr("step 3 of stage \"all\": the loss is"));
+      EXPECT_EQ(of_ranks[0], of_ranks[1]);
+    }
+  }
 }
 
 }  // namespace
