@@ -155,8 +155,9 @@ void add_train(TableBuilder& table) {
             "cuDNN times its algorithms at each new shape and takes the fastest; not with "
             "deterministic");
   table.add(&T::cuda_graphs, "cuda-graphs", "",
-            "training steps on one GPU, of images or texts of one length, are captured and queued "
-            "again with one call; auto: where they can be; on: or the run is refused");
+            "training steps on GPUs are captured and queued again with one call, texts of many "
+            "lengths filled up to classes of sizes for it; auto: where they can be; on: or the run "
+            "is refused");
   table.add(&T::deterministic, "deterministic", "",
             "the same bits in each run and resume: refuses what would change them");
   table.add(&T::not_finite, "not-finite", "",

@@ -10,8 +10,13 @@
 
 #include "core/data/counted_tokens.h"
 #include "core/data/labels.h"
+#include "core/data/size_class.h"
 
 namespace thaw {
+
+std::int64_t Batch::counted() const {
+  return size() - (size_class != nullptr ? size_class->fillers : 0);
+}
 
 Batch Batch::slice(std::int64_t first, std::int64_t last) const {
   if (first < 0 || first > last || last > size()) {
@@ -23,6 +28,7 @@ Batch Batch::slice(std::int64_t first, std::int64_t last) const {
   part.scale = scale;
   part.samples.assign(samples.begin() + first, samples.begin() + last);
   part.labels_of_tokens = labels_of_tokens;
+  part.labels_of_prompts = labels_of_prompts;
   if (!labels_of_tokens) part.labels = labels.narrow(0, first, last - first);
   if (bytes.defined()) part.bytes = bytes.narrow(0, first, last - first);
   if (!offsets.defined()) {

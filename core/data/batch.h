@@ -11,6 +11,7 @@ namespace thaw {
 class BatchUpload;
 struct DeviceRows;
 struct ImageScale;
+struct SizeClass;
 
 /// Some samples of one split, as a model takes them. On the host.
 ///
@@ -27,9 +28,13 @@ struct Batch {
   at::Tensor types;                   ///< of pairs' tokens: 0 in the first text, 1 in the second
   at::Tensor labels;                  ///< int64 [n]; uint8 [n, C]; float32 [n, K]: see Labels
   bool labels_of_tokens = false;      ///< then `labels` are int64 [T]: of each token
+  bool labels_of_prompts = false;     ///< then they are the lengths of prompts: see CountedRows
   at::Tensor bytes;                   ///< of text that tells them: see Split::bytes; int64 [n]
   std::vector<std::int64_t> samples;  ///< index in the split of each, [n]
   std::int64_t epoch = 0;
+  /// Of text that is filled up (Note [Size classes]), else null: its last `fillers` samples are
+  /// nobody's, and labels know nothing of them.
+  std::shared_ptr<const SizeClass> size_class;
 
   std::shared_ptr<const ImageScale> scale;    ///< of images that are bytes; else null
   std::shared_ptr<const BatchUpload> upload;  ///< of the whole batch, where one was started
@@ -37,6 +42,8 @@ struct Batch {
   std::shared_ptr<const DeviceRows> rows;
 
   std::int64_t size() const { return static_cast<std::int64_t>(samples.size()); }
+  /// Samples that are somebody's.
+  std::int64_t counted() const;
   /// Samples [first, last) of this batch; tensors are views (offsets are rebased), and travel
   /// by themselves.
   Batch slice(std::int64_t first, std::int64_t last) const;

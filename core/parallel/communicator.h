@@ -17,6 +17,8 @@ namespace thaw {
 /// A sum, or another collective, that was started and may still be under way.
 ///
 /// It belongs to the thread that started it. Destroying it before it is done waits for it.
+/// One that was recorded in a CUDA graph has no time of its own: whatever waits for it here orders
+/// it before what is recorded next on the current stream, and the host goes on.
 class Work {
  public:
   virtual ~Work() = default;
@@ -93,6 +95,11 @@ class Communicator {
   virtual void receive(at::Tensor& tensor, int from);
 
   virtual void barrier() = 0;
+
+  /// Says that a CUDA graph was queued on this thread's current stream which holds sums that this
+  /// communicator, or one of those that share its GPU with it, was asked for while the graph was
+  /// recorded: they are looked after like sums that were just asked for. Not a collective.
+  virtual void recorded_work_queued() {}
 
   /// A new communicator over the ranks that give the same `color`, ordered by rank here.
   virtual std::unique_ptr<Communicator> split(int color) = 0;

@@ -72,6 +72,12 @@ class GradientReducer {
   /// Says that the next backward is this rank's last of the step: what it completes may be sent.
   virtual void last_backward() = 0;
 
+  /// Says that ranks wait for each other within backward (synchronised normalisations do), and that
+  /// each may reach other parameters there: from now on what is sent beside backward on a GPU is
+  /// sent behind it (Note [Sums within backward on a GPU] in
+  /// dist/reduction/sending/step_senders.cpp). Outside of backward, on all ranks.
+  virtual void send_behind_backward() {}
+
   /// Says that all of this rank's backwards over its next shard of the global batch have ended, in
   /// the order of shards; one without samples has none. Called by who cuts the batch as the reducer
   /// wants it (dist/reduction/canonical_reducer.h); others sum whatever backward gives them.
@@ -86,6 +92,17 @@ class GradientReducer {
 
   /// Of the last finished step; before the first, what each step will move.
   virtual ReductionCounters counters() const = 0;
+
+  /// Whether a step, once some have been finished, asks a GPU for the same in the same places each
+  /// time, so that it may be recorded in a CUDA graph and queued again without `begin` and
+  /// `finish`. Whatever these do on the host besides finds then what it found while it was
+  /// recorded. Equal on all ranks.
+  virtual bool repeats_itself() const { return false; }
+  /// Gradients come on another stream from now on, the current one: before a step is recorded, and
+  /// after.
+  virtual void follow_stream() {}
+  /// A step that was recorded has been queued on the current stream.
+  virtual void queued_again() {}
 
   /// In force for the step to come; equal on all ranks.
   virtual ReductionOrder order() const { return {}; }

@@ -61,6 +61,7 @@ class LocalReducer final : public GradientReducer {
     throw mismatch;
   }
   ReductionCounters counters() const override { return {}; }
+  bool repeats_itself() const override { return true; }
 
  private:
   std::vector<NamedTensor> active_;

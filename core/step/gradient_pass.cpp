@@ -74,15 +74,17 @@ at::Tensor GradientPass::run_micro_batch(const Batch& batch, double weight, std:
   const Batch placed = to_model(batch, model_);
   const DrawScope scope({.seed = settings_.seed,
                          .epoch = static_cast<std::uint64_t>(batch.epoch),
-                         .samples = batch.samples,
-                         .offsets = offsets_of(batch),
+                         .samples = placed.samples,
+                         .offsets = offsets_of(placed),
                          .device = placed.rows,
                          .fast = settings_.fast_draws});
   std::optional<SpanTimer> forward(std::in_place, StepSpan::kForward);
   const BeforeGroup before = std::exchange(before_, {});
-  const at::Tensor logits = clock_ != nullptr
-                                ? clock_->forward(model_, cut, placed, prefix_, before)
-                                : forward_past_prefix(model_, cut, placed, prefix_, before);
+  const at::Tensor outputs = clock_ != nullptr
+                                 ? clock_->forward(model_, cut, placed, prefix_, before)
+                                 : forward_past_prefix(model_, cut, placed, prefix_, before);
+  const at::Tensor logits =
+      placed.size_class != nullptr ? outputs.narrow(0, 0, placed.counted()) : outputs;
   const at::Tensor loss = settings_.task->loss(logits, placed, settings_.label_smoothing);
   forward.reset();
   if (loss.requires_grad()) {

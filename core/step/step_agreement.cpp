@@ -16,7 +16,18 @@ namespace thaw {
 
 namespace {
 
-enum Place { kUnready, kSignal, kStopFile, kTimeLimit, kNorm, kLosses };
+enum Place {
+  kUnready,
+  kSignal,
+  kStopFile,
+  kTimeLimit,
+  kQueues,
+  kRecords,
+  kGraph,
+  kGraphSquared,
+  kNorm,
+  kLosses
+};
 
 /// `values` on the host. From a GPU through pinned memory: what comes to the host otherwise holds
 /// up the stream on its way through the driver's own.
@@ -29,6 +40,14 @@ at::Tensor on_host(const at::Tensor& values) {
   done.record(c10::impl::VirtualGuardImpl(values.device().type()).getStream(values.device()));
   done.synchronize();
   return host;
+}
+
+StepWay way_of_all(const std::vector<double>& sums, int ranks) {
+  if (sums[kQueues] > 0) return StepWay::kQueue;
+  if (sums[kRecords] > 0) return StepWay::kRecord;
+  // Equal where numbers are, and only there (Cauchy and Schwarz); whole numbers, so exact.
+  const bool same = sums[kGraph] * sums[kGraph] == ranks * sums[kGraphSquared];
+  return same ? StepWay::kReplay : StepWay::kQueue;
 }
 
 /// Writes what this rank says of the loss and the norm to its places in `sums`, in one copy from
@@ -55,12 +74,17 @@ StepVerdict agree_on_step(const StepVote& vote, Communicator& communicator) {
   sums[kSignal] = vote.stop == StopReason::kSignal ? 1 : 0;
   sums[kStopFile] = vote.stop == StopReason::kStopFile ? 1 : 0;
   sums[kTimeLimit] = vote.stop == StopReason::kTimeLimit ? 1 : 0;
+  sums[kQueues] = vote.choice.way == StepWay::kQueue ? 1 : 0;
+  sums[kRecords] = vote.choice.way == StepWay::kRecord ? 1 : 0;
+  sums[kGraph] = static_cast<double>(vote.choice.graph);
+  sums[kGraphSquared] = sums[kGraph] * sums[kGraph];
   communicator.all_reduce(sums);
   StepVerdict verdict;
   // What one rank alone has is exact here, whatever the order in which ranks are summed.
   verdict.gradient_norm = sums[kNorm];
   verdict.loss_sum = std::accumulate(sums.begin() + kLosses, sums.end(), 0.0);
   verdict.all_ready = sums[kUnready] == 0;
+  verdict.way = way_of_all(sums, communicator.size());
   verdict.stop = sums[kSignal] > 0      ? StopReason::kSignal
                  : sums[kStopFile] > 0  ? StopReason::kStopFile
                  : sums[kTimeLimit] > 0 ? StopReason::kTimeLimit

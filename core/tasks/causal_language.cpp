@@ -45,8 +45,12 @@ class CausalLanguage final : public Task {
 
   at::Tensor loss(const at::Tensor& outputs, const Batch& batch,
                   double /*label_smoothing*/) const override {
-    return column(precise(outputs), batch, kLoss).sum();
+    const at::Tensor rows = precise(outputs);
+    const at::Tensor losses = column(rows, batch, kLoss);
+    // A GPU is not asked whether all samples' losses have one factor: Note [One factor].
+    return rows.is_cuda() ? rows.sum(0).select(0, kLoss) : losses.sum();
   }
+  bool repeats_itself() const override { return true; }
   double weight(const Batch& batch) const override {
     return static_cast<double>(counted_tokens(batch));
   }

@@ -55,6 +55,7 @@ class TokenClassification final : public Task {
                                   kNotCounted, label_smoothing);
   }
   bool smooths_labels() const override { return true; }
+  bool repeats_itself() const override { return true; }
   double weight(const Batch& batch) const override {
     return static_cast<double>(counted_tokens(batch));
   }

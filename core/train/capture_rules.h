@@ -15,16 +15,17 @@ bool may_judge_on_device(const TrainerParts& parts, const Optimizer& optimizer);
 struct CaptureFacts {
   // Of the run.
   bool on_gpu = false;
-  bool judged_there = false;  ///< no update waits for the host: GuardedStep
-  int ranks = 1;
+  bool judged_there = false;   ///< no update waits for the host: GuardedStep
+  bool shares_state = false;   ///< several ranks update a slice each
   bool model_repeats = false;  ///< Model::repeats_itself
   bool task_repeats = false;   ///< Task::repeats_itself
   bool whole_batches = false;  ///< a rank's share is one forward
   bool recomputes = false;     ///< train.gradient-checkpointing
   // Of the stage.
-  bool reads_files = false;   ///< what frozen groups return comes from files
-  bool own_draws = false;     ///< attention's dropout draws by LibTorch's generator
-  bool host_decides = false;  ///< a trigger or a policy asks for numbers of each step
+  bool reads_files = false;       ///< what frozen groups return comes from files
+  bool own_draws = false;         ///< attention's dropout draws by LibTorch's generator
+  bool host_decides = false;      ///< a trigger or a policy asks for numbers of each step
+  bool reduction_repeats = true;  ///< GradientReducer::repeats_itself
 };
 
 /// Those of the run.

@@ -144,8 +144,8 @@ GuardedStep::Outcome GuardedStep::judge_on_host(StageRun& stage, StepMeter& mete
   if (wants_norm) norm = stage.gradient_norm(context_.parts.communicator);
   const bool on_device = norm.defined() && norm.is_cuda() && context_.optimizer.guards_on_device();
   const bool reads_norm = wants_norm && (wants_loss || !on_device);
-  const StepVerdict agreed =
-      context_.agree(wants_loss ? &loss_sum : nullptr, reads_norm ? &norm : nullptr);
+  const StepVerdict agreed = context_.agree({.loss_sum = wants_loss ? &loss_sum : nullptr,
+                                             .gradient_norm = reads_norm ? &norm : nullptr});
   outcome.gradient_norm = agreed.gradient_norm;
   // Of a batch in which nothing counts the sum is 0, and so is every gradient.
   outcome.loss = wants_loss ? agreed.loss_sum / std::max(share.weight, 1.0) : request.last_loss;
@@ -182,7 +182,12 @@ GuardedStep::Outcome GuardedStep::judge_on_device(StageRun& stage, StepMeter& me
                                                   const Batch& batch, const Share& share,
                                                   const Request& request) {
   if (verdict_ == nullptr) verdict_ = std::make_unique<DeviceVerdict>(*gpu_);
-  const bool is_graph = run_as_graph(stage, batch, share);
+  const std::optional<StepChoice> possible = possible_choice(stage, batch, share);
+  StepWay way = possible ? possible->way : StepWay::kQueue;
+  const bool agrees_first = possible.has_value() && context_.parts.communicator.size() > 1;
+  if (agrees_first) way = context_.agree({.choice = possible}).way;  // Note [Ways of a step]
+  if (possible.has_value()) run_as_graph(stage, way, batch, share);
+  const bool is_graph = way != StepWay::kQueue;
   bool judged = is_graph;
   at::Tensor norm;
   if (!is_graph) {
@@ -192,7 +197,7 @@ GuardedStep::Outcome GuardedStep::judge_on_device(StageRun& stage, StepMeter& me
     norm = verdict(stage, judges_loss ? &loss_sum : nullptr);
     judged = judges_loss || norm.defined();
   }
-  context_.agree(nullptr, nullptr);
+  if (!agrees_first) context_.agree({});
   Outcome outcome;
   outcome.is_late = request.wants_loss;
   outcome.values = measure(meter, share, request.last_loss);
@@ -237,7 +242,12 @@ void GuardedStep::enter_stage(StageRun& stage, const StepMeter& meter, bool read
   facts.reads_files = reads_files;
   facts.own_draws = stage.draws_fast();
   facts.host_decides = meter.wants_loss() || meter.wants_gradients();
-  const std::string obstacle = obstacle_to_capture(facts);
+  facts.reduction_repeats = stage.reducer().repeats_itself();
+  std::string obstacle = obstacle_to_capture(facts);
+  // Ranks with graphs make other collectives than ranks without: Note [Ways of a step].
+  std::vector<double> without = {obstacle.empty() ? 0.0 : 1.0};
+  parts.communicator.all_reduce(without);
+  if (obstacle.empty() && without[0] > 0) obstacle = "another rank's cannot be";
   if (obstacle.empty()) {
     stage.capture_steps(*gpu_);
   } else {
@@ -250,19 +260,34 @@ void GuardedStep::tell_no_graphs(const std::string& why) {
   say(fmt::format("steps are not captured in CUDA graphs: {}\n", why));
 }
 
-/// False where the step is to be queued call by call.
-bool GuardedStep::run_as_graph(StageRun& stage, const Batch& batch, const Share& share) {
+/// Nothing where no step of the stage is a graph, on any rank.
+std::optional<StepChoice> GuardedStep::possible_choice(StageRun& stage, const Batch& batch,
+                                                       const Share& share) const {
   StepGraphs* const graphs = stage.graphs();
-  if (graphs == nullptr || batch.upload == nullptr) return false;
+  if (graphs == nullptr) return std::nullopt;
+  return graphs->possible_choice(batch, share.weight, /*may_record=*/!stage.counts_operations());
+}
+
+/// Makes the step where `way` is that of a graph; else only notes that it is not.
+void GuardedStep::run_as_graph(StageRun& stage, StepWay way, const Batch& batch,
+                               const Share& share) {
+  StepGraphs& graphs = *stage.graphs();
+  if (way == StepWay::kQueue) {
+    if (!stage.counts_operations()) graphs.was_queued();
+    if (graphs.gave_up())
+      tell_no_graphs("batches of the same sizes hardly ever come again in an epoch");
+    return;
+  }
+  GradientReducer& reducer = stage.reducer();
   context_.optimizer.set_rates(stage.class_rates());
-  const bool done = graphs->run(batch, share.weight, /*may_capture=*/!stage.counts_operations(),
-                                [&](const Batch& placed) {
-                                  const at::Tensor loss_sum = gradients(stage, placed, share);
-                                  update(stage, verdict(stage, &loss_sum));
-                                });
-  if (done) context_.optimizer.count_writes();
-  if (graphs->gave_up()) tell_no_graphs("batches of the same lengths hardly ever come again");
-  return done;
+  graphs.run(way, batch, share.weight, [&](const Batch& placed) {
+    reducer.follow_stream();
+    const at::Tensor loss_sum = gradients(stage, placed, share);
+    update(stage, verdict(stage, &loss_sum));
+  });
+  if (way == StepWay::kRecord) reducer.follow_stream();
+  reducer.queued_again();
+  context_.optimizer.count_writes();
 }
 
 std::optional<GuardedStep::Settled> GuardedStep::settle() {

@@ -35,13 +35,19 @@ struct TrainingBatch;
 /// state, and nothing else of the run; belongs to the training thread.
 class GuardedStep {
  public:
+  /// What a step asks of all ranks together; what is not there is not asked for.
+  struct Asked {
+    const at::Tensor* loss_sum = nullptr;
+    const at::Tensor* gradient_norm = nullptr;
+    std::optional<StepChoice> choice = {};  ///< what this rank can do
+  };
   /// Everything is borrowed.
   struct Context {
     const TrainerParts& parts;
     Optimizer& optimizer;
     StepMonitor& monitor;
-    /// Agrees with the other ranks on what holds after this step. Null: nobody asks for it.
-    std::function<StepVerdict(const at::Tensor* loss_sum, const at::Tensor* gradient_norm)> agree;
+    /// Agrees with the other ranks on that, and on what holds after this step: once a step.
+    std::function<StepVerdict(const Asked& asked)> agree;
   };
   struct Request {
     std::int64_t number = 1;  ///< of the step in the run, from 1
@@ -68,8 +74,9 @@ class GuardedStep {
   explicit GuardedStep(const Context& context);
   ~GuardedStep();
 
-  /// Lets the steps of `stage` be graphs where the run wants that and they may; else says why not,
-  /// once a reason. `reads_files`: what frozen groups return comes from files.
+  /// A collective: lets the steps of `stage` be graphs where the run wants that and they may, on
+  /// all ranks; else says why not, once a reason. `reads_files`: what frozen groups return comes
+  /// from files.
   void enter_stage(StageRun& stage, const StepMeter& meter, bool reads_files);
 
   /// A collective. Of a step that goes back, nothing but verdict, loss and norm is to be used.
@@ -112,7 +119,9 @@ class GuardedStep {
                           const Request& request);
   at::Tensor verdict(StageRun& stage, const at::Tensor* loss_sum);
   void update(StageRun& stage, const at::Tensor& norm);
-  bool run_as_graph(StageRun& stage, const Batch& batch, const Share& share);
+  std::optional<StepChoice> possible_choice(StageRun& stage, const Batch& batch,
+                                            const Share& share) const;
+  void run_as_graph(StageRun& stage, StepWay way, const Batch& batch, const Share& share);
   void tell_no_graphs(const std::string& why);
   StepValues measure(StepMeter& meter, const Share& share, double loss) const;
 

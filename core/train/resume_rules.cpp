@@ -30,7 +30,6 @@ constexpr const char* kHarmless[] = {
     "train.threads",  // judged by the threads there are
     "train.device",   // likewise
     "train.deterministic",
-    "train.cuda-graphs",  // the same bits: Note [Captured steps]
     "train.not-finite",
     "train.skip-limit",
     "train.prefix-cache-folder",
@@ -46,6 +45,7 @@ constexpr const char* kRounding[] = {
     "distributed.embedding-rows",
     "distributed.wire",
     "distributed.sharding",
+    "train.cuda-graphs",  // Note [Size classes]
     "train.tf32",
     "train.cudnn-benchmark",
 };

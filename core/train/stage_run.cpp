@@ -13,6 +13,7 @@
 #include "core/base/numbers.h"
 #include "core/base/stopwatch.h"
 #include "core/base/system.h"
+#include "core/models/layers/batch_norm.h"
 #include "core/models/model.h"
 #include "core/parallel/sharded_state.h"
 #include "core/parallel/stage_coordinator.h"
@@ -96,6 +97,10 @@ StageRun::StageRun(const Context& context)
 
   reducer_ = context.coordinator.enter(plan_, parameters_by_name(parameters_));
   costs_ = context.coordinator.costs();
+  sums_within_backward_ = context.batch_norms.synchronize();
+  if (sums_within_backward_ && !context.model.reaches_every_parameter()) {
+    reducer_->send_behind_backward();
+  }
   const Stopwatch optimizer_watch;
   if (schedule_.entered_now()) {
     carry_optimizer_state(context.optimizer);
@@ -159,6 +164,8 @@ void StageRun::expect_forward() {
 }
 
 void StageRun::capture_steps(c10::Device gpu) {
+  // A graph does not keep the order in which sums of two communicators were asked for.
+  if (sums_within_backward_) reducer_->send_behind_backward();
   graphs_ = std::make_unique<StepGraphs>(gpu, active_tensors_);
 }
 
@@ -226,6 +233,8 @@ void StageRun::enter_optimizer(const Context& context) {
 at::Tensor StageRun::compute(const Batch& batch, SampleShare share, double weight) {
   expect_forward();
   if (!counts_operations()) {
+    // A GPU would be waited for.
+    if (clocked_step_ > 0 && parameters_.tensors().front().is_cpu()) read_group_clock();
     return pass_.run(batch, share, weight, plan_.cut(), *reducer_);
   }
   // Of the first step nobody asks once there is a second.
@@ -246,6 +255,7 @@ at::Tensor StageRun::compute(const Batch& batch, SampleShare share, double weigh
 void StageRun::read_group_clock() const {
   if (!clock_) return;
   const std::vector<double> seconds = clock_->seconds();
+  forward_seconds_ = clock_->forward_seconds();
   clock_.reset();
   // The first step makes memory and plans: its times are nobody else's.
   if (clocked_step_ <= 1) group_seconds_.assign(seconds.size(), 0.0);

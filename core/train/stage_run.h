@@ -59,6 +59,8 @@ class StageRun {
   GradientReducer& reducer() { return *reducer_; }
   /// Shares of forward and backward, of the model's own groups; empty where that is not known.
   std::vector<double> group_time_shares() const;
+  /// Seconds of forward in the newest step that was looked at, of each of them; empty: not known.
+  const std::vector<double>& forward_seconds() const { return forward_seconds_; }
   /// Since the stage, or the segment of a policy's, began.
   const StageProgress& progress() const { return schedule_.progress(); }
   /// 0 where nobody knows yet.
@@ -150,10 +152,12 @@ class StageRun {
   std::vector<double> step_seconds_;
   std::size_t restored_steps_ = 0;  ///< of these, before the run was resumed
   bool device_tells_ = false;
+  bool sums_within_backward_ = false;  ///< a normalisation is synchronised
   StageFlops flops_;
-  mutable std::unique_ptr<GroupClock> clock_;  ///< of the last counted step; null once it is read
-  std::int64_t clocked_step_ = 0;              ///< of the stage, from 0
-  mutable std::vector<double> group_seconds_;  ///< of steps that were counted, but for the first
+  mutable std::unique_ptr<GroupClock> clock_;    ///< of the last counted step; null once it is read
+  std::int64_t clocked_step_ = 0;                ///< of the stage, from 0
+  mutable std::vector<double> group_seconds_;    ///< of steps that were counted, but for the first
+  mutable std::vector<double> forward_seconds_;  ///< of the last of these
   ReductionCounters last_counters_;
   std::unique_ptr<StepGraphs> graphs_;  ///< last: gone before what they read
 };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/data/counted_tokens.h"
 #include "core/data/upload/batch_upload.h"
 #include "core/step/device/recorded_work_cuda.h"
 
@@ -23,10 +24,19 @@ void add_sizes(const at::Tensor& tensor, std::vector<std::int64_t>& sizes) {
 }  // namespace
 
 BatchShape shape_of(const Batch& batch, double weight) {
-  BatchShape shape{.sizes = {batch.size()}, .offsets = {}, .weight = weight};
+  BatchShape shape{.sizes = {batch.size()}, .size_class = {}, .offsets = {}, .weight = weight};
+  if (batch.upload != nullptr && batch.upload->size_class() != nullptr) {
+    shape.size_class = *batch.upload->size_class();
+  }
+  if (shape.size_class) {
+    shape.sizes.push_back(batch.types.defined() ? 1 : 0);
+    add_sizes(batch.labels, shape.sizes);
+    return shape;
+  }
   for (const at::Tensor& tensor : {batch.inputs, batch.types, batch.labels}) {
     add_sizes(tensor, shape.sizes);
   }
+  if (batch.labels_of_prompts) shape.sizes.push_back(counted_tokens(batch));
   if (batch.offsets.defined()) {
     const auto* first = batch.offsets.const_data_ptr<std::int64_t>();
     shape.offsets.assign(first, first + batch.offsets.numel());
@@ -34,7 +44,7 @@ BatchShape shape_of(const Batch& batch, double weight) {
   return shape;
 }
 
-CaptureDecision::Way CaptureDecision::next(const BatchShape& shape, std::int64_t epoch) {
+bool CaptureDecision::next(const BatchShape& shape, std::int64_t epoch) {
   auto found = std::ranges::find(seen_, shape, &Seen::shape);
   if (found == seen_.end()) {
     seen_.push_front({.shape = shape});
@@ -46,8 +56,7 @@ CaptureDecision::Way CaptureDecision::next(const BatchShape& shape, std::int64_t
   const bool warm = found->times >= kWarmUp && found->epoch == epoch;
   ++found->times;
   found->epoch = epoch;
-  fruitless_ = warm ? 0 : fruitless_ + 1;
-  return warm ? Way::kCapture : Way::kQueue;
+  return warm;
 }
 
 StepGraphs::StepGraphs(c10::Device gpu, std::vector<at::Tensor> parameters)
@@ -77,29 +86,37 @@ StepGraphs::Graph& StepGraphs::capture(const BatchShape& shape, const Batch& bat
         "a training step could not be captured in a CUDA graph: {}; set train.cuda-graphs to off",
         error.what_without_backtrace()));
   }
+  decision_.was_captured();
   // Only now, so that their memory was there to be shared.
-  std::erase_if(graphs_, [&](const Graph& graph) { return graph.epoch != batch.epoch; });
+  std::erase_if(graphs_, [&](const Graph& graph) {
+    return graph.epoch != batch.epoch || graph.shape == shape;
+  });
   if (graphs_.size() == kMost) graphs_.pop_back();
-  graphs_.push_front(
-      {shape, batch.epoch, std::move(place), std::move(work), LeftGradients(parameters_)});
+  graphs_.push_front({captured_++, shape, batch.epoch, std::move(place), std::move(work),
+                      LeftGradients(parameters_)});
   return graphs_.front();
 }
 
-bool StepGraphs::run(const Batch& batch, double weight, bool may_capture,
-                     const std::function<void(const Batch&)>& queue) {
-  if (gave_up()) return false;
+StepChoice StepGraphs::possible_choice(const Batch& batch, double weight, bool may_record) {
+  // What to record of an empty share is nobody's worry.
+  if (gave_up() || batch.upload == nullptr || batch.size() == 0) return {.way = StepWay::kQueue};
   const BatchShape shape = shape_of(batch, weight);
-  Graph* graph = find(shape, batch.epoch);
-  if (graph == nullptr) {
-    if (!may_capture || decision_.next(shape, batch.epoch) == CaptureDecision::Way::kQueue) {
-      return false;
-    }
-    graph = &capture(shape, batch, queue);
+  if (const Graph* graph = find(shape, batch.epoch)) {
+    return {.way = StepWay::kReplay, .graph = graph->number};
   }
+  const bool records = may_record && decision_.next(shape, batch.epoch);
+  return {.way = records ? StepWay::kRecord : StepWay::kQueue};
+}
+
+void StepGraphs::run(StepWay way, const Batch& batch, double weight,
+                     const std::function<void(const Batch&)>& queue) {
+  const BatchShape shape = shape_of(batch, weight);
+  Graph* const graph =
+      way == StepWay::kRecord ? &capture(shape, batch, queue) : find(shape, batch.epoch);
+  TORCH_CHECK(graph != nullptr, "StepGraphs: no graph of this step");
   graph->place->bring(*batch.upload);
   graph->work->replay();
   graph->gradients.put_back();
-  return true;
 }
 
 }  // namespace thaw

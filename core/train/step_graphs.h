@@ -7,9 +7,12 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/data/batch.h"
+#include "core/data/size_class.h"
+#include "core/step/step_agreement.h"
 #include "core/train/left_gradients.h"
 
 namespace thaw {
@@ -21,12 +24,13 @@ class RecordedWork;
 // Small networks keep the host busier than the GPU: a step of MiniLM is some 200 launches. A CUDA
 // graph is all of them in one. It asks the GPU for what it was asked for when the graph was made,
 // with the same numbers: so a step may be queued as a graph only where everything that the host
-// puts into its kernels is what it was then. That is: the sizes of the batch's tensors and where
-// its samples begin (attention's grids), the epoch (keys of dropout), and what the loss divides by.
+// puts into its kernels is what it was then. That is: the sizes of the batch's tensors, the epoch
+// (keys of dropout), and what the loss divides by. Texts of many lengths are filled up, so that
+// sizes come again: Note [Size classes]. Where they are not (a model whose host reads lengths, or
+// whose outputs are tokens') it is where samples begin, too, and what pays are texts of one length.
 // What else changes is in memory, at places that stay: the batch (BatchPlace), the learning rates
-// (DeviceRates), step counts, the verdict. Batches are captured by their exact lengths and never
-// padded up to a class of sizes: products over more rows add up in another order, and bits would
-// depend on whether there are graphs. So what pays are images, and texts of one length.
+// (DeviceRates), step counts, the verdict. What the host makes larger when it must, a table say, it
+// keeps as it was beside that, since a graph may read it (RotaryAngles).
 // A shape is captured when it has been queued a few times, once of these in its epoch: lazily made
 // workspaces and tables are there then. The graph is of its epoch; all of them go with their stage.
 // They share the memory in which a step computes, since no two run at a time, and nothing is read
@@ -35,12 +39,19 @@ class RecordedWork;
 // to another graph meanwhile. Its gradients are where its capture put them, until the next step:
 // after a graph was queued, `.grad` is what its own capture left (LeftGradients), for an evaluation
 // that reads them.
+// Where several ranks train, their sums on GPUs are parts of the graph (Note [Recorded sums]), and
+// all ranks capture, and queue the same graph again, in the same steps: Note [Ways of a step]. A
+// rank that has a graph of its shape captures it anew where another one captures. Texts that are
+// filled up, and images, come to the same graphs on all ranks; of texts that are not, few steps do.
+// Where ranks share state out, the
+// sums of what they have updated go on beyond the step, and there are no graphs.
 
 /// What the host sees of a batch: equal for two batches whose steps may be the same graph.
 struct BatchShape {
-  std::vector<std::int64_t> sizes;    ///< of the tensors, one after another
-  std::vector<std::int64_t> offsets;  ///< of packed samples
-  double weight = 0;                  ///< what the loss divides by
+  std::vector<std::int64_t> sizes;      ///< of the tensors, one after another
+  std::optional<SizeClass> size_class;  ///< of texts that are filled up; then these have no offsets
+  std::vector<std::int64_t> offsets;    ///< of packed samples
+  double weight = 0;                    ///< what the loss divides by
 
   friend bool operator==(const BatchShape&, const BatchShape&) = default;
 };
@@ -51,14 +62,15 @@ BatchShape shape_of(const Batch& batch, double weight);
 /// Decides by what was queued before whether a step is worth a graph. A pure automaton.
 class CaptureDecision {
  public:
-  enum class Way { kQueue, kCapture };
-
   static constexpr std::int64_t kWarmUp = 3;       ///< times that a shape is queued first
   static constexpr std::int64_t kPatience = 100;   ///< steps without a shape worth it
   static constexpr std::size_t kMostShapes = 256;  ///< that are remembered
 
-  /// A step of this shape comes, which no graph serves.
-  Way next(const BatchShape& shape, std::int64_t epoch);
+  /// A step of this shape comes, which no graph serves. Whether it is worth one.
+  bool next(const BatchShape& shape, std::int64_t epoch);
+  /// What became of a step, on all ranks alike: queued, or captured.
+  void was_queued() { ++fruitless_; }
+  void was_captured() { fruitless_ = 0; }
   /// Whether so many steps have come that it will never be worth it.
   bool gave_up() const { return fruitless_ >= kPatience; }
 
@@ -76,7 +88,7 @@ class CaptureDecision {
 /// read is (weights, optimizer state, rates).
 class StepGraphs {
  public:
-  static constexpr std::size_t kMost = 8;  ///< they share the memory of a step
+  static constexpr std::size_t kMost = 24;  ///< they share the memory of a step
 
   /// `parameters`: those that the steps compute gradients of.
   StepGraphs(c10::Device gpu, std::vector<at::Tensor> parameters);
@@ -84,17 +96,23 @@ class StepGraphs {
   StepGraphs(const StepGraphs&) = delete;
   StepGraphs& operator=(const StepGraphs&) = delete;
 
-  /// Makes a step over `batch`, which has an upload, if that is to be a graph; else false, and the
-  /// caller queues it. `queue` queues the step over the batch that it is given, which lies on the
-  /// GPU. `may_capture`: false where the step is to be watched.
-  bool run(const Batch& batch, double weight, bool may_capture,
+  /// How this rank can make the step over `batch` that comes; once a step. `may_record`: false
+  /// where the step is to be watched.
+  StepChoice possible_choice(const Batch& batch, double weight, bool may_record);
+  /// The step, which might have been recorded, is queued call by call, as all ranks agreed.
+  void was_queued() { decision_.was_queued(); }
+  /// Makes the step over `batch` in a graph, in the way that all ranks agreed on: recorded at
+  /// first, or queued again, which this rank can do. `queue` queues the step over the batch that it
+  /// is given, which lies on the GPU.
+  void run(StepWay way, const Batch& batch, double weight,
            const std::function<void(const Batch&)>& queue);
 
-  /// Whether shapes turned out to change too often.
+  /// Whether shapes turned out to change too often. Equal on all ranks.
   bool gave_up() const { return graphs_.empty() && decision_.gave_up(); }
 
  private:
   struct Graph {
+    std::int64_t number;
     BatchShape shape;
     std::int64_t epoch;
     std::unique_ptr<BatchPlace> place;
@@ -108,7 +126,8 @@ class StepGraphs {
   const c10::Device gpu_;
   const std::vector<at::Tensor> parameters_;
   CaptureDecision decision_;
-  std::list<Graph> graphs_;  ///< the latest used first
+  std::int64_t captured_ = 0;  ///< equal on all ranks
+  std::list<Graph> graphs_;    ///< the latest used first
 };
 
 }  // namespace thaw

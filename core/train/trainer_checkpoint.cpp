@@ -59,6 +59,7 @@ void Trainer::Run::restore() {
   report.ranks = parts_.communicator.size();
   report.ranks_before = state_.facts.ranks;
   report.passed_over = parts.passed_over;
+  if (const auto& last = measurements_.last_evaluation()) report.validation_loss = last->loss;
   tell(&TrainingObserver::resume, report);
 }
 
@@ -164,14 +165,16 @@ void Trainer::Run::save_last_weights() {
   });
 }
 
-StepVerdict Trainer::Run::agree(const at::Tensor* loss_sum, const at::Tensor* gradient_norm) {
+StepVerdict Trainer::Run::agree(const GuardedStep::Asked& asked) {
   const CheckpointParts& parts = parts_.checkpoints;
   const bool under_way = parts.saver != nullptr && parts.saver->under_way();
-  const bool asked = loss_sum != nullptr || gradient_norm != nullptr;
-  if (!asked && !under_way && parts.stop == nullptr) return {};
+  const bool of_step =
+      asked.loss_sum != nullptr || asked.gradient_norm != nullptr || asked.choice.has_value();
+  if (!of_step && !under_way && parts.stop == nullptr) return {};
   StepVote vote;
-  vote.loss_sum = loss_sum;
-  vote.gradient_norm = gradient_norm;
+  vote.loss_sum = asked.loss_sum;
+  vote.gradient_norm = asked.gradient_norm;
+  vote.choice = asked.choice.value_or(StepChoice{});
   vote.loss_parts = std::max<std::int64_t>(canonical_shards(parts_.train), 1);
   vote.ready = !under_way || parts.saver->ready();
   if (parts.stop != nullptr) {

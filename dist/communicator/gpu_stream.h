@@ -38,6 +38,9 @@ class GpuStream {
 
   /// What is queued here from now on comes after all that is queued on the current stream so far.
   virtual void follow_current() = 0;
+  /// Whether what is queued on the current stream is recorded in a CUDA graph and does not run. An
+  /// event made meanwhile orders what is recorded, and says nothing of what the GPU has done.
+  virtual bool is_recorded() const = 0;
   /// The end of what is queued here so far.
   virtual std::unique_ptr<GpuEvent> record() = 0;
   /// What is queued on the current stream from now on comes after `event`, of this stream.

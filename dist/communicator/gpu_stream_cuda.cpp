@@ -1,5 +1,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/cuda/CUDAEvent.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include "dist/communicator/gpu_stream.h"
@@ -12,8 +14,13 @@ class CudaEvent final : public GpuEvent {
  public:
   explicit CudaEvent(const c10::cuda::CUDAStream& stream) { event_.record(stream); }
 
-  bool done() const override { return event_.query(); }
+  // A thread that records a graph may ask for events of what runs only if it says that it knows.
+  bool done() const override {
+    const c10::cuda::CUDAStreamCaptureModeGuard relaxed(cudaStreamCaptureModeRelaxed);
+    return event_.query();
+  }
   double seconds_since(const GpuEvent& earlier) const override {
+    const c10::cuda::CUDAStreamCaptureModeGuard relaxed(cudaStreamCaptureModeRelaxed);
     return static_cast<const CudaEvent&>(earlier).event_.elapsed_time(event_) * 1e-3;
   }
   at::cuda::CUDAEvent& event() const { return event_; }
@@ -38,6 +45,11 @@ class CudaStream final : public GpuStream {
     at::cuda::CUDAEvent here(cudaEventDisableTiming);
     here.record(current());
     here.block(stream_);
+  }
+  bool is_recorded() const override {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    C10_CUDA_CHECK(cudaStreamIsCapturing(current().stream(), &status));
+    return status != cudaStreamCaptureStatusNone;
   }
   std::unique_ptr<GpuEvent> record() override { return std::make_unique<CudaEvent>(stream_); }
   void hold_current(const GpuEvent& event) override {

@@ -107,6 +107,7 @@ class WatchedCommunicator final : public Communicator {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kBarrier);
     communicator_.barrier();
   }
+  void recorded_work_queued() override { communicator_.recorded_work_queued(); }
   std::unique_ptr<Communicator> split(int color) override {
     const StepMonitor::Collective noted(monitor_, CollectiveKind::kSplit);
     return std::make_unique<WatchedCommunicator>(communicator_.split(color), monitor_);

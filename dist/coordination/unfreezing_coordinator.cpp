@@ -32,9 +32,13 @@ class CountedReducer final : public GradientReducer {
       : reducer_(std::move(reducer)), alive_(std::move(alive)) {}
   void begin(SampleShare share) override { reducer_->begin(share); }
   void last_backward() override { reducer_->last_backward(); }
+  void send_behind_backward() override { reducer_->send_behind_backward(); }
   void finish_shard() override { reducer_->finish_shard(); }
   void finish() override { reducer_->finish(); }
   ReductionCounters counters() const override { return reducer_->counters(); }
+  bool repeats_itself() const override { return reducer_->repeats_itself(); }
+  void follow_stream() override { reducer_->follow_stream(); }
+  void queued_again() override { reducer_->queued_again(); }
   ReductionOrder order() const override { return reducer_->order(); }
   void restore(const ReductionOrder& order) override { reducer_->restore(order); }
   ShardedState* sharded() override { return reducer_->sharded(); }

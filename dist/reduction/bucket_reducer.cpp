@@ -37,7 +37,9 @@ namespace {
 // On a GPU, sums are queued behind what computes a bucket's gradients, and the optimizer behind the
 // sums: no step blocks the host for the device. Flags would: they are written and read by the host.
 // So they do not ride in the last bucket there but are summed on host memory, over MPI. The times
-// that `overlap = auto` compares mean nothing on a GPU either; it overlaps.
+// that `overlap = auto` compares mean nothing on a GPU either; it overlaps. A step that is recorded
+// in a CUDA graph sums its flags while that is done, on all ranks; queued again, its gradients are
+// those that it had then, and so are its flags.
 
 // Note [Two generations of buckets]
 // Before the first backward of a stage nobody knows in which order gradients will be ready, so the
@@ -74,8 +76,12 @@ class BucketReducer final : public GradientReducer {
 
   void begin(SampleShare share) override;
   void last_backward() override;
+  void send_behind_backward() override { senders_.keep_behind_backward(); }
   void finish() override;
   ReductionCounters counters() const override { return counters_; }
+  bool repeats_itself() const override { return on_gpu_; }
+  void follow_stream() override { hooks_.follow_stream(); }
+  void queued_again() override;
   ReductionOrder order() const override;
   void restore(const ReductionOrder& order) override;
 
@@ -139,6 +145,12 @@ void BucketReducer::restore(const ReductionOrder& order) {
   std::optional<BucketMap> map = plan_in_order(communicator_, entries_, options_.buckets, order);
   const std::lock_guard lock(mutex_);
   if (map) planned_ = std::move(*map);
+}
+
+void BucketReducer::queued_again() {
+  communicator_.recorded_work_queued();
+  counters_.exposed_seconds = 0;  // the host has not waited
+  counters_.hidden_seconds = 0;
 }
 
 void BucketReducer::begin(SampleShare share) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -30,8 +32,13 @@ class GradientHooks {
   GradientHooks(const GradientHooks&) = delete;
   GradientHooks& operator=(const GradientHooks&) = delete;
 
+  /// Has backward accumulate these gradients on the stream that is current now. Until then it does
+  /// on the one that was when the parameter was first used. See Note [Streams of leaves].
+  void follow_stream();
+
  private:
   struct Hook {
+    at::Tensor parameter;
     std::shared_ptr<torch::autograd::Node> accumulator;
     std::uintptr_t key = 0;
   };

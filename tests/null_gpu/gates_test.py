@@ -1,9 +1,11 @@
 """What a step asks of the GPU and of the host, counted: gates that only get closer.
 
-MiniLM's shape, 32 texts of 32 tokens, bfloat16, dropout 0.1, all layers and embeddings trained. A
-step's share is the difference between two runs of different lengths.
+MiniLM's shape, 32 texts of 32 tokens, bfloat16, dropout 0.1, all layers and embeddings trained; and
+small language and vision models, of which no work is counted. A step's share is the difference between
+two runs of different lengths.
 """
 
+import json
 import unittest
 
 import h5py
@@ -36,9 +38,36 @@ GATES_OF_GRAPHS = {
     "launches": 5,
     "device allocations": 0,
 }
+# Of the other families.
+GATES_OF_HOST = {what: GATES[what] for what in ("blocking transfers", "uploads", "synchronizations",
+                                                "device allocations", "pinned allocations")}
+HOST_OF_GRAPHS = {what: most for what, most in GATES_OF_GRAPHS.items() if what != "work"}
 
 
-class Gates(NullGpuTest):
+class StepGates(NullGpuTest):
+    """Runs step.toml, of epochs of 16 steps of `batch` samples."""
+
+    batch = 32
+
+    def counts(self, steps, ranks, flags):
+        """Of rank 0 in a run of so many steps; runs_test looks for what is out of order."""
+        folder = f"run-{len(list(self.folder.glob('run-*')))}"
+        _, reports = self.command_on_gpus("train", "step.toml", "--run-dir", folder,
+                                          "--schedule.total-steps", steps,
+                                          "--data.batch", self.batch * ranks, *flags, ranks=ranks)
+        return reports[0]["counts"]
+
+    def expect_within_gates(self, ranks, *flags, gates=GATES, steps=(SHORT, LONG)):
+        short, long = (self.counts(many, ranks, flags) for many in steps)
+        per_step = {what: (long.get(what, 0) - short.get(what, 0)) / (steps[1] - steps[0])
+                    for what in {"work": 0} | gates}
+        print(f"{self.id()}, {ranks} ranks {' '.join(flags)}, a step: {per_step}", flush=True)
+        for what, most in gates.items():
+            more = COLLECTIVES if ranks > 1 and what in ("work", "launches") else 0
+            self.assertLessEqual(per_step[what], most + more, what)
+
+
+class Gates(StepGates):
     def setUp(self):
         super().setUp()
         self.tiny_bert(layers=6, hidden=384)
@@ -66,23 +95,6 @@ preset = "full"
 learning-rate = 1e-4
 """)
 
-    def counts(self, steps, ranks, flags):
-        """Of rank 0 in a run of so many steps; runs_test looks for what is out of order."""
-        folder = f"run-{len(list(self.folder.glob('run-*')))}"
-        _, reports = self.command_on_gpus("train", "step.toml", "--run-dir", folder,
-                               "--schedule.total-steps", steps, "--data.batch", 32 * ranks,
-                               *flags, ranks=ranks)
-        return reports[0]["counts"]
-
-    def expect_within_gates(self, ranks, *flags, gates=GATES, steps=(SHORT, LONG)):
-        short, long = (self.counts(many, ranks, flags) for many in steps)
-        per_step = {what: (long.get(what, 0) - short.get(what, 0)) / (steps[1] - steps[0])
-                    for what in gates}
-        print(f"{ranks} ranks {' '.join(flags)}, a step: {per_step}", flush=True)
-        for what, most in gates.items():
-            more = COLLECTIVES if ranks > 1 and what in ("work", "launches") else 0
-            self.assertLessEqual(per_step[what], most + more, what)
-
     def test_one_rank(self):
         self.expect_within_gates(1)
 
@@ -105,6 +117,122 @@ learning-rate = 1e-4
         clipped = gates | {"work": 217, "launches": 217}
         self.expect_within_gates(1, "--output.log-every", "100", "--train.clip-norm", "1",
                                  gates=clipped)
+
+
+class DecoderGates(StepGates):
+    """Texts of one length; the log asks for each step's loss, or for none."""
+
+    batch = 8
+    MODELS = {
+        "llama": {"model_type": "llama", "hidden_size": 128, "num_hidden_layers": 3,
+                  "vocab_size": 300, "num_attention_heads": 4, "num_key_value_heads": 2,
+                  "intermediate_size": 192, "max_position_embeddings": 64,
+                  "tie_word_embeddings": True},
+        "gpt2": {"model_type": "gpt2", "n_embd": 128, "n_layer": 3, "n_head": 4, "n_positions": 64,
+                 "vocab_size": 300, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0},
+    }
+
+    def decoder(self, family):
+        generator = np.random.default_rng(0)
+        with h5py.File(self.folder / "data.h5", "w") as file:
+            file["train/tokens"] = generator.integers(0, 300, 128 * 24, np.int32)
+            file["train/offsets"] = np.arange(129, dtype=np.int64) * 24
+            # As many tokens count in each batch, not the same ones.
+            file["train/prompt_lengths"] = np.full(128, 5, np.int32)
+        self.write("config.json", json.dumps(self.MODELS[family]))
+        self.write("step.toml", """
+[model]
+config = "config.json"
+[data]
+file = "data.h5"
+[task]
+kind = "causal-lm"
+[train]
+precision = "bfloat16"
+[checkpoint]
+every-steps = 0
+[schedule]
+preset = "full"
+learning-rate = 1e-4
+""")
+
+    def test_steps(self):
+        for family in self.MODELS:
+            with self.subTest(family):
+                self.decoder(family)
+                self.expect_within_gates(1, gates=GATES_OF_HOST)
+                self.expect_within_gates(1, "--output.log-every", "100", gates=GATES_OF_HOST | {
+                    "synchronizations": 0, "pinned allocations": 0.5})
+
+    def test_two_ranks(self):
+        self.decoder("llama")
+        self.expect_within_gates(2, gates=GATES_OF_HOST)
+
+    def test_a_frozen_head(self):
+        """Gradients of the head's weight are not asked for then."""
+        self.decoder("llama")
+        text = (self.folder / "step.toml").read_text(encoding="utf-8")
+        counts = {}
+        for steps in (SHORT, LONG):
+            self.write(f"step-{steps}.toml", text[:text.index("[schedule]")] + f"""
+[[schedule.stage]]
+name = "layers"
+groups = ["layers.*", "norm"]
+learning-rate = 1e-4
+until = {{ steps = {steps} }}
+""")
+            _, reports = self.command_on_gpus("train", f"step-{steps}.toml", "--run-dir",
+                                              f"run-{steps}", "--data.batch", self.batch)
+            counts[steps] = reports[0]["counts"]
+        for what, most in GATES_OF_HOST.items():
+            a_step = (counts[LONG].get(what, 0) - counts[SHORT].get(what, 0)) / (LONG - SHORT)
+            self.assertLessEqual(a_step, most, what)
+
+    def test_graphs(self):
+        for family in self.MODELS:
+            with self.subTest(family):
+                self.decoder(family)
+                self.expect_within_gates(1, "--train.cuda-graphs", "on", "--schedule.curve",
+                                         "linear", gates=HOST_OF_GRAPHS, steps=WITH_GRAPHS)
+
+
+class VisionGates(StepGates):
+    batch = 8
+    VIT = {"model_type": "vit", "hidden_size": 128, "num_hidden_layers": 3,
+           "num_attention_heads": 4, "intermediate_size": 256, "image_size": 32, "patch_size": 8,
+           "num_channels": 3, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+           "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+
+    def vit(self):
+        self.images(name="data.h5", train=128, size=32)
+        self.write("config.json", json.dumps(self.VIT))
+        self.write("step.toml", """
+[model]
+architecture = "vit"
+config = "config.json"
+[data]
+file = "data.h5"
+[train]
+precision = "bfloat16"
+[checkpoint]
+every-steps = 0
+[schedule]
+preset = "full"
+learning-rate = 1e-4
+""")
+
+    def test_steps(self):
+        self.vit()
+        # The images travel beside the rest.
+        gates = GATES_OF_HOST | {"uploads": 2}
+        self.expect_within_gates(1, gates=gates)
+        self.expect_within_gates(2, gates=gates)
+
+    def test_graphs(self):
+        self.vit()
+        self.expect_within_gates(1, "--train.cuda-graphs", "on", "--schedule.curve", "linear",
+                                 gates=HOST_OF_GRAPHS | {"uploads": 3, "launches": 7},
+                                 steps=WITH_GRAPHS)
 
 
 if __name__ == "__main__":

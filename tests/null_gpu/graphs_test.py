@@ -1,6 +1,9 @@
 """Steps that are captured in CUDA graphs and queued again: when they are, when not and what is said of it,
 and that nothing is out of order between them and what else a run does."""
 
+import json
+import os
+import pathlib
 import unittest
 
 import h5py
@@ -8,6 +11,7 @@ import numpy as np
 from null_gpu_fixture import NullGpuTest, require_null_gpu
 
 GRAPHS = ("--train.cuda-graphs", "auto")
+PROGRAM = os.environ.get("THAW_NULL_GPU_GRAPHS_PROGRAM", "")
 NONE = "steps are not captured in CUDA graphs: "
 SAMPLES, BATCH = 64, 8  # epochs of 8 steps
 
@@ -46,6 +50,9 @@ precision = "bfloat16"
         said, reports = self.command_on_gpus("train", config, "--run-dir", "run", *flags, ranks=ranks)
         for report in reports:
             self.assertEqual(report["faults"], [])
+            self.assertEqual(report["collectives"], reports[0]["collectives"])
+            for what in ("captures", "graph launches"):
+                self.assertEqual(report["counts"].get(what, 0), reports[0]["counts"].get(what, 0))
         counts = reports[0]["counts"]
         return said.stderr, counts.get("captures", 0), counts.get("graph launches", 0)
 
@@ -80,6 +87,78 @@ precision = "bfloat16"
         _, captures, launches = self.trained(config, *GRAPHS, "--data.batch", BATCH)
         self.assertEqual((captures, launches), (4, 16))
 
+    def family(self, model, data, steps=14, extra="", config=None):
+        """A stage of all groups of a model."""
+        if config is not None:
+            self.write("config.json", json.dumps(config))
+        self.write("run.toml", f"""
+[model]
+{model}
+[data]
+file = "{data}"
+batch = {BATCH}
+[train]
+precision = "bfloat16"
+{extra}
+[[schedule.stage]]
+name = "all"
+groups = ["*"]
+learning-rate = 1e-3
+until = {{ steps = {steps} }}
+""")
+        return "run.toml"
+
+    def test_decoders(self):
+        generator = np.random.default_rng(0)
+        described = 'config = "config.json"'
+        models = {
+            "llama": {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
+                      "vocab_size": 300, "num_attention_heads": 2, "num_key_value_heads": 1,
+                      "intermediate_size": 96, "max_position_embeddings": 64,
+                      "tie_word_embeddings": False},
+            "gpt2": {"model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 2,
+                     "n_positions": 64, "vocab_size": 300},
+        }
+        # Running text; prompts of one length; prompts of which other batches have other numbers.
+        ragged = np.where(np.arange(SAMPLES) % 16 < 8, 3, 5)
+        for number, (prompts, expected) in enumerate(((None, (2, 8)), (np.full(SAMPLES, 4), (2, 8)),
+                                                      (ragged, None))):
+            with h5py.File(self.folder / "decoder.h5", "w") as file:
+                file["train/tokens"] = generator.integers(0, 300, SAMPLES * 12, np.int32)
+                file["train/offsets"] = np.arange(SAMPLES + 1, dtype=np.int64) * 12
+                if prompts is not None:
+                    file["train/prompt_lengths"] = prompts.astype(np.int32)
+            for name, config in models.items():
+                task = '[task]\nkind = "causal-lm"'
+                said, captures, launches = self.trained(
+                    self.family(described, "decoder.h5", config=config, extra=task), *GRAPHS)
+                if expected is not None:
+                    self.assertEqual((captures, launches), expected, f"{name}: {said}")
+                self.assertNotIn(NONE, said)
+                (self.folder / "run").rename(self.folder / f"run-{name}-{number}")
+
+    def test_vision(self):
+        self.images(train=SAMPLES, size=32)
+        shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+                 "image_size": 32, "patch_size": 8, "hidden_dropout_prob": 0.1,
+                 "attention_probs_dropout_prob": 0.1}
+        networks = {
+            "vit": shape | {"model_type": "vit", "intermediate_size": 96, "num_channels": 3,
+                            "hidden_act": "gelu", "layer_norm_eps": 1e-12},
+            "dinov2": shape | {"model_type": "dinov2_with_registers", "mlp_ratio": 2,
+                               "num_register_tokens": 2, "drop_path_rate": 0.1},
+            "convnext": {"model_type": "convnext", "hidden_sizes": [8, 12], "depths": [1, 2],
+                         "patch_size": 2, "drop_path_rate": 0.1, "layer_scale_init_value": 0.5},
+            "efficientnet-lite0": None,
+        }
+        for name, config in networks.items():
+            model = 'config = "config.json"' if config else f'architecture = "{name}"'
+            said, captures, launches = self.trained(
+                self.family(model, "images.h5", config=config), *GRAPHS)
+            self.assertEqual((captures, launches), (2, 8), f"{name}: {said}")
+            self.assertNotIn(NONE, said)
+            (self.folder / "run").rename(self.folder / f"run-{name}")
+
     def test_other_tasks_optimizers_and_precisions(self):
         self.data()
         for number, flags in enumerate((("--train.optimizer", "sgd"), ("--train.precision", "float32"),
@@ -88,16 +167,44 @@ precision = "bfloat16"
             self.assertEqual(captures, 4, f"{number}: {said}")
             (self.folder / "run").rename(self.folder / f"run{number}")
 
-    def test_texts_of_many_lengths_are_queued_call_by_call(self):
+    def test_ranks_make_the_same_graphs_with_their_sums_in_them(self):
+        self.data()
+        said, captures, launches = self.trained(
+            self.config(), "--train.cuda-graphs", "on", "--train.evaluate-every", "5",
+            "--checkpoint.every-steps", "4", "--train.clip-norm", "1", ranks=2)
+        self.assertEqual((captures, launches), (4, 16))
+        self.assertNotIn(NONE, said)
+        self.assertEqual([line["step"] for line in self.metrics("run")], list(range(1, 29)))
+
+    def test_ranks_whose_batchnorms_are_synchronised(self):
+        self.images(train=SAMPLES, size=32)
+        stages = ('[[schedule.stage]]\nname = "a"\ngroups = ["layer3", "head"]\n'
+                  "learning-rate = 0.01\nuntil = { steps = 14 }\n")
+        config = self.resnet_config(stages=stages)
+        _, captures, launches = self.trained(config, *GRAPHS, "--data.batch", BATCH, ranks=2)
+        self.assertEqual((captures, launches), (2, 8))
+
+    def test_texts_of_many_lengths_are_filled_up_to_classes(self):
+        self.data(lengths=(10, 12))  # 84 or 88 tokens of 8 texts, mostly
+        for ranks in (1, 2):
+            said, captures, launches = self.trained(self.config(80, groups=("*",)), *GRAPHS,
+                                                    ranks=ranks)
+            self.assertGreater(captures, 0)
+            self.assertGreater(launches, captures)
+            self.assertNotIn(NONE, said)
+            (self.folder / "run").rename(self.folder / f"run{ranks}")
+
+    def test_sizes_that_do_not_come_again_are_queued_call_by_call(self):
         self.data(lengths=(3, 20))
-        said, captures, launches = self.trained(self.config(110, groups=("*",)), *GRAPHS)
+        said, captures, launches = self.trained(self.config(110, groups=("*",)), *GRAPHS,
+                                                "--data.batch", SAMPLES)  # a step an epoch
         self.assertEqual((captures, launches), (0, 0))
-        self.assertEqual(said.count(NONE + "batches of the same lengths hardly ever come again"), 1)
+        self.assertEqual(said.count(NONE + "batches of the same sizes hardly ever come again"), 1)
 
     def test_why_not_is_said_once(self):
         self.data()
         for number, (ranks, flags, why) in enumerate((
-                (2, (), "several ranks train"),
+                (2, ("--distributed.sharding", "optimizer"), "ranks share state out"),
                 (1, ("--train.not-finite", "skip"), "the host decides on each update"),
                 (1, ("--train.micro-batch", "4"), "batches are cut into micro-batches"),
                 (1, ("--train.precision", "float64"), "the host decides on each update"),
@@ -111,8 +218,22 @@ precision = "bfloat16"
     def test_a_run_that_must_have_them_is_refused(self):
         self.data()
         said, _ = self.command_on_gpus("train", self.config(), "--run-dir", "run",
-                                       "--train.cuda-graphs", "on", ranks=2, status=2)
-        self.assertIn("no step of this run can be captured: several ranks train", said.stderr)
+                                       "--train.cuda-graphs", "on", "--distributed.sharding",
+                                       "optimizer", ranks=2, status=2)
+        self.assertIn("no step of this run can be captured: ranks share state out", said.stderr)
+
+
+class Gradients(NullGpuTest):
+    def test_are_those_of_the_graph_that_was_queued(self):
+        """Of two graphs, of which one was captured last: programs/graph_gradients.cpp."""
+        if not pathlib.Path(PROGRAM).is_file():
+            self.skipTest("THAW_NULL_GPU_GRAPHS_PROGRAM names no file; run through ctest")
+        said, (report,) = self.program(PROGRAM)
+        self.assertEqual([line for line in said.stdout.splitlines() if not line.startswith("yes: ")], [])
+        self.assertEqual(report["faults"], [])
+        counts = report["counts"]
+        # Each once after it was captured; then one, the other, and the first again.
+        self.assertEqual((counts["captures"], counts["graph launches"]), (2, 5))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ import unittest
 from null_gpu_fixture import NullGpuTest, require_null_gpu
 
 PROGRAM = os.environ.get("THAW_NULL_GPU_OWN_LOOP", "")
-WAYS = ("buffers", "clip", "finish", "forward", "join", "load", "micro-batches", "no-overlap", "rounded",
-        "skip", "small-buckets")
+WAYS = ("buffers", "clip", "finish", "forward", "join", "left-out", "load", "micro-batches", "no-overlap",
+        "rounded", "skip", "small-buckets")
 RANKS = (1, 2, 4)
 
 

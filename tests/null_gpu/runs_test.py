@@ -255,15 +255,16 @@ class GpuLife(Training):
 
 
 class GpuDecoders(Training):
-    """Language models: flash attention where it serves, told why where it does not."""
+    """Language models: flash attention where it serves, else own kernels, told why where samples are
+    padded."""
 
     PADS = "attention on this GPU pads its samples: flash attention does not serve it, "
 
-    def trained(self, ranks, *flags, heads=4, key_heads=2):
+    def trained(self, ranks, *flags, heads=4, key_heads=2, more=None):
         self.write("config.json", json.dumps({
             "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 300,
             "num_attention_heads": heads, "num_key_value_heads": key_heads, "intermediate_size": 48,
-            "max_position_embeddings": 64, "tie_word_embeddings": True}))
+            "max_position_embeddings": 64, "tie_word_embeddings": True} | (more or {})))
         generator = np.random.default_rng(0)
         with h5py.File(self.folder / "data.h5", "w") as file:
             lengths = generator.integers(4, 20, 27)
@@ -304,10 +305,24 @@ total-steps = 4
         self.assertEqual(flash, 0)
         self.assertIn(self.PADS + "it computes in bfloat16", said)
 
-    def test_heads_of_another_size(self):
-        said, flash = self.trained(1, heads=8, key_heads=8)
-        self.assertEqual(flash, 0)
-        self.assertIn(self.PADS + "heads are of 4 elements", said)
+    def test_own_kernels_where_it_does_not_serve(self):
+        """Keyed draws; heads of another size, as many of keys and not, with such draws and without."""
+        drops = {"attention_dropout": 0.1}
+        for number, (heads, key_heads, more) in enumerate((
+                (4, 2, drops), (8, 8, None), (8, 2, drops),
+                (4, 2, drops | {"model_type": "mistral", "sliding_window": 64}))):
+            said, flash = self.trained(1, heads=heads, key_heads=key_heads, more=more)
+            self.assertEqual(flash, 0, number)
+            self.assertNotIn(self.PADS, said)
+            shutil.rmtree(self.folder / "run")
+
+    def test_windows_and_larger_heads_pad(self):
+        drops = {"attention_dropout": 0.1}
+        said, _ = self.trained(1, more=drops | {"model_type": "mistral", "sliding_window": 4})
+        self.assertIn(self.PADS + "its dropout is not keyed", said)
+        shutil.rmtree(self.folder / "run")
+        said, _ = self.trained(1, more={"head_dim": 132})
+        self.assertIn(self.PADS + "heads are of 132 elements", said)
 
 
 class Devices(Training):

@@ -25,6 +25,7 @@ struct TrainingLoaderOptions {
   std::int64_t shards = 0;  ///< > 0: the batch is cut into these, of which ranks hold whole ones
   std::optional<at::Device> gpu = {};  ///< that batches are for; nothing: the host
   bool uploads = true;                 ///< starts their way there, in advance; false: cut up before
+  bool fills_up = false;               ///< text on its way there: Note [Size classes]
 };
 
 /// A rank's share of one global batch. `batch.size()` may be 0.

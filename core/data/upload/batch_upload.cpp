@@ -48,6 +48,10 @@ Batch BatchUpload::use() const {
   return state_->packed->view(state_->bytes, state_->images);
 }
 
+std::shared_ptr<const SizeClass> BatchUpload::size_class() const {
+  return state_->packed->size_class();
+}
+
 struct BatchPlace::State {
   std::shared_ptr<const PackedBatch> packed;
   at::Tensor bytes, images;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 
@@ -31,6 +32,8 @@ class BatchUpload {
   /// The batch there, for whatever this thread queues on its current stream from now on. Does not
   /// block the host.
   Batch use() const;
+  /// What the uploaded batch is filled up to; null: it is as it was.
+  std::shared_ptr<const SizeClass> size_class() const;
 
  private:
   friend class BatchPlace;

@@ -1,7 +1,9 @@
 #include "core/data/upload/packed_batch.h"
 
 #include <span>
+#include <utility>
 
+#include "core/data/size_class.h"
 #include "core/data/upload/image_scale.h"
 
 namespace thaw {
@@ -24,6 +26,8 @@ PackedBatch::PackedBatch(const Batch& batch, bool pinned) : labels_(add(batch.la
   rest_.offsets = batch.offsets;
   rest_.bytes = batch.bytes;
   rest_.labels_of_tokens = batch.labels_of_tokens;
+  rest_.labels_of_prompts = batch.labels_of_prompts;
+  rest_.size_class = batch.size_class;
   const bool is_text = batch.offsets.defined();
   const at::Tensor scale = batch.scale != nullptr ? batch.scale->numbers() : at::Tensor();
   const at::Tensor offsets = is_text ? batch.offsets.contiguous() : at::Tensor();
@@ -32,7 +36,14 @@ PackedBatch::PackedBatch(const Batch& batch, bool pinned) : labels_(add(batch.la
   if (batch.types.defined()) types_ = add(batch.types);
   if (scale.defined()) scale_ = add(scale);
   if (!is_text) images_ = batch.inputs;
-  rows_.emplace(pack_, batch.samples, row_index(numbers_of(offsets), numbers_of(tokens)));
+  RowIndex index = row_index(numbers_of(offsets), numbers_of(tokens));
+  if (batch.size_class != nullptr) index.longest = batch.size_class->longest;
+  std::optional<CountedRows> counted;
+  if (batch.labels_of_prompts) {
+    const at::Tensor prompts = batch.labels.contiguous();
+    counted = counted_rows(numbers_of(tokens), numbers_of(prompts), numbers_of(offsets));
+  }
+  rows_.emplace(pack_, batch.samples, std::move(index), std::move(counted));
 
   bytes_ = pack_.allocate(pinned);
   pack_.view(bytes_, labels_).copy_(batch.labels);

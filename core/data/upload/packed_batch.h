@@ -22,6 +22,7 @@ class PackedBatch {
   const at::Tensor& bytes() const { return bytes_; }
   /// The batch's images on the host; undefined where it has none.
   const at::Tensor& images() const { return images_; }
+  const std::shared_ptr<const SizeClass>& size_class() const { return rest_.size_class; }
 
   /// The batch whose tensors are copies of `bytes()` and `images()` on one device: views of the
   /// first. `offsets`, which models read on the host, stay there.

@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "core/kernels/random/draw_scope.h"
+#include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
 
-/// Tokens of the longest sample.
+/// Tokens of the longest sample; of rows on a GPU, those that kernels are launched for, which may
+/// be more.
 inline std::int64_t longest_sample(const SampleRows& rows) {
+  if (rows.device != nullptr && !rows.offsets.empty()) return rows.device->longest;
   std::int64_t result = 0;
   for (std::size_t i = 0; i + 1 < rows.offsets.size(); ++i) {
     result = std::max(result, rows.offsets[i + 1] - rows.offsets[i]);

@@ -11,7 +11,18 @@ namespace thaw {
 namespace {
 
 /// Parts of a pack, in this order, from `first_` on.
-enum Part : std::size_t { kSamples, kOffsets, kOwners, kPlaces, kByWord };
+enum Part : std::size_t {
+  kSamples,
+  kOffsets,
+  kOwners,
+  kPlaces,
+  kByWord,
+  // Where prompts are known.
+  kCountedRows,
+  kCountedTargets,
+  kCountedOwners,
+  kCountedSlots,
+};
 
 template <typename T>
 void copy_to(const at::Tensor& tensor, std::span<const T> values) {
@@ -25,12 +36,19 @@ std::vector<std::int64_t> length_of(const auto& values) {
 }  // namespace
 
 DeviceRowsPack::DeviceRowsPack(TensorPack& pack, std::span<const std::int64_t> samples,
-                               RowIndex index)
-    : index_(std::move(index)), first_(pack.add(at::kLong, length_of(samples))) {
+                               RowIndex index, std::optional<CountedRows> counted)
+    : index_(std::move(index)),
+      counted_(std::move(counted)),
+      first_(pack.add(at::kLong, length_of(samples))) {
   pack.add(at::kInt, length_of(index_.offsets));
   pack.add(at::kInt, length_of(index_.owners));
   pack.add(at::kInt, length_of(index_.places));
   pack.add(at::kInt, length_of(index_.tokens_by_word));
+  if (!counted_) return;
+  for (const auto* of :
+       {&counted_->rows, &counted_->targets, &counted_->owners, &counted_->slots}) {
+    pack.add(at::kLong, length_of(*of));
+  }
 }
 
 void DeviceRowsPack::write(const TensorPack& pack, const at::Tensor& host_bytes,
@@ -41,6 +59,11 @@ void DeviceRowsPack::write(const TensorPack& pack, const at::Tensor& host_bytes,
   copy_to<std::int32_t>(part(kOwners), index_.owners);
   copy_to<std::int32_t>(part(kPlaces), index_.places);
   copy_to<std::int32_t>(part(kByWord), index_.tokens_by_word);
+  if (!counted_) return;
+  copy_to<std::int64_t>(part(kCountedRows), counted_->rows);
+  copy_to<std::int64_t>(part(kCountedTargets), counted_->targets);
+  copy_to<std::int64_t>(part(kCountedOwners), counted_->owners);
+  copy_to<std::int64_t>(part(kCountedSlots), counted_->slots);
 }
 
 std::shared_ptr<const DeviceRows> DeviceRowsPack::view(const TensorPack& pack,
@@ -55,6 +78,12 @@ std::shared_ptr<const DeviceRows> DeviceRowsPack::view(const TensorPack& pack,
     rows->places = part(kPlaces);
   }
   if (!index_.tokens_by_word.empty()) rows->tokens_by_word = part(kByWord);
+  if (counted_) {
+    rows->counted_rows = part(kCountedRows);
+    rows->counted_targets = part(kCountedTargets);
+    rows->counted_owners = part(kCountedOwners);
+    rows->counted_slots = part(kCountedSlots);
+  }
   return rows;
 }
 

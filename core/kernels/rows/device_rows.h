@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "core/kernels/rows/counted_rows.h"
 #include "core/kernels/rows/row_index.h"
 #include "core/kernels/rows/tensor_pack.h"
 
@@ -18,22 +20,26 @@ struct SampleRows;
 /// the one buffer that a batch travels in, in places that follow from the samples' lengths alone.
 ///
 /// Undefined: `offsets`, `owners`, `places` where a row is a sample; `tokens_by_word` where no
-/// words are known. What each holds, RowIndex says.
+/// words are known; what is counted, where no prompts are. What each holds, RowIndex and
+/// CountedRows say.
 struct DeviceRows {
-  std::int64_t longest = 0;
+  std::int64_t longest = 0;   ///< tokens that kernels are launched for: of a sample, at least
   at::Tensor samples;         ///< int64 [n], the index in the dataset of each sample
   at::Tensor offsets;         ///< int32 [n + 1]; what flash attention calls cu_seqlens
   at::Tensor owners;          ///< int32 [T]
   at::Tensor places;          ///< int32 [T]
   at::Tensor tokens_by_word;  ///< int32 [T]
+  at::Tensor counted_rows, counted_targets, counted_owners, counted_slots;  ///< int64 [C]
 };
 
 /// The parts of a pack that a micro-batch's rows take: added to it first, written to its buffer on
 /// the host, and viewed in the copy on the device.
 class DeviceRowsPack {
  public:
-  /// `samples` are copied later, by `write`; `index` as row_index made it.
-  DeviceRowsPack(TensorPack& pack, std::span<const std::int64_t> samples, RowIndex index);
+  /// `samples` are copied later, by `write`; `index` and `counted` as row_index and counted_rows
+  /// made them.
+  DeviceRowsPack(TensorPack& pack, std::span<const std::int64_t> samples, RowIndex index,
+                 std::optional<CountedRows> counted = {});
 
   void write(const TensorPack& pack, const at::Tensor& host_bytes,
              std::span<const std::int64_t> samples) const;
@@ -42,6 +48,7 @@ class DeviceRowsPack {
 
  private:
   RowIndex index_;
+  std::optional<CountedRows> counted_;
   std::size_t first_ = 0;  ///< number of the first part; the others follow
 };
 

@@ -78,8 +78,10 @@ const RotaryTable& RotaryAngles::of(std::int64_t places, const at::Tensor& like)
                       table_.cosines.scalar_type() == type &&
                       table_.cosines.device() == like.device();
   if (!serves) {
+    if (table_.cosines.defined() && table_.cosines.is_cuda()) earlier_.push_back(table_);
     // Some more, so that generating does not make one for each token.
-    const std::int64_t made = std::min(std::max(2 * places, std::int64_t{128}), longest_);
+    const std::int64_t least = like.is_cuda() ? 4096 : 128;
+    const std::int64_t made = std::min(std::max(2 * places, least), longest_);
     table_ = rotary_table(config_, size_, std::max(made, places), type, like.device());
   }
   return table_;

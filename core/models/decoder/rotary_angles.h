@@ -5,6 +5,7 @@
 #include <c10/core/ScalarType.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "core/kernels/decoder/rotary.h"
 #include "core/models/decoder/rotary_config.h"
@@ -17,7 +18,9 @@ namespace thaw {
 RotaryTable rotary_table(const RotaryConfig& config, std::int64_t size, std::int64_t places,
                          c10::ScalarType type, c10::Device device);
 
-/// A table that grows with the places that are asked for. Not thread-safe.
+/// A table that grows with the places that are asked for, on a GPU seldom: each is an upload that
+/// blocks. Those before it stay there, since captured steps read them (Note [Captured steps]).
+/// Not thread-safe.
 class RotaryAngles {
  public:
   /// Of heads of `size`, for `longest` places at most.
@@ -31,6 +34,7 @@ class RotaryAngles {
   RotaryConfig config_;
   std::int64_t size_, longest_;
   RotaryTable table_;
+  std::vector<RotaryTable> earlier_;  ///< on a GPU; each at most half of the next
 };
 
 }  // namespace thaw

@@ -32,6 +32,7 @@ class EncoderModel : public Model {
                  const Batch& batch) override;
 
   bool repeats_itself() const override { return true; }
+  bool reads_lengths_there() const override { return output_rows_ == OutputRows::kSamples; }
 
   /// Recomputes encoder layers, one at a time.
   void set_gradient_checkpointing(bool on) override { recomputes_ = on; }

@@ -3,13 +3,16 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/parallel/slices.h"
@@ -32,8 +35,22 @@ namespace {
 // Note [Several communicators on one GPU]
 // Kernels of two communicators that run at once on the same GPUs could each hold what the other
 // needs on another rank. NCCL's promise is that it works as long as all ranks queue them in the
-// same order, which holds here: autograd runs the same graph on all ranks, and buckets start in
-// order.
+// same order, which holds here: buckets start in order, and where autograd may run another graph on
+// each rank, they do not start beside sums of its own (Note [Sums within backward on a GPU]).
+
+// Note [Recorded sums]
+// A sum that is asked for while the current stream is recorded in a CUDA graph becomes a part of
+// the graph: the communicator's stream joins the recording as it waits for the current one, and
+// leaves it as that waits for the sum, which every Work here sees to. Its events order what is
+// recorded, and asking them what the GPU has done would break the recording: so nobody does, the
+// watch least of all. What runs is each queueing of the graph: who queues it says so, and the watch
+// looks after that as it does after a sum, with every communicator that the graph may hold, under
+// the same deadline.
+// NCCL pairs what the ranks ask of a communicator by its order, whether it is asked for at once or
+// by a graph; who records a step has host work beside it that pairs by order too, so all ranks
+// record the same ones (Note [Ways of a step]).
+// Of what is recorded NCCL registers the memory, and then may sum it in another way: the same sums
+// are to have the same bits, so it is told not to.
 
 NcclType nccl_type(at::ScalarType type) {
   switch (type) {
@@ -55,11 +72,12 @@ NcclType nccl_type(at::ScalarType type) {
 class NcclSum final : public Work {
  public:
   NcclSum(std::shared_ptr<NcclLink> link, at::Tensor tensor, std::shared_ptr<const GpuEvent> begin,
-          std::shared_ptr<const GpuEvent> end)
+          std::shared_ptr<const GpuEvent> end, bool recorded)
       : link_(std::move(link)),
         tensor_(std::move(tensor)),
         begin_(std::move(begin)),
-        end_(std::move(end)) {}
+        end_(std::move(end)),
+        recorded_(recorded) {}
 
   // The contract says that it waits: what the current stream does next to the tensor's memory,
   // which LibTorch may give away, waits; the host need not.
@@ -73,6 +91,8 @@ class NcclSum final : public Work {
 
   // An abort ends the kernel too, so whether all is well is asked last.
   bool poll() override {
+    if (recorded_ && !ordered_) wait_on_stream();
+    if (recorded_) return true;
     const bool done = end_->done();
     link_->health().require_good();
     ordered_ |= done;
@@ -93,9 +113,12 @@ class NcclSum final : public Work {
     link_->health().require_good();
     link_->stream().hold_current(*end_);
     ordered_ = true;
+    if (recorded_) tensor_.reset();  // of the graph's memory, for what is recorded next
   }
 
-  double seconds() const override { return end_->done() ? end_->seconds_since(*begin_) : 0; }
+  double seconds() const override {
+    return !recorded_ && end_->done() ? end_->seconds_since(*begin_) : 0;
+  }
 
  private:
   static constexpr int kYields = 200;  ///< most sums are there before a sleep would be over
@@ -103,6 +126,7 @@ class NcclSum final : public Work {
   std::shared_ptr<NcclLink> link_;
   at::Tensor tensor_;
   std::shared_ptr<const GpuEvent> begin_, end_;
+  const bool recorded_;
   bool ordered_ = false;
 };
 
@@ -125,6 +149,28 @@ struct Family {
   const std::shared_ptr<NcclWatch> watch;
 
   NcclHealth& health() const { return watch->health(); }
+
+  /// `link` has a part in a recording. Sums are asked for on any thread.
+  void note_recorded(const std::shared_ptr<NcclLink>& link) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(recorded_, [](const auto& one) { return one.expired(); });
+    const bool known =
+        std::ranges::any_of(recorded_, [&](const auto& one) { return one.lock() == link; });
+    if (!known) recorded_.push_back(link);
+  }
+  /// Those that have one.
+  std::vector<std::shared_ptr<NcclLink>> recorded() {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<NcclLink>> links;
+    for (const auto& one : recorded_) {
+      if (auto link = one.lock()) links.push_back(std::move(link));
+    }
+    return links;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<NcclLink>> recorded_;
 };
 
 class NcclCommunicator final : public Communicator {
@@ -222,6 +268,14 @@ class NcclCommunicator final : public Communicator {
   }
   void barrier() override { host().barrier(); }
 
+  void recorded_work_queued() override {
+    family_->health().require_good();
+    for (const std::shared_ptr<NcclLink>& link : family_->recorded()) {
+      link->stream().follow_current();
+      link->track("a sum in a CUDA graph", link->stream().record());
+    }
+  }
+
   std::unique_ptr<Communicator> split(int color) override {
     return std::make_unique<NcclCommunicator>(host().split(color), family_);
   }
@@ -262,12 +316,13 @@ class NcclCommunicator final : public Communicator {
     const std::shared_ptr<NcclLink>& to = link();
     if (tensor.numel() == 0) return std::make_unique<NothingToSum>();
     const std::string what = fmt::format("{} {} ({})", verb, ++queued_, describe(tensor));
+    const bool recorded = stream_->is_recorded();
     stream_->follow_current();
     const std::shared_ptr<const GpuEvent> begin = stream_->record();
     to->call(what, call);
     const std::shared_ptr<const GpuEvent> end = stream_->record();
-    to->track(what, end);
-    return std::make_unique<NcclSum>(to, tensor, begin, end);
+    recorded ? family_->note_recorded(to) : to->track(what, end);
+    return std::make_unique<NcclSum>(to, tensor, begin, end, recorded);
   }
 
   std::unique_ptr<Communicator> host_;
@@ -296,6 +351,7 @@ std::unique_ptr<Communicator> make_gpu_communicator(Communicator& host,
   const std::string host_id = host_id_for_sharing(topology, gpu_supply(), parts.nccl->version(),
                                                   topology.host(host.rank()));
   if (!host_id.empty()) setenv("NCCL_HOSTID", host_id.c_str(), /*overwrite=*/1);
+  setenv("NCCL_GRAPH_REGISTER", "0", /*overwrite=*/0);  // Note [Recorded sums]
   return make_nccl_communicator(host, parts, options);
 }
 

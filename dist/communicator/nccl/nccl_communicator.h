@@ -31,6 +31,9 @@ struct NcclOptions {
 /// stream without that (Work::wait_on_stream), and several may be started one after another.
 /// `barrier` is one of the hosts.
 ///
+/// What is asked for while the current stream is recorded in a CUDA graph is recorded too, see
+/// Note [Recorded sums]; `recorded_work_queued` on any of the family is for the sums of all.
+///
 /// `split` joins the new ranks' GPUs at the first tensor that needs it, so a communicator for small
 /// values costs no GPU memory; see Note [Joining at first use]. All ranks destroy it together.
 ///

@@ -17,7 +17,6 @@ using testing::HasSubstr;
 CaptureFacts good() {
   return {.on_gpu = true,
           .judged_there = true,
-          .ranks = 1,
           .model_repeats = true,
           .task_repeats = true,
           .whole_batches = true};
@@ -32,7 +31,7 @@ TEST(Capture, EachObstacleIsNamed) {
     return obstacle_to_capture(facts);
   };
   EXPECT_THAT(with([](CaptureFacts& f) { f.on_gpu = false; }), HasSubstr("CPU"));
-  EXPECT_THAT(with([](CaptureFacts& f) { f.ranks = 2; }), HasSubstr("several ranks"));
+  EXPECT_THAT(with([](CaptureFacts& f) { f.shares_state = true; }), HasSubstr("sharding"));
   EXPECT_THAT(with([](CaptureFacts& f) { f.judged_there = false; }), HasSubstr("not-finite"));
   EXPECT_THAT(with([](CaptureFacts& f) { f.model_repeats = false; }), HasSubstr("model"));
   EXPECT_THAT(with([](CaptureFacts& f) { f.task_repeats = false; }), HasSubstr("loss"));
@@ -41,6 +40,7 @@ TEST(Capture, EachObstacleIsNamed) {
   EXPECT_THAT(with([](CaptureFacts& f) { f.reads_files = true; }), HasSubstr("files"));
   EXPECT_THAT(with([](CaptureFacts& f) { f.own_draws = true; }), HasSubstr("generator"));
   EXPECT_THAT(with([](CaptureFacts& f) { f.host_decides = true; }), HasSubstr("trigger"));
+  EXPECT_THAT(with([](CaptureFacts& f) { f.reduction_repeats = false; }), HasSubstr("host"));
 }
 
 TEST(Capture, ARunOnTheCpuThatMustHaveGraphsIsRefused) {

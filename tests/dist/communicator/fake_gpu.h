@@ -147,6 +147,7 @@ class Stream final : public GpuStream {
   std::string device() const override { return "cuda:0"; }
   bool holds(const at::Tensor& tensor) const override { return tensor.is_cpu(); }
   void follow_current() override { world_.note(rank_, "follow"); }
+  bool is_recorded() const override { return recorded; }
   std::unique_ptr<GpuEvent> record() override {
     world_.note(rank_, "record");
     return std::make_unique<Event>(world_, comm);
@@ -154,10 +155,19 @@ class Stream final : public GpuStream {
   void hold_current(const GpuEvent&) override { world_.note(rank_, "hold"); }
 
   const Comm* comm = nullptr;
+  inline static thread_local bool recorded = false;  ///< on this thread, with whatever stream
 
  private:
   World& world_;
   int rank_;
+};
+
+/// While it lives, what this thread queues is recorded.
+struct Recording {
+  Recording() { Stream::recorded = true; }
+  ~Recording() { Stream::recorded = false; }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
 };
 
 template <typename Element, typename Wide>

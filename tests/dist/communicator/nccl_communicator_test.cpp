@@ -82,6 +82,26 @@ TEST(NcclCommunicator, OrdersSumsOnStreamsWithoutBlockingTheHost) {
   EXPECT_EQ(second->seconds(), 0.25);
 }
 
+// Nobody waits for them, nor asks what has become of them: they are parts of a graph.
+TEST(NcclCommunicator, OrdersSumsThatAreRecordedAndNoMore) {
+  World world(1);
+  const auto host = make_self_communicator();
+  const auto communicator = make_nccl_communicator(*host, fake::parts(world, 0), kQuick);
+  world.change([&] { world.held = true; });
+  {
+    const fake::Recording recording;
+    at::Tensor tensor = at::ones({2});
+    communicator->all_reduce(tensor);
+    const auto sum = communicator->start_all_reduce(tensor);
+    sum->wait_on_stream();
+    EXPECT_TRUE(sum->poll());
+    EXPECT_EQ(sum->seconds(), 0);
+  }
+  EXPECT_THAT(deeds(world, 0), ElementsAre("init", "follow", "record", "sum", "record", "hold",
+                                           "follow", "record", "sum", "record", "hold"));
+  world.change([&] { world.held = false; });
+}
+
 // What NCCL calls "in progress" is not yet on the stream: an event recorded now would mark nothing.
 TEST(NcclCommunicator, RecordsTheEndOnceTheSumIsQueued) {
   World world(1);

@@ -163,6 +163,23 @@ TEST(NcclFailure, OfASumThatTakesTooLong) {
   EXPECT_TRUE(eventually([&] { return rank.world.count(0, "abort") == 1; }));
 }
 
+// A sum that is recorded may take as long as it likes; the graph may not.
+TEST(NcclFailure, OfAGraphWhoseSumsTakeTooLong) {
+  StuckRank rank(kImpatient);
+  const auto part = rank.communicator->split(0);
+  {
+    const fake::Recording recording;
+    part->start_all_reduce(at::ones({5}))->wait_on_stream();
+  }
+  std::this_thread::sleep_for(100ms);
+  part->barrier();
+  // On any communicator of the family.
+  rank.communicator->recorded_work_queued();
+  EXPECT_TRUE(eventually([&] { return rank.world.count(0, "abort") == 2; }));
+  EXPECT_THAT(message_of<DisagreementError>([&] { part->barrier(); }),
+              AllOf(HasSubstr("a sum in a CUDA graph"), HasSubstr("within 0.04 s")));
+}
+
 TEST(NcclFailure, OfACallThatStaysInProgress) {
   StuckRank rank(kImpatient);
   rank.world.change([&] { rank.world.script(0).call_polls = -1; });

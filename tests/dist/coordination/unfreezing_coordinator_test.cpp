@@ -87,6 +87,20 @@ TEST(UnfreezingCoordinator, TrainsAScheduleAsOneProcessWould) {
   }
 }
 
+// Whether steps may be CUDA graphs hangs on what the reducer of the stage says.
+TEST(UnfreezingCoordinator, HandsOnWhetherAReducerRepeatsItself) {
+  for (const int ranks : {1, 2}) {
+    run_ranks(ranks, [&](Communicator& communicator) {
+      const auto coordinator = make_unfreezing_coordinator(communicator, {});
+      SmallNetwork network;
+      network.activate(4, 6);
+      const auto reducer = coordinator->enter(
+          make_stage_plan(kGroups, facts_of(network), stage_of("s", {"head"})), network.parameters);
+      EXPECT_EQ(reducer->repeats_itself(), ranks == 1);  // sums on the host wait for it
+    });
+  }
+}
+
 TEST(UnfreezingCoordinator, TakesWhatWasPreparedForAnEqualPlanOnly) {
   run_ranks(2, [&](Communicator& communicator) {
     const auto coordinator = make_unfreezing_coordinator(communicator, {{.cap_bytes = 200}, {}});

@@ -131,6 +131,24 @@ TEST_P(BucketReducer, WorksWithoutLastBackward) {
   });
 }
 
+// What is made anew of autograd's nodes is where they run.
+TEST_P(BucketReducer, FollowsAStreamWithoutLosingGradients) {
+  run_ranks(2, [&](Communicator& communicator) {
+    const at::Tensor parameter = at::ones({3, 2}, at::kDouble).set_requires_grad(true);
+    const std::vector<NamedTensor> active = {{"p", parameter}};
+    const auto reducer = make_bucket_reducer(communicator, active, {}, options());
+    for (int step = 0; step < 3; ++step) {
+      reducer->begin({1, 2});
+      reducer->last_backward();
+      reducer->follow_stream();
+      parameter.mul(parameter).sum().backward();
+      reducer->finish();
+      reducer->follow_stream();
+      EXPECT_TRUE(parameter.grad().equal(at::ones({3, 2}, at::kDouble).mul(4)));
+    }
+  });
+}
+
 TEST_P(BucketReducer, CountsAParameterUsedTwiceOnce) {
   run_ranks(2, [&](Communicator& communicator) {
     const at::Tensor twice = at::ones({3}, at::kDouble).set_requires_grad(true);

@@ -47,6 +47,22 @@ TEST(RankMemory, OfWhatIsShardedIsAShare) {
   }
 }
 
+TEST(RankMemory, WhatMpiTakesFollowsRanksPiecesAndSlices) {
+  const std::int64_t mebi = 1 << 20;
+  const auto bytes = [](std::int64_t rows, int ranks, Sharding sharding, int on_host) {
+    const std::vector<BucketEntry> active = {entry("weight", {rows, 1024})};  // 4 KiB a row
+    return message_bytes(active, {.ranks = ranks, .sharding = sharding}, on_host);
+  };
+  EXPECT_EQ(bytes(4'096, 1, Sharding::kNone, 1), 0);
+  EXPECT_EQ(bytes(1, 2, Sharding::kNone, 2), 12 * mebi) << "the least, as it was measured";
+  // Itself, a segment a rank of the host, a piece of the sum.
+  EXPECT_EQ(bytes(4'096, 2, Sharding::kNone, 2), (1 + 2 * 4 + 4) * mebi);
+  EXPECT_EQ(bytes(4'096, 8, Sharding::kNone, 4), (1 + 4 * 4 + 4) * mebi);
+  // And a piece of a slice for each other rank, where slices are that long.
+  EXPECT_EQ(bytes(4'096, 8, Sharding::kOptimizer, 4), (1 + 4 * 4 + 4 + 7) * mebi);
+  EXPECT_LT(bytes(4'096, 64, Sharding::kGradients, 4), (1 + 4 * 4 + 4 + 16) * mebi);
+}
+
 TEST(RankMemory, StateOfWhatFreezesStaysOrIsDropped) {
   const std::vector<std::vector<BucketEntry>> stages = {kStages[0],
                                                         {entry("upper", {10'000, 1'000})}};

@@ -141,6 +141,45 @@ void loads(Loop& loop) {
   forward_ends(loop);
 }
 
+/// A layer that a rank may leave out, above normalisations.
+struct BranchedImpl : torch::nn::Module {
+  BranchedImpl() {
+    using namespace torch::nn;  // NOLINT(google-build-using-namespace)
+    trunk = register_module("trunk", Sequential(Linear(16, 32), BatchNorm1d(32), GELU(),
+                                                Linear(32, 32), BatchNorm1d(32)));
+    branch = register_module("branch", Linear(32, 32));
+    head = register_module("head", Linear(32, 3));
+  }
+  torch::Tensor forward(const torch::Tensor& input, bool branches) {
+    const torch::Tensor x = trunk->forward(input);
+    return head(branches ? x + branch(x) : x);
+  }
+  torch::nn::Sequential trunk;
+  torch::nn::Linear branch{nullptr}, head{nullptr};
+};
+TORCH_MODULE(Branched);
+
+// The first rank's bucket of the branch would leave before the sums of the normalisations'
+// backward, the others' behind them: in one order on all ranks, or they wait for each other for
+// ever.
+void leaves_out(Loop& loop) {
+  Branched net;
+  net->to(loop.device);
+  const thaw::SynchronizedBatchNorms norms(loop.world, *net);
+  thaw::DataParallel parallel(loop.world, net,
+                              {.buckets = {.cap_bytes = 4096, .first_cap_bytes = 1024},
+                               .overlap = thaw::Overlap::kOn,
+                               .unused = thaw::Unused::kAllow,
+                               .loop = {.deadline = 0}});  // `loop` has a watch
+  torch::optim::AdamW optimizer(net->parameters(), torch::optim::AdamWOptions(1e-3));
+  for (int step = 0; step < kSteps; ++step) {
+    optimizer.zero_grad();
+    const torch::Tensor input = torch::randn({kBatch, 16}).to(loop.device);
+    loop.loss(parallel.forward(input, loop.world.rank() == 0)).backward();
+    optimizer.step();
+  }
+}
+
 struct Way {
   void (*run)(Loop&);
   thaw::ReducerOptions options = {};
@@ -156,6 +195,7 @@ const std::map<std::string, Way>& ways() {
       {"skip", {skips}},
       {"join", {joins}},
       {"clip", {clips}},
+      {"left-out", {leaves_out}},
       {"load", {loads}},
       {"small-buckets", {forward_ends, {.buckets = small, .overlap = Overlap::kOn}}},
       {"no-overlap", {forward_ends, {.buckets = small, .overlap = Overlap::kOff}}},
