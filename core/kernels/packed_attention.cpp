@@ -27,6 +27,7 @@
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
 #include "core/kernels/gpu/attention/flash_attention.h"
+#include "core/kernels/gpu/attention/keyed_attention.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/random/keyed_dropout.h"
 #include "core/kernels/rows/balanced_heads.h"
@@ -53,9 +54,9 @@ at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& b
   const std::int64_t length = longest_sample(rows);
   const std::int64_t width = projected.size(1) / 3;
   const std::int64_t size = width / heads;
-  const DeviceRows& on_gpu = on_device(rows, projected.device());
+  const DeviceRows& index = on_device(rows, projected.device());
   // Where each token lies among [n, length] padded ones.
-  const at::Tensor places = (on_gpu.owners.to(at::kLong) * length).add_(on_gpu.places);
+  const at::Tensor places = (index.owners.to(at::kLong) * length).add_(index.places);
   const at::Tensor with_bias =
       (projected + at::cat({biases[0], biases[1], biases[2]})).to(projected.scalar_type());
   // [3, n, heads, length, size]
@@ -65,7 +66,7 @@ at::Tensor plain(const at::Tensor& projected, const std::array<at::Tensor, 3>& b
                                 .permute({2, 0, 3, 1, 4});
   at::Tensor scores =
       at::matmul(padded[0], padded[1].transpose(2, 3)) / std::sqrt(static_cast<double>(size));
-  const at::Tensor lengths = on_gpu.offsets.diff();
+  const at::Tensor lengths = index.offsets.diff();
   const at::Tensor outside = at::arange(length, lengths.options())
                                  .unsqueeze(0)
                                  .ge(lengths.unsqueeze(1))
@@ -275,10 +276,12 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
   }
 };
 
-/// LibTorch's flash attention, where it serves: Note [Flash attention]. Else undefined; where
-/// `draws` would allow it, or what else there is pads, it is told why, once.
-at::Tensor by_flash(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
-                    std::int64_t heads, const RowsPointer& rows, const Draws& draws, bool has_own) {
+/// Of kernels that take other sizes of heads than `serves` says: LibTorch's flash attention where
+/// it serves (Note [Flash attention]), else the own ones (Note [Heads of any size]). Else
+/// undefined; where `draws` would allow flash attention, or what else there is pads, it is told
+/// why, once.
+at::Tensor on_gpu(const at::Tensor& projected, const std::array<at::Tensor, 3>& biases,
+                  std::int64_t heads, const RowsPointer& rows, const Draws& draws, bool has_own) {
   if constexpr (gpu::kBuilt) {
     if (!projected.is_cuda() || !use_fused(projected)) return {};
     const bool wanted = !draws || draws->fast;
@@ -287,11 +290,13 @@ at::Tensor by_flash(const at::Tensor& projected, const std::array<at::Tensor, 3>
     const gpu::FlashKind kind{.shape = {.heads = heads, .key_heads = heads, .size = width / heads},
                               .causal = false,
                               .flops = flops_of(*rows, width)};
+    const auto bias = [&] {
+      return in_compute_type(at::cat({biases[0], biases[1], biases[2]}), projected.scalar_type());
+    };
     const std::string why = gpu::why_no_flash(projected, kind, draws);
-    if (why.empty()) {
-      const at::Tensor bias =
-          in_compute_type(at::cat({biases[0], biases[1], biases[2]}), projected.scalar_type());
-      return gpu::flash_attention(projected, bias, kind, rows, draws);
+    if (why.empty()) return gpu::flash_attention(projected, bias(), kind, rows, draws);
+    if (!has_own && gpu::serves_keyed(projected, kind, *rows)) {
+      return gpu::keyed_attention(projected, bias(), kind, rows, draws);
     }
     if (!has_own) {
       TORCH_WARN_ONCE("attention on this GPU pads its samples: flash attention does not serve it, ",
@@ -334,8 +339,8 @@ at::Tensor packed_attention(const at::Tensor& projected, const std::array<at::Te
   TORCH_CHECK(!draws || draws->rows->offsets == rows->offsets,
               "packed_attention: the draws are of another batch");
   const bool has_own = serves(projected, heads);
-  const at::Tensor flash = by_flash(projected, biases, heads, rows, draws, has_own);
-  if (flash.defined()) return flash;
+  const at::Tensor packed = on_gpu(projected, biases, heads, rows, draws, has_own);
+  if (packed.defined()) return packed;
   if (!has_own) {
     return plain(projected, biases, heads, *rows, draws);
   }

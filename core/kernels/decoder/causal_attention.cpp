@@ -22,6 +22,7 @@
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/fused.h"
 #include "core/kernels/gpu/attention/flash_attention.h"
+#include "core/kernels/gpu/attention/keyed_attention.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/random/keyed_dropout.h"
 #include "core/kernels/rows/balanced_heads.h"
@@ -67,9 +68,9 @@ at::Tensor plain_attention(const at::Tensor& projected, const AttentionShape& sh
                            const SampleRows& rows, const Draws& draws) {
   const auto n = static_cast<std::int64_t>(rows.offsets.size()) - 1;
   const std::int64_t length = longest_sample(rows);
-  const DeviceRows& on_gpu = on_device(rows, projected.device());
+  const DeviceRows& index = on_device(rows, projected.device());
   // Where each token lies among [n, length] padded ones.
-  const at::Tensor places = (on_gpu.owners.to(at::kLong) * length).add_(on_gpu.places);
+  const at::Tensor places = (index.owners.to(at::kLong) * length).add_(index.places);
   // [n, heads + 2 * key_heads, length, size]
   const at::Tensor padded = at::zeros({n * length, projected.size(1)}, projected.options())
                                 .index_copy(0, places, projected)
@@ -81,7 +82,7 @@ at::Tensor plain_attention(const at::Tensor& projected, const AttentionShape& sh
                                 .repeat_interleave(shape.group(), 1);
   at::Tensor scores =
       at::matmul(padded.narrow(1, 0, shape.heads), keys.transpose(2, 3)) * scale_of(shape);
-  scores = scores.masked_fill(hidden_keys(shape, on_gpu.offsets.diff(), length),
+  scores = scores.masked_fill(hidden_keys(shape, index.offsets.diff(), length),
                               -std::numeric_limits<double>::infinity());
   at::Tensor probabilities =
       at::softmax(scores, -1, compute_type(projected.scalar_type())).to(projected.scalar_type());
@@ -231,10 +232,11 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
   }
 };
 
-/// LibTorch's flash attention, where it serves: Note [Flash attention]. Else undefined, and it is
-/// told why, once.
-at::Tensor by_flash(const at::Tensor& projected, const AttentionShape& shape,
-                    const RowsPointer& rows, const Draws& draws) {
+/// On a GPU, attention that pads nothing: LibTorch's flash attention where it serves (Note [Flash
+/// attention]), else the own kernels (Note [Heads of any size]). Else undefined, and it is told
+/// why, once.
+at::Tensor on_gpu(const at::Tensor& projected, const AttentionShape& shape, const RowsPointer& rows,
+                  const Draws& draws) {
   if constexpr (gpu::kBuilt) {
     if (!projected.is_cuda() || !use_fused(projected)) return {};
     const gpu::FlashKind kind{
@@ -242,6 +244,9 @@ at::Tensor by_flash(const at::Tensor& projected, const AttentionShape& shape,
     const std::string why = gpu::why_no_flash(projected, kind, draws);
     if (why.empty()) {
       return gpu::flash_attention(projected, {}, kind, rows, draws);
+    }
+    if (gpu::serves_keyed(projected, kind, *rows)) {
+      return gpu::keyed_attention(projected, {}, kind, rows, draws);
     }
     TORCH_WARN_ONCE("attention on this GPU pads its samples: flash attention does not serve it, ",
                     why);
@@ -270,8 +275,8 @@ at::Tensor causal_attention(const at::Tensor& projected, const AttentionShape& s
   check(projected, shape, *rows);
   TORCH_CHECK(!draws || draws->rows->offsets == rows->offsets,
               "causal_attention: the draws are of another batch");
-  const at::Tensor flash = by_flash(projected, shape, rows, draws);
-  if (flash.defined()) return flash;
+  const at::Tensor packed = on_gpu(projected, shape, rows, draws);
+  if (packed.defined()) return packed;
   if (!projected.is_cpu() || !use_fused(projected)) {
     return plain_attention(projected, shape, *rows, draws);
   }

@@ -24,7 +24,8 @@ namespace thaw {
 /// On the host, what is hidden from a block of queries is not multiplied, and backward recomputes
 /// probabilities from their normalisation: memory grows with T, not with its square. Results do not
 /// depend on the number of threads. On a GPU, flash attention where it serves (Note [Flash
-/// attention]); else plain operators over padded samples.
+/// attention]), in bfloat16 else the own kernels (Note [Heads of any size]); what is left, plain
+/// operators over padded samples.
 at::Tensor causal_attention(const at::Tensor& projected, const AttentionShape& shape,
                             std::shared_ptr<const SampleRows> rows,
                             const std::optional<DropoutDraws>& draws);

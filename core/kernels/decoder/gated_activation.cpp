@@ -11,6 +11,7 @@
 #include "core/kernels/column_sums.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/decoder/gated_activation.inc"
@@ -32,6 +33,12 @@ at::Tensor plain_gate(const at::Tensor& gate_and_up, Activation activation) {
 at::Tensor run_forward(const at::Tensor& input, Activation activation) {
   const std::int64_t rows = input.size(0), width = input.size(1) / 2;
   at::Tensor output = at::empty({rows, width}, input.options());
+  if constexpr (gpu::kBuilt) {
+    if (input.is_cuda()) {
+      gpu::gate_rows(input, output, activation);
+      return output;
+    }
+  }
   with_element_types(input.scalar_type(), [&]<typename E, typename T>() {
     const E* in = elements<E>(input);
     E* out = mutable_elements<E>(output);
@@ -49,6 +56,12 @@ at::Tensor run_backward(const at::Tensor& gradient, const at::Tensor& input,
                         Activation activation) {
   const std::int64_t rows = input.size(0), width = input.size(1) / 2;
   at::Tensor result = at::empty_like(input);
+  if constexpr (gpu::kBuilt) {
+    if (input.is_cuda()) {
+      gpu::gate_rows_backward(gradient, input, result, activation);
+      return result;
+    }
+  }
   with_element_types(input.scalar_type(), [&]<typename E, typename T>() {
     const E* dy = elements<E>(gradient);
     const E* in = elements<E>(input);
@@ -84,7 +97,7 @@ struct GatedActivation : torch::autograd::Function<GatedActivation> {
 at::Tensor gated_activation(const at::Tensor& gate_and_up, Activation activation) {
   TORCH_CHECK(gate_and_up.dim() == 2 && gate_and_up.size(1) % 2 == 0,
               "gated_activation: input must be [rows, 2 * width], not ", gate_and_up.sizes());
-  if (!gate_and_up.is_cpu() || !use_fused(gate_and_up)) {
+  if (!use_fused(gate_and_up)) {
     return plain_gate(gate_and_up, activation);
   }
   const at::Tensor contiguous = gate_and_up.contiguous();

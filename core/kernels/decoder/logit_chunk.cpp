@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/index.h>
 #include <ATen/ops/index_put.h>
@@ -10,12 +11,13 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <utility>
 
-#include "core/kernels/decoder/counted_rows.h"
 #include "core/kernels/decoder/logit_rows.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/flop_counter.h"
@@ -37,6 +39,12 @@ constexpr std::int64_t kBlockWords = 4096;
 /// cache.
 std::int64_t lanes_for(std::int64_t rows) { return ((rows + 15) / 16 | 1) * 16; }
 
+at::Tensor as_tensor(const std::vector<std::int64_t>& values) {
+  at::Tensor result = at::empty({static_cast<std::int64_t>(values.size())}, at::kLong);
+  std::ranges::copy(values, result.mutable_data_ptr<std::int64_t>());
+  return result;
+}
+
 /// Threads share the lanes out, two vectors (a cache line and more) at least each.
 template <typename Body>
 void for_lanes(std::int64_t lanes, const Body& body) {
@@ -48,7 +56,7 @@ void for_lanes(std::int64_t lanes, const Body& body) {
 }  // namespace
 
 LogitChunk::LogitChunk(const at::Tensor& inputs, const at::Tensor& weight,
-                       std::span<const std::int64_t> targets)
+                       const at::Tensor& targets)
     : weight_(weight),
       compute_(compute_type(inputs.scalar_type())),
       kernels_(weight.is_cpu() && use_fused(weight)),
@@ -59,23 +67,34 @@ LogitChunk::LogitChunk(const at::Tensor& inputs, const at::Tensor& weight,
   divide(targets);
 }
 
-/// Divides the vocabulary into blocks; a GPU takes it whole.
-void LogitChunk::divide(std::span<const std::int64_t> targets) {
+/// Divides the vocabulary into blocks; a GPU takes it whole, and is asked for no target.
+void LogitChunk::divide(const at::Tensor& targets) {
   const std::int64_t vocabulary = weight_.size(0);
-  const std::int64_t words = weight_.is_cpu() ? kBlockWords : vocabulary;
-  std::vector<std::vector<std::int64_t>> of_words((vocabulary + words - 1) / words);
+  if (!weight_.is_cpu()) {
+    blocks_.push_back({.first = 0,
+                       .words = vocabulary,
+                       .target_words = targets,
+                       .target_rows = at::arange(rows_, targets.options()),
+                       .logits = {}});
+    return;
+  }
+  const std::span<const std::int64_t> all(targets.const_data_ptr<std::int64_t>(),
+                                          static_cast<std::size_t>(rows_));
+  std::vector<std::vector<std::int64_t>> of_words((vocabulary + kBlockWords - 1) / kBlockWords);
   auto of_rows = of_words;
-  for (std::size_t row = 0; row < targets.size(); ++row) {
-    const auto block = static_cast<std::size_t>(targets[row] / words);
-    of_words[block].push_back(targets[row] % words);
+  for (std::size_t row = 0; row < all.size(); ++row) {
+    TORCH_CHECK(all[row] >= 0 && all[row] < vocabulary, "next_token_loss: token ", all[row],
+                " for a vocabulary of ", vocabulary);
+    const auto block = static_cast<std::size_t>(all[row] / kBlockWords);
+    of_words[block].push_back(all[row] % kBlockWords);
     of_rows[block].push_back(static_cast<std::int64_t>(row));
   }
   for (std::size_t block = 0; block < of_words.size(); ++block) {
-    const std::int64_t first = static_cast<std::int64_t>(block) * words;
+    const std::int64_t first = static_cast<std::int64_t>(block) * kBlockWords;
     blocks_.push_back({.first = first,
-                       .words = std::min(words, vocabulary - first),
-                       .target_words = as_indices(of_words[block], weight_.device()),
-                       .target_rows = as_indices(of_rows[block], weight_.device()),
+                       .words = std::min(kBlockWords, vocabulary - first),
+                       .target_words = as_tensor(of_words[block]),
+                       .target_rows = as_tensor(of_rows[block]),
                        .logits = {}});
   }
 }

@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace thaw {
@@ -21,9 +20,8 @@ struct RowLosses {
 class LogitChunk {
  public:
   /// `inputs` [rows, width] and `weight` [V, width], contiguous and in the type of the product;
-  /// `targets`: a word for each row.
-  LogitChunk(const at::Tensor& inputs, const at::Tensor& weight,
-             std::span<const std::int64_t> targets);
+  /// `targets` int64 [rows]: a word for each, where the weight lies. Only the host reads them.
+  LogitChunk(const at::Tensor& inputs, const at::Tensor& weight, const at::Tensor& targets);
 
   /// Computes the logits, and keeps them for `gradients` if `keep`.
   RowLosses losses(bool keep);
@@ -47,7 +45,7 @@ class LogitChunk {
   struct Running {
     at::Tensor highest, total, best;
   };
-  void divide(std::span<const std::int64_t> targets);
+  void divide(const at::Tensor& targets);
   at::Tensor part_of_weight(const Block& block) const;
   at::Tensor logits_of(const Block& block) const;
   void fold(const at::Tensor& logits, const Block& block, Running& running) const;

@@ -3,21 +3,22 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "core/kernels/decoder/counted_rows.h"
 #include "core/kernels/decoder/logit_chunk.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/rows/balanced_heads.h"
+#include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
 namespace {
@@ -65,15 +66,60 @@ struct Found {
   at::Tensor of_weight;  ///< [V, width], that of the sum of all; undefined: not wanted
 };
 
-std::span<const std::int64_t> targets_of(const std::vector<std::int64_t>& targets,
-                                         std::int64_t first, std::int64_t count) {
-  return std::span(targets).subspan(static_cast<std::size_t>(first),
-                                    static_cast<std::size_t>(count));
+/// Which rows count, where the loss is computed: CountedRows as tensors.
+struct Counted {
+  at::Tensor rows, targets, owners, slots;  ///< int64 [C]
+  std::int64_t samples = 0, longest = 0;
+};
+
+std::span<const std::int64_t> numbers(const at::Tensor& tensor) {
+  return {tensor.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(tensor.numel())};
 }
 
-/// `inputs` [C, width] and `weight` in the type of the product.
-Found find(const at::Tensor& inputs, const at::Tensor& weight,
-           const std::vector<std::int64_t>& targets, bool of_inputs, bool of_weight) {
+at::Tensor on(const at::Device& device, const std::vector<std::int64_t>& values) {
+  at::Tensor result = at::empty({static_cast<std::int64_t>(values.size())}, at::kLong);
+  std::ranges::copy(values, result.mutable_data_ptr<std::int64_t>());
+  return result.to(device);
+}
+
+/// What came with the batch; else the host finds it out, for which a GPU is waited for.
+Counted find_counted(const at::Tensor& tokens, const at::Tensor& prompt_lengths,
+                     const SampleRows& rows, std::int64_t vocabulary) {
+  const at::Device device = tokens.device();
+  Counted result;
+  result.samples = rows.size();
+  result.longest = longest_sample(rows);
+  const DeviceRows* const came = rows.device.get();
+  if (came != nullptr && came->counted_rows.defined() && came->counted_rows.device() == device) {
+    result.rows = came->counted_rows;
+    result.targets = came->counted_targets;
+    result.owners = came->counted_owners;
+    result.slots = came->counted_slots;
+    return result;
+  }
+  const at::Tensor words = tokens.cpu().contiguous(), prompts = prompt_lengths.cpu().contiguous();
+  for (std::int64_t n = 0; n < prompts.numel(); ++n) {
+    const auto at = static_cast<std::size_t>(n);
+    const std::int64_t length = rows.offsets[at + 1] - rows.offsets[at];
+    const std::int64_t prompt = numbers(prompts)[at];
+    TORCH_CHECK(prompt >= 0 && prompt <= length, "next_token_loss: a prompt of ", prompt,
+                " tokens in a sample of ", length);
+  }
+  const CountedRows found = counted_rows(numbers(words), numbers(prompts), rows.offsets);
+  for (const std::int64_t word : found.targets) {
+    TORCH_CHECK(word >= 0 && word < vocabulary, "next_token_loss: token ", word,
+                " for a vocabulary of ", vocabulary);
+  }
+  result.rows = on(device, found.rows);
+  result.targets = on(device, found.targets);
+  result.owners = on(device, found.owners);
+  result.slots = on(device, found.slots);
+  return result;
+}
+
+/// `inputs` [C, width] and `weight` in the type of the product; `targets` [C].
+Found find(const at::Tensor& inputs, const at::Tensor& weight, const at::Tensor& targets,
+           bool of_inputs, bool of_weight) {
   const std::int64_t count = inputs.size(0);
   const auto options = inputs.options().dtype(compute_type(inputs.scalar_type()));
   Found found{.rows = {.losses = at::empty({count}, options),
@@ -86,7 +132,7 @@ Found find(const at::Tensor& inputs, const at::Tensor& weight,
         count > 0 ? at::empty(weight.sizes(), options) : at::zeros(weight.sizes(), options);
   }
   for_chunks(count, of_weight, [&](std::int64_t first, std::int64_t rows) {
-    LogitChunk chunk(inputs.narrow(0, first, rows), weight, targets_of(targets, first, rows));
+    LogitChunk chunk(inputs.narrow(0, first, rows), weight, targets.narrow(0, first, rows));
     const RowLosses losses = chunk.losses(/*keep=*/of_inputs || of_weight);
     found.rows.losses.narrow(0, first, rows).copy_(losses.losses);
     found.rows.log_sums.narrow(0, first, rows).copy_(losses.log_sums);
@@ -103,12 +149,12 @@ Found find(const at::Tensor& inputs, const at::Tensor& weight,
 
 /// The gradient of the weight where the rows' losses have factors of their own.
 at::Tensor weight_gradient(const at::Tensor& inputs, const at::Tensor& weight,
-                           const std::vector<std::int64_t>& targets, const RowLosses& rows,
+                           const at::Tensor& targets, const RowLosses& rows,
                            const at::Tensor& factors) {
   at::Tensor result = at::zeros(weight.sizes(), factors.options());
   for_chunks(inputs.size(0), /*of_weight=*/true, [&](std::int64_t first, std::int64_t count) {
     const auto part = [&](const at::Tensor& of_rows) { return of_rows.narrow(0, first, count); };
-    LogitChunk chunk(part(inputs), weight, targets_of(targets, first, count));
+    LogitChunk chunk(part(inputs), weight, part(targets));
     chunk.gradients({.losses = part(rows.losses), .log_sums = part(rows.log_sums), .right = {}},
                     part(factors), {.inputs = {}, .weight = result, .add = true});
   });
@@ -116,66 +162,73 @@ at::Tensor weight_gradient(const at::Tensor& inputs, const at::Tensor& weight,
 }
 
 /// Sums over each sample, in the order of its tokens: [n, 2].
-at::Tensor by_sample(const RowLosses& rows, const CountedRows& counted) {
-  const at::Tensor losses = rows.losses.cpu().to(at::kDouble);
-  const at::Tensor right = rows.right.cpu().to(at::kDouble);
+at::Tensor by_sample(const RowLosses& rows, const Counted& counted) {
+  if (!rows.losses.is_cpu()) {
+    // Padded, so that each sum has an order that is always the same, and no host waits for it.
+    const at::Tensor both = at::stack({rows.losses, rows.right}, 1).to(at::kDouble);
+    return at::zeros({counted.samples * counted.longest, 2}, both.options())
+        .index_copy_(0, counted.slots, both)
+        .view({counted.samples, counted.longest, 2})
+        .sum(1)
+        .to(rows.losses.scalar_type());
+  }
+  const at::Tensor losses = rows.losses.to(at::kDouble), right = rows.right.to(at::kDouble);
   const double* loss = losses.const_data_ptr<double>();
   const double* is_right = right.const_data_ptr<double>();
-  const at::Tensor sums = at::zeros({counted.samples(), 2}, at::kDouble);
+  const at::Tensor sums = at::zeros({counted.samples, 2}, at::kDouble);
   auto* sum = sums.mutable_data_ptr<double>();
-  for (std::int64_t n = 0; n < counted.samples(); ++n) {
-    const auto at = static_cast<std::size_t>(n);
-    for (std::int64_t row = counted.firsts[at]; row < counted.firsts[at + 1]; ++row) {
-      sum[2 * n] += loss[row];
-      sum[2 * n + 1] += is_right[row];
-    }
+  const std::span<const std::int64_t> owners = numbers(counted.owners);
+  for (std::size_t row = 0; row < owners.size(); ++row) {
+    sum[2 * owners[row]] += loss[row];
+    sum[2 * owners[row] + 1] += is_right[row];
   }
   return sums.to(rows.losses.options());
 }
 
-/// The one factor of all counted rows' losses, if it is one. `factors` [C].
-std::optional<double> common_factor(const at::Tensor& factors) {
-  if (factors.size(0) == 0) return 0.0;
+// Note [One factor]
+// Whether all samples' losses have one factor stands in the gradient, which lies on the device: to
+// read it there, the host would wait for all that was queued, and no step could be a graph (Note
+// [Captured steps]). But a loss that sums its rows up, over their first dimension and then takes a
+// column (`outputs.sum(0).select(0, 0)`), is given a gradient whose rows are one row in memory:
+// that says it too.
+
+/// The one factor of all counted rows' losses, a scalar, if it is one; undefined if not.
+/// `of_losses`: the gradient of each sample's loss, [n].
+at::Tensor common_factor(const at::Tensor& of_losses, const at::Tensor& factors) {
+  if (factors.size(0) == 0) return at::zeros({}, factors.options());
+  if (of_losses.size(0) == 1 || of_losses.stride(0) == 0) return factors[0];
   const at::Tensor on_host = factors.cpu().to(at::kDouble);
   const std::span<const double> all(on_host.const_data_ptr<double>(),
                                     static_cast<std::size_t>(on_host.size(0)));
   const bool same = std::ranges::all_of(all, [&](double each) { return each == all[0]; });
-  return same ? std::optional(all[0]) : std::nullopt;
+  return same ? factors[0] : at::Tensor();
 }
 
 struct NextTokenLoss : torch::autograd::Function<NextTokenLoss> {
   /// `hidden` in the type of the product, as `rows_of_weight`; `weight` only connects the graph.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden,
                             const at::Tensor& weight, const at::Tensor& rows_of_weight,
-                            const CountedRows& counted) {
+                            const Counted& counted) {
     const bool of_hidden = hidden.requires_grad(), of_weight = weight.requires_grad();
-    const at::Tensor rows = as_indices(counted.rows, hidden.device());
-    const at::Tensor inputs = hidden.index_select(0, rows);
+    const at::Tensor inputs = hidden.index_select(0, counted.rows);
     const Found found = find(inputs, rows_of_weight, counted.targets, of_hidden, of_weight);
-    std::vector<std::int64_t> owners;
-    for (std::int64_t n = 0; n < counted.samples(); ++n) {
-      owners.resize(static_cast<std::size_t>(counted.firsts[static_cast<std::size_t>(n) + 1]), n);
-    }
     // The weight is saved itself, so that autograd notices a write between the passes.
     const at::Tensor& kept =
         weight.scalar_type() == rows_of_weight.scalar_type() ? weight : rows_of_weight;
-    context->save_for_backward({rows, as_indices(owners, hidden.device()), found.of_inputs,
+    context->save_for_backward({counted.rows, counted.owners, found.of_inputs,
                                 of_weight ? inputs : at::Tensor(), of_weight ? kept : at::Tensor(),
-                                found.rows.losses, found.rows.log_sums});
+                                found.rows.losses, found.rows.log_sums, counted.targets});
     context->saved_data["tokens"] = hidden.size(0);
     context->saved_data["type"] = static_cast<std::int64_t>(hidden.scalar_type());
     context->saved_data["weight type"] = static_cast<std::int64_t>(weight.scalar_type());
-    if (of_weight) {
-      context->saved_data["targets"] = counted.targets;
-      context->saved_data["of weight"] = found.of_weight;
-    }
+    if (of_weight) context->saved_data["of weight"] = found.of_weight;
     return by_sample(found.rows, counted);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor factors =
-        gradients[0].select(1, 0).index_select(0, saved[1]).to(saved[5].scalar_type());
+    const at::Tensor of_losses = gradients[0].select(1, 0);
+    const at::Tensor factors = of_losses.index_select(0, saved[1]).to(saved[5].scalar_type());
     variable_list result(4);
     if (context->needs_input_grad(0)) {
       const auto type = static_cast<at::ScalarType>(context->saved_data["type"].toInt());
@@ -185,22 +238,19 @@ struct NextTokenLoss : torch::autograd::Function<NextTokenLoss> {
     }
     if (context->needs_input_grad(1)) {
       const auto type = static_cast<at::ScalarType>(context->saved_data["weight type"].toInt());
-      result[1] = of_weight(context, saved, factors).to(type);
+      result[1] = of_weight(context, saved, of_losses, factors).to(type);
     }
     return result;
   }
 
  private:
   static at::Tensor of_weight(AutogradContext* context, const variable_list& saved,
-                              const at::Tensor& factors) {
+                              const at::Tensor& of_losses, const at::Tensor& factors) {
     // Scaled in its place, so it serves one backward.
     const at::IValue found = std::exchange(context->saved_data["of weight"], at::IValue());
-    const std::optional<double> factor = common_factor(factors);
-    if (found.isTensor() && factor) {
-      at::Tensor whole = found.toTensor();
-      return *factor == 1 ? whole : whole.mul_(*factor);
-    }
-    return weight_gradient(saved[3], saved[4], context->saved_data["targets"].toIntVector(),
+    const at::Tensor factor = found.isTensor() ? common_factor(of_losses, factors) : at::Tensor();
+    if (factor.defined()) return found.toTensor().mul_(factor);
+    return weight_gradient(saved[3], saved[4], saved[7],
                            {.losses = saved[5], .log_sums = saved[6], .right = {}}, factors);
   }
 };
@@ -227,7 +277,7 @@ at::Tensor next_token_loss(const at::Tensor& hidden, const at::Tensor& weight,
                            PreparedWeights& prepared, at::ScalarType type, const at::Tensor& tokens,
                            const at::Tensor& prompt_lengths, RowsPointer rows) {
   check(hidden, weight, tokens, prompt_lengths, *rows);
-  const CountedRows counted = counted_rows(tokens, prompt_lengths, *rows, weight.size(0));
+  const Counted counted = find_counted(tokens, prompt_lengths, *rows, weight.size(0));
   const bool recorded = records({hidden, weight});
   const at::Tensor cast = hidden.to(type);
   at::Tensor rows_of_weight;
@@ -238,7 +288,7 @@ at::Tensor next_token_loss(const at::Tensor& hidden, const at::Tensor& weight,
   if (recorded) {
     return NextTokenLoss::apply(cast, weight, rows_of_weight, counted);
   }
-  const at::Tensor inputs = cast.index_select(0, as_indices(counted.rows, hidden.device()));
+  const at::Tensor inputs = cast.index_select(0, counted.rows);
   return by_sample(find(inputs, rows_of_weight, counted.targets, false, false).rows, counted);
 }
 

@@ -15,7 +15,9 @@ namespace thaw {
 /// `hidden` [T, width], after the final norm; `weight` [V, width]; `tokens` int64 [T];
 /// `prompt_lengths` int64 [n], each from 0 to its sample's length. Of a sample of L tokens with a
 /// prompt of p, those from max(p, 1) to L - 1 count, each predicted from the hidden state of the
-/// token before it. `rows` must have offsets, from 0 to T. The product runs in `type`.
+/// token before it. `rows` must have offsets, from 0 to T. The product runs in `type`. Where a
+/// batch brought along which rows count (DeviceRows), that is taken, and nothing here makes the
+/// host wait for a GPU but a backward of samples with factors of their own (Note [One factor]).
 ///
 /// Returns [n, 2] in float32 (float64 where `type` is): the sum over a sample's counted tokens of
 /// -log p, in nats, and how many of them are the most likely token (the first of several). The

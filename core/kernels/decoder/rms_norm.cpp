@@ -13,6 +13,7 @@
 #include "core/kernels/decoder/rms_norm_rows.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/simd/simd_headers.h"
 
 #define THAW_SIMD_SOURCE "core/kernels/decoder/rms_norm.inc"
@@ -57,6 +58,18 @@ struct Operands {
 };
 
 void run_forward(const Operands& o, double epsilon) {
+  if constexpr (gpu::kBuilt) {
+    if (o.normed.is_cuda()) {
+      const bool added = o.residual.defined();
+      return gpu::rms_norm({.input = added ? o.input : at::Tensor(),
+                            .residual = added ? o.residual : o.input,
+                            .weight = o.weight,
+                            .sum = o.sum,
+                            .normed = o.normed,
+                            .rstd = o.rstd},
+                           epsilon);
+    }
+  }
   with_norm_types(
       o.input.scalar_type(), o.normed.scalar_type(), [&]<typename In, typename Out, typename T>() {
         RmsNormRows<In, Out, T> rows;
@@ -81,6 +94,21 @@ struct BackwardOperands {
 };
 
 void run_backward(const BackwardOperands& o, at::ScalarType input_type) {
+  if constexpr (gpu::kBuilt) {
+    if (o.gradient.is_cuda()) {
+      // An input that is the sum itself has its type, not that of the norm.
+      const bool as_norm = input_type == o.gradient.scalar_type();
+      return gpu::rms_norm_backward(
+          {.gradient = o.gradient,
+           .sum_gradient = o.sum_gradient,
+           .sum = o.sum,
+           .rstd = o.rstd,
+           .weight = o.weight,
+           .input_gradient = as_norm ? o.input_gradient : at::Tensor(),
+           .residual_gradient = as_norm ? o.residual_gradient : o.input_gradient,
+           .weight_gradient = o.weight_gradient});
+    }
+  }
   with_norm_types(
       input_type, o.gradient.scalar_type(), [&]<typename In, typename Out, typename T>() {
         RmsNormRowsBackward<In, Out, T> rows;
@@ -186,7 +214,9 @@ Pair add_rms_norm(const at::Tensor& input, const at::Tensor& residual, const at:
   const auto serves = [](at::ScalarType each) {
     return each == at::kFloat || each == at::kDouble || each == at::kBFloat16;
   };
-  if (!input.is_cpu() || !use_fused(input) || !serves(type) ||
+  // On a GPU, an input beside a residual is of the norm's type.
+  const bool has_kernel = input.is_cpu() || !residual.defined() || input.scalar_type() == type;
+  if (!has_kernel || !use_fused(input) || !serves(type) ||
       compute_type(type) != compute_type(input.scalar_type())) {
     return plain_norm(input, residual, weight, epsilon, type);
   }

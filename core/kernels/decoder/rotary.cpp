@@ -17,6 +17,7 @@
 #include "core/kernels/decoder/rotary_rows.h"
 #include "core/kernels/element_types.h"
 #include "core/kernels/fused.h"
+#include "core/kernels/gpu/operators.h"
 #include "core/kernels/rows/device_rows.h"
 #include "core/kernels/simd/simd_headers.h"
 
@@ -84,8 +85,24 @@ struct Operands {
   at::Tensor sums;  ///< [2, size], the gradients of the weights; undefined: nobody wants them
 };
 
-void run_on_host(const Operands& o, const AttentionShape& shape, double epsilon,
-                 const SampleRows& rows) {
+/// A GPU's kernel takes heads without norms.
+bool run_on_gpu(const Operands& o, const AttentionShape& shape, const SampleRows& rows) {
+  if constexpr (gpu::kBuilt) {
+    if (!o.output.is_cuda()) return false;
+    const bool back = o.gradient.defined();
+    gpu::rotate_rows({.input = back ? o.gradient : o.input,
+                      .output = o.output,
+                      .cosines = o.table.cosines,
+                      .sines = o.table.sines},
+                     shape, back, rows);
+    return true;
+  }
+  return false;
+}
+
+void run_rotation(const Operands& o, const AttentionShape& shape, double epsilon,
+                  const SampleRows& rows) {
+  if (run_on_gpu(o, shape, rows)) return;
   const std::vector<std::int32_t> places = places_of(rows);
   with_element_types(o.output.scalar_type(), [&]<typename E, typename T>() {
     RotaryRows<E, T> a;
@@ -136,7 +153,7 @@ struct RotateHeads : torch::autograd::Function<RotateHeads> {
                .table = table,
                .weights = {q_weight.value_or(at::Tensor()), k_weight.value_or(at::Tensor())},
                .sums = {}};
-    run_on_host(o, shape, epsilon, *rows);
+    run_rotation(o, shape, epsilon, *rows);
     context->save_for_backward({normed ? projected : at::Tensor(), o.weights[0], o.weights[1],
                                 table.cosines, table.sines});
     context->saved_data["shape"] =
@@ -159,9 +176,9 @@ struct RotateHeads : torch::autograd::Function<RotateHeads> {
     if (normed && (context->needs_input_grad(1) || context->needs_input_grad(2))) {
       o.sums = at::empty({2, shape[2]}, saved[3].options());
     }
-    run_on_host(o, {.heads = shape[0], .key_heads = shape[1], .size = shape[2]},
-                context->saved_data["epsilon"].toDouble(),
-                *RowsHolder::unpack(context->saved_data["rows"]));
+    run_rotation(o, {.heads = shape[0], .key_heads = shape[1], .size = shape[2]},
+                 context->saved_data["epsilon"].toDouble(),
+                 *RowsHolder::unpack(context->saved_data["rows"]));
     variable_list result(7);
     result[0] = o.output;
     for (std::size_t norm = 0; norm < 2; ++norm) {
@@ -206,7 +223,8 @@ at::Tensor rotate_heads(at::Tensor projected, const AttentionShape& shape, const
                         const at::Tensor& q_weight, const at::Tensor& k_weight, double epsilon,
                         RowsPointer rows) {
   check(projected, shape, table, q_weight, k_weight, *rows);
-  if (!projected.is_cpu() || !use_fused(projected)) {
+  const bool has_kernel = projected.is_cpu() || !q_weight.defined();
+  if (!has_kernel || !use_fused(projected)) {
     return plain_rotation(projected, shape, table, q_weight, k_weight, epsilon, *rows);
   }
   const at::ScalarType type = projected.scalar_type();
@@ -218,13 +236,13 @@ at::Tensor rotate_heads(at::Tensor projected, const AttentionShape& shape, const
     return RotateHeads::apply(projected, maybe(weights[0]), maybe(weights[1]), fitting, shape,
                               epsilon, rows);
   }
-  run_on_host({.input = projected,
-               .output = projected,
-               .gradient = {},
-               .table = fitting,
-               .weights = {weights[0], weights[1]},
-               .sums = {}},
-              shape, epsilon, *rows);
+  run_rotation({.input = projected,
+                .output = projected,
+                .gradient = {},
+                .table = fitting,
+                .weights = {weights[0], weights[1]},
+                .sums = {}},
+               shape, epsilon, *rows);
   return projected;
 }
 

@@ -6,12 +6,13 @@
 #include <optional>
 
 #include "core/kernels/activation_kind.h"
+#include "core/kernels/decoder/attention_shape.h"
 #include "core/kernels/random/draw_scope.h"
 
-// The kernels of rows/ and attention/ as functions of tensors: contiguous ones, all on one CUDA
-// device, of float32, float64 or bfloat16, shapes checked by the caller. They are queued on the
-// current stream, wait for nothing and copy nothing from the host but rows that no batch brought
-// along (on_device).
+// The kernels of rows/, attention/ and decoder/ as functions of tensors: contiguous ones, all on
+// one CUDA device, of float32, float64 or bfloat16, shapes checked by the caller. They are queued
+// on the current stream, wait for nothing and copy nothing from the host but rows that no batch
+// brought along (on_device).
 
 namespace thaw::gpu {
 
@@ -74,12 +75,14 @@ at::Tensor position_gradient(const at::Tensor& gradient, const at::Tensor& posit
 at::Tensor type_gradient(const at::Tensor& gradient, const at::Tensor& token_types,
                          const at::Tensor& types);
 
-/// Operands of packed_attention; biases are float32.
+/// Operands of packed_attention; biases are float32, or undefined.
 struct AttentionTensors {
   at::Tensor projected;  ///< bfloat16 [T, 3 * heads * d]
   std::array<at::Tensor, 3> biases;
   at::Tensor output;    ///< [T, heads * d]
   at::Tensor log_sums;  ///< float32 [heads, T]; undefined: forward shall not keep them
+  double scale = 0;     ///< of queries times keys; 0: 1 / sqrt(d)
+  bool causal = false;  ///< a token attends to itself and what stands before it
 };
 /// Whether the kernels serve such tensors, as a head's size is 32, 64 or 128 (Note [Attention on
 /// tensor cores]).
@@ -90,6 +93,38 @@ void attend(const AttentionTensors& tensors, std::int64_t heads, const SampleRow
 at::Tensor attend_backward(const AttentionTensors& tensors, const at::Tensor& gradient,
                            std::int64_t heads, const SampleRows& rows,
                            const std::optional<DropoutDraws>& draws);
+
+/// Rows of gates and ups, [rows, 2 * width], to activation(gate) * up: see gated_activation.
+void gate_rows(const at::Tensor& input, const at::Tensor& output, Activation activation);
+void gate_rows_backward(const at::Tensor& gradient, const at::Tensor& input,
+                        const at::Tensor& input_gradient, Activation activation);
+
+/// Operands of add_rms_norm; what is undefined is not there. `input` is of the type of `normed`;
+/// one in that of the computation stands as the residual.
+struct RmsNormTensors {
+  at::Tensor input, residual, weight;
+  at::Tensor sum, normed;
+  at::Tensor rstd;  ///< [rows]
+};
+void rms_norm(const RmsNormTensors& tensors, double epsilon);
+
+/// What its backward has, and what it wants: undefined results are not wanted. `input_gradient` is
+/// of the type of `gradient`.
+struct RmsNormGradients {
+  at::Tensor gradient, sum_gradient;  ///< of the norm, and of the sum, which may be undefined
+  at::Tensor sum, rstd, weight;
+  at::Tensor input_gradient, residual_gradient, weight_gradient;
+};
+void rms_norm_backward(const RmsNormGradients& tensors);
+
+/// Operands of rotate_heads without norms; the table in the type of the computation.
+struct RotateTensors {
+  at::Tensor input, output;  ///< may be the same memory
+  at::Tensor cosines, sines;
+};
+/// `back`: by the opposite angles, as a gradient is.
+void rotate_rows(const RotateTensors& tensors, const AttentionShape& shape, bool back,
+                 const SampleRows& rows);
 
 /// Bytes [n, C, H, W], channels-last in memory, as float32 likewise. `numbers`: 255, the means, the
 /// deviations, float32 [1 + 2 C].

@@ -4,6 +4,7 @@
 #include <ATen/ops/linear.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <numeric>
 
@@ -112,6 +113,7 @@ at::Tensor ConvNext::run(std::size_t first, std::size_t last, at::Tensor input,
                          const Batch& batch) {
   const at::ScalarType own = classifier_->weight.scalar_type();
   const at::ScalarType compute = product_type(own);
+  if (classifier_->weight.is_cuda()) round_weights(first, last, compute);
   at::Tensor x = std::move(input);
   for (std::size_t group = first; group < last; ++group) {
     if (group == 0) {
@@ -125,6 +127,14 @@ at::Tensor ConvNext::run(std::size_t first, std::size_t last, at::Tensor input,
     }
   }
   return x;
+}
+
+void ConvNext::round_weights(std::size_t first, std::size_t last, at::ScalarType compute) {
+  std::vector<LayerWeights> weights;
+  for (std::size_t group = std::max<std::size_t>(first, 1); group < last; ++group) {
+    if (group <= steps_.size()) steps_[group - 1].block->list_weights(weights);
+  }
+  convert_together(weights, compute);
 }
 
 at::Tensor ConvNext::stem(const Batch& batch, at::ScalarType compute) const {

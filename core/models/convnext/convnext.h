@@ -31,6 +31,7 @@ class ConvNext : public Model {
   ConvNext(const ConvNextConfig& config, std::int64_t classes);
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
+  bool repeats_itself() const override { return true; }
   at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                  const Batch& batch) override;
 
@@ -55,6 +56,8 @@ class ConvNext : public Model {
   };
 
   void add_stage(torch::nn::Module& stages, std::size_t stage, std::vector<double>::iterator drops);
+  /// On a GPU, those of the groups' weights that are trained, all at once.
+  void round_weights(std::size_t first, std::size_t last, at::ScalarType compute);
   at::Tensor stem(const Batch& batch, at::ScalarType compute) const;
   at::Tensor step(const Step& step, const at::Tensor& input, at::ScalarType compute) const;
 

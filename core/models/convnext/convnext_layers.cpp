@@ -49,4 +49,8 @@ at::Tensor ConvNextBlock::forward(const at::Tensor& input, at::ScalarType comput
   return input + out;
 }
 
+void ConvNextBlock::list_weights(std::vector<LayerWeights>& list) {
+  for (Dense* dense : {wide_.get(), narrow_.get()}) dense->list_weights(list);
+}
+
 }  // namespace thaw::nn

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/models/convnext/convnext_config.h"
 #include "core/models/layers/convolution.h"
@@ -42,6 +43,8 @@ class ConvNextBlock : public torch::nn::Module {
   /// `drop`: the probability that stochastic depth drops the block for a sample in training.
   ConvNextBlock(const ConvNextConfig& config, std::int64_t width, double drop);
   at::Tensor forward(const at::Tensor& input, at::ScalarType compute);
+  /// Adds those weights that products multiply by.
+  void list_weights(std::vector<LayerWeights>& list);
 
   at::Tensor layer_scale;  ///< [width]; undefined without one
 

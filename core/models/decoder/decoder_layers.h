@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/kernels/decoder/attention_shape.h"
 #include "core/kernels/decoder/rotary.h"
@@ -41,6 +42,8 @@ class DecoderBlock : public torch::nn::Module, public KeepsDerivedWeights {
   /// The same for the next tokens of one sample, which join the cache. Without autograd.
   virtual at::Tensor next(const at::Tensor& hidden, const BlockContext& context,
                           BlockCache& cache) = 0;
+  /// Adds those weights that products multiply by.
+  virtual void list_weights(std::vector<LayerWeights>& list) = 0;
 };
 
 /// A weight [out, in] and, perhaps, a bias [out].
@@ -51,6 +54,8 @@ class Linear : public torch::nn::Module, public KeepsDerivedWeights {
   /// With the bias, in `compute`.
   at::Tensor forward(const at::Tensor& input, c10::ScalarType compute);
   void weights_changed() override { prepared.clear(); }
+  /// Adds what products multiply by.
+  void list_weights(std::vector<LayerWeights>& list) { list.push_back({prepared, {weight}}); }
 
   at::Tensor weight;
   at::Tensor bias;  ///< undefined where there is none

@@ -68,12 +68,13 @@ at::Tensor DecoderModel::run(std::size_t first, std::size_t last, at::Tensor inp
   context.rows = packed_rows(batch, vocabulary_, context_);
   context.compute = compute_type();
   context.angles = angles(longest_of(*context.rows), words_->weight);
+  if (words_->weight.is_cuda()) round_weights(first, last);
   at::Tensor hidden = std::move(input);
   const std::size_t norm = blocks_.size() + 1;
   for (std::size_t group = first; group < last; ++group) {
     if (group == 0) {
       const at::Tensor places = on_device(*context.rows, batch.inputs.device()).places;
-      hidden = drop(embed(batch.inputs, places.to(at::kLong)));
+      hidden = drop(embed(batch.inputs, places));
     } else if (group < norm) {
       hidden = through(blocks_[group - 1], hidden, context);
     } else if (group == norm) {
@@ -84,6 +85,16 @@ at::Tensor DecoderModel::run(std::size_t first, std::size_t last, at::Tensor inp
     }
   }
   return hidden;
+}
+
+void DecoderModel::round_weights(std::size_t first, std::size_t last) {
+  const std::size_t norm = blocks_.size() + 1;
+  std::vector<LayerWeights> weights;
+  for (std::size_t group = std::max<std::size_t>(first, 1); group < std::min(last, norm); ++group) {
+    blocks_[group - 1]->list_weights(weights);
+  }
+  if (last == groups_.size()) weights.push_back({prepared_head_, {head_weight()}});
+  convert_together(weights, compute_type());
 }
 
 at::Tensor DecoderModel::through(const std::shared_ptr<nn::DecoderBlock>& block,
@@ -121,6 +132,7 @@ at::Tensor DecoderModel::next_logits(const at::Tensor& tokens, DecoderCache& cac
   context.rows = packed_rows(batch, vocabulary_, context_);
   context.compute = compute_type();
   context.angles = part_of(angles(before + count, words_->weight), before, count);
+  if (words_->weight.is_cuda()) round_weights(0, groups_.size());
   cache.keys.resize(blocks_.size());
   cache.values.resize(blocks_.size());
   at::Tensor hidden = embed(tokens, at::arange(before, before + count, tokens.options()));

@@ -38,6 +38,7 @@ class DecoderModel : public Decoder {
  public:
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   bool groups_read_their_own() const override { return true; }
+  bool repeats_itself() const override { return true; }
   /// `head` of a tied one.
   std::map<std::string, std::string> group_aliases() const override;
 
@@ -80,7 +81,8 @@ class DecoderModel : public Decoder {
 
   bool has_bfloat16() const override { return true; }
 
-  /// Vectors of tokens [T], which stand at `places` (int64 [T]) of their samples: [T, width].
+  /// Vectors of tokens [T], which stand at `places` (int32 or int64 [T]) of their samples: [T,
+  /// width].
   virtual at::Tensor embed(const at::Tensor& tokens, const at::Tensor& places) = 0;
   /// Dropout behind them.
   virtual at::Tensor drop(const at::Tensor& embedded) { return embedded; }
@@ -95,6 +97,8 @@ class DecoderModel : public Decoder {
   at::Tensor through(const std::shared_ptr<nn::DecoderBlock>& block, const at::Tensor& hidden,
                      const nn::BlockContext& context) const;
   at::Tensor loss(const at::Tensor& normed, const Batch& batch, const nn::BlockContext& context);
+  /// On a GPU, those of the groups' weights that are trained, all at once.
+  void round_weights(std::size_t first, std::size_t last);
   const at::Tensor& head_weight() const;
   c10::ScalarType compute_type() const;
 

@@ -61,7 +61,7 @@ at::Tensor Conv1d::project(const at::Tensor& input, at::ScalarType compute) {
   at::Tensor columns;
   {
     const c10::AutoGradMode no_grad(false);
-    columns = cast.get(weight, compute).detach();
+    columns = prepared.get(weight, compute);
   }
   return recorded ? ColumnsProduct::apply(from, weight, columns) : matrix_product(from, columns);
 }
@@ -134,9 +134,15 @@ at::Tensor Gpt2Block::finish(const at::Tensor& attended, const at::Tensor& hidde
   return joined(*output_, inner, *output_dropout_, middle);
 }
 
+void Gpt2Block::list_weights(std::vector<LayerWeights>& list) {
+  for (Conv1d* each : {attention_.get(), attention_output_.get(), inner_.get(), output_.get()}) {
+    list.push_back({each->prepared, {each->weight}});
+  }
+}
+
 void Gpt2Block::weights_changed() {
   for (Conv1d* each : {attention_.get(), attention_output_.get(), inner_.get(), output_.get()}) {
-    each->cast.clear();
+    each->prepared.clear();
   }
 }
 

@@ -5,10 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
+#include "core/kernels/project.h"
 #include "core/models/decoder/decoder_layers.h"
 #include "core/models/gpt2/gpt2_config.h"
-#include "core/models/layers/cast_cache.h"
 #include "core/models/layers/dropout.h"
 
 namespace thaw::nn {
@@ -23,7 +24,7 @@ class Conv1d : public torch::nn::Module {
   at::Tensor project(const at::Tensor& input, at::ScalarType compute);
 
   at::Tensor weight, bias;
-  CastCache cast;
+  PreparedWeights prepared;
 };
 
 /// The parameters of a layer norm, [width] each.
@@ -48,6 +49,7 @@ class Gpt2Block : public DecoderBlock {
   at::Tensor forward(const at::Tensor& hidden, const BlockContext& context) override;
   at::Tensor next(const at::Tensor& hidden, const BlockContext& context,
                   BlockCache& cache) override;
+  void list_weights(std::vector<LayerWeights>& list) override;
   void weights_changed() override;
 
  private:

@@ -1,11 +1,17 @@
 #include "core/models/layers/packed_rows.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/data/batch.h"
 #include "core/kernels/random/draw_scope.h"
+#include "core/kernels/rows/device_rows.h"
 
 namespace thaw {
 
@@ -38,6 +44,24 @@ std::shared_ptr<const SampleRows> packed_rows(const Batch& batch, std::int64_t v
       }
     }
   }
+  return rows;
+}
+
+std::shared_ptr<const SampleRows> equal_rows(const Batch& batch, std::int64_t tokens) {
+  auto rows = std::make_shared<SampleRows>();
+  rows->samples = batch.samples;
+  for (std::int64_t i = 0; i <= batch.size(); ++i) rows->offsets.push_back(i * tokens);
+  if (batch.rows == nullptr) return rows;
+  // The batch knows images alone. Their tokens follow from numbers that the host has, so nothing is
+  // uploaded for them; and a captured step computes them again, at addresses that are its own.
+  const std::int64_t n = batch.size();
+  const at::TensorOptions integers = batch.rows->samples.options().dtype(at::kInt);
+  auto device = std::make_shared<DeviceRows>(*batch.rows);
+  device->longest = n > 0 ? tokens : 0;
+  device->offsets = at::arange(0, n * tokens + 1, std::max<std::int64_t>(tokens, 1), integers);
+  device->owners = at::arange(n, integers).unsqueeze(1).expand({n, tokens}).reshape({n * tokens});
+  device->places = at::arange(tokens, integers).expand({n, tokens}).reshape({n * tokens});
+  rows->device = std::move(device);
   return rows;
 }
 

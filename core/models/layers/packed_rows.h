@@ -14,4 +14,8 @@ struct SampleRows;
 std::shared_ptr<const SampleRows> packed_rows(const Batch& batch, std::int64_t vocabulary,
                                               std::int64_t longest);
 
+/// The same of a batch of images, each of which is cut into as many tokens: `batch.samples` times
+/// `tokens`. What kernels read of them on a GPU is computed there.
+std::shared_ptr<const SampleRows> equal_rows(const Batch& batch, std::int64_t tokens);
+
 }  // namespace thaw

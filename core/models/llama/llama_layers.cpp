@@ -92,6 +92,12 @@ at::Tensor LlamaBlock::finish(const at::Tensor& attended, const at::Tensor& hidd
   return sum + down_->forward(gated_activation(gate_and_up, activation_), compute);
 }
 
+void LlamaBlock::list_weights(std::vector<LayerWeights>& list) {
+  list.push_back({attention_weights_, {query_->weight, key_->weight, value_->weight}});
+  list.push_back({gate_weights_, {gate_->weight, up_->weight}});
+  for (Linear* linear : {output_.get(), down_.get()}) linear->list_weights(list);
+}
+
 void LlamaBlock::weights_changed() {
   attention_weights_.clear();
   gate_weights_.clear();

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "core/models/decoder/decoder_layers.h"
 #include "core/models/layers/dropout.h"
@@ -20,6 +21,7 @@ class LlamaBlock : public DecoderBlock {
   at::Tensor forward(const at::Tensor& hidden, const BlockContext& context) override;
   at::Tensor next(const at::Tensor& hidden, const BlockContext& context,
                   BlockCache& cache) override;
+  void list_weights(std::vector<LayerWeights>& list) override;
   void weights_changed() override;
 
  private:

@@ -6,12 +6,15 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/config/configuration.h"
 #include "core/data/batch.h"
 #include "core/models/family.h"
 #include "core/models/huggingface/config_fields.h"
 #include "core/models/layers/initialization.h"
+#include "core/models/layers/packed_rows.h"
 #include "core/models/layers/recomputation.h"
 #include "core/models/vit/vit_export.h"
 #include "core/models/vit/vit_layers.h"
@@ -39,6 +42,7 @@ Vit::Vit(const VitConfig& config, std::int64_t classes) : config_(config) {
 
 at::Tensor Vit::run(std::size_t first, std::size_t last, at::Tensor input, const Batch& batch) {
   const std::shared_ptr<const SampleRows> rows = rows_of(batch);
+  if (classifier_->weight.is_cuda()) round_weights(first, last);
   at::Tensor hidden = std::move(input);
   for (std::size_t group = first; group < last; ++group) {
     if (group == 0) {
@@ -52,6 +56,14 @@ at::Tensor Vit::run(std::size_t first, std::size_t last, at::Tensor input, const
     }
   }
   return hidden;
+}
+
+void Vit::round_weights(std::size_t first, std::size_t last) {
+  std::vector<LayerWeights> weights;
+  for (std::size_t group = std::max<std::size_t>(first, 1); group < last; ++group) {
+    if (group <= layers_.size()) layers_[group - 1]->list_weights(weights);
+  }
+  convert_together(weights, product_type(classifier_->weight.scalar_type()));
 }
 
 at::Tensor Vit::positions(std::int64_t rows, std::int64_t columns) const {
@@ -95,10 +107,7 @@ std::shared_ptr<const SampleRows> Vit::rows_of(const Batch& batch) const {
   }
   const std::int64_t tokens =
       config_.tokens(batch.inputs.size(2) / config_.patch, batch.inputs.size(3) / config_.patch);
-  auto rows = std::make_shared<SampleRows>();
-  rows->samples = batch.samples;
-  for (std::int64_t i = 0; i <= batch.size(); ++i) rows->offsets.push_back(i * tokens);
-  return rows;
+  return equal_rows(batch, tokens);
 }
 
 WeightNaming Vit::weight_naming() const {

@@ -38,6 +38,7 @@ class Vit : public Model {
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   bool groups_read_their_own() const override { return true; }
+  bool repeats_itself() const override { return true; }
   at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                  const Batch& batch) override;
 
@@ -65,6 +66,8 @@ class Vit : public Model {
                     const std::shared_ptr<const SampleRows>& rows) const;
   at::Tensor head(const at::Tensor& hidden, std::int64_t samples) const;
   std::shared_ptr<const SampleRows> rows_of(const Batch& batch) const;
+  /// On a GPU, those of the groups' weights that are trained, all at once.
+  void round_weights(std::size_t first, std::size_t last);
 
   VitConfig config_;
   std::vector<ParameterGroup> groups_;

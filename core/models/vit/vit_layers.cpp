@@ -195,6 +195,13 @@ at::Tensor VitLayer::forward(const at::Tensor& input, const std::shared_ptr<cons
   return inner_end_.add_to(attended, inner(inner_norm_->forward(attended), compute), rows, compute);
 }
 
+void VitLayer::list_weights(std::vector<LayerWeights>& list) {
+  list.push_back({attention_weights_, {query_->weight, key_->weight, value_->weight}});
+  for (Dense* dense : {attention_end_.dense.get(), inner_.get(), inner_end_.dense.get()}) {
+    dense->list_weights(list);
+  }
+}
+
 void VitLayer::weights_changed() {
   attention_weights_.clear();
   lay_together({query_->weight, key_->weight, value_->weight});  // Note [Weights held once]

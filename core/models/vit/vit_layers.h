@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "core/kernels/project.h"
 #include "core/kernels/random/draw_scope.h"
@@ -68,6 +69,8 @@ class VitLayer : public torch::nn::Module, public KeepsDerivedWeights {
   explicit VitLayer(const VitConfig& config);
   at::Tensor forward(const at::Tensor& input, const std::shared_ptr<const SampleRows>& rows,
                      at::ScalarType compute);
+  /// Adds those weights that products multiply by.
+  void list_weights(std::vector<LayerWeights>& list);
   void weights_changed() override;
 
  private:

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "core/kernels/random/draw_scope.h"
@@ -55,6 +56,17 @@ TEST(RowIndex, OfSamplesAsRowsIsEmpty) {
   const RowIndex index = row_index({}, {});
   EXPECT_TRUE(index.offsets.empty());
   EXPECT_TRUE(index.owners.empty());
+}
+
+TEST(CountedRows, AreThoseThatPredictATokenBehindThePrompt) {
+  const CountedRows counted =
+      counted_rows(Longs{1, 2, 3, 4, 5, 6, 7}, Longs{0, 2, 0}, Longs{0, 3, 6, 7});
+  EXPECT_EQ(counted.rows, (Longs{0, 1, 4}));
+  EXPECT_EQ(counted.targets, (Longs{2, 3, 6}));
+  EXPECT_EQ(counted.owners, (Longs{0, 0, 1}));
+  EXPECT_EQ(counted.slots, (Longs{0, 1, 3 + 1}));
+  EXPECT_THROW(counted_rows(Longs{1, 2}, Longs{3}, Longs{0, 2}), std::out_of_range);
+  EXPECT_THROW(counted_rows(Longs{1, 2}, Longs{-1}, Longs{0, 2}), std::out_of_range);
 }
 
 TEST(DeviceRows, TravelInThePackOfABatch) {

@@ -20,6 +20,9 @@
 #include "core/kernels/activation.h"
 #include "core/kernels/add_norm.h"
 #include "core/kernels/decoder/causal_attention.h"
+#include "core/kernels/decoder/gated_activation.h"
+#include "core/kernels/decoder/rms_norm.h"
+#include "core/kernels/decoder/rotary.h"
 #include "core/kernels/embed.h"
 #include "core/kernels/fused.h"
 #include "core/kernels/packed_attention.h"
@@ -135,9 +138,48 @@ TEST_F(GpuKernels, AddNormWithItsRoundedForm) {
       {true, false, false, false, false});
 }
 
+TEST_F(GpuKernels, OfDecoders) {
+  const auto rows = rows_of({1, 17, 33, 130});
+  for (const Activation kind : {Activation::kSilu, Activation::kGeluTanh}) {
+    for (const std::int64_t width : {37, 384}) {
+      check([&](const Tensors& in) { return gated_activation(in[0], kind); },
+            {at::randn({181, 2 * width}, at::kDouble)}, {true});
+    }
+  }
+  for (const std::int64_t width : {37, 384}) {
+    check(
+        [&](const Tensors& in) {
+          const auto [sum, normed] = add_rms_norm(in[0], in[1], in[2], 1e-5, in[0].scalar_type());
+          return sum + normed * 2;
+        },
+        {at::randn({181, width}, at::kDouble), at::randn({181, width}, at::kDouble),
+         at::randn({width}, at::kDouble)},
+        {true, false, false});
+    check(
+        [&](const Tensors& in) {
+          return add_rms_norm(in[0], {}, in[1], 1e-5, in[2].scalar_type()).second + in[2];
+        },
+        {at::randn({181, width}, at::kDouble), at::randn({width}, at::kDouble),
+         at::randn({181, width}, at::kDouble)},
+        {false, false, true});
+  }
+  for (const std::int64_t size : {10, 64}) {
+    const AttentionShape shape{.heads = 4, .key_heads = 2, .size = size};
+    const at::Tensor angles = at::randn({130, size / 2}, at::kDouble);
+    check(
+        [&](const Tensors& in) {
+          const auto like =
+              in[0].options().dtype(in[0].scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+          return rotate_heads(in[0] * 1, shape, {angles.cos().to(like), angles.sin().to(like)}, {},
+                              {}, 0, rows);
+        },
+        {at::randn({181, shape.columns()}, at::kDouble)}, {true});
+  }
+}
+
 TEST_F(GpuKernels, PackedAttention) {
   const auto rows = rows_of({1, 17, 33, 130});
-  for (const std::int64_t size : {20, 32, 64, 128}) {  // 20: by plain operators
+  for (const std::int64_t size : {20, 32, 64, 128}) {  // 20: with zeros behind
     for (const bool dropped : {false, true}) {
       // Without draws it would be flash attention's.
       const DropoutDraws draws = draws_of(rows, dropped ? 0.25 : 0);
@@ -177,6 +219,19 @@ TEST_F(GpuKernels, CausalAttention) {
       const AttentionShape shape{.heads = 4, .key_heads = key_heads, .size = 64, .window = window};
       check([&](const Tensors& in) { return causal_attention(in[0], shape, rows, std::nullopt); },
             {at::randn({181, shape.columns()}, at::kDouble)}, {true}, /*repeats=*/false);
+    }
+  }
+}
+
+TEST_F(GpuKernels, CausalAttentionWithKeyedDraws) {
+  const auto rows = rows_of({1, 17, 33, 130});
+  for (const std::int64_t size : {20, 64}) {
+    for (const std::int64_t key_heads : {1, 2, 4}) {
+      // A window that hides nothing; a scale of its own.
+      const AttentionShape shape{
+          .heads = 4, .key_heads = key_heads, .size = size, .window = 130, .scale = 0.2};
+      check([&](const Tensors& in) { return causal_attention(in[0], shape, rows, draws_of(rows)); },
+            {at::randn({181, shape.columns()}, at::kDouble)}, {true});
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
@@ -14,11 +15,17 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+#include <memory>
+#include <span>
+#include <utility>
 
 #include "core/kernels/flop_counter.h"
+#include "core/kernels/rows/device_rows.h"
 #include "tests/core/kernels/counting_allocator.h"
 #include "tests/core/kernels/packed_cases.h"
 #include "tests/core/kernels/simd_levels.h"
@@ -158,6 +165,53 @@ TEST(NextTokenLossTwice, AWriteBetweenThePassesIsAnError) {
   const at::Tensor total = p.loss(p.hidden, weight, at::kDouble).select(1, 0).sum();
   weight.detach().mul_(2);
   EXPECT_THROW(total.backward(), c10::Error);
+}
+
+/// The same rows, which brought along what counts.
+RowsPointer with_counted(const Predictions& p) {
+  const auto numbers = [](const at::Tensor& tensor) {
+    return std::span(tensor.const_data_ptr<std::int64_t>(),
+                     static_cast<std::size_t>(tensor.numel()));
+  };
+  auto rows = std::make_shared<SampleRows>(*p.rows);
+  TensorPack pack;
+  const DeviceRowsPack parts(pack, rows->samples, row_index(rows->offsets, {}),
+                             counted_rows(numbers(p.tokens), numbers(p.prompts), rows->offsets));
+  const at::Tensor bytes = pack.allocate(/*pinned=*/false);
+  parts.write(pack, bytes, rows->samples);
+  rows->device = parts.view(pack, bytes);
+  return rows;
+}
+
+TEST(NextTokenLossRows, ThatCameAlongAreTakenAndNothingElseIsRead) {
+  const Predictions p({5, 1, 9, 3}, {0, 0, 9, 2}, 50, 12);
+  Predictions came = p;
+  came.rows = with_counted(p);
+  came.tokens = at::full_like(p.tokens, 49);
+  came.prompts = at::zeros_like(p.prompts);
+  const auto run = [](const Predictions& each) {
+    at::Tensor hidden = each.hidden.clone().requires_grad_();
+    at::Tensor weight = each.weight.clone().requires_grad_();
+    const at::Tensor loss = each.loss(hidden, weight, at::kDouble);
+    (loss.select(1, 0).sum() * 0.3).backward();
+    return Tensors{loss.detach(), hidden.grad(), weight.grad()};
+  };
+  const Tensors found = run(came), expected = run(p);
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+}
+
+TEST(NextTokenLossFactors, OfALossThatSumsRowsUpAreOneWithoutALook) {
+  const Predictions p({30, 12, 7}, {4, 0, 7}, 70, 8);
+  const auto of_weight = [&](const std::function<at::Tensor(const at::Tensor&)>& total) {
+    at::Tensor weight = p.weight.clone().requires_grad_();
+    at::Tensor hidden = p.hidden.clone().requires_grad_();
+    (total(p.loss(hidden, weight, at::kDouble)) * 0.37).backward();
+    return std::pair(weight.grad(), hidden.grad());
+  };
+  const auto by_rows = of_weight([](const at::Tensor& loss) { return loss.sum(0).select(0, 0); });
+  const auto by_column = of_weight([](const at::Tensor& loss) { return loss.select(1, 0).sum(); });
+  EXPECT_TRUE(at::equal(by_rows.first, by_column.first));
+  EXPECT_TRUE(at::equal(by_rows.second, by_column.second));
 }
 
 TEST(NextTokenLossMemory, IsThatOfAChunkNotOfAllLogits) {

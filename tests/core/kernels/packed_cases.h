@@ -13,6 +13,7 @@
 
 #include "core/kernels/fused.h"
 #include "core/kernels/random/draw_scope.h"
+#include "tests/core/kernels/relative_difference.h"
 
 namespace thaw {
 
@@ -26,12 +27,6 @@ inline std::shared_ptr<const SampleRows> packed_samples(const std::vector<std::i
     rows->offsets.push_back(rows->offsets.back() + length);
   }
   return rows;
-}
-
-/// |found - expected| / |expected|.
-inline double relative_difference(const at::Tensor& found, const at::Tensor& expected) {
-  const at::Tensor left = found.to(at::kDouble), right = expected.to(at::kDouble);
-  return ((left - right).norm() / (right.norm() + 1e-30)).item<double>();
 }
 
 using Tensors = std::vector<at::Tensor>;

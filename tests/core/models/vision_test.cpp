@@ -2,16 +2,21 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "core/base/error.h"
+#include "core/data/batch.h"
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/random/draw_scope.h"
+#include "core/kernels/rows/device_rows.h"
 #include "core/models/groups.h"
 #include "core/models/layers/batch_norm.h"
+#include "core/models/layers/packed_rows.h"
 #include "tests/core/models/vision_fixture.h"
 
 namespace thaw {
@@ -58,6 +63,24 @@ std::vector<std::string> case_names(bool float32) {
 /// A case of each network that differs in its layers.
 const std::vector<std::string> kNetworks = {"vit", "dinov2-gated", "dinov2-registers",
                                             "efficientnet-eval", "convnext"};
+
+TEST(TokensOfImages, LieOnADeviceAsTheHostWouldSay) {
+  Batch batch;
+  batch.samples = {4, 9, 2};
+  auto came = std::make_shared<DeviceRows>();
+  came->samples = at::tensor({4, 9, 2}, at::kLong);
+  batch.rows = came;
+  const auto rows = equal_rows(batch, 5);
+  const RowIndex expected = row_index(rows->offsets, {});
+  const DeviceRows& found = *rows->device;
+  EXPECT_EQ(found.longest, 5);
+  EXPECT_TRUE(at::equal(found.samples, came->samples));
+  EXPECT_TRUE(at::equal(found.offsets, at::tensor(expected.offsets, at::kInt)));
+  EXPECT_TRUE(at::equal(found.owners, at::tensor(expected.owners, at::kInt)));
+  EXPECT_TRUE(at::equal(found.places, at::tensor(expected.places, at::kInt)));
+  batch.samples.clear();
+  EXPECT_EQ(equal_rows(batch, 5)->device->offsets.numel(), 1);
+}
 
 class VisionCase : public testing::TestWithParam<std::string> {
  protected:

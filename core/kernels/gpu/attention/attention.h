@@ -27,8 +27,14 @@ struct AttentionOperands {
   DropoutKey key;
   bool drops = false;
   bool causal = false;  ///< a token attends to itself and what stands before it
+  float scale = 0;      ///< of queries times keys; 0: 1 / sqrt(D)
   std::int64_t count = 0, heads = 0, tokens = 0, longest = 0;  ///< n; of T; of a sample
 };
+
+template <int D, typename M>
+THAW_DEVICE float scale_of(const AttentionOperands<M>& o) {
+  return o.scale != 0 ? o.scale : 1.0F / sqrtf(static_cast<float>(D));
+}
 
 /// A stretch of one head of one sample.
 struct HeadStretch {
@@ -223,7 +229,7 @@ struct AttendRows {
   template <typename Team, typename Mask>
   THAW_DEVICE void soften(Team& team, State<Team>& s, const HeadStretch& head, std::int64_t first,
                           const Mask& mask) const {
-    const float scale = 1.0F / sqrtf(static_cast<float>(D));
+    const float scale = scale_of<D>(operands);
     team.apart([&](int thread) {
       s.top[0][thread] = s.top[1][thread] = -INFINITY;
       THAW_UNROLL

@@ -14,17 +14,15 @@ struct AttentionGradient {
 
 /// Probability and gradient of one score, of which the products are made. With p the probability, f
 /// dropout's factor and d the gradient of p f: the product's other operand is p f for the values,
-/// and p (d f - delta) / sqrt(D) for queries and keys, where delta is the sum of d f p over a
-/// query's keys.
+/// and p (d f - delta) times the scores' scale for queries and keys, where delta is the sum of d f
+/// p over a query's keys.
 struct ScoreGradient {
   float kept;   ///< p f
-  float score;  ///< p (d f - delta) / sqrt(D)
+  float score;  ///< p (d f - delta) scale
 };
-template <int D>
-THAW_DEVICE ScoreGradient score_gradient(float score, float gradient, float log_sum, float delta,
-                                         float factor, bool seen) {
+THAW_DEVICE ScoreGradient score_gradient(float scale, float score, float gradient, float log_sum,
+                                         float delta, float factor, bool seen) {
   if (!seen) return {0, 0};
-  const float scale = 1.0F / sqrtf(static_cast<float>(D));
   const float p = exponential(score * scale - log_sum);
   return {p * factor, p * (gradient * factor - delta) * scale};
 }
@@ -185,8 +183,8 @@ struct AttendRowsQueryGradient {
                      : 0.0F;
       }
       float& score = s.score[n][thread].at[i];
-      score = score_gradient<D>(score, s.d[n][thread].at[i], s.log_sum[i / 2][thread],
-                                s.delta[i / 2][thread], factor, seen)
+      score = score_gradient(scale_of<D>(operands.of), score, s.d[n][thread].at[i],
+                             s.log_sum[i / 2][thread], s.delta[i / 2][thread], factor, seen)
                   .score;
     }
   }
@@ -336,8 +334,8 @@ struct AttendRowsKeyGradient {
                      : 0.0F;
       }
       const ScoreGradient result =
-          score_gradient<D>(s.score[n][thread].at[i], s.d[n][thread].at[i], t.log_sums.get(column),
-                            t.deltas.get(column), factor, seen);
+          score_gradient(scale_of<D>(operands.of), s.score[n][thread].at[i], s.d[n][thread].at[i],
+                         t.log_sums.get(column), t.deltas.get(column), factor, seen);
       s.d[n][thread].at[i] = result.kept;
       s.score[n][thread].at[i] = result.score;
     }

@@ -12,11 +12,12 @@ namespace {
 
 /// What forward reads and backward too; a fresh output is aligned.
 AttentionTensors aligned(const AttentionTensors& t) {
-  return {
-      .projected = gpu::aligned(t.projected),
-      .biases = {gpu::aligned(t.biases[0]), gpu::aligned(t.biases[1]), gpu::aligned(t.biases[2])},
-      .output = t.output,
-      .log_sums = t.log_sums};
+  AttentionTensors result = t;
+  result.projected = gpu::aligned(t.projected);
+  for (at::Tensor& bias : result.biases) {
+    if (bias.defined()) bias = gpu::aligned(bias);
+  }
+  return result;
 }
 
 AttentionOperands<DeviceMemory> operands_of(const AttentionTensors& t, std::int64_t heads,
@@ -31,6 +32,8 @@ AttentionOperands<DeviceMemory> operands_of(const AttentionTensors& t, std::int6
   result.heads = heads;
   result.tokens = t.projected.size(0);
   result.longest = index.longest;
+  result.scale = static_cast<float>(t.scale);
+  result.causal = t.causal;
   if (draws) {
     result.drops = true;
     result.key = draws->key;

@@ -15,6 +15,7 @@ using Numbers = std::vector<double>;
 
 struct Options {
   bool drops, causal;
+  int size = 0;  ///< elements of a head, behind which its kernel's are 0; 0: all of them
 };
 
 /// One case and its results in float64, whose operands are rounded with their biases as the
@@ -28,6 +29,12 @@ struct Case {
     for (unsigned part = 0; part < 3; ++part) {
       biases.push_back(random_values<float>(width, 3 + part));
     }
+    if (options.size == 0) return;
+    for (std::int64_t i = 0; i < rows.count() * 3 * width; ++i) {
+      if (i % D >= options.size) projected[static_cast<std::size_t>(i)] = {0};
+    }
+    for (std::vector<float>& bias : biases) bias.assign(bias.size(), 0);
+    scale = 1 / std::sqrt(static_cast<float>(options.size));
   }
 
   double operand(std::int64_t part, std::int64_t token, std::int64_t column) const {
@@ -67,7 +74,7 @@ struct Case {
     Numbers p, factors, d;
     double total = 0, delta = 0;
     for (std::int64_t k = 0; k < seen; ++k) {
-      p.push_back(std::exp(dot(of(0, begin + q), of(1, begin + k)) / std::sqrt(double{D})));
+      p.push_back(std::exp(dot(of(0, begin + q), of(1, begin + k)) * score_scale()));
       total += p.back();
     }
     log_sums[static_cast<std::size_t>(head * rows.count() + begin + q)] = std::log(total);
@@ -83,7 +90,7 @@ struct Case {
     }
     for (std::int64_t k = 0; k < seen; ++k) {
       const auto i = static_cast<std::size_t>(k);
-      const double score = p[i] * (d[i] - delta) / std::sqrt(double{D});
+      const double score = p[i] * (d[i] - delta) * score_scale();
       for (std::int64_t c = 0; c < D; ++c) {
         const std::int64_t column = head * D + c;
         output[static_cast<std::size_t>((begin + q) * width + column)] +=
@@ -94,6 +101,7 @@ struct Case {
       }
     }
   }
+  double score_scale() const { return scale != 0 ? scale : 1 / std::sqrt(double{D}); }
   double& at(std::int64_t part, std::int64_t token, std::int64_t column) {
     return projected_gradient[static_cast<std::size_t>(token * 3 * width + part * width + column)];
   }
@@ -109,6 +117,7 @@ struct Case {
     result.key = key;
     result.drops = options.drops;
     result.causal = options.causal;
+    result.scale = scale;
     result.count = static_cast<std::int64_t>(rows.samples.size());
     result.heads = heads;
     result.tokens = rows.count();
@@ -123,6 +132,7 @@ struct Case {
   std::int64_t heads, width;
   Options options;
   DropoutKey key = key_of(0.25);
+  float scale = 0;
   std::vector<BFloat16Bits> projected, gradient;
   std::vector<std::vector<float>> biases;
   Numbers output, log_sums, projected_gradient;
@@ -143,7 +153,7 @@ template <int D>
 void check(const std::vector<std::int32_t>& lengths, std::int64_t heads, Options options) {
   SCOPED_TRACE(testing::Message() << "size " << D << ", " << lengths.size() << " samples"
                                   << (options.drops ? ", dropout" : "")
-                                  << (options.causal ? ", causal" : ""));
+                                  << (options.causal ? ", causal" : "") << ", of " << options.size);
   Case<D> c(lengths, heads, options);
   c.compute();
 
@@ -184,15 +194,25 @@ void check(const std::vector<std::int32_t>& lengths, std::int64_t heads, Options
   EXPECT_LE(difference(found, c.projected_gradient), 1e-2);
 }
 
-constexpr Options kOptions[] = {{false, false}, {true, false}, {false, true}, {true, true}};
+constexpr Options kOptions[] = {
+    {.drops = false, .causal = false},
+    {.drops = true, .causal = false},
+    {.drops = false, .causal = true},
+    {.drops = true, .causal = true},
+};
 
 TEST(GpuAttention, IsThatOfFloat64) {
   for (const Options& options : kOptions) check<32>({1, 17, 0, 64, 66}, 2, options);
 }
 
 TEST(GpuAttention, SeveralStretchesOfLargerHeads) {
-  check<64>({130, 3}, 1, {true, false});
-  check<128>({70}, 1, {true, true});
+  check<64>({130, 3}, 1, {.drops = true, .causal = false});
+  check<128>({70}, 1, {.drops = true, .causal = true});
+}
+
+TEST(GpuAttention, HeadsOfOtherSizesAreThoseWithZerosBehind) {
+  check<32>({5, 40}, 2, {.drops = true, .causal = true, .size = 20});
+  check<128>({70}, 1, {.drops = true, .causal = false, .size = 80});
 }
 
 TEST(GpuAttention, NoTokensAreNoItems) {
