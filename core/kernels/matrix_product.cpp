@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,13 @@ bool serves_onednn(const at::Tensor& tensor) {
 }
 
 }  // namespace
+
+void keep_few_products() {
+  // The setter of oneDNN's own interface is not among what LibTorch exports. An older name of the
+  // variable is looked at where there is none of the newer.
+  if (std::getenv("DNNL_PRIMITIVE_CACHE_CAPACITY") != nullptr) return;
+  setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", std::to_string(kProductsKept).c_str(), /*replace=*/0);
+}
 
 bool prefers_onednn(const at::Tensor& left, const at::Tensor& right) {
   const bool as_it_lies = right.stride(1) == 1 && right.size(1) > 1;

@@ -24,9 +24,28 @@ namespace thaw {
 // product where MKL is fast; half as long is to be expected where it is slow, and was not measured.
 // Layers of one input whose weights are all trained are one product.
 //   The choice goes by shapes alone, never by a clock: how a product adds up, and so the last bits,
-// must be the same on all ranks and after a resume. The first product of a shape costs up to 1 ms
-// more, once for all layers with that shape.
+// must be the same on all ranks and after a resume.
 //   Measured by cluster/benchmarks/product_choice.py.
+
+// Note [Products kept]
+// oneDNN writes code for each product of a shape that it has not kept: 0.5 ms for those forward and
+// for inputs, more than 1 ms and 1 MiB for the gradient of a weight. Layers of a network share
+// shapes, but batches of ragged samples hardly ever have the same number of rows again, so what
+// oneDNN keeps, 1,024 things, is what came last and not what will come: the products of SmolLM2's
+// four kinds of layers, forward and back, took 276 MiB for 48 numbers of rows (from 200 on, in one
+// thread with AVX2) and grew on. `keep_few_products` bounds that to kProductsKept things, 21 MiB
+// there: twice what a step of a network of like layers asks for. A shape that comes in the next
+// layer is still there, so a step prepares each once, and prepared again it is the same code: no
+// bit depends on it. Networks of convolutions have hundreds of shapes, the same in each step, and
+// keep all: for them nobody calls it. Nor does the library, whose environment is another's.
+
+/// Things that `keep_few_products` has oneDNN keep.
+constexpr int kProductsKept = 64;
+
+/// Bounds what this process keeps of products whose shapes will not come again (Note [Products
+/// kept]), unless the user's ONEDNN_PRIMITIVE_CACHE_CAPACITY says how much. oneDNN looks once, at
+/// the first product: call it before that.
+void keep_few_products();
 
 /// Whether `onednn_product` is faster than at::mm for `left` [m, k] and `right` [k, n] of this
 /// kind.

@@ -13,6 +13,7 @@
 #include "core/data/dataset.h"
 #include "core/data/finite_values.h"
 #include "core/data/identity/data_facts.h"
+#include "core/kernels/matrix_product.h"
 #include "core/models/model.h"
 #include "core/models/registry.h"
 #include "core/models/weights/weights.h"
@@ -163,6 +164,9 @@ void open_data(RunSetup& setup, const SetupRequest& request, const TrainedWeight
     return names;
   });
   setup.dataset = agreed(communicator, [&] { return std::make_shared<Dataset>(files); });
+  agreed(communicator, [&] {
+    if (communicator.rank() == 0) tell_doubtful(*setup.dataset);
+  });
   if (!request.source_task) {
     agreed(communicator, [&] {
       located_errors(setup.document, [&] {
@@ -253,6 +257,7 @@ void build_model(RunSetup& setup, const SetupRequest& request, const TrainedWeig
   const ModelOptions& options = setup.configuration().model;
   const TrainOptions& train = setup.configuration().train;
   const InputFacts facts = input_facts(setup, setup.splits, communicator);
+  if (facts.kind == InputFacts::Kind::kText) keep_few_products();  // samples are of any length
   std::vector<std::string> initial;
   const auto made_model = [&] {
     if (request.loaded_head && options.weights.empty()) {

@@ -4,11 +4,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/allclose.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/equal.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randn_like.h>
@@ -23,11 +19,11 @@
 #include "core/kernels/activation.h"
 #include "core/kernels/add_norm.h"
 #include "core/kernels/embed.h"
-#include "core/kernels/matrix_product.h"
 #include "core/kernels/packed_attention.h"
 #include "core/kernels/project.h"
 #include "core/kernels/random/draw_scope.h"
 #include "core/kernels/segment_mean.h"
+#include "tests/core/kernels/relative_difference.h"
 #include "tests/core/kernels/simd_levels.h"
 
 namespace thaw {
@@ -48,11 +44,6 @@ std::shared_ptr<const SampleRows> rows_of(const Lengths& lengths) {
 
 DropoutDraws draws_of(const std::shared_ptr<const SampleRows>& rows) {
   return {.key = dropout_key(1, 2, 3, 0, 0.25), .rows = rows};
-}
-
-double difference(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor left = a.to(at::kDouble), right = b.to(at::kDouble);
-  return ((left - right).norm() / (right.norm() + 1e-30)).item<double>();
 }
 
 /// The result of `function` on copies of `inputs`, then the gradients of those that `trainable`
@@ -112,7 +103,7 @@ class Fused : public EachSimdLevel {
         for (std::size_t i = 0; i < found.size(); ++i) {
           ASSERT_EQ(found[i].defined(), reference[i].defined()) << i;
           if (found[i].defined()) {
-            EXPECT_LE(difference(found[i], reference[i]), tolerance)
+            EXPECT_LE(relative_difference(found[i], reference[i]), tolerance)
                 << (i == 0 ? "result" : "gradient of input " + std::to_string(i - 1)) << " in "
                 << dtype;
           }
@@ -252,138 +243,6 @@ TEST_P(Fused, ProjectInAnyLayout) {
            at::randn({second, 35}, at::kDouble)},
           {true, true, true}, {true, false, false});
     }
-  }
-}
-
-TEST(Project, NoticesEveryChangeOfAFrozenWeight) {
-  PreparedWeights prepared;
-  const at::Tensor input = at::randn({300, 20});
-  at::Tensor first = at::randn({16, 20}), second = at::randn({4, 20});
-  const auto expect_product = [&] {
-    const at::Tensor both = at::cat({first, second}).detach();
-    EXPECT_LE(
-        difference(project(input, {first, second}, prepared, at::kFloat), at::mm(input, both.t())),
-        1e-6);
-    EXPECT_LE(difference(project(input, {first, second}, prepared, at::kBFloat16),
-                         at::mm(input, both.t())),
-              1e-2);
-  };
-  expect_product();
-  first.mul_(2);
-  expect_product();
-  second.set_data(at::randn({4, 20}));
-  expect_product();
-  first = at::randn({16, 20});
-  expect_product();
-  first.requires_grad_();
-  const at::NoGradGuard no_grad;
-  expect_product();
-  first.mul_(3);
-  expect_product();
-  first.requires_grad_(false);
-  expect_product();
-}
-
-TEST(Project, AWriteBetweenThePassesIsAnError) {
-  PreparedWeights prepared;
-  at::Tensor input = at::randn({5, 20}).requires_grad_();
-  at::Tensor weight = at::randn({16, 20}).requires_grad_();
-  const at::Tensor loss = project(input, weight, prepared, at::kFloat).sum();
-  {
-    const at::NoGradGuard no_grad;
-    weight.mul_(2);
-  }
-  EXPECT_THROW(loss.backward(), c10::Error);
-}
-
-TEST(Project, HoldsFrozenWeightsOnce) {
-  PreparedWeights prepared;
-  const at::Tensor input = at::randn({300, 20}).requires_grad_();
-  at::Tensor first = at::randn({16, 20}), second = at::randn({4, 20});
-  const at::Tensor expected = at::mm(input, at::cat({first, second}).t()).detach();
-  const auto held = [&](at::ScalarType type) {
-    const at::Tensor result = project(input, {first, second}, prepared, type);
-    EXPECT_LE(difference(result, expected), type == at::kFloat ? 1e-6 : 1e-2);
-    result.sum().backward();
-    return prepared.bytes();
-  };
-  EXPECT_EQ(held(at::kFloat), 4 * 20 * 20) << "a stack, as they lie apart";
-  lay_together({first, second});
-  EXPECT_EQ(held(at::kFloat), 0);
-  EXPECT_EQ(held(at::kBFloat16), 2 * 20 * 20);
-  EXPECT_EQ(held(at::kFloat), 0);
-  // Their bits are what they were, also where training goes on and one of them moves.
-  EXPECT_TRUE(at::equal(at::mm(input.detach(), at::cat({first, second}).t()), expected));
-  const void* const place = first.const_data_ptr();
-  lay_together({first, second});
-  EXPECT_EQ(first.const_data_ptr(), place) << "they lay so already";
-  second.requires_grad_();
-  EXPECT_EQ(held(at::kFloat), 0);
-  EXPECT_TRUE(second.grad().defined());
-  second.set_data(second.detach().clone());
-  EXPECT_EQ(held(at::kFloat), 0) << "of a trainable one nothing is kept";
-  EXPECT_LE(difference(project(input, {first}, prepared, at::kFloat), expected.narrow(1, 0, 16)),
-            1e-6);
-  EXPECT_EQ(prepared.bytes(), 0);
-}
-
-TEST(Project, LaysNothingTogetherOfSeveralTypes) {
-  at::Tensor first = at::randn({3, 4}), second = at::randn({2, 4}, at::kDouble);
-  lay_together({first, second});
-  EXPECT_EQ(first.scalar_type(), at::kFloat);
-  EXPECT_EQ(second.scalar_type(), at::kDouble);
-}
-
-TEST(MatrixProduct, IsTheSameWhicheverWayItsOperandsLie) {
-  const at::Tensor left = at::randn({300, 50}), right = at::randn({50, 33});
-  const at::Tensor expected = at::mm(left.to(at::kDouble), right.to(at::kDouble)).to(at::kFloat);
-  EXPECT_LE(difference(matrix_product(left, right), expected), 1e-6);
-  EXPECT_LE(difference(matrix_product(left, right.t().contiguous().t()), expected), 1e-6);
-  EXPECT_LE(difference(matrix_product(left.narrow(0, 0, 3), right), expected.narrow(0, 0, 3)),
-            1e-6);
-}
-
-TEST(MatrixProduct, CopiesTransposes) {
-  const at::Tensor matrix = at::randn({33, 50});
-  EXPECT_TRUE(at::equal(transposed_copy(matrix), matrix.t()));
-  const at::Tensor some = matrix.narrow(1, 3, 21);
-  EXPECT_TRUE(at::equal(transposed_copy(some), some.t()));
-  EXPECT_TRUE(at::equal(transposed_copy(matrix.t()), matrix));
-}
-
-TEST(MatrixProduct, SumsOverRowsOfOddShapes) {
-  for (const std::int64_t rows : {1, 63, 64, 65, 130, 517}) {
-    for (const std::int64_t outputs : {5, 127, 128, 201}) {
-      for (const std::int64_t inputs : {1, 31, 64}) {
-        const at::Tensor left = at::randn({rows, outputs + 3}, at::kDouble).narrow(1, 2, outputs);
-        const at::Tensor right = at::randn({rows, inputs}, at::kDouble);
-        const at::Tensor expected = at::mm(left.t(), right);
-        const auto found = [&](at::ScalarType type) {
-          // A view of some columns, as a gradient of several layers has them.
-          const at::Tensor wide = at::cat({left.narrow(1, 0, 1), left}, 1).to(type);
-          return summed_product(type, wide.narrow(1, 1, outputs), right.to(type));
-        };
-        EXPECT_LE(difference(found(at::kDouble), expected), 1e-14);
-        EXPECT_LE(difference(found(at::kFloat), expected), 2e-6)
-            << rows << " x " << outputs << " x " << inputs;
-        EXPECT_LE(difference(found(at::kBFloat16), expected), 2e-2);
-        EXPECT_TRUE(found(at::kFloat).is_contiguous());
-      }
-    }
-  }
-}
-
-TEST(MatrixProduct, SumsHaveTheSameBitsWhereverTheirFactorsLie) {
-  const at::Tensor left = at::randn({70, 200}), right = at::randn({70, 33});
-  if (!sums_by_onednn(left, right)) GTEST_SKIP() << "this LibTorch has no oneDNN";
-  const at::Tensor expected = summed_product(at::kFloat, left, right);
-  for (std::int64_t shift = 0; shift < 5; ++shift) {
-    const at::Tensor wide = at::cat({at::zeros({70, shift}), left}, 1);
-    const at::Tensor moved =
-        at::cat({at::zeros({shift}), right.flatten()}).narrow(0, shift, 70 * 33);
-    EXPECT_TRUE(at::equal(
-        summed_product(at::kFloat, wide.narrow(1, shift, 200), moved.view({70, 33})), expected))
-        << shift;
   }
 }
 
