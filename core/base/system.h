@@ -12,6 +12,10 @@ namespace thaw {
 /// This machine's name, as gethostname has it; "unknown" where it has none.
 std::string host_name();
 
+/// Where files go that nobody looks for later: $TMPDIR, or else /tmp. Whoever writes there finds
+/// out whether it is there.
+std::string temporary_folder();
+
 /// The kind of CPU that this process runs on, as the system names it: maker, model, family. Kernels
 /// are chosen by it, so two kinds may add up differently. "unknown" where the system does not say.
 std::string processor_kind();

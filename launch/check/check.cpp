@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "launch/run/file_deadline.h"
 #include "launch/run/run_setup.h"
 #include "launch/terminal/prefix_outlook.h"
+#include "launch/terminal/screen.h"
 #include "launch/terminal/stage_table.h"
 
 namespace thaw {
@@ -64,7 +66,8 @@ ExitStatus check(const std::vector<std::string>& command_line) {
         "gradients: canonical sum over {} shards of a batch, the same bits on 1 to {} ranks\n",
         configuration.train.shards, configuration.train.shards);
   }
-  fmt::print("{}", stage_table(setup, schedule));
+  constexpr std::size_t kUsualColumns = 100;  // of a screen that does not tell, and of files
+  fmt::print("{}", stage_table(setup, schedule, screen_columns(STDOUT_FILENO, kUsualColumns)));
   fmt::print("{}", prefix_outlook(setup, schedule));
   if (ranks > 0) fmt::print("\n{}", memory_table(setup, schedule, ranks));
   fmt::print("{}: all is well\n", arguments["CONFIG"]);

@@ -15,6 +15,7 @@
 #include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
 #include "core/train/reduction_rules.h"
+#include "dist/communicator/host_topology.h"
 #include "dist/reduction/row_reduction.h"
 #include "dist/reduction/sharding/rank_memory.h"
 #include "launch/check/memory_trial.h"
@@ -47,8 +48,21 @@ RankMemory most_of(const std::vector<RankMemory>& ranks) {
       [](const RankMemory& a, const RankMemory& b) { return a.sum() < b.sum(); });
 }
 
-/// Of each stage, what the plans of buckets and slices say of the rank with the most.
-std::vector<RankMemory> planned_memory(const RunSetup& setup, const Schedule& schedule, int ranks) {
+/// Of a stage, what the plans of buckets and slices say.
+struct PlannedStage {
+  RankMemory rank;            ///< of the one with the most
+  std::int64_t messages = 0;  ///< what MPI takes
+};
+
+/// The most ranks of this host that are counted on, since nobody says where ranks will be: as many
+/// as it has cores for, or four, as in trials on a small machine.
+int ranks_of_host(int ranks) {
+  const auto cores = static_cast<int>(physical_cores(allowed_cpus()).size());
+  return std::min(ranks, std::max(cores, 4));
+}
+
+std::vector<PlannedStage> planned_memory(const RunSetup& setup, const Schedule& schedule,
+                                         int ranks) {
   const Configuration& configuration = setup.configuration();
   const ParameterTable parameters(*setup.model, configuration.train.decay_norms_and_biases);
   std::vector<std::vector<BucketEntry>> active;
@@ -66,17 +80,20 @@ std::vector<RankMemory> planned_memory(const RunSetup& setup, const Schedule& sc
   question.slots = static_cast<std::int64_t>(make_optimizer(configuration.train)->slots().size());
   question.weights = bytes_of_model(*setup.model);
   question.state_is_kept = configuration.distributed.frozen_state != FrozenStatePlace::kDisk;
-  std::vector<RankMemory> most;
-  for (const auto& stage : memory_of_stages(active, question)) most.push_back(most_of(stage));
-  return most;
+  const auto of_stages = memory_of_stages(active, question);
+  std::vector<PlannedStage> planned;
+  std::int64_t messages = 0;  // what MPI has taken it keeps
+  for (std::size_t i = 0; i < active.size(); ++i) {
+    messages = std::max(messages, message_bytes(active[i], question, ranks_of_host(ranks)));
+    planned.push_back({most_of(of_stages[i]), messages});
+  }
+  return planned;
 }
 
-/// What a rank of several has that one whose peers are absent has not: MPI's own memory, and its
-/// segments that ranks of a host share. Measured with Open MPI 4.1,
-/// tests/launch/command_memory_test.py compares it with runs.
-constexpr std::int64_t kMessagePassing = 12 << 20;
 /// What a run has beside its trainer: watches and their threads, logs, files of weights on their
-/// way out. Measured likewise.
+/// way out. It does not follow the network's size: files are written from where tensors lie.
+/// Measured with Open MPI 4.1; tests/launch/command_memory_test.py and
+/// cluster/benchmarks/memory_forecast.py compare the whole with runs.
 constexpr std::int64_t kRun = 8 << 20;
 
 /// Whether a checkpoint may have been begun before the stage ends, from when on a rank keeps the
@@ -99,38 +116,37 @@ std::int64_t snapshot_bytes(const RankMemory& memory, const Configuration& confi
 
 /// Beside what a trial sees, in each stage.
 std::vector<std::int64_t> beside_the_trial(const RunSetup& setup, const Schedule& schedule,
-                                           const std::vector<RankMemory>& planned, int ranks) {
+                                           const std::vector<PlannedStage>& planned, int ranks) {
   std::vector<std::int64_t> result;
   std::int64_t snapshot = 0;
   for (std::size_t i = 0; i < planned.size(); ++i) {
     // One at a transition is made of the state of the stage that ended.
     if (saves_by(i, schedule, setup)) {
-      const RankMemory& saved = planned[i == 0 ? 0 : i - 1];
+      const RankMemory& saved = planned[i == 0 ? 0 : i - 1].rank;
       snapshot = std::max(snapshot, snapshot_bytes(saved, setup.configuration(), ranks));
     }
     const bool best = schedule.stages[i].restore_best.has_value();  // weights kept beside
-    result.push_back(snapshot + kRun + (ranks > 1 ? kMessagePassing : 0) +
-                     (best ? planned[i].weights : 0));
+    result.push_back(snapshot + kRun + planned[i].messages + (best ? planned[i].rank.weights : 0));
   }
   return result;
 }
 
-std::string planned_table(const Schedule& schedule, const std::vector<RankMemory>& planned) {
+std::string planned_table(const Schedule& schedule, const std::vector<PlannedStage>& planned) {
   TextTable table({"stage", ">weights", ">gradients", ">optimizer\nstate", ">passing", ">sum"});
   for (std::size_t i = 0; i < planned.size(); ++i) {
-    const RankMemory& most = planned[i];
+    const RankMemory& most = planned[i].rank;
     table.row({schedule.stages[i].name, bytes_text(most.weights), bytes_text(most.gradients),
                bytes_text(most.state), bytes_text(most.passing), bytes_text(most.sum())});
   }
   return table.text(kColumns);
 }
 
-std::string tried_table(const Schedule& schedule, const std::vector<RankMemory>& planned,
+std::string tried_table(const Schedule& schedule, const std::vector<PlannedStage>& planned,
                         const MemoryTrial& trial, const std::vector<std::int64_t>& beside) {
   TextTable table({"stage", ">program", ">weights", ">gradi-\nents", ">optimizer\nstate",
                    ">activa-\ntions", ">buffers", ">sum"});
   for (std::size_t i = 0; i < planned.size(); ++i) {
-    const RankMemory& most = planned[i];
+    const RankMemory& most = planned[i].rank;
     const std::int64_t seen = trial.stages[i] - trial.program - most.sum();
     const auto activations =
         static_cast<std::int64_t>(std::max(0.0, trial.fuller * static_cast<double>(seen)));
@@ -154,9 +170,11 @@ std::string about_ranks(const RunSetup& setup, int ranks, const std::string& mor
 }  // namespace
 
 std::string memory_table(RunSetup& setup, const Schedule& schedule, int ranks) {
-  const std::vector<RankMemory> planned = planned_memory(setup, schedule, ranks);
+  const std::vector<PlannedStage> planned = planned_memory(setup, schedule, ranks);
   std::int64_t most = 0;
-  for (const RankMemory& stage : planned) most = std::max(most, stage.sum() - stage.weights);
+  for (const PlannedStage& stage : planned) {
+    most = std::max(most, stage.rank.sum() - stage.rank.weights);
+  }
   if (const std::int64_t available = available_memory(); !setup.gpu && most > available) {
     const bool kept = setup.configuration().distributed.frozen_state != FrozenStatePlace::kDisk;
     const std::string state = kept ? "is kept (optimizer-state \"keep\")"

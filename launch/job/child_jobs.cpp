@@ -1,11 +1,15 @@
 #include "launch/job/child_jobs.h"
 
+#include <fmt/format.h>
+
 #include <csignal>
 #include <map>
 #include <optional>
 #include <utility>
 
+#include "core/base/error.h"
 #include "launch/job/child_process.h"
+#include "launch/job/launch_command.h"
 #include "launch/job/stop_signals.h"
 
 namespace thaw {
@@ -16,10 +20,15 @@ ChildProcess start(const ChildJob& job) {
   const Descriptor output = Descriptor::create(job.output);
   std::optional<Descriptor> errors;
   if (job.errors != job.output) errors.emplace(Descriptor::create(job.errors));
-  return ChildProcess({.command = job.command,
-                       .input = nothing.number(),
-                       .output = output.number(),
-                       .errors = (errors ? *errors : output).number()});
+  try {
+    return ChildProcess({.command = job.command,
+                         .input = nothing.number(),
+                         .output = output.number(),
+                         .errors = (errors ? *errors : output).number()});
+  } catch (const ProcessNotStarted& error) {
+    if (job.command.front() != mpirun_command(1).front()) throw;
+    throw RunError(fmt::format("{}; THAW_MPIEXEC names the mpirun to use", error.what()));
+  }
 }
 
 /// The jobs under way, by index; those that are left when it goes are ended, all of them at once.

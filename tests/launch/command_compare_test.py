@@ -4,7 +4,7 @@ import json
 import re
 import unittest
 
-from command_fixture import CommandTest, require
+from command_fixture import MPIEXEC, CommandTest, require
 
 SCHEDULE = """
 [schedule]
@@ -82,6 +82,23 @@ class Compare(CommandTest):
                 self.assertGreater(int(used), 0)  # 0 would be all cores for each
                 if threads:
                     self.assertEqual(int(used), threads)
+
+    def test_another_mpirun_may_be_named(self):
+        """By a path or a name; one that is none is told with the variable."""
+        config = self.config()
+        arguments = ("--schedules", "head-only", "--seeds", "1", "--ranks", "2")
+        log = self.folder / "asked"
+        stand_in = self.write("my-mpirun", f'#!/bin/sh\necho "asked: $*" >> {log}\nexec {MPIEXEC} "$@"\n')
+        stand_in.chmod(0o755)
+        self.compare(config, *arguments, environment={"THAW_MPIEXEC": str(stand_in)})
+        asked = log.read_text(encoding="utf-8").splitlines()
+        self.assertTrue(asked)
+        for line in asked:
+            self.assertTrue(line.startswith("asked: -n 2 "), line)
+        said = self.thaw("compare", config, "--output", "other", *arguments, status=3,
+                         environment={"THAW_MPIEXEC": "no-such-mpirun"}).stderr  # fmt: skip
+        self.assertIn("no-such-mpirun cannot be started", said)
+        self.assertIn("THAW_MPIEXEC names the mpirun to use", said)
 
     def test_fractions_narrow_the_training_data(self):
         config = self.config()

@@ -1,7 +1,8 @@
 """`thaw check --ranks N` tells what a run then takes: within 5 % of the peak that it reports, and never
-less, for an encoder, a ResNet and a decoder, whole and sharded."""
+less, for an encoder, a ResNet and a decoder, whole and sharded. And what ragged batches take of it."""
 
 import json
+import pathlib
 import re
 import unittest
 
@@ -20,11 +21,20 @@ def stages(upper, everything):
 name = "{name}"
 groups = {json.dumps(groups)}
 learning-rate = 1e-4
-until = {{ steps = 6 }}
+until = {{ steps = 12 }}
 """ for name, groups in (("upper", upper), ("all", everything)))
 
 
+def has_avx2():
+    try:
+        return " avx2" in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
 class Memory(CommandTest):
+    most = 1.08  # of texts, which take 5 % more or less in each run: Note [Memory by trial]
+
     def told(self, *flags):
         """Stage -> column -> bytes."""
         text = self.thaw("check", self.config, "--ranks", RANKS, *flags).stdout
@@ -51,7 +61,7 @@ class Memory(CommandTest):
                 expected = told[stage]["sum"]
                 place = f"{stage}, {sharding}: told {expected:.0f}, took {peak}"
                 self.assertGreaterEqual(expected * 1.0005, peak, place)  # but for its digits
-                self.assertLessEqual(expected, 1.05 * peak, place)
+                self.assertLessEqual(expected, self.most * peak, place)
         whole, shared = (self.told("--distributed.sharding", sharding) for sharding in SHARDING)
         self.assertLess(shared["all"]["state"], 0.6 * whole["all"]["state"])
 
@@ -68,37 +78,64 @@ class Memory(CommandTest):
         self.assert_told()
 
     def test_of_a_resnet(self):
+        self.most = 1.05
         self.images(train=100, size=32)
         self.config = self.resnet_config(
             stages=stages(["layer3", "head"], ["*"]), extra="threads = 1")
         self.assert_told()
 
-    def test_of_a_decoder(self):
+    def decoder(self, train, vocabulary, batch, stages_text, **config):
+        """Prompts of 20 to 59 tokens and a decoder from scratch; the name of its configuration."""
         generator = np.random.default_rng(1)
         with h5py.File(self.folder / "prompts.h5", "w") as file:
-            for split, count in (("train", 100), ("validation", 20)):
+            for split, count in (("train", train), ("validation", 20)):
                 lengths = generator.integers(20, 60, count)
                 group = file.create_group(split)
-                group["tokens"] = generator.integers(0, VOCABULARY, lengths.sum()).astype(np.int32)
+                group["tokens"] = generator.integers(0, vocabulary, lengths.sum()).astype(np.int32)
                 group["offsets"] = np.cumsum([0, *lengths]).astype(np.int64)
                 group["prompt_lengths"] = generator.integers(1, 9, count).astype(np.int32)
         self.write("config.json", json.dumps({
-            "model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 256,
-            "num_attention_heads": 8, "num_key_value_heads": 4, "num_hidden_layers": 4,
-            "intermediate_size": 768, "max_position_embeddings": 64, "tie_word_embeddings": True}))
-        self.config = self.write("decoder.toml", f"""
+            "model_type": "llama", "vocab_size": vocabulary, "num_attention_heads": 8,
+            "num_key_value_heads": 4, "max_position_embeddings": 64, "tie_word_embeddings": True,
+            **config}))
+        return self.write("decoder.toml", f"""
 [model]
 config = "config.json"
 weights = ""
 [data]
 file = "prompts.h5"
-batch = 16
+batch = {batch}
 [train]
 threads = 1
-{stages(["layers.[23]", "norm"], ["*"])}
+{stages_text}
 """).name
+
+    def test_of_a_decoder(self):
+        self.config = self.decoder(100, VOCABULARY, 16, stages(["layers.[23]", "norm"], ["*"]),
+                                   hidden_size=256, num_hidden_layers=4, intermediate_size=768)
         self.assert_told()
 
+    @unittest.skipUnless(has_avx2(), "without AVX2 oneDNN writes other code")
+    def test_numbers_of_rows_that_do_not_come_again_take_none(self):
+        every = """
+[[schedule.stage]]
+name = "all"
+groups = ["*"]
+learning-rate = 1e-4
+until = { steps = 60 }
+"""
+        config = self.decoder(240, 300, 4, every,
+                              hidden_size=384, num_hidden_layers=1, intermediate_size=768)
+        found = {}
+        for capacity in ("", "1024"):  # "": what the program bounds it to; oneDNN's own
+            environment = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": capacity} if capacity else {}
+            run = f"run-{capacity}"
+            self.thaw("train", config, "--run-dir", run, environment=environment)
+            (row,) = self.summary(run)["stages"]
+            found[capacity] = row["peak_memory_bytes"], [step["loss"] for step in self.metrics(run)]
+        (bounded, losses), (unbounded, same) = found.values()
+        self.assertEqual(losses, same)
+        self.assertLess(bounded + (30 << 20), unbounded)
 
 if __name__ == "__main__":
     require()

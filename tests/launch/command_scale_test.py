@@ -141,6 +141,7 @@ class Scale(CommandTest):
         said = self.thaw("scale", self.config, "--output", "out", "--ranks", "1", "--repetitions",
                          "1", status=3, environment={"THAW_MPIEXEC": "no-such-mpirun"}).stderr  # fmt: skip
         self.assertIn("no-such-mpirun cannot be started", said)
+        self.assertIn("THAW_MPIEXEC names the mpirun to use", said)
 
     def test_a_failing_run_is_named_with_its_log(self):
         said = self.scale("--ranks", "1", "--repetitions", "1", "--scaling", "strong",

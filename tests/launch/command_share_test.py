@@ -32,6 +32,8 @@ until = { steps = 3 }
 ENDLESS = STAGES.replace("steps = 3", "steps = 1000000", 1)
 EMBEDDINGS = 30522 * 64 * 4
 MARK = "memfd:thaw-weights"
+FAULTS = pathlib.Path(THAW).resolve().parent / "tests" / "launch" / "file_faults.so"
+NOTE = "thaw: note: frozen weights are not held once a host (rank 1: "
 
 
 def mapped(process: int) -> dict:
@@ -117,6 +119,58 @@ class Shared(CommandTest):
         left = [link for link in pathlib.Path("/proc").glob("[0-9]*/fd/*")
                 if MARK in self.target(link)]
         self.assertEqual(left, [])
+
+    def test_where_memory_cannot_be_shared_each_rank_has_its_own(self):
+        self.assertTrue(FAULTS.is_file(), FAULTS)
+        self.thaw("train", self.config, "--run-dir", "own", "--distributed.share-frozen", "off",
+                  ranks=2)
+        # No such files at all; no mapping on any rank; none on a rank beside one that has it.
+        for number, (fault, rank, why, first_shares) in enumerate((
+                ("no-memory-files", "", "memfd_create: Function not implemented", False),
+                ("no-shared-memory", "", "mmap of /proc/", False),
+                ("no-shared-memory", "1", "mmap of /proc/", True))):
+            with self.subTest(fault=fault, rank=rank):
+                run = f"run{number}"
+                said = self.thaw("train", self.config, "--run-dir", run, ranks=2, environment={
+                    "LD_PRELOAD": str(FAULTS), "THAW_FILE_FAULT": fault, "THAW_FAULT_RANK": rank,
+                }).stderr  # fmt: skip
+                self.assertEqual(said.count(NOTE), 1, said)
+                self.assertIn(NOTE + why, said)
+                self.assertIn('each rank has its own, as with distributed.share-frozen = "off"', said)
+                # Rank 0's figure: what it has mapped itself.
+                self.assertEqual(self.shared_bytes(run)[0] > EMBEDDINGS, first_shares)
+                weights = [(self.folder / each / "weights.safetensors").read_bytes()
+                           for each in (run, "own")]
+                self.assertEqual(*weights)
+
+    def test_what_check_tries_shares_too_and_puts_state_aside(self):
+        """A rehearsal and a trial of memory do what the run will do, and leave nothing."""
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        for number, (command, fault) in enumerate((
+                (("--ranks", "2"), ""),
+                (("--predict", "--ranks", "2"), ""),
+                (("--predict", "--ranks", "2"), "no-memory-files"))):
+            with self.subTest(command=command, fault=fault):
+                log = self.folder / f"flushed{number}"
+                done = self.thaw("check", self.config, *command, "--distributed.frozen-state",
+                                 "disk", environment={
+                                     "LD_PRELOAD": str(FAULTS), "THAW_FLUSH_LOG": str(log),
+                                     "TMPDIR": str(temporary), "THAW_FILE_FAULT": fault})
+                self.assertEqual(done.stderr.count(NOTE), 1 if fault else 0, done.stderr)
+                self.assertIn("upper", done.stdout)
+                files = [line for line in log.read_text(encoding="utf-8").splitlines()
+                         if line.startswith(f"{temporary}/frozen-state.")]
+                self.assertTrue(files, "no state was put aside")
+                self.assertEqual(list(temporary.glob("frozen-state*")), [])
+
+    def test_a_folder_for_temporary_files_that_is_none_matters_where_state_goes_there(self):
+        nowhere = {"TMPDIR": str(self.folder / "none")}
+        command = ("check", self.config, "--ranks", "2")
+        self.thaw(*command, environment=nowhere)
+        said = self.thaw(*command, "--distributed.frozen-state", "disk", status=3,
+                         environment=nowhere).stderr  # fmt: skip
+        self.assertIn(f"{self.folder}/none/frozen-state.", said)
 
     @staticmethod
     def target(link):

@@ -1,5 +1,7 @@
 // Preloaded, it makes the file system another one, as the environment says:
-//   THAW_FILE_FAULT   words among "no-links" (hard links are not known) and "no-exchange"
+//   THAW_FILE_FAULT   words among "no-links" (hard links are not known), "no-exchange",
+//                     "no-memory-files" and "no-shared-memory" (such files are not mapped)
+//   THAW_FAULT_RANK   the last two at this rank of Open MPI's alone
 //   THAW_FLUSH_LOG    a file that takes the path of each file and folder that is flushed
 //   THAW_HANG         reading what has this in its path never comes back; "mapped": memory is never
 //                     brought in from mapped files
@@ -54,6 +56,13 @@ void hang_in(std::string_view call, const std::string& path) {
   while (true) pause();
 }
 
+/// Whether a word of THAW_FILE_FAULT holds at this rank.
+bool fails_here(std::string_view word) {
+  if (setting("THAW_FILE_FAULT").find(word) == std::string_view::npos) return false;
+  const std::string_view rank = setting("THAW_FAULT_RANK");
+  return rank.empty() || rank == setting("OMPI_COMM_WORLD_RANK");
+}
+
 void note_flush(int file) {
   const std::string log(setting("THAW_FLUSH_LOG"));
   if (log.empty()) return;
@@ -82,6 +91,25 @@ int renameat2(int from, const char* name, int to, const char* other, unsigned fl
   }
   return next<int(int, const char*, int, const char*, unsigned)>("renameat2")(from, name, to, other,
                                                                               flags);
+}
+
+int memfd_create(const char* name, unsigned flags) noexcept {
+  if (fails_here("no-memory-files") && std::string_view(name) == "thaw-weights") {
+    errno = ENOSYS;
+    return -1;
+  }
+  return next<int(const char*, unsigned)>("memfd_create")(name, flags);
+}
+
+void* mmap(void* place, std::size_t size, int protection, int flags, int file,
+           off_t offset) noexcept {
+  if (file >= 0 && fails_here("no-shared-memory") &&
+      path_of(file).find("memfd:thaw-weights") != std::string::npos) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  return next<void*(void*, std::size_t, int, int, int, off_t)>("mmap")(place, size, protection,
+                                                                       flags, file, offset);
 }
 
 int fsync(int file) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "dist/communicator/mpi/mpi_check.h"
+#include "dist/communicator/mpi/piece_bytes.h"
 #include "dist/communicator/ordered_sum.h"
 
 namespace thaw {
@@ -20,7 +21,6 @@ namespace {
 // in-process ranks. It goes in pieces of a slice, whose buffers stay in cache as in
 // Note [Pieces] in mpi_sum.cpp.
 
-constexpr std::int64_t kSlicePieceBytes = 1 << 20;
 constexpr std::int64_t kMostBytes = 1 << 30;  ///< of a message: MPI counts in int
 constexpr int kScatterTag = 2;
 constexpr int kGatherTag = 3;

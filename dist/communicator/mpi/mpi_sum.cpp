@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "dist/communicator/mpi/mpi_check.h"
+#include "dist/communicator/mpi/piece_bytes.h"
 
 namespace thaw {
 
@@ -39,7 +40,6 @@ MPI_Op bfloat16_sum() {
 // other way; and it is faster: between two ranks of one host OpenMPI 4.1 needs 63 ms for 64 MiB in
 // one call and 29 to 32 ms in pieces of 1 to 4 MiB, whose buffers stay in cache (2 cores, measured
 // with the cores otherwise idle). Every rank cuts alike, so bits stay equal over the ranks.
-constexpr std::int64_t kPieceBytes = 4 << 20;
 
 std::int64_t bytes_of(MPI_Datatype type) {
   int size = 0;
@@ -55,7 +55,7 @@ class Pieces {
 
   bool empty() const { return left_ == 0; }
   std::pair<void*, int> take() {
-    const std::int64_t length = std::min(left_, kPieceBytes / element_bytes_);
+    const std::int64_t length = std::min(left_, kSumPieceBytes / element_bytes_);
     left_ -= length;
     return {std::exchange(data_, data_ + length * element_bytes_), static_cast<int>(length)};
   }

@@ -8,6 +8,7 @@
 
 #include "core/parallel/slices.h"
 #include "core/parallel/sum_tree.h"
+#include "dist/communicator/mpi/piece_bytes.h"
 #include "dist/reduction/sharding/slice_plan.h"
 
 namespace thaw {
@@ -56,6 +57,14 @@ class StageGradients {
 
   bool sharded() const { return question_.sharding != Sharding::kNone && question_.ranks > 1; }
   SlicePlan slices() const { return plan_slices(map(), entries(), question_.ranks); }
+  std::int64_t longest_slab() const {
+    const BucketMap planned = map();
+    std::int64_t longest = 0;
+    for (const Bucket& bucket : planned.buckets()) {
+      longest = std::max(longest, bucket.length * element_bytes(bucket.type));
+    }
+    return longest;
+  }
 
  private:
   /// That are filled, summed and given back at a time, with "gradients".
@@ -85,18 +94,20 @@ class StageGradients {
     }
     return bytes;
   }
-  std::int64_t longest_slab() const {
-    const BucketMap planned = map();
-    std::int64_t longest = 0;
-    for (const Bucket& bucket : planned.buckets()) {
-      longest = std::max(longest, bucket.length * element_bytes(bucket.type));
-    }
-    return longest;
-  }
-
   const std::vector<BucketEntry>& active_;
   const MemoryQuestion& question_;
 };
+
+// Note [What MPI takes]
+// Open MPI gives each rank a segment of 4 MiB, through which the others of its host read what it
+// sends (btl_vader_segment_size), and every one of them maps it: pages that were touched are
+// resident on both sides. A sum works in a copy of the piece that travels; a sum to slices has a
+// buffer for what each other rank sends. That is what the mechanisms come to at most; with ranks of
+// few parameters the library's own memory shows, which was measured to 12 MiB at two ranks (Open
+// MPI 4.1).
+constexpr std::int64_t kMpiOwn = 1 << 20;
+constexpr std::int64_t kMpiSegment = 4 << 20;
+constexpr std::int64_t kMpiAtLeast = 12 << 20;
 
 /// State goes to its owners where it is sharded, and is there once on each rank where it is not.
 void move_state(const std::vector<BucketEntry>& active, const StageGradients& gradients,
@@ -118,6 +129,19 @@ void move_state(const std::vector<BucketEntry>& active, const StageGradients& gr
 }
 
 }  // namespace
+
+std::int64_t message_bytes(const std::vector<BucketEntry>& active, const MemoryQuestion& question,
+                           int on_host) {
+  if (question.ranks == 1) return 0;
+  const StageGradients gradients(active, question);
+  const std::int64_t longest = active.empty() ? 0 : gradients.longest_slab();
+  std::int64_t bytes = kMpiOwn + on_host * kMpiSegment + std::min(longest, kSumPieceBytes);
+  if (gradients.sharded()) {
+    const std::int64_t slice = (longest - 1) / question.ranks + 1;
+    bytes += (question.ranks - 1) * std::min(slice, kSlicePieceBytes);
+  }
+  return std::max(bytes, kMpiAtLeast);
+}
 
 std::vector<std::vector<RankMemory>> memory_of_stages(
     std::span<const std::vector<BucketEntry>> stages, const MemoryQuestion& question) {

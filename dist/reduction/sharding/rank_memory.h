@@ -35,10 +35,14 @@ struct MemoryQuestion {
   bool state_is_kept = true;  ///< that of frozen parameters
 };
 
+/// Bytes that MPI takes on a rank, at most, and what sums by it take, while these parameters'
+/// gradients travel: Note [What MPI takes]. `on_host`: ranks that share a host. Pure.
+std::int64_t message_bytes(const std::vector<BucketEntry>& active, const MemoryQuestion& question,
+                           int on_host);
+
 /// The memory of each rank in each of some stages, one after another, that activate these
-/// parameters
-/// (`by_rows`: they may travel so). Pure: what the plans of buckets and slices say, without what
-/// allocators and communication libraries add.
+/// parameters (`by_rows`: they may travel so). Pure: what the plans of buckets and slices say,
+/// without what allocators and communication libraries add.
 std::vector<std::vector<RankMemory>> memory_of_stages(
     std::span<const std::vector<BucketEntry>> stages, const MemoryQuestion& question);
 

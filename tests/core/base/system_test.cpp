@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
@@ -55,6 +56,18 @@ TEST(HostName, IsTheSystems) {
   char name[256] = {};
   ASSERT_EQ(::gethostname(name, sizeof name - 1), 0);
   EXPECT_EQ(host_name(), name);
+}
+
+TEST(TemporaryFolder, IsWhereTheUserWantsIt) {
+  const char* named = getenv("TMPDIR");
+  const std::string before = named != nullptr ? named : "";
+  setenv("TMPDIR", "/somewhere", 1);
+  EXPECT_EQ(temporary_folder(), "/somewhere");
+  setenv("TMPDIR", "", 1);
+  EXPECT_EQ(temporary_folder(), "/tmp");
+  unsetenv("TMPDIR");
+  EXPECT_EQ(temporary_folder(), "/tmp");
+  if (!before.empty()) setenv("TMPDIR", before.c_str(), 1);
 }
 
 TEST(Processor, IsNamedAlikeEachTime) {
