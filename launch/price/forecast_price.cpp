@@ -61,6 +61,7 @@ Price price_elsewhere(const RunSetup& setup, const Schedule& schedule, std::int6
     row.steps = spans[s].steps;
     row.may_be_fewer = spans[s].may_be_fewer;
     row.step = parts_of(stage);
+    row.steps_seconds = static_cast<double>(row.steps) * row.step.seconds();
     row.bytes = stage.step.payload_bytes;
     const std::vector<GradientCosts>& gradients = measured.stages[s].gradients;
     row.bytes_are_exact = std::none_of(gradients.begin(), gradients.end(),

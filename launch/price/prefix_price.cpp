@@ -9,6 +9,7 @@
 #include <set>
 #include <system_error>
 
+#include "core/base/stopwatch.h"
 #include "core/config/configuration.h"
 #include "core/data/cache/cache_file.h"
 #include "core/data/dataset.h"
@@ -24,6 +25,7 @@
 #include "core/train/prefix/prefix_use.h"
 #include "core/train/trainer.h"
 #include "launch/price/rehearsal.h"
+#include "launch/price/stage_spans.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -54,6 +56,13 @@ Entered at_stage(const PrefixCosts& all, const std::vector<bool>& filled, std::s
     entered.costs.demands.push_back({own[all.demands[s].boundary], all.demands[s].samples});
   }
   return entered;
+}
+
+/// Rank 0's, on all.
+double agreed_seconds(double seconds, Communicator& ranks) {
+  std::vector<double> numbers = {seconds};
+  broadcast_numbers(ranks, numbers);
+  return numbers.front();
 }
 
 double samples_to_come(const PrefixCosts& costs) {
@@ -100,6 +109,31 @@ std::vector<StageReading> readings_of(const PrefixForesight& ahead, std::int64_t
   return readings;
 }
 
+std::vector<double> looking_seconds(const LookingQuestion& question) {
+  constexpr double kFewestEvaluations = 2;  // in a run that is not told to use it
+  std::vector<double> seconds(question.cuts.size(), 0);
+  // From the last stage on, of those in a row before one that freezes nothing.
+  double samples = 0;
+  double evaluations = 0;
+  for (std::size_t s = question.cuts.size(); s-- > 0;) {
+    if (question.cuts[s] == 0) {
+      samples = evaluations = 0;
+      continue;
+    }
+    samples += static_cast<double>(question.spans[s].steps) * question.batch;
+    evaluations += static_cast<double>(question.spans[s].evaluations);
+    if (samples < question.ahead.least_samples) continue;
+    const double share =
+        static_cast<double>(question.cuts[s]) / static_cast<double>(question.cuts.front());
+    const bool twice = question.evaluates && evaluations >= kFewestEvaluations;
+    // Nothing was timed where the first stage freezes nothing.
+    seconds[s] = question.cuts.front() == 0
+                     ? 0
+                     : std::min(1.0, share) * (twice ? 2 : 1) * question.ahead.looking_seconds;
+  }
+  return seconds;
+}
+
 ForeseenReadings foresee_readings(const RunSetup& setup, const Schedule& schedule,
                                   const ParameterTable& parameters, Communicator& ranks) {
   const Configuration& configuration = setup.configuration();
@@ -126,8 +160,18 @@ ForeseenReadings foresee_readings(const RunSetup& setup, const Schedule& schedul
   ScheduleRun run(schedule, setup.dataset->split("train").size(), configuration.data.batch);
   run.begin_stage(0);
   PrefixUse use(parts, parameters, monitor);
+  Stopwatch watch;
   const PrefixForesight ahead = use.foresee(run, 0);
-  ForeseenReadings foreseen{.readings = {}, .why_not = ahead.why_not};
+  ForeseenReadings foreseen{.readings = {},
+                            .why_not = ahead.why_not,
+                            .least_samples = ahead.least_samples,
+                            .looking_seconds = agreed_seconds(watch.lap(), ranks)};
+  // The first time memory and plans are made, which no later stage makes again.
+  constexpr double kBrief = 0.5;
+  if (foreseen.looking_seconds < kBrief) {
+    use.foresee(run, 0);
+    foreseen.looking_seconds = agreed_seconds(watch.lap(), ranks);
+  }
   if (ahead.why_not.empty()) foreseen.readings = readings_of(ahead, ranks.size());
   return foreseen;
 }

@@ -15,6 +15,7 @@ struct RehearsalRequest;
 struct RehearsedStage;
 struct RunSetup;
 struct Schedule;
+struct StageSpan;
 
 /// What the cache of frozen groups' outputs will do in a stage.
 struct StageReading {
@@ -35,9 +36,25 @@ std::vector<StageReading> readings_of(const PrefixForesight& ahead, std::int64_t
 struct ForeseenReadings {
   std::vector<StageReading> readings = {};  ///< of the first stages; the others read nothing
   std::string why_not = {};                 ///< of those, and of all where there are none
+  double least_samples = 0;                 ///< to be drawn yet, else a stage does not even look
+  double looking_seconds = 0;               ///< of the first stage, at the training split
 };
 ForeseenReadings foresee_readings(const RunSetup& setup, const Schedule& schedule,
                                   const ParameterTable& parameters, Communicator& ranks);
+
+/// What looking whether a cache pays depends on.
+struct LookingQuestion {
+  const std::vector<std::size_t>& cuts;  ///< of each stage: how many groups are frozen before it
+  const std::vector<StageSpan>& spans;
+  double batch = 1;               ///< global
+  bool evaluates = true;          ///< there is a validation split
+  const ForeseenReadings& ahead;  ///< what the first stage came to
+};
+
+/// What each stage takes to find out whether a cache pays, which a run does at its beginning while
+/// enough is to come: it runs what is frozen on a few batches, of training and of evaluations. By
+/// what the first stage, which has the most frozen, took. Pure.
+std::vector<double> looking_seconds(const LookingQuestion& question);
 
 /// Rehearses stages that read a cache, which is made for the few samples of the rehearsal in a
 /// folder of its own and removed. A collective, as `rehearse`.

@@ -6,8 +6,7 @@ namespace thaw {
 
 double StagePrice::seconds() const {
   if (steps == 0) return 0;
-  return static_cast<double>(steps) * step.seconds() + transition_seconds + cache_seconds +
-         evaluation_seconds + saving_seconds;
+  return steps_seconds + transition_seconds + cache_seconds + evaluation_seconds + saving_seconds;
 }
 
 double Price::seconds() const {

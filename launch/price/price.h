@@ -19,7 +19,8 @@ struct StagePrice {
   std::string name;
   std::int64_t steps = 0;  ///< at most, where something may end it earlier; 0: nobody knows
   bool may_be_fewer = false;
-  StepPrice step;  ///< of the mean over its batches
+  StepPrice step;            ///< a typical one, of the mean over its batches
+  double steps_seconds = 0;  ///< of all steps: the first take longer, and now and then another one
   double transition_seconds = 0;
   double cache_seconds = 0;  ///< in which the cache of frozen groups' outputs is made
   double evaluation_seconds = 0;

@@ -1,10 +1,11 @@
 #include "launch/price/rehearsal.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <utility>
 
+#include "core/base/stopwatch.h"
+#include "core/base/system.h"
 #include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/parallel/communicator.h"
@@ -32,11 +33,17 @@ namespace {
 
 constexpr double kRateFactor = 1e-9;
 
-/// Keeps what is told, by stage.
+/// Keeps what is told, by stage. Clocks what nobody times: all between two things that are told of
+/// and say themselves how long they took. (What a GPU did is told later than it was queued, and
+/// such times say nothing.)
 class Listener final : public TrainingObserver {
  public:
+  explicit Listener(bool clocks) : clocks_(clocks) {}
+
   void transition(const TransitionReport& report) override {
-    at(report.stage).transition_seconds += report.seconds;
+    const bool first = stages_.empty();  // before which the trainer itself was made
+    const double whole = since_told(0);
+    at(report.stage).transition_seconds += clocks_ && !first ? whole : report.seconds;
   }
   void step(const StepReport& report) override {
     RehearsedStep step{.samples = report.samples,
@@ -44,6 +51,7 @@ class Listener final : public TrainingObserver {
                        .forward = report.compute_seconds,
                        .data = report.data_seconds,
                        .exposed = report.communication_seconds,
+                       .gap = since_told(report.seconds),
                        .bytes = report.bytes_reduced,
                        .cursor = cursor_};
     if (report.compute_parts) {
@@ -52,10 +60,14 @@ class Listener final : public TrainingObserver {
       step.optimizer = report.compute_parts->optimizer;
     }
     cursor_ += report.samples;
-    at(report.stage).steps.push_back(step);
+    RehearsedStage& stage = at(report.stage);
+    if (stage.steps.empty()) stage.transition_seconds += std::exchange(step.gap, 0);
+    stage.steps.push_back(step);
   }
   void evaluation(const EvaluationReport& report) override {
+    since_told(0);
     at(report.stage).evaluation_seconds = report.seconds;
+    at(report.stage).groups_seconds = report.group_seconds;
   }
   void prefix_cache(const PrefixCacheReport& report) override {
     if (report.split == "train") at(report.stage).reads_prefix = report.used;
@@ -70,6 +82,11 @@ class Listener final : public TrainingObserver {
   std::vector<RehearsedStage> take() { return std::move(stages_); }
 
  private:
+  /// But for `timed` seconds of it.
+  double since_told(double timed) {
+    const double seconds = watch_.lap() - timed;
+    return clocks_ ? std::max(0.0, seconds) : 0;
+  }
   RehearsedStage& at(const std::string& name) {
     for (RehearsedStage& stage : stages_) {
       if (stage.name == name) return stage;
@@ -78,6 +95,8 @@ class Listener final : public TrainingObserver {
     return stages_.back();
   }
 
+  bool clocks_;
+  Stopwatch watch_;
   std::vector<RehearsedStage> stages_;
   std::int64_t cursor_ = 0;
 };
@@ -128,7 +147,7 @@ std::vector<RehearsedStage> rehearse(const RehearsalRequest& request, Communicat
   StepMonitor monitor;
   const std::unique_ptr<StageCoordinator> coordinator =
       coordinator_for(ranks, configuration, monitor);
-  Listener listener;
+  Listener listener(/*clocks=*/!setup.gpu);
   std::vector<TrainingObserver*> observers;
   if (ranks.rank() == 0) observers.push_back(&listener);
   {
@@ -144,7 +163,7 @@ std::vector<RehearsedStage> rehearse(const RehearsalRequest& request, Communicat
                      .sharding = configuration.distributed.sharding,
                      .share_frozen = configuration.distributed.share_frozen,
                      .frozen_state = configuration.distributed.frozen_state,
-                     .frozen_state_folder = std::filesystem::temp_directory_path().string(),
+                     .frozen_state_folder = temporary_folder(),
                      .monitor = &monitor});
     trainer.run();
   }

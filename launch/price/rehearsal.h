@@ -20,6 +20,7 @@ struct RehearsedStep {
   double seconds = 0;
   double forward = 0, backward = 0;  ///< of it; on a GPU all that is computed counts as forward
   double optimizer = 0, data = 0, exposed = 0;
+  double gap = 0;           ///< since what was told before: what stands between two steps
   std::int64_t bytes = 0;   ///< reduced
   std::int64_t cursor = 0;  ///< samples of the narrowed split that were consumed before
 };
@@ -28,8 +29,10 @@ struct RehearsedStep {
 struct RehearsedStage {
   std::string name = {};
   std::vector<RehearsedStep> steps = {};
+  /// Before its first step: the transition, and what else there is (audit, copies of what thaws).
   double transition_seconds = 0;
   double evaluation_seconds = 0;  ///< of the narrowed validation split; 0: there is none
+  double groups_seconds = 0;      ///< of an evaluation: how far groups moved, whatever the split
   std::int64_t peak_memory_bytes = 0;
   bool reads_prefix = false;
 };

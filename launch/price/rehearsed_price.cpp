@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/numbers.h"
 #include "core/base/system.h"
 #include "core/config/configuration.h"
 #include "core/data/dataset.h"
@@ -58,7 +59,7 @@ class RehearsedPrice {
   std::int64_t rows_touched(const Split& split, std::int64_t batch, std::int64_t cursor) const;
   std::int64_t memory_of(std::size_t stage, const StepFit& fit, const Loads& load) const;
   std::string cache_text(std::size_t stage) const;
-  void add_evaluations(std::size_t stage, StagePrice& row) const;
+  void add_evaluations(std::size_t stage, const StepFit& fit, StagePrice& row) const;
   void add_saving(std::size_t stage, StagePrice& row) const;
 
   const RunSetup& setup_;
@@ -70,6 +71,8 @@ class RehearsedPrice {
   int ranks_;
   bool alternates_ = false;      ///< steps with and without overlap, at first
   std::vector<PlacedFit> fits_;  ///< of the kinds that were run, by depth
+  double mean_over_typical_ = 1;
+  std::vector<double> looking_;  ///< seconds of each stage
 };
 
 double RehearsedPrice::depth_of(std::size_t kind) const {
@@ -103,6 +106,14 @@ void RehearsedPrice::fit() {
     const RehearsedStage* smaller = run_.smaller.empty() ? nullptr : &run_.smaller[i];
     fits_.push_back({depth_of(run_.chosen[i]), fit_of(run_.stages[i], smaller, alternates_)});
   }
+  mean_over_typical_ = mean_over_typical(run_.stages, alternates_);
+  std::vector<std::size_t> cuts;
+  for (const std::size_t kind : run_.kinds.of_stage) cuts.push_back(run_.kinds.kinds[kind].cut);
+  looking_ = looking_seconds({.cuts = cuts,
+                              .spans = run_.spans,
+                              .batch = static_cast<double>(configuration_.data.batch),
+                              .evaluates = run_.validation_load > 0,
+                              .ahead = run_.ahead});
   std::stable_sort(fits_.begin(), fits_.end(),
                    [](const PlacedFit& a, const PlacedFit& b) { return a.depth < b.depth; });
 }
@@ -193,34 +204,33 @@ std::string RehearsedPrice::cache_text(std::size_t stage) const {
                          : "");
 }
 
-/// Where steps read a cache, evaluations do.
-void RehearsedPrice::add_evaluations(std::size_t stage, StagePrice& row) const {
+/// Where steps read a cache, evaluations do. All stages evaluate the same network.
+void RehearsedPrice::add_evaluations(std::size_t stage, const StepFit& fit, StagePrice& row) const {
   if (run_.evaluated_load == 0) return;
-  double seconds = 0;
-  for (const RehearsedStage& each : run_.stages) {
-    if (seconds == 0 || each.evaluation_seconds < seconds) seconds = each.evaluation_seconds;
-  }
+  std::vector<double> all;
+  for (const RehearsedStage& each : run_.stages) all.push_back(each.evaluation_seconds);
+  double seconds = median(all);
   if (const RehearsedStage* cached = cached_run(stage)) seconds = cached->evaluation_seconds;
   row.evaluations = run_.spans[stage].evaluations;
   row.evaluation_seconds =
-      static_cast<double>(row.evaluations) * seconds * run_.validation_load / run_.evaluated_load;
+      static_cast<double>(row.evaluations) *
+      (seconds * run_.validation_load / run_.evaluated_load + fit.groups_seconds);
 }
 
-/// Rank 0 writes the best weights after each evaluation, at most, and the last ones at the end.
-/// Checkpoints are written beside training but for the last; else each is waited for.
 void RehearsedPrice::add_saving(std::size_t stage, StagePrice& row) const {
-  if (!run_.saving_seconds) return;
+  if (!run_.saving) return;
   const CheckpointOptions& checkpoint = configuration_.checkpoint;
-  const auto weights = static_cast<double>(bytes_of_model(*setup_.model));
-  const bool last = stage + 1 == schedule_.stages.size();
-  double bytes = weights * static_cast<double>(row.evaluations + (last ? 1 : 0));
+  StageSaving saving{.weights = static_cast<double>(bytes_of_model(*setup_.model)),
+                     .state = state_bytes(setup_, parameters_, schedule_, stage),
+                     .best = row.evaluations,
+                     .last = stage + 1 == schedule_.stages.size(),
+                     .asynchronous = checkpoint.asynchronous,
+                     .all_compute = !setup_.gpu && at::get_num_threads() >= setup_.topology.threads,
+                     .ranks = ranks_};
   if (checkpoint.every_steps >= 0) {
-    const std::int64_t within = checkpoint.every_steps > 0 ? row.steps / checkpoint.every_steps : 0;
-    const std::int64_t waited = checkpoint.asynchronous ? (last ? 1 : 0) : within + 1;
-    bytes += (weights + state_bytes(setup_, parameters_, schedule_, stage)) *
-             static_cast<double>(waited);
+    saving.checkpoints = 1 + (checkpoint.every_steps > 0 ? row.steps / checkpoint.every_steps : 0);
   }
-  row.saving_seconds = bytes * *run_.saving_seconds;
+  row.saving_seconds = saving_seconds(saving, *run_.saving);
 }
 
 StagePrice RehearsedPrice::of_stage(std::size_t stage) const {
@@ -238,14 +248,15 @@ StagePrice RehearsedPrice::of_stage(std::size_t stage) const {
   row.steps = span.steps;
   row.may_be_fewer = span.may_be_fewer;
   row.step = fit.at(load.mean);
-  row.transition_seconds = fit.transition_seconds;
+  row.steps_seconds = fit.seconds_of(span.steps, load.mean, mean_over_typical_);
+  row.transition_seconds = fit.transition_seconds + looking_[stage];
   row.cache = cache_text(stage);
   if (reading != nullptr && reading->groups) row.cache_seconds = reading->making_seconds;
   row.bytes = bytes.bytes;
   row.bytes_are_exact = bytes.exact;
   row.memory_bytes = memory_of(stage, fit, load);
   row.interpolated = !was_run(stage);
-  add_evaluations(stage, row);
+  add_evaluations(stage, fit, row);
   add_saving(stage, row);
   return row;
 }

@@ -14,7 +14,6 @@
 #include "core/step/freezer.h"
 #include "core/step/parameter_table.h"
 #include "launch/price/data_loads.h"
-#include "launch/price/saving_speed.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -166,7 +165,7 @@ void Rehearser::rehearse_all() {
     run_.cached = rehearse_kinds(run_.reading, run_.size.batch, seconds[1], true);
   }
   if (ranks_.rank() == 0) {
-    run_.saving_seconds = saving_seconds_a_byte(configuration_.output.run_dir);
+    run_.saving = measure_saving(configuration_.output.run_dir);
   }
 }
 

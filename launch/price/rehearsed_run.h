@@ -8,6 +8,7 @@
 #include "launch/price/distinct_stages.h"
 #include "launch/price/prefix_price.h"
 #include "launch/price/rehearsal.h"
+#include "launch/price/saving_speed.h"
 #include "launch/price/stage_spans.h"
 
 namespace thaw {
@@ -27,12 +28,12 @@ struct RehearsedRun {
   std::vector<std::size_t> chosen;   ///< kinds that were run
   std::vector<std::size_t> reading;  ///< of these, those that were run again, reading a cache
   std::vector<RehearsedStage> stages, smaller,
-      cached;                            ///< of `chosen`, likewise or none, `reading`
-  double resident = 0;                   ///< bytes, before the first step
-  double validation_load = 0;            ///< of the whole split; 0: there is none
-  double evaluated_load = 0;             ///< of what is left of it
-  std::optional<double> saving_seconds;  ///< a byte; nothing: not known
-  double seconds = 0;                    ///< that all of it took
+      cached;                         ///< of `chosen`, likewise or none, `reading`
+  double resident = 0;                ///< bytes, before the first step
+  double validation_load = 0;         ///< of the whole split; 0: there is none
+  double evaluated_load = 0;          ///< of what is left of it
+  std::optional<SavingSpeed> saving;  ///< nothing: not known
+  double seconds = 0;                 ///< that all of it took
 
   /// Null where nothing was foreseen of the stage.
   const StageReading* reading_of(std::size_t stage) const;

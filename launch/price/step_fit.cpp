@@ -48,15 +48,18 @@ Steps every_other(const Steps& steps, std::size_t first) {
   return chosen;
 }
 
-/// The steps of the way that will be kept.
+/// The steps of the way that will be kept: all, where neither is clearly faster, since the better
+/// of two medians of a few steps is mostly luck.
 Steps kept(const Steps& steps, bool alternates) {
   constexpr std::size_t kEnough = 2;
+  constexpr double kClearly = 0.03;
   if (!alternates || steps.size() < 2 * kEnough) return steps;
-  Steps one = every_other(steps, 0);
-  Steps other = every_other(steps, 1);
-  const bool first =
-      median_part(one, &RehearsedStep::seconds) <= median_part(other, &RehearsedStep::seconds);
-  return first ? one : other;
+  const Steps one = every_other(steps, 0);
+  const Steps other = every_other(steps, 1);
+  const double of_one = median_part(one, &RehearsedStep::seconds);
+  const double of_other = median_part(other, &RehearsedStep::seconds);
+  if (std::max(of_one, of_other) < (1 + kClearly) * std::min(of_one, of_other)) return steps;
+  return of_one <= of_other ? one : other;
 }
 
 /// Medians, of steps that all have the load `load`.
@@ -70,13 +73,48 @@ StepPrice median_parts(const Steps& steps) {
   return parts;
 }
 
-StepPrice parts_at(const RehearsedStage& stage, bool alternates, double load) {
+/// The counted steps, as if each had the load `load`.
+Steps counted_at(const RehearsedStage& stage, double load) {
   Steps steps = counted(stage.steps);
   for (RehearsedStep& step : steps) step = at_load(step, load);
-  return median_parts(kept(steps, alternates));
+  return steps;
+}
+
+StepPrice parts_at(const RehearsedStage& stage, bool alternates, double load) {
+  return median_parts(kept(counted_at(stage, load), alternates));
+}
+
+double sum_of(const Steps& steps, double RehearsedStep::*part) {
+  double sum = 0;
+  for (const RehearsedStep& step : steps) sum += step.*part;
+  return sum;
+}
+
+/// Beyond what the fit says of such a load: of steps that do not count, and of those in which two
+/// ways took turns, where one is chosen.
+std::vector<double> beyond(const RehearsedStage& stage, const StepFit& fit, bool alternates) {
+  // Of so few steps the last counts, and stands for all.
+  if (static_cast<std::int64_t>(stage.steps.size()) <= kRehearsalWarmUp) return {};
+  const Steps steps = counted_at(stage, mean_load_of(counted(stage.steps)));
+  const bool chooses = kept(steps, alternates).size() < steps.size();
+  const std::size_t last = stage.steps.size() - (chooses ? 0 : steps.size());
+  std::vector<double> all;
+  for (std::size_t i = 0; i < last; ++i) {
+    all.push_back(stage.steps[i].seconds - fit.at(stage.steps[i].load).seconds());
+  }
+  return all;
 }
 
 double mixed(double a, double b, double weight) { return a + weight * (b - a); }
+
+std::vector<double> mixed(const std::vector<double>& a, const std::vector<double>& b,
+                          double weight) {
+  std::vector<double> result(std::max(a.size(), b.size()));
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    result[i] = mixed(i < a.size() ? a[i] : 0, i < b.size() ? b[i] : 0, weight);
+  }
+  return result;
+}
 
 LinearCost mixed(const LinearCost& a, const LinearCost& b, double weight) {
   return {.fixed = mixed(a.fixed, b.fixed, weight),
@@ -92,9 +130,31 @@ StepPrice StepFit::at(double load) const {
   return parts;
 }
 
+double StepFit::seconds_of(std::int64_t steps, double load, double mean_over_typical) const {
+  double seconds = static_cast<double>(steps) * at(load).seconds() * mean_over_typical;
+  const auto first = std::min(steps, static_cast<std::int64_t>(first_steps.size()));
+  for (std::int64_t i = 0; i < first; ++i) seconds += first_steps[static_cast<std::size_t>(i)];
+  return seconds;
+}
+
+double mean_over_typical(const std::vector<RehearsedStage>& stages, bool alternates) {
+  double all = 0;
+  double typical = 0;
+  for (const RehearsedStage& stage : stages) {
+    const Steps steps = kept(counted_at(stage, mean_load_of(counted(stage.steps))), alternates);
+    // A median of fewer says little, and of one step what it took.
+    constexpr std::size_t kEnough = 4;
+    if (steps.size() < kEnough) continue;
+    all += sum_of(steps, &RehearsedStep::seconds) + sum_of(steps, &RehearsedStep::gap);
+    typical += static_cast<double>(steps.size()) * median_part(steps, &RehearsedStep::seconds);
+  }
+  return typical > 0 ? std::max(1.0, all / typical) : 1;
+}
+
 StepFit fit_of(const RehearsedStage& stage, const RehearsedStage* smaller, bool alternates) {
   StepFit fit;
   fit.transition_seconds = stage.transition_seconds;
+  fit.groups_seconds = stage.groups_seconds;
   fit.peak_bytes = static_cast<double>(stage.peak_memory_bytes);
   for (const RehearsedStep& step : stage.steps) {
     fit.largest_load = std::max(fit.largest_load, step.load);
@@ -108,6 +168,7 @@ StepFit fit_of(const RehearsedStage& stage, const RehearsedStage* smaller, bool 
   fit.rest = parts;
   fit.rest.forward = 0;
   fit.rest.backward = 0;
+  fit.first_steps = beyond(stage, fit, alternates);
   return fit;
 }
 
@@ -119,7 +180,9 @@ StepFit fit_between(const StepFit& a, const StepFit& b, double weight) {
               .data = mixed(a.rest.data, b.rest.data, weight),
               .exposed = mixed(a.rest.exposed, b.rest.exposed, weight),
               .other = mixed(a.rest.other, b.rest.other, weight)};
+  fit.first_steps = mixed(a.first_steps, b.first_steps, weight);
   fit.transition_seconds = mixed(a.transition_seconds, b.transition_seconds, weight);
+  fit.groups_seconds = mixed(a.groups_seconds, b.groups_seconds, weight);
   fit.peak_bytes = std::max(a.peak_bytes, b.peak_bytes);
   fit.largest_load = std::min(a.largest_load, b.largest_load);
   return fit;

@@ -23,17 +23,29 @@ struct StepPrice {
 struct StepFit {
   LinearCost forward, backward;  ///< their `samples`: loads
   StepPrice rest;                ///< `forward` and `backward` are 0
+  /// What each of the first steps takes beyond that: they touch new memory, pack weights, count
+  /// operations, and try the slower of two ways in turn.
+  std::vector<double> first_steps;
   double transition_seconds = 0;
-  double peak_bytes = 0;  ///< with the largest load that was run
+  double groups_seconds = 0;  ///< of an evaluation: see RehearsedStage
+  double peak_bytes = 0;      ///< with the largest load that was run
   double largest_load = 0;
 
   StepPrice at(double load) const;
+  /// Of `steps` steps together, `load` their mean: the first ones as they are, each other one as a
+  /// typical one and as much above it as steps are on average (`mean_over_typical`).
+  double seconds_of(std::int64_t steps, double load, double mean_over_typical) const;
 };
 
 /// By the steps of a rehearsal that count. `alternates`: at first every other step is overlapped,
 /// and the faster way is kept: see OverlapChoice. `smaller`: the same stage with smaller batches,
 /// or null. Pure.
 StepFit fit_of(const RehearsedStage& stage, const RehearsedStage* smaller, bool alternates);
+
+/// What steps take on average, and what stands between them, over what a typical one takes: a
+/// typical step is a median, which leaves out what now and then holds one up, and a run has all of
+/// them. Of the counted steps of all stages together, since one has few. At least 1. Pure.
+double mean_over_typical(const std::vector<RehearsedStage>& stages, bool alternates);
 
 /// Between two stages of which one goes deeper: `weight` of `b`, the rest of `a`. Memory: the more.
 StepFit fit_between(const StepFit& a, const StepFit& b, double weight);

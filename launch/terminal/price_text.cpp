@@ -51,11 +51,10 @@ std::string stages_table(const Price& price) {
   TextTable table({"stage", ">time", ">steps", ">evalu-\nations", ">other", ">memory\na rank",
                    ">reduced\na step"});
   for (const StagePrice& stage : price.stages) {
-    const double steps = static_cast<double>(stage.steps) * stage.step.seconds();
-    table.row({stage.name, stage.steps == 0 ? "open" : time_text(stage.seconds()), time_text(steps),
-               time_text(stage.evaluation_seconds),
-               time_text(stage.steps == 0 ? 0 : stage.seconds() - steps - stage.evaluation_seconds),
-               memory_text(stage.memory_bytes),
+    const double other = stage.seconds() - stage.steps_seconds - stage.evaluation_seconds;
+    table.row({stage.name, stage.steps == 0 ? "open" : time_text(stage.seconds()),
+               time_text(stage.steps_seconds), time_text(stage.evaluation_seconds),
+               time_text(stage.steps == 0 ? 0 : other), memory_text(stage.memory_bytes),
                (stage.bytes_are_exact ? "" : "~ ") + bytes_text(stage.bytes)});
   }
   return table.text(kPriceColumns);
@@ -134,6 +133,7 @@ nlohmann::ordered_json stage_json(const Price& price, const StagePrice& stage) {
                   {"optimizer", stage.step.optimizer}, {"data", stage.step.data},
                   {"exposed", stage.step.exposed},     {"other", stage.step.other}};
   json["seconds"] = stage.seconds();
+  json["steps_seconds"] = stage.steps_seconds;
   json["transition_seconds"] = stage.transition_seconds;
   json["cache_seconds"] = stage.cache_seconds;
   json["evaluations"] = stage.evaluations;

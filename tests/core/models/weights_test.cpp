@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include "core/base/error.h"
 #include "core/models/model.h"
@@ -195,6 +197,10 @@ TEST_F(Weights, RefuseWhatIsNoNumber) {
   EXPECT_EQ(value(*module, "encoder.norm.weight"), 0) << "it was changed";
   module->to(at::kDouble);
   EXPECT_EQ(with(bias), "");
+  module->to(at::kFloat);
+  EXPECT_THAT(with(at::full({2}, -INFINITY)), HasSubstr("its value 0 of 2 is -inf"));
+  EXPECT_EQ(with(at::full({2}, std::numeric_limits<float>::lowest())), "");
+  EXPECT_EQ(with(at::full({2}, std::numeric_limits<float>::denorm_min())), "");
 }
 
 TEST_F(Weights, ListAllThatDoesNotFitAndChangeNothing) {

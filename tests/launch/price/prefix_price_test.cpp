@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/train/prefix/prefix_use.h"
+#include "launch/price/stage_spans.h"
 
 namespace thaw {
 namespace {
@@ -35,6 +36,23 @@ TEST(PrefixPrice, TheFirstStageMakesWhatTheNextReadsToo) {
   EXPECT_EQ(readings[1].making_seconds, 0);
   EXPECT_NEAR(readings[0].seconds_without, 4 * kSamples * 4e-3 / 2, 1e-6);
   EXPECT_NEAR(readings[0].sample_seconds, 3e-3, 1e-12);
+}
+
+TEST(PrefixPrice, EachStageLooksWhileEnoughIsToCome) {
+  const std::vector<std::size_t> cuts = {6, 3, 0, 3};
+  const std::vector<StageSpan> spans(4, StageSpan{.steps = 10, .evaluations = 1});
+  ForeseenReadings ahead{.least_samples = 20, .looking_seconds = 1};
+  const auto seconds = [&](bool evaluates) {
+    return looking_seconds(
+        {.cuts = cuts, .spans = spans, .batch = 2, .evaluates = evaluates, .ahead = ahead});
+  };
+  // Evaluations are looked at where two are to come; the third stage freezes nothing.
+  EXPECT_EQ(seconds(true), (std::vector<double>{2, 0.5, 0, 0.5}));
+  EXPECT_EQ(seconds(false), (std::vector<double>{1, 0.5, 0, 0.5}));
+  ahead.least_samples = 21;
+  EXPECT_EQ(seconds(false), (std::vector<double>{1, 0, 0, 0}));
+  ahead = {};  // train.prefix-cache is "off"
+  EXPECT_EQ(seconds(true), (std::vector<double>{0, 0, 0, 0}));
 }
 
 TEST(PrefixPrice, TooLittleToComeIsNotLookedAt) {
