@@ -2,10 +2,12 @@
 #include <c10/core/ScalarType.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -30,6 +32,7 @@
 #include "launch/run/checkpoint_weights.h"
 #include "launch/run/data_opening.h"
 #include "launch/run/file_deadline.h"
+#include "launch/terminal/screen.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
@@ -49,6 +52,17 @@ ArgumentParser inspect_parser() {
 }
 
 namespace {
+
+/// A table as wide as the screen at most; whole lines where there is none, for programs.
+std::string table_text(const TextTable& table) {
+  return table.text(screen_columns(STDOUT_FILENO, std::numeric_limits<std::size_t>::max()));
+}
+
+/// "[384, 384]", in one piece.
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  const std::string separator = {',', TextTable::kHeld};
+  return fmt::format("[{}]", fmt::join(shape, separator));
+}
 
 constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
 
@@ -77,12 +91,11 @@ void print_safetensors(const std::string& path) {
       count *= size;
     }
     elements += count;
-    table.row({printable(entry.name), safetensors_dtype(entry.dtype),
-               fmt::format("[{}]", fmt::join(entry.shape, ", ")),
+    table.row({printable(entry.name), safetensors_dtype(entry.dtype), shape_text(entry.shape),
                with_commas(static_cast<std::int64_t>(entry.end - entry.begin))});
   }
   fmt::print("{}: safetensors, {} tensors, {} values\n{}", printable(path), file.entries().size(),
-             with_commas(elements), table.text());
+             with_commas(elements), table_text(table));
   if (file.metadata().contains(kDescriptionKey)) {
     fmt::print("{}", describe(description_in(file), "  "));
   }
@@ -111,7 +124,7 @@ std::string tensor_table(const CheckpointReader& reader) {
   for (const auto& [kind, sums] : kinds) {
     table.row({kind, with_commas(sums.first), bytes_text(sums.second)});
   }
-  return table.text();
+  return table_text(table);
 }
 
 std::string file_table(const Manifest& manifest) {
@@ -119,7 +132,7 @@ std::string file_table(const Manifest& manifest) {
   for (const FileRecord& file : manifest.files) {
     table.row({file.name, with_commas(static_cast<std::int64_t>(file.bytes)), file.checksum});
   }
-  return table.text();
+  return table_text(table);
 }
 
 /// Verifies every byte of the checkpoint at `path`. Throws InputError that says which file is wrong

@@ -148,6 +148,10 @@ void MetricsLog::evaluation(const EvaluationReport& report) {
   if (!report.confusion.empty()) {
     line.update({{"classes", report.classes}, {"confusion", report.confusion}});
   }
+  for (const EvaluationReport::Mistake& each : report.mistakes) {
+    line["mistakes"].push_back(
+        {{"class", each.of}, {"said", each.said}, {"samples", each.samples}});
+  }
   write_line(json_text(line));
 }
 

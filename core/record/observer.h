@@ -44,8 +44,10 @@ struct StepReport {
   std::int64_t stage_steps = 0;  ///< of the whole stage; 0 where nobody knows yet
   std::int64_t run_steps = 0;    ///< of the whole run, at most; 0 where nobody knows
   bool may_be_fewer = false;     ///< a stage to come, or this, may end before that
-  double loss = 0;               ///< mean over the global batch
-  double learning_rate = 0;      ///< the highest of the active groups
+  /// Of the run, each counted as so many of this stage's as it computes; 0 where nobody knows.
+  double steps_worth_left = 0;
+  double loss = 0;                                             ///< mean over the global batch
+  double learning_rate = 0;                                    ///< the highest of the active groups
   std::vector<std::pair<std::string, double>> learning_rates;  ///< of each active group
   double gradient_norm = 0;          ///< before clipping; 0 where nothing asks for it
   std::int64_t samples = 0;          ///< of the global batch
@@ -101,6 +103,11 @@ struct EvaluationReport {
     std::optional<double> gradient_norm;  ///< of the last step, before clipping; frozen: nothing
     std::optional<double> time_share;     ///< of forward and backward in the stage's counted steps
   };
+  /// Samples of one class that were said to be of another.
+  struct Mistake {
+    std::string of, said;
+    std::int64_t samples = 0;
+  };
   std::int64_t step = 0;
   double epoch = 0;
   std::string stage;
@@ -117,7 +124,8 @@ struct EvaluationReport {
   double group_seconds = 0;                    ///< that looking took, beside `seconds`
   std::int64_t peak_memory_bytes = 0;          ///< of the stage until now; 0: not told
   std::vector<std::string> classes;            ///< of `confusion`
-  std::vector<std::vector<double>> confusion;  ///< see Task::confusion
+  std::vector<std::vector<double>> confusion;  ///< see Task::confusion; of a few classes
+  std::vector<Mistake> mistakes;               ///< of more classes: the most frequent
 
   /// NaN where the task has no such metric.
   double figure(std::string_view name) const;
@@ -246,7 +254,8 @@ struct ResumeReport {
   std::string path;   ///< of the checkpoint
   int ranks = 1;
   int ranks_before = 1;
-  std::vector<std::string> passed_over;  ///< newer checkpoints that are damaged, and why
+  std::vector<std::string> passed_over;   ///< newer checkpoints that are damaged, and why
+  std::optional<double> validation_loss;  ///< of the last evaluation before, where there was one
 };
 
 /// What a whole run came to.

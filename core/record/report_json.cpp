@@ -15,10 +15,10 @@ void add_figures(const std::vector<Figure>& figures, nlohmann::ordered_json& jso
 
 std::vector<Figure> figures_of(const nlohmann::ordered_json& json) {
   static const std::set<std::string> others = {
-      "event",          "split",    "loss",    "samples",         "step",
-      "epoch",          "stage",    "seconds", "trained_samples", "training_seconds",
-      "training_flops", "best",     "groups",  "group_seconds",   "peak_memory_bytes",
-      "classes",        "confusion"};
+      "event",          "split",     "loss",    "samples",         "step",
+      "epoch",          "stage",     "seconds", "trained_samples", "training_seconds",
+      "training_flops", "best",      "groups",  "group_seconds",   "peak_memory_bytes",
+      "classes",        "confusion", "mistakes"};
   std::vector<Figure> figures;
   for (const auto& [key, value] : json.items()) {
     if (!others.contains(key)) figures.push_back({metric_of_key(key), number_of(value)});

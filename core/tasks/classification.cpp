@@ -21,7 +21,7 @@ TaskEntry classification_task();
 
 namespace {
 
-constexpr std::size_t kMostConfused = 16;  ///< classes of a table that people read
+constexpr std::size_t kMostClasses = 256;  ///< of which each pair is counted
 
 /// One class a sample: cross entropy of the softmax over the classes' outputs; said to be the class
 /// of the largest.
@@ -106,7 +106,7 @@ class Classification final : public Task {
 
   /// Counts of pairs, behind those of classes.
   std::size_t confusions() const {
-    return classes_.size() <= kMostConfused ? classes_.size() * classes_.size() : 0;
+    return classes_.size() <= kMostClasses ? classes_.size() * classes_.size() : 0;
   }
   template <class Number>
   std::span<Number> by_class(std::span<Number> counts) const {

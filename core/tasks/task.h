@@ -84,7 +84,7 @@ class Task {
   /// JSON, a line for each class or target: what `figures` sums up.
   virtual std::string details(const Measurement& sums) const = 0;
   /// How often a sample of each class, by row, was said to be of each; empty where classes are too
-  /// many for a table that people read, or none exclude each other.
+  /// many for that, or none exclude each other.
   virtual std::vector<std::vector<double>> confusion(const Measurement& sums) const;
   /// JSON, a line for each sample of `batch`, which begins with its index in the split.
   virtual std::string predictions(const at::Tensor& outputs, const Batch& batch) const = 0;

@@ -16,6 +16,7 @@
 #include "core/parallel/step_monitor.h"
 #include "core/step/freezer.h"
 #include "core/step/parameter_table.h"
+#include "core/tasks/mistakes.h"
 #include "core/tasks/task.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/trainer.h"
@@ -32,6 +33,23 @@ void add_training_cost(EvaluationReport& report, std::span<const StageSummary> s
     report.training_seconds += stage.training_seconds;
     report.training_flops += stage.flops();
   }
+}
+
+/// Which classes are taken for which: all pairs where a person can read them, else the most
+/// frequent.
+void add_confusion(const Task& task, const Measurement& sums, EvaluationReport& report) {
+  constexpr std::size_t kReadable = 16, kMistakes = 20;
+  std::vector<std::vector<double>> confusion = task.confusion(sums);
+  if (confusion.empty()) return;
+  std::vector<std::string> classes = task.exclusive_classes();
+  if (confusion.size() > kReadable) {
+    for (const Mistake& each : most_frequent_mistakes(confusion, kMistakes)) {
+      report.mistakes.push_back({classes.at(each.of), classes.at(each.said), each.samples});
+    }
+    return;
+  }
+  report.confusion = std::move(confusion);
+  report.classes = std::move(classes);
 }
 
 }  // namespace
@@ -175,8 +193,7 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
   report.figures = parts.task->named_figures(sums);
   report.samples = sums.samples;
   report.seconds = watch.seconds();
-  report.confusion = parts.task->confusion(sums);
-  if (!report.confusion.empty()) report.classes = parts.task->exclusive_classes();
+  add_confusion(*parts.task, sums, report);
   if (!stages.empty()) report.peak_memory_bytes = stages.back().peak_memory_bytes;
   add_training_cost(report, stages);
   if (looks_at_groups()) look_at_groups(last_step, report);

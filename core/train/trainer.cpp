@@ -98,7 +98,8 @@ std::unique_ptr<Optimizer> make_own_optimizer(const TrainerParts& parts) {
 }
 
 /// Of the samples after `cursor` consumed ones.
-TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
+/// `graphs`: steps may be some (Note [Captured steps]).
+TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor, bool graphs) {
   return TrainingLoader(
       parts.dataset,
       {.batch = parts.data.batch,
@@ -110,7 +111,8 @@ TrainingLoader make_loader(const TrainerParts& parts, std::int64_t cursor) {
        .ranks = parts.communicator.size(),
        .shards = canonical_shards(parts.train),
        .gpu = gpu_of(parts.model),
-       .uploads = parts.train.micro_batch == 0 && parts.train.micro_batch_tokens == 0},
+       .uploads = parts.train.micro_batch == 0 && parts.train.micro_batch_tokens == 0,
+       .fills_up = graphs && parts.model.reads_lengths_there()},
       cursor);
 }
 
@@ -144,10 +146,7 @@ Trainer::Run::Run(TrainerParts parts)
       guarded_step_({.parts = parts_,
                      .optimizer = *optimizer_,
                      .monitor = monitor_,
-                     .agree =
-                         [this](const at::Tensor* loss_sum, const at::Tensor* gradient_norm) {
-                           return agree(loss_sum, gradient_norm);
-                         }}),
+                     .agree = [this](const GuardedStep::Asked& asked) { return agree(asked); }}),
       train_samples_(parts_.dataset.split("train").size()),
       prefix_use_(parts_, parameters_, monitor_),
       schedule_(parts_.schedule, train_samples_, parts_.data.batch) {
@@ -229,7 +228,7 @@ bool Trainer::Run::run_stage() {
   run.read_prefix(prefix_use_.training());
   guarded_step_.enter_stage(run, meter, prefix_use_.training() != nullptr);
   measurements_.read_prefix(prefix_use_.validation());
-  TrainingLoader loader = make_loader(parts_, state_.cursor);
+  TrainingLoader loader = make_loader(parts_, state_.cursor, run.graphs() != nullptr);
   std::optional<Stage> next = schedule_.next_stage();
   if (std::exchange(state_.evaluation_pending, false)) {
     evaluate_now(run);
@@ -315,6 +314,7 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
   if (!commits) {
     report_skipped(stage, outcome);
   } else if (reported) {
+    learn_efforts(stage);
     untold_ = step_report(stage, {.samples = outcome.values.samples,
                                   .counted_tokens = outcome.values.counted_tokens,
                                   .rates = rates,

@@ -13,6 +13,7 @@
 #include "core/parallel/communicator.h"
 #include "core/parallel/gradient_reducer.h"
 #include "core/schedule/run_length.h"
+#include "core/schedule/stage_plan.h"
 #include "core/schedule/step_values.h"
 #include "core/step/gradient_pass.h"
 #include "core/train/reduction_rules.h"
@@ -64,6 +65,10 @@ StepReport Trainer::Run::step_report(StageRun& stage, const StepFigures& figures
                                         train_samples_, parts_.data.batch)) {
     report.run_steps = state_.step + left->steps_left;
     report.may_be_fewer = left->may_be_fewer;
+    if (!efforts_.empty()) {
+      report.steps_worth_left =
+          steps_worth(*left, efforts_, step_effort(stage.plan(), forward_seconds_));
+    }
   }
   report.loss = state_.train_loss;
   for (std::size_t i = 0; i < figures.rates.size(); ++i) {
@@ -83,6 +88,20 @@ StepReport Trainer::Run::step_report(StageRun& stage, const StepFigures& figures
                             .optimizer = seconds_in(figures.spans, StepSpan::kUpdate)};
   }
   return report;
+}
+
+void Trainer::Run::learn_efforts(const StageRun& stage) {
+  if (!efforts_.empty()) return;
+  const std::vector<double>& seconds = stage.forward_seconds();
+  // What came out of a cache took no time, and would again have to be computed later.
+  const auto ran = [](double each) { return each > 0; };
+  if (seconds.empty() || !std::ranges::all_of(seconds, ran)) return;
+  forward_seconds_ = seconds;
+  for (const Stage& each : parts_.schedule.stages) {
+    const StagePlan plan =
+        make_stage_plan(parameters_.groups(), parameters_.facts(), each, parts_.train);
+    efforts_.push_back(step_effort(plan, forward_seconds_));
+  }
 }
 
 /// In place of the host's times, those of a GPU's work. False where it has not done the step.

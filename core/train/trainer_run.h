@@ -66,6 +66,8 @@ class Trainer::Run {
   };
   // In trainer_reports.cpp.
   StepReport step_report(StageRun& stage, const StepFigures& figures) const;
+  /// Finds out what steps of the stages take beside each other, once it can be known.
+  void learn_efforts(const StageRun& stage);
   bool take_device_times(StepReport& report);
   /// Tells of the step in `untold_`, whose numbers are there now. `stage`: of it; null: it is over.
   void report_step(const GuardedStep::Settled& step, StageRun* stage);
@@ -107,7 +109,7 @@ class Trainer::Run {
   void finish_checkpoint();
   void report_checkpoints();
   void save_last_weights();
-  StepVerdict agree(const at::Tensor* loss_sum, const at::Tensor* gradient_norm);
+  StepVerdict agree(const GuardedStep::Asked& asked);
   void stop_here(const StageRun& run);
 
   template <typename Report>
@@ -137,6 +139,8 @@ class Trainer::Run {
   Stopwatch watch_, stage_watch_;
   double stage_seconds_before_ = 0;  ///< of the stage, before the run was resumed
   StopReason stop_ = StopReason::kNone;
+  std::vector<double> forward_seconds_;  ///< of the model's own groups; empty: not known
+  std::vector<double> efforts_;       ///< of a step of each stage (step_effort), by these; or empty
   std::optional<StepReport> untold_;  ///< of a step whose numbers are late; its loss is missing
   std::string last_save_problem_;
   std::int64_t saved_step_ = -1;         ///< of the newest complete checkpoint of this process

@@ -32,7 +32,7 @@ constexpr const char* kStyle =
 
 // All in the SVG's own units, which the page scales to its width.
 constexpr double kWidth = 760, kHeight = 360;
-constexpr double kLeft = 64, kRight = 16, kTop = 40, kBottom = 84;
+constexpr double kLeft = 72, kRight = 16, kTop = 40, kBottom = 84;
 
 /// Of the values that are to be shown; those that are no numbers do not count.
 struct Range {
@@ -296,7 +296,7 @@ std::string line_chart(const ChartText& text, const std::vector<ChartSeries>& se
       "<div class=\"wide\"><svg viewBox=\"0 0 {0:.0f} {1:.0f}\" role=\"img\" aria-label=\"{2}\">\n"
       "<text class=\"title\" x=\"{3:.0f}\" y=\"20\">{2}</text>\n"
       "<text class=\"tick\" x=\"{4:.0f}\" y=\"{5:.0f}\" text-anchor=\"middle\">{6}</text>\n"
-      "<text class=\"tick\" transform=\"translate(14 {7:.0f}) rotate(-90)\" "
+      "<text class=\"tick axis\" transform=\"translate(14 {7:.0f}) rotate(-90)\" "
       "text-anchor=\"middle\">{8}</text>\n",
       kWidth, kHeight + more, escape_html(text.title), kLeft, (kLeft + kWidth - kRight) / 2,
       kHeight - kBottom + 38, escape_html(text.x), (kTop + kHeight - kBottom) / 2,
@@ -313,7 +313,7 @@ std::string chart_css() {
   constexpr std::array<const char*, kChartColours> dark = {
       "#56b4e9", "#f0894a", "#35c79a", "#e8a5c8", "#e0c34a", "#9bd3f5", "#b5b5b5", "#b79aef"};
   std::string css =
-      "svg { width: 100%; min-width: 560px; max-width: 760px; height: auto; display: block; }\n"
+      "svg { width: 100%; max-width: 760px; height: auto; display: block; }\n"
       ".stage { fill: currentColor; opacity: .04; } .stage-1 { opacity: .1; }\n"
       ".mark { stroke: currentColor; opacity: .5; stroke-dasharray: 2 3; }\n"
       ".dashed { stroke-dasharray: 5 3; stroke-width: 1.5; }\n"
@@ -323,7 +323,10 @@ std::string chart_css() {
       ".title { fill: currentColor; font-size: 14px; font-weight: 600; }\n"
       ".line { fill: none; stroke: var(--c); stroke-width: 2; }\n"
       ".band { fill: var(--c); opacity: .15; }\ncircle { fill: var(--c); }\n"
-      ".hollow { fill: none; stroke: var(--c); stroke-width: 1.5; }\n";
+      ".hollow { fill: none; stroke: var(--c); stroke-width: 1.5; }\n"
+      // A chart is shown whole on a small screen too, with its words in a size that can be read.
+      "@media (max-width: 600px) { .tick { font-size: 19px; } .title { font-size: 22px; }\n"
+      "  .legend { font-size: 15px; } .line { stroke-width: 3; } .axis { display: none; } }\n";
   for (std::size_t i = 0; i < light.size(); ++i) {
     css += fmt::format(".series-{} {{ --c: {}; }}\n", i, light[i]);
   }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 
 #include "core/record/number_text.h"
 #include "launch/compare/comparison_text.h"
@@ -57,37 +56,15 @@ std::string broken_heading(std::string heading) {
 
 using Cells = std::vector<std::string>;
 
-/// Rows of cells as tables of at most so many columns: what has no room in the first goes into
-/// further ones, each with the first column again.
+/// Rows of cells, the first of them headings, as tables of at most so many columns.
 std::string tables_of(const std::vector<Cells>& rows, std::size_t columns) {
-  std::string text;
-  for (std::size_t next = 1; next < rows[0].size();) {
-    std::string fitting;
-    std::size_t end = next;
-    while (end < rows[0].size()) {
-      Cells headings = {rows[0][0]};
-      for (std::size_t i = next; i <= end; ++i)
-        headings.push_back(">" + broken_heading(rows[0][i]));
-      TextTable table(headings);
-      for (std::size_t r = 1; r < rows.size(); ++r) {
-        Cells cells = {rows[r][0]};
-        cells.insert(cells.end(), rows[r].begin() + static_cast<std::ptrdiff_t>(next),
-                     rows[r].begin() + static_cast<std::ptrdiff_t>(end) + 1);
-        table.row(cells);
-      }
-      const std::string tried = table.text(columns);
-      std::istringstream lines(tried);
-      bool fits = true;
-      for (std::string line; std::getline(lines, line);) fits = fits && columns_of(line) <= columns;
-      if (!fits && end > next) break;
-      fitting = tried;
-      ++end;
-      if (!fits) break;
-    }
-    text += fitting + "\n";
-    next = end;
+  Cells headings = {rows[0][0]};
+  for (std::size_t i = 1; i < rows[0].size(); ++i) {
+    headings.push_back(">" + broken_heading(rows[0][i]));
   }
-  return text;
+  TextTable table(headings);
+  for (std::size_t r = 1; r < rows.size(); ++r) table.row(rows[r]);
+  return table.folded(columns) + "\n";
 }
 
 const char* extreme_of(const ComparisonFacts& facts) {

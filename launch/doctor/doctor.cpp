@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,7 @@
 #include "launch/doctor/doctor_findings.h"
 #include "launch/doctor/doctor_probes.h"
 #include "launch/job/job.h"
+#include "launch/terminal/screen.h"
 #include "launch/terminal/text_table.h"
 
 namespace thaw {
@@ -86,7 +88,8 @@ void print_ranks(const std::vector<RankFacts>& ranks) {
                fmt::format("{:.1f} ms", 1e3 * facts.fsync_seconds),
                bytes_text(static_cast<std::int64_t>(facts.write_bytes_per_second))});
   }
-  fmt::print("{}", table.text());
+  constexpr std::size_t kUsualColumns = 120;  // of a screen that does not tell, and of files
+  fmt::print("{}", table.text(screen_columns(STDOUT_FILENO, kUsualColumns)));
 }
 
 /// How fast the ranks add up, for several sizes; nothing at one rank.

@@ -66,7 +66,7 @@ void ReportBuilder::hear(const Json& event) {
     hear_resume(event);
     return;
   }
-  run_.steps = event.at("step").get<std::int64_t>();
+  run_.steps = whole_number<std::int64_t>(event.at("step"));
   run_.epoch = number_of(event.at("epoch"));
   if (kind == "transition") {
     hear_transition(event);
@@ -101,7 +101,7 @@ void ReportBuilder::hear_transition(const Json& event) {
   ReportStage stage;
   event.at("stage").get_to(stage.name);
   stage.first_step = stage.last_step = run_.steps;
-  stage.active_parameters = event.value("active_parameters", std::int64_t{0});
+  stage.active_parameters = whole_number_at(event, "active_parameters", std::int64_t{0});
   for (const auto& each : event.at("groups").items()) stage.groups.push_back(each.key());
   sums_->transition += seconds_of(event, "seconds");
   run_.stages.push_back(std::move(stage));
@@ -154,11 +154,20 @@ void ReportBuilder::hear_evaluation(const Json& event) {
   sums_->evaluation += seconds_of(event, "seconds") + seconds_of(event, "group_seconds");
   if (!run_.stages.empty()) {
     std::int64_t& peak = run_.stages.back().peak_memory_bytes;
-    peak = std::max(peak, event.value("peak_memory_bytes", std::int64_t{0}));
+    peak = std::max(peak, whole_number_at(event, "peak_memory_bytes", std::int64_t{0}));
   }
   if (event.contains("confusion")) {
     event.at("confusion").get_to(run_.confusion);
     event.at("classes").get_to(run_.classes);
+    run_.confusion_step = run_.steps;
+  }
+  run_.mistakes.clear();
+  if (event.contains("mistakes")) {
+    for (const auto& each : event.at("mistakes")) {
+      run_.mistakes.push_back({each.at("class").get<std::string>(),
+                               each.at("said").get<std::string>(),
+                               whole_number<std::int64_t>(each.at("samples"))});
+    }
     run_.confusion_step = run_.steps;
   }
   if (!event.contains("groups")) return;
@@ -171,9 +180,9 @@ void ReportBuilder::hear_evaluation(const Json& event) {
 
 void ReportBuilder::hear_resume(const Json& event) {
   ReportResume resume;
-  event.at("step").get_to(resume.step);
-  resume.ranks = event.value("ranks", 1);
-  resume.ranks_before = event.value("ranks_before", 1);
+  resume.step = whole_number<std::int64_t>(event.at("step"));
+  resume.ranks = whole_number_at(event, "ranks", 1);
+  resume.ranks_before = whole_number_at(event, "ranks_before", 1);
   resume.lost_steps = std::max<std::int64_t>(run_.steps - resume.step, 0);
   run_.resumes.push_back(resume);
   run_.steps = resume.step;

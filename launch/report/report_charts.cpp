@@ -78,6 +78,17 @@ double largest_move(const ReportRun& run) {
   return most;
 }
 
+/// Of classes that are too many for a table of all.
+std::string mistakes_table(const ReportRun& run) {
+  if (run.mistakes.empty()) return "";
+  std::vector<std::vector<std::string>> rows = {{"class", "said to be", "samples"}};
+  for (const ReportMistake& each : run.mistakes) {
+    rows.push_back({each.of, each.said, with_commas(each.samples)});
+  }
+  return fmt::format("<p>Most often taken for another, at step {}:</p>\n", run.confusion_step) +
+         html_table(rows);
+}
+
 }  // namespace
 
 std::string loss_chart(const std::vector<ReportRun>& runs) {
@@ -204,7 +215,7 @@ std::string time_table(const ReportRun& run) {
 }
 
 std::string confusion_table(const ReportRun& run) {
-  if (run.confusion.empty()) return "";
+  if (run.confusion.empty()) return mistakes_table(run);
   std::string html = fmt::format(
       "<p>At step {}: a row is a true class, a column what was said.</p>\n<div "
       "class=\"wide\"><table "

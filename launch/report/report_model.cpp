@@ -139,6 +139,10 @@ Json report_json(const ReportRun& run) {
     json["confusion"] = {
         {"step", run.confusion_step}, {"classes", run.classes}, {"counts", run.confusion}};
   }
+  for (const ReportMistake& each : run.mistakes) {
+    json["mistakes"].push_back(
+        {{"class", each.of}, {"said", each.said}, {"samples", each.samples}});
+  }
   return json;
 }
 

@@ -56,6 +56,12 @@ struct ReportAnswer {
   std::string prompt, answer;
 };
 
+/// Samples of one class that were said to be of another.
+struct ReportMistake {
+  std::string of, said;
+  std::int64_t samples = 0;
+};
+
 /// What the page tells of one run. Plain values.
 struct ReportRun {
   std::string name, folder;
@@ -76,6 +82,7 @@ struct ReportRun {
   std::vector<ReportAnswer> answers;           ///< of the newest evaluation that has any
   std::vector<std::string> classes;            ///< of `confusion`
   std::vector<std::vector<double>> confusion;  ///< rows: true classes; of the newest evaluation
+  std::vector<ReportMistake> mistakes;         ///< of more classes: the most frequent
   std::int64_t confusion_step = 0;
   std::map<std::string, std::string> versions;  ///< and what else the run depended on
 };

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/base/text_bytes.h"
 #include "launch/identity/kept_identity.h"
@@ -26,7 +27,7 @@ void add_memory(const Json& summary, ReportRun& run) {
   const Json& stages = summary.at("stages");
   for (std::size_t i = 0; i < stages.size() && i < run.stages.size(); ++i) {
     if (stages[i].at("name") != run.stages[i].name) return;
-    run.stages[i].peak_memory_bytes = stages[i].at("peak_memory_bytes").get<std::int64_t>();
+    run.stages[i].peak_memory_bytes = whole_number<std::int64_t>(stages[i].at("peak_memory_bytes"));
   }
 }
 
@@ -36,7 +37,7 @@ void read_summary(const RunFolder& folder, ReportRun& run) {
   try {
     const auto json =
         read_json_object<Json>(folder.summary().string(), kLongestSummary, "a run's summary.json");
-    run.versions["ranks"] = std::to_string(json.at("ranks").get<int>());
+    run.versions["ranks"] = std::to_string(whole_number<int>(json.at("ranks")));
     add_memory(json, run);
   } catch (const Json::exception& error) {
     run.problems.push_back(fmt::format("{}: is not what a run writes: {}",

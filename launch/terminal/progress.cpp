@@ -127,6 +127,8 @@ void Progress::show_line() {
 void Progress::transition(const TransitionReport& report) {
   stage_pace_.begin(report.step, clock_.seconds());
   first_of_stage_ = true;
+  amount_ = 0;
+  amount_seconds_ = 0;
   if (style_ == ProgressStyle::kOff) {
     return;
   }
@@ -165,19 +167,29 @@ void Progress::step(const StepReport& report) {
   const bool counts = report.counted_tokens != 0;  // of a batch of tokens that none of counts
   facts_.train_loss = counts ? std::optional(report.loss) : std::nullopt;
   facts_.unit = report.counted_tokens >= 0 ? "tokens" : "samples";
-  const std::int64_t amount = report.counted_tokens >= 0 ? report.counted_tokens : report.samples;
-  facts_.per_second = report.seconds > 0 ? static_cast<double>(amount) / report.seconds : 0;
-  facts_.stage_seconds_left = report.stage_steps > 0
-                                  ? stage_pace_.seconds_of(report.stage_steps - report.stage_step)
-                                  : std::nullopt;
-  facts_.run_seconds_left =
-      report.run_steps > 0 ? run_pace_.seconds_of(report.run_steps - report.step) : std::nullopt;
+  amount_ += report.counted_tokens >= 0 ? report.counted_tokens : report.samples;
+  amount_seconds_ += report.seconds;
+  facts_.per_second = amount_seconds_ > 0 ? static_cast<double>(amount_) / amount_seconds_ : 0;
+  facts_.stage_seconds_left.reset();
+  facts_.run_seconds_left.reset();
+  const auto count = [](std::int64_t steps) { return static_cast<double>(steps); };
+  if (report.stage_steps > 0) {
+    facts_.stage_seconds_left =
+        stage_pace_.seconds_of(count(report.stage_steps - report.stage_step));
+  }
+  if (report.steps_worth_left > 0) {
+    facts_.run_seconds_left = stage_pace_.seconds_of(report.steps_worth_left);
+  } else if (report.run_steps > 0) {
+    facts_.run_seconds_left = run_pace_.seconds_of(count(report.run_steps - report.step));
+  }
   if (style_ == ProgressStyle::kOff) return;
   const double interval = style_ == ProgressStyle::kLine ? kLineSeconds : kLogSeconds;
   if (!first_of_stage_ && since_shown_.seconds() < interval) return;
   first_of_stage_ = false;
   since_shown_.lap();
   show_line();
+  amount_ = 0;
+  amount_seconds_ = 0;
 }
 
 void Progress::activity(const ActivityReport& report) {
@@ -238,6 +250,7 @@ void Progress::checkpoint(const CheckpointReport& report) {
 }
 
 void Progress::resume(const ResumeReport& report) {
+  facts_.validation_loss = report.validation_loss;
   if (style_ == ProgressStyle::kOff) {
     return;
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "core/base/stopwatch.h"
@@ -37,6 +38,10 @@ class Progress final : public TrainingObserver {
   bool colour_, erases_;
   Stopwatch clock_, since_shown_;
   bool first_of_stage_ = true;
+  /// Samples or tokens of the steps since a step was last shown, and the seconds that these took:
+  /// batches differ in length, so that a single step's speed tells little.
+  std::int64_t amount_ = 0;
+  double amount_seconds_ = 0;
   ProgressFacts facts_;  ///< that the line says
   Pace stage_pace_, run_pace_;
 };

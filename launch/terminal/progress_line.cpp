@@ -125,10 +125,9 @@ void Pace::done(std::int64_t step, double seconds) {
   seconds_ = seconds - begin_;
 }
 
-std::optional<double> Pace::seconds_of(std::int64_t steps) const {
+std::optional<double> Pace::seconds_of(double steps) const {
   if (steps_ <= 0) return std::nullopt;
-  return seconds_ / static_cast<double>(steps_) *
-         static_cast<double>(std::max<std::int64_t>(steps, 0));
+  return seconds_ / static_cast<double>(steps_) * std::max(steps, 0.0);
 }
 
 }  // namespace thaw

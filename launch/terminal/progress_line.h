@@ -38,7 +38,7 @@ class Pace {
   /// A step is done.
   void done(std::int64_t step, double seconds);
   /// Of so many further steps; nothing before the first is done.
-  std::optional<double> seconds_of(std::int64_t steps) const;
+  std::optional<double> seconds_of(double steps) const;
 
  private:
   std::int64_t first_ = 0, steps_ = 0;

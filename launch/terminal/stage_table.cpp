@@ -114,11 +114,8 @@ class StepOperations {
   std::map<std::vector<std::string>, Flops> measured_;
 };
 
-/// Of a terminal that is not narrow.
-constexpr std::size_t kColumns = 100;
-
 /// What stages train, how and for how long.
-std::string contents_table(const RunSetup& setup, const Schedule& schedule) {
+std::string contents_table(const RunSetup& setup, const Schedule& schedule, std::size_t columns) {
   const std::int64_t samples = setup.dataset->split("train").size();
   const std::int64_t batch = setup.configuration().data.batch;
   TextTable table({"stage", "groups", "learning rates", "ends after", ">steps"});
@@ -132,13 +129,13 @@ std::string contents_table(const RunSetup& setup, const Schedule& schedule) {
                steps_text(stage.until, steps)});
   }
   const double epochs = static_cast<double>(cursor) / static_cast<double>(samples);
-  return table.text(kColumns) +
+  return table.text(columns) +
          (all_known ? fmt::format("  {:.2f} epochs in all\n", epochs)
                     : "  how long it takes depends on what is found as the run goes\n");
 }
 
 /// What a step of each stage computes and sends.
-std::string costs_table(const RunSetup& setup, const Schedule& schedule) {
+std::string costs_table(const RunSetup& setup, const Schedule& schedule, std::size_t columns) {
   const Configuration& configuration = setup.configuration();
   const ParameterTable parameters(*setup.model, configuration.train.decay_norms_and_biases);
   const std::vector<std::int64_t> elements = parameters.elements_by_group();
@@ -160,7 +157,7 @@ std::string costs_table(const RunSetup& setup, const Schedule& schedule) {
                flops_text(flops.input_gradients), flops_text(flops.weight_gradients),
                bytes_text(gradient_bytes(plan))});
   }
-  std::string text = table.text(kColumns);
+  std::string text = table.folded(columns);
   text += fmt::format(
       "  of one step of {} samples over all ranks, floating-point operations by a trial of up to "
       "16;\n  all-reduce: gradients that each of several ranks gives\n",
@@ -176,8 +173,8 @@ std::string costs_table(const RunSetup& setup, const Schedule& schedule) {
 
 }  // namespace
 
-std::string stage_table(const RunSetup& setup, const Schedule& schedule) {
-  return contents_table(setup, schedule) + "\n" + costs_table(setup, schedule);
+std::string stage_table(const RunSetup& setup, const Schedule& schedule, std::size_t columns) {
+  return contents_table(setup, schedule, columns) + "\n" + costs_table(setup, schedule, columns);
 }
 
 }  // namespace thaw

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <sstream>
+#include <type_traits>
 
 #include "launch/terminal/text_width.h"
 
@@ -96,6 +97,39 @@ std::string TextTable::text(std::size_t most_columns) const {
     text += row_text(rows_[i], its_widths, /*from_below=*/i == 0);
   }
   return text;
+}
+
+TextTable TextTable::part(std::size_t begin, std::size_t end) const {
+  TextTable some(std::vector<std::string>{});
+  const auto chosen = [&](const auto& all) {
+    std::decay_t<decltype(all)> found;
+    for (std::size_t i = 0; i < std::min(end, all.size()); ++i) {
+      if (i == 0 || i >= begin) found.push_back(all[i]);
+    }
+    return found;
+  };
+  some.right_ = chosen(right_);
+  some.rows_.clear();
+  for (const auto& row : rows_) some.rows_.push_back(chosen(row));
+  return some;
+}
+
+std::string TextTable::folded(std::size_t most_columns) const {
+  std::string text;
+  for (std::size_t begin = 1; begin < right_.size();) {
+    std::size_t end = right_.size();
+    TextTable some = part(begin, end);
+    while (end > begin + 1 && !some.fits(most_columns)) some = part(begin, --end);
+    text += (text.empty() ? "" : "\n") + some.text(most_columns);
+    begin = end;
+  }
+  return text;
+}
+
+bool TextTable::fits(std::size_t most_columns) const {
+  const std::vector<std::size_t> its_widths = widths(most_columns);
+  return std::accumulate(its_widths.begin(), its_widths.end(), 2 * its_widths.size()) <=
+         most_columns;
 }
 
 /// Words are broken only where breaking between them is not enough.

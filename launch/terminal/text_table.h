@@ -20,8 +20,14 @@ class TextTable {
   /// The same with no line wider than `most_columns`, as far as breaking left-aligned cells at
   /// spaces allows it.
   std::string text(std::size_t most_columns) const;
+  /// As tables of at most so many columns, one below the other with an empty line between: columns
+  /// that have no room in the first go into further ones, each with the first column again.
+  std::string folded(std::size_t most_columns) const;
 
  private:
+  /// The first column, and those from `begin` to before `end`.
+  TextTable part(std::size_t begin, std::size_t end) const;
+  bool fits(std::size_t most_columns) const;
   std::vector<std::size_t> widths(std::size_t most_columns) const;
   std::string row_text(const std::vector<std::string>& row, const std::vector<std::size_t>& widths,
                        bool from_below) const;

@@ -12,6 +12,9 @@ class Schedules(Journey):
         said = self.type(compare)
         for schedule in ("full", "head-only", "top-down"):
             self.assertIn(schedule, said)
+        words = " ".join(said.split())  # lines are broken anywhere
+        self.assertRegex(words, r"serves best: accuracy|serves best these runs cannot say")
+        self.assertNotIn("one seed a schedule", words)
         report = json.loads((self.folder / "runs/compare-mine/comparison.json").read_text())
         (table,) = report["fractions"]
         self.assertEqual([row["schedule"] for row in table["rows"]], ["full", "head-only", "top-down"])

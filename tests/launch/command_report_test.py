@@ -22,7 +22,11 @@ var errors = 0;
 window.addEventListener('error', function () { errors += 1; });
 window.addEventListener('load', function () {
   var page = document.documentElement;
-  parent.postMessage([page.clientWidth, page.scrollWidth, errors].join(' '), '*');
+  var right = 0;
+  document.querySelectorAll('svg').forEach(function (chart) {
+    right = Math.max(right, Math.ceil(chart.getBoundingClientRect().right));
+  });
+  parent.postMessage([page.clientWidth, page.scrollWidth, errors, right].join(' '), '*');
 });
 </script>
 """
@@ -120,6 +124,19 @@ class Report(CommandTest):
         self.assertEqual([run["name"] for run in json.loads(page.data)], ["run", "other"])
         self.assertIn("there is no such folder", self.refused("report", "nothing"))
 
+    def test_of_many_classes_log_and_page_have_the_mistakes(self):
+        self.images(train=60, validation=40, classes=20)
+        self.train()
+        line = self.metrics("run", "evaluation")[-1]
+        self.assertNotIn("confusion", line)
+        wrong = round((1 - line["accuracy"]) * line["samples"])
+        counts = [each["samples"] for each in line["mistakes"]]
+        self.assertEqual(counts, sorted(counts, reverse=True))
+        self.assertTrue(0 < sum(counts) <= wrong, (counts, wrong))
+        self.assertTrue(all(each["class"] != each["said"] for each in line["mistakes"]))
+        page, _ = self.page("run")
+        self.assertIn("Most often taken for another", "".join(page.texts))
+
     def test_damaged_logs_are_told_and_their_text_is_only_text(self):
         self.train()
         log = self.folder / "run/metrics.jsonl"
@@ -176,12 +193,13 @@ class Report(CommandTest):
                  f"--user-data-dir={self.folder}/profile", frame.as_uri()],
                 capture_output=True, text=True, timeout=120, check=True)
             self.assertNotIn("CONSOLE", done.stderr)
-            measured = re.search(r'data-measured="(\d+) (\d+) (\d+)"', done.stdout)
+            measured = re.search(r'data-measured="(\d+) (\d+) (\d+) (\d+)"', done.stdout)
             self.assertIsNotNone(measured, done.stdout[-2000:])
-            shown, wide, errors = map(int, measured.groups())
+            shown, wide, errors, charts = map(int, measured.groups())
             self.assertLessEqual(shown, width)
             self.assertGreater(shown, width - 40)
             self.assertLessEqual(wide, shown)
+            self.assertTrue(0 < charts <= shown, "charts are shown whole")
             self.assertEqual(errors, 0)
 
     def test_tensorboard_has_the_numbers_of_the_log(self):

@@ -83,6 +83,20 @@ class Terminal(CommandTest):
                     self.assertRegex(plain, r"left:? ")
                     self.assertIn("\x1b[36m", text)
 
+    def test_tables_fit_the_screen(self):
+        self.thaw("train", self.config, "--run-dir", "run")
+        for columns in (80, 200):
+            for command, word in ((["check", self.config], "gradients"),
+                                  (["inspect", "run/weights.safetensors"], "layer3.0.bn1"),
+                                  (["inspect", "run"], "validation"), (["doctor"], "fsync"),
+                                  (["diff", "run", "run"], "the same")):
+                with self.subTest(command=command, columns=columns):
+                    text, status = self.shown([THAW, *command], columns)
+                    self.assertEqual(status, 0, text)
+                    self.assertIn(word, text)
+                    rows = [line for line in text.splitlines() if re.match(r"  \S+ +\S+  ", line)]
+                    self.assertLessEqual(max(map(columns_of, rows), default=0), columns, text)
+
     def test_colours_are_left_out_where_they_are_not_wanted(self):
         for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
             with self.subTest(environment=environment):

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <sstream>
+#include <thread>
 
 #include "core/train/training_state.h"
 #include "launch/terminal/text_width.h"
@@ -80,6 +82,65 @@ TEST(Progress, SaysWhatItIsAtAndTheValidationLoss) {
   EXPECT_THAT(shown, testing::HasSubstr("saving"));
   EXPECT_THAT(shown, testing::ContainsRegex("val(idation)? 0.7500"));
   EXPECT_THAT(shown, testing::Not(testing::HasSubstr("\n")));
+}
+
+StepReport step_of(std::int64_t number, std::int64_t samples, double seconds) {
+  StepReport step;
+  step.stage = "head";
+  step.step = number;
+  step.samples = samples;
+  step.seconds = seconds;
+  return step;
+}
+
+TEST(Progress, SaysTheValidationLossFromTheFirstStepAfterAResume) {
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  {
+    Progress progress(ProgressStyle::kLine);
+    ResumeReport resume;
+    resume.validation_loss = 0.875;
+    progress.resume(resume);
+    progress.step(step_of(8, 10, 0.1));
+  }
+  testing::internal::GetCapturedStdout();
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::ContainsRegex("step 8 .*val(idation)? 0.8750"));
+}
+
+TEST(Progress, TimeLeftOfTheRunCountsStepsByWhatTheyTake) {
+  testing::internal::CaptureStderr();
+  {
+    Progress progress(ProgressStyle::kLine);
+    StepReport step = step_of(1, 10, 3600);  // an hour, before the first of this process
+    step.run_steps = 11;
+    progress.step(step);
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    step.step = 2;
+    step.steps_worth_left = 18;
+    progress.step(step);
+  }
+  const std::string shown = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(shown, testing::ContainsRegex("step 1/11 .*run 10:00:00"));
+  // Two steps in an hour: 18 steps of this kind in nine, and not the nine that there are in 4.5.
+  EXPECT_THAT(shown, testing::ContainsRegex("step 2/11 .*run 9:0"));
+}
+
+TEST(Progress, SpeedIsThatOfAllStepsSinceOneWasShown) {
+  testing::internal::CaptureStderr();
+  {
+    Progress progress(ProgressStyle::kLine);
+    progress.step(step_of(1, 10, 0.1));  // the first of a stage is shown at once
+    progress.step(step_of(2, 10, 0.5));
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    progress.step(step_of(3, 40, 0.5));
+  }
+  const std::string shown = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(shown, testing::ContainsRegex("step 1 .* 100 samples/s"));
+  // A machine that stands still after the first has the second shown too.
+  const bool stood_still = shown.find("step 2 ") != std::string::npos;
+  EXPECT_THAT(shown, testing::ContainsRegex(stood_still ? "step 3 .* 80 samples/s"
+                                                        : "step 3 .* 50 samples/s"));
 }
 
 }  // namespace

@@ -48,6 +48,25 @@ TEST(TextTable, BreaksTheWidestCellsAtSpaces) {
   EXPECT_EQ(table.text(100), table.text());
 }
 
+TEST(TextTable, FoldsColumnsThatHaveNoRoomIntoFurtherTables) {
+  TextTable table({"stage", ">steps", "cut", ">forward", ">sent"});
+  table.row({"head", "100", "head", "19.9 GFLOP", "69.3 kB"});
+  table.row({"all", "1,000", "embeddings", "19.9 GFLOP", "42.7 MB"});
+  EXPECT_EQ(table.folded(60), table.text());
+  EXPECT_EQ(table.folded(40),
+            "  stage  steps  cut            forward\n"
+            "  head     100  head        19.9 GFLOP\n"
+            "  all    1,000  embeddings  19.9 GFLOP\n"
+            "\n"
+            "  stage     sent\n"
+            "  head   69.3 kB\n"
+            "  all    42.7 MB\n")
+      << table.folded(40);
+  // A column that is too wide alone has a table of its own all the same.
+  EXPECT_EQ(table.folded(10).find("forward"), table.folded(10).rfind("forward"));
+  EXPECT_NE(table.folded(10).find("19.9 GFLOP"), std::string::npos);
+}
+
 TEST(TextTable, HoldsTogetherWhatBelongsTogether) {
   TextTable table({"rates"});
   table.row({std::string("head") + TextTable::kHeld + "0.1, low" + TextTable::kHeld + "0.01"});

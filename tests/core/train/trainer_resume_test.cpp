@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "core/base/error.h"
 #include "core/checkpoint/reader.h"
@@ -87,10 +88,13 @@ TEST_F(ResumeTest, StoppedAfterAnyStepItComesToTheSameBits) {
     const std::string run = fmt::format("stopped-{}", k);
     live(run, k, parts);
     ASSERT_EQ(parts.checkpoints.back().step, k);
+    std::optional<double> evaluated;
+    if (!parts.evaluations.empty()) evaluated = parts.evaluations.back().loss;
     expect_same_bits(live(run, 0, parts), weights, fmt::format("stopped after step {}", k));
     EXPECT_EQ(parts.lines, whole.lines) << k;
     ASSERT_EQ(parts.resumes.size(), 1U);
     EXPECT_EQ(parts.resumes[0].step, k);
+    EXPECT_EQ(parts.resumes[0].validation_loss, evaluated) << k;
   }
 }
 

@@ -63,6 +63,19 @@ TEST_F(TrainerTest, RunsTheStagesInOrderToTheirEnds) {
   EXPECT_GE(saved_best_, 1);
 }
 
+TEST_F(TrainerTest, StepsLeftAreCountedByWhatTheyTakeOnceThatIsKnown) {
+  TinyModel model;
+  run(model, {{stage("top", {"head"}, 1), stage("all", {"stem", "middle", "head"}, 2)}});
+  ASSERT_EQ(recorder_.steps.size(), 15U);
+  EXPECT_EQ(recorder_.steps[0].steps_worth_left, 0);  // the second step is looked at
+  // One step is left of this stage, and ten of one in which backward goes all the way: each takes
+  // more, and at most three times as much.
+  EXPECT_GT(recorder_.steps[3].steps_worth_left, 11);
+  EXPECT_LE(recorder_.steps[3].steps_worth_left, 31);
+  EXPECT_DOUBLE_EQ(recorder_.steps[9].steps_worth_left, 5);
+  EXPECT_DOUBLE_EQ(recorder_.steps[14].steps_worth_left, 0);
+}
+
 TEST_F(TrainerTest, FrozenParametersStayBitIdenticalAndReturn) {
   TinyModel model;
   model.to(at::kDouble);

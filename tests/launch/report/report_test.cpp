@@ -216,6 +216,22 @@ TEST(ReportPage, EscapesWhateverTextARunHas) {
   }
 }
 
+TEST(ReportPage, SaysOfManyClassesWhichAreTakenForWhich) {
+  const Json mistake = {{"class", "card <arrival>"}, {"said", "card_lost"}, {"samples", 7}};
+  std::vector<Json> events = a_run();
+  events[events.size() - 2]["mistakes"] = Json::array({mistake});
+  const ReportRun run = built(events);
+  EXPECT_EQ(run.confusion_step, 6);
+  EXPECT_EQ(report_json(run).at("mistakes")[0].at("samples"), 7);
+  const std::string page = report_page({run}, {});
+  EXPECT_THAT(page, HasSubstr("Most often taken for another, at step 6"));
+  EXPECT_THAT(page, HasSubstr("card &lt;arrival&gt;"));
+  // The newest evaluation counts, which may have found no mistake.
+  events = a_run();
+  events[5]["mistakes"] = Json::array({mistake});
+  EXPECT_TRUE(built(events).mistakes.empty());
+}
+
 TEST(ReportPage, LoadsItselfAnewOnlyWhileRunsGoOn) {
   const ReportRun run = built(a_run());
   EXPECT_THAT(report_page({run}, {.reload_seconds = 5}), HasSubstr("location.reload"));
