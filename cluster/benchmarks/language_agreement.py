@@ -17,6 +17,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
+import numpy as np  # noqa: E402
 from measuring import datasets, machine, options, processes, prompts, report, thaw_command  # noqa: E402
 from measuring.rounds import note  # noqa: E402
 
@@ -46,6 +47,7 @@ def parse() -> argparse.Namespace:
     add("--schedules", type=options.listed, default=",".join(SCHEDULES))
     add("--steps", type=int, default=60, help="of a schedule")
     add("--batch", type=int, default=16, help="samples a step")
+    add("--limit-validation", type=int, default=0, help="first samples of the split; 0: all")
     add("--learning-rate", type=float, default=0, help="0: 1e-4, of a small one 3e-3")
     add("--ranks", type=int, default=1, help="of Thaw")
     add("--mpiexec", default="mpirun", help="that belongs to the MPI Thaw was built with")
@@ -57,6 +59,8 @@ def parse() -> argparse.Namespace:
     options.check_sides(given.schedules, SCHEDULES)
     if given.quick:
         given.size, given.steps = "small", 12
+    if given.limit_validation < 0:
+        raise SystemExit(f"--limit-validation: {given.limit_validation} samples; 0 is all")
     given.learning_rate = given.learning_rate or (3e-3 if given.size == "small" else 1e-4)
     return given
 
@@ -94,6 +98,17 @@ def smollm2_model(given: argparse.Namespace) -> dict:
 
 def smollm2_job(given: argparse.Namespace) -> tuple[dict, str]:
     return smollm2_model(given), options.existing(given.definitions, "--definitions")
+
+
+def limited(given: argparse.Namespace, path: str) -> str:
+    """The data with as many validation samples as are wanted, each side's evaluation being that short."""
+    validation = prompts.read(path, "validation")
+    if not 0 < given.limit_validation < len(validation):
+        return path
+    shorter = os.path.join(given.work, "language-agreement", given.size, "limited.h5")
+    prompts.write(shorter, train=prompts.read(path, "train"),
+                  validation=validation.take(np.arange(given.limit_validation)))  # fmt: skip
+    return shorter
 
 
 def stages_of(schedule: str, layers: int, steps: int) -> list[dict]:
@@ -181,10 +196,13 @@ def table(found: list[dict]) -> str:
 
 def main() -> None:
     given = parse()
+    thaw = options.command(given)  # refused before minutes of work
     model, path = small_job(given) if given.size == "small" else smollm2_job(given)
+    path = limited(given, path)
     with open(model["config"]) as stream:
         layers = json.load(stream)["num_hidden_layers"]
-    facts = machine.facts(options.command(given), given.threads, datasets.ROOT)
+    facts = machine.facts(thaw, given.threads, datasets.ROOT)
+    validated = len(prompts.read(path, "validation"))
     found = []
     for schedule in given.schedules:
         stages = stages_of(schedule, layers, given.steps)
@@ -196,7 +214,7 @@ def main() -> None:
     text = (
         f"# The same losses: {given.size}, {given.steps} steps of {given.batch} samples, "
         f"{given.ranks} rank{'s' if given.ranks > 1 else ''}\n\n{machine.header(facts)}\n\n"
-        f"Nats a token, without dropout.\n\n{table(found)}\n"
+        f"Nats a token, without dropout; {validated} samples of validation.\n\n{table(found)}\n"
     )
     print(text, flush=True)
     report.write_json(given.output, {"machine": facts, "command": sys.argv, "schedules": found})

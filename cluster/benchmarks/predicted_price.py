@@ -5,7 +5,9 @@ A grid of families, schedules, numbers of ranks and precisions, on networks from
 data: BERT in MiniLM's shape on texts of many lengths, a CIFAR ResNet, a small ViT, a small Llama.
 Of each case the price is asked for before anything is run, then it is trained. Compared are the
 time of a step (the run's median beyond the steps in which it tries whether to overlap), the time of
-all steps of a stage, resident memory at its peak, and the bytes of gradients a step.
+all steps of a stage, the whole stage with what stands between its steps, resident memory at its
+peak, and the bytes of gradients a step. What there is so far is written after each case, and a case
+that fails is told of and left out.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
@@ -25,6 +28,7 @@ import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 from measuring import datasets, machine, options, report, thaw_command  # noqa: E402
 from measuring.datasets import ROOT  # noqa: E402
+from measuring.processes import RunFailed  # noqa: E402
 from measuring.rounds import note  # noqa: E402
 
 SETTLED = 14  # steps of a stage in which reducers try both ways, and warm up
@@ -53,6 +57,10 @@ FAMILIES = {
     "vit": ("vit", {}, VIT, "images-64", 32),
     "llama": ("llama", {}, LLAMA, "language", 16),
 }
+# What is told, beside what was run: less than nought is too little.
+ERRORS = {
+    "step_error": "a step", "steps_error": "all steps of a stage", "stage_error": "a whole stage",
+}
 SCHEDULES = ("top-down", "bottom-up", "chain-thaw")
 
 
@@ -64,7 +72,8 @@ def parse() -> argparse.Namespace:
     add("--precisions", type=options.listed, default="float32,bfloat16")
     add("--schedules", type=options.listed, default=",".join(SCHEDULES), help="that take turns")
     add("--stages", type=int, default=60, help="at least; cases are added until there are so many")
-    add("--steps", type=int, default=60, help="of each stage")
+    add("--steps", type=int, default=60, help="of each stage; more than the first 14 tell a step")
+    add("--minutes", type=float, default=0, help="after which no case is begun; 0: no limit")
     add("--mpiexec", default="mpirun", help="that belongs to the MPI Thaw was built with")
     add("--cache", default="off", help="train.prefix-cache: off, on or auto")
     given = options.settle(parser.parse_args())
@@ -73,7 +82,7 @@ def parse() -> argparse.Namespace:
                          f"{', '.join(FAMILIES)}")
     if given.quick:
         given.families, given.precisions = ["bert", "resnet"], ["float32"]
-        given.schedules, given.steps, given.stages = ["top-down"], 24, 12
+        given.schedules, given.steps, given.stages = ["top-down"], 20, 12
     return given
 
 
@@ -167,11 +176,18 @@ def launched(case: dict, given: argparse.Namespace) -> list[str]:
 def predict(case: dict, config: str, given: argparse.Namespace, environment: dict) -> dict:
     command = [*launched(case, given), options.command(given), "check", config, "--predict",
                "--json"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=given.timeout,
-                            env={**os.environ, **environment}, check=False)
+    said = " ".join(command)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=given.timeout,
+                                env={**os.environ, **environment}, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RunFailed(f"{said}\ndid not end within {given.timeout:g} s") from error
     if answer.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\nended with {answer.returncode}\n{answer.stderr}")
-    return json.loads(answer.stdout.strip().splitlines()[-1])
+        raise RunFailed(f"{said}\nended with {answer.returncode}\n{answer.stderr[-3000:]}")
+    prices = [line for line in answer.stdout.splitlines() if line.startswith("{")]
+    if not prices:
+        raise RunFailed(f"{said}\nprinted no price:\n{answer.stdout[-3000:]}")
+    return json.loads(prices[-1])
 
 
 def run(case: dict, given: argparse.Namespace) -> dict:
@@ -184,9 +200,12 @@ def run(case: dict, given: argparse.Namespace) -> dict:
     steps = {}
     for record in trained["steps"]:
         steps.setdefault(record["stage"], []).append(thaw_command.step_seconds(record))
-    return {**case, "told": told, "rows": [
+    stages = trained["summary"]["stages"]
+    if [price["name"] for price in told["stages"]] != [row["name"] for row in stages]:
+        raise RunFailed(f"{name_of(case)}: other stages were told than were run")
+    return {**case, "told": told, "summary": trained["summary"], "rows": [
         compared(price, row, steps[row["name"]])
-        for price, row in zip(told["stages"], trained["summary"]["stages"], strict=True)
+        for price, row in zip(told["stages"], stages, strict=True)
     ]}
 
 
@@ -198,8 +217,9 @@ def compared(price: dict, row: dict, seconds: list[float]) -> dict:
         "told_seconds": price["step_seconds"],
         "median_seconds": median,
         "mean_seconds": statistics.mean(settled),
-        "step_error": abs(price["step_seconds"] / median - 1),
-        "stage_error": abs(price["steps"] * price["step_seconds"] / sum(seconds) - 1),
+        "step_error": price["step_seconds"] / median - 1,
+        "steps_error": price["steps_seconds"] / sum(seconds) - 1,
+        "stage_error": price["seconds"] / row["seconds"] - 1,
         "told_memory": price["peak_memory_bytes"],
         "memory": row["peak_memory_bytes"],
         "told_bytes": price["bytes_reduced_per_step"],
@@ -217,55 +237,86 @@ def table(cases: list[dict]) -> str:
             name = f"{name_of(case)}: {row['stage']}{' ~' if row['interpolated'] else ''}"
             rows.append([
                 name, f"{1e3 * row['told_seconds']:.1f}", f"{1e3 * row['median_seconds']:.1f}",
-                f"{100 * row['step_error']:.1f}", f"{100 * row['stage_error']:.1f}",
+                *(f"{100 * row[error]:+.1f}" for error in ERRORS),
                 f"{row['told_memory'] / 2**20:.0f} / {row['memory'] / 2**20:.0f}",
                 "equal" if row["told_bytes"] == row["bytes"] else
                 f"{row['told_bytes']} / {row['bytes']}",
             ])
-    titles = ["stage", "told ms", "run ms", "error %", "of the stage %", "MiB told / run",
-              "bytes a step"]
+    titles = ["stage", "told ms", "run ms", *(f"{what} %" for what in ERRORS.values()),
+              "MiB told / run", "bytes a step"]
     return report.markdown_table(titles, rows)
 
 
 def verdict(cases: list[dict]) -> str:
-    rows = [row for case in cases for row in case["rows"]]
+    rows = [(row, name_of(case)) for case in cases for row in case["rows"]]
 
-    def line(errors: list[float], what: str) -> str:
-        return (f"{what}: median {100 * statistics.median(errors):.1f} %, worst "
-                f"{100 * max(errors):.1f} %, within 10 %: "
-                f"{sum(error <= 0.1 for error in errors)} of {len(errors)}")
+    def line(error: str, what: str) -> str:
+        sizes = [abs(row[error]) for row, _ in rows]
+        worst, where = max(rows, key=lambda one: abs(one[0][error]))
+        return (f"{what}: median {100 * statistics.median(sizes):.1f} %, worst "
+                f"{100 * worst[error]:+.1f} % ({where}, {worst['stage']}), within 10 %: "
+                f"{sum(size <= 0.1 for size in sizes)} of {len(sizes)}; on average "
+                f"{100 * statistics.mean(row[error] for row, _ in rows):+.1f} %")
 
     probes = [case["told"]["probe_seconds"] for case in cases]
-    over = [row["told_memory"] / row["memory"] for row in rows]
+    whole = [case["told"]["seconds"] / case["summary"]["seconds"] - 1 for case in cases]
+    over = [row["told_memory"] / row["memory"] for row, _ in rows]
+    unequal = [row for row, _ in rows if row["told_bytes"] != row["bytes"]]
     return "\n".join([
         f"{len(rows)} stages of {len(cases)} cases; probes of {min(probes):.1f} to "
         f"{max(probes):.1f} s",
-        line([row["step_error"] for row in rows], "a step"),
-        line([row["stage_error"] for row in rows], "all steps of a stage"),
+        *(line(error, what) for error, what in ERRORS.items()),
+        f"a run: median {100 * statistics.median(abs(one) for one in whole):.1f} %, worst "
+        f"{100 * max(whole, key=abs):+.1f} %",
         f"memory: told {min(over):.2f} to {max(over):.2f} of what was taken (median "
         f"{statistics.median(over):.2f}); under in {sum(one < 1 for one in over)}",
-        f"bytes: equal in {sum(row['told_bytes'] == row['bytes'] for row in rows)} of {len(rows)}; "
-        f"not equal and said to be exact in "
-        f"{sum(row['told_bytes'] != row['bytes'] and row['bytes_are_exact'] for row in rows)}",
+        f"bytes: equal in {len(rows) - len(unequal)} of {len(rows)}; "
+        f"not equal and said to be exact in {sum(row['bytes_are_exact'] for row in unequal)}",
     ])
+
+
+def measure(given: argparse.Namespace, keep) -> tuple[list[dict], list[dict]]:
+    """Cases until there are so many stages or the time is up, and those that failed; `keep` is
+    called after each with both."""
+    done, failed = [], []
+    begun = time.monotonic()
+    for case in grid(given):
+        if given.minutes > 0 and time.monotonic() - begun > 60 * given.minutes:
+            note(f"{given.minutes:g} minutes are up")
+            break
+        try:
+            done.append(run(case, given))
+        except (RunFailed, OSError, ValueError, KeyError) as error:
+            failed.append({**case, "error": f"{type(error).__name__}: {error}"})
+            note(f"{name_of(case):<36} FAILED: {error}")
+        else:
+            rows = done[-1]["rows"]
+            worst = max((row["step_error"] for row in rows), key=abs)
+            note(f"{name_of(case):<36} {len(rows)} stages, a step off by at most "
+                 f"{100 * worst:+.1f} %")
+        keep(done, failed)
+        if sum(len(one["rows"]) for one in done) >= given.stages:
+            break
+    return done, failed
 
 
 def main() -> None:
     given = parse()
     facts = machine.facts(options.command(given), given.threads, ROOT)
     print(f"# Prices told before, and runs\n\n{machine.header(facts)}\n", flush=True)
-    done = []
-    for case in grid(given):
-        done.append(run(case, given))
-        worst = max(row["step_error"] for row in done[-1]["rows"])
-        note(f"{name_of(case):<36} {len(done[-1]['rows'])} stages, a step off by at most "
-             f"{100 * worst:.1f} %")
-        if sum(len(one["rows"]) for one in done) >= given.stages:
-            break
-    text = f"{table(done)}\n\n{verdict(done)}"
+
+    def keep(done: list[dict], failed: list[dict]) -> None:
+        report.write_json(given.output, {"machine": facts, "command": sys.argv, "cases": done,
+                                         "failed": failed})
+
+    done, failed = measure(given, keep)
+    text = f"{table(done)}\n\n{verdict(done)}" if done else "no case came to its end"
+    for case in failed:
+        text += f"\nfailed: {name_of(case)}: {case['error'].splitlines()[0]}"
     print(text, flush=True)
-    report.write_json(given.output, {"machine": facts, "command": sys.argv, "cases": done})
     report.write_text(report.markdown_path(given.output), text + "\n")
+    if failed or not done:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ build() {
   install_packages dpkg-dev file xz-utils
   "$source/launch/quickstart.sh" --build-only "${options[@]}"
   (cd "$source/build" && cpack -G DEB -B "$out")
+  rm -rf "$out/_CPack_Packages"  # a second copy, which would come along into the image
   cp "$here/steps.sh" "$source/launch/setup/requirements.txt" "$out"
   rm -rf "$source"
 }

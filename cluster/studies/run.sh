@@ -6,6 +6,7 @@
 #   cluster/studies/run.sh minilm [OPTIONS]                      WordNet to BANKING77
 #   cluster/studies/run.sh minilm-few [OPTIONS]                  the same with 10 texts a class
 #   cluster/studies/run.sh language [OPTIONS of language.py]     SmolLM2 to WordNet's definitions
+#   cluster/studies/run.sh language --quick [OPTIONS]            the same, short, in float32
 #   cluster/studies/run.sh surgical --test-images cifar10-test.npz --weights W --depth 20 [OPTIONS of
 #       surgical.py]      CIFAR-10 to corrupted images of it
 #
@@ -69,13 +70,15 @@ prepare_texts() {
     --tokenizer data/minilm/tokenizer.json --max-tokens 64 --validation-fraction 0.1
 }
 
-# The running text: the first twenty Psalms.
+# The running text: the first twenty Psalms; of the quick variant six.
 prepare_language() {
+  local suffix='' definitions=200
+  if [[ " $* " == *" --quick "* ]]; then suffix=-quick definitions=100; fi
   needs data/smollm2/model.safetensors
   ensure_wordnet
   # shellcheck disable=SC2154  # ensure_wordnet sets it
-  prepare data/study-definitions.h5 wordnet --source "$thaw_wordnet" --learn definitions \
-    --tokenizer data/smollm2/tokenizer.json --max-tokens 48 --limit 9600 --limit-validation 200
+  prepare "data/study-definitions$suffix.h5" wordnet --source "$thaw_wordnet" --learn definitions \
+    --tokenizer data/smollm2/tokenizer.json --max-tokens 48 --limit 9600 --limit-validation "$definitions"
   if [[ ! -f data/bible/psalms.txt ]]; then
     if offline; then fail "data/bible/psalms.txt is missing, and this run is offline"; fi
     mkdir -p data/bible
@@ -83,7 +86,9 @@ prepare_language() {
       for package in *.deb; do dpkg-deb -x "$package" .; done && rm ./*.deb &&
       usr/bin/bible -p usr/lib 'ps1:1-ps20:9' >psalms.part && mv psalms.part psalms.txt)
   fi
-  prepare data/study-text.h5 corpus --validation data/bible/psalms.txt --length 256 \
+  local text=data/bible/psalms$suffix.txt
+  [[ -f $text ]] || sed '/^Psalms 7$/,$d' data/bible/psalms.txt >"$text"
+  prepare "data/study-text$suffix.h5" corpus --validation "$text" --length 256 \
     --tokenizer data/smollm2/tokenizer.json
 }
 
@@ -124,7 +129,7 @@ case $study in
       --data.per-class 10 --data.batch 32 --schedule.total-epochs 12 "$@"
     ;;
   language)
-    prepare_language
+    prepare_language "$@"
     run .venv/bin/python cluster/studies/language.py "$@"
     ;;
   surgical)

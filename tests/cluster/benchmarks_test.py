@@ -22,8 +22,12 @@ try:
     from measuring import accuracy_results, datasets, host_memory, processes, rank_series, report
     from measuring import rounds, sample_order, simulations, step_job, step_parts, thaw_command
     from measuring import tuning
+    import predicted_price
     from measuring.sides import PAIRED, THAW, TORCH, TUNED, USUAL
     from measuring.step_job import Stage, StepJob
+
+    import memory_forecast
+    import sharded_state
 except ImportError as error:
     print(f"SKIPPED: {sys.executable}: {error}")
     sys.exit(77)
@@ -142,6 +146,80 @@ class HostMemory(unittest.TestCase):
         self.assertLess(memory.rank, 180 << 20)
         self.assertGreater(memory.host, 200 << 20)
         self.assertEqual(host_memory.descendants(os.getpid()), [])
+
+
+class ShardedState(unittest.TestCase):
+    STAGES = [Stage("all", ["*"])]
+    SIDES = ["none", "optimizer", "gradients", "ddp"]
+
+    @staticmethod
+    def run_of(step, moved, state):
+        return {"step_seconds": [step, step], "bytes": [moved], "state_bytes": state,
+                "active_parameters": 1000, "rank_bytes": 3 << 20, "host_bytes": 5 << 20,
+                "peak_memory_bytes": 4 << 20}  # fmt: skip
+
+    def runs(self):
+        return {("all", "none"): [self.run_of(0.1, 4000, 8000)],
+                ("all", "optimizer"): [self.run_of(0.104, 4000, 4040)],
+                ("all", "gradients"): [self.run_of(0.12, 4008, 4000)],
+                ("all", "ddp"): [{"problem": "ended with status 1"}]}  # fmt: skip
+
+    def cells(self, text):
+        return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+
+    def test_a_side_that_failed_leaves_the_others_their_rows(self):
+        rows = self.cells(sharded_state.table(self.STAGES, self.runs(), self.SIDES, ranks=2))
+        self.assertEqual([row[:5] for row in rows], [
+            ["all", "none", "100", "1.00", "0.0"], ["all", "optimizer", "104", "1.04", "0.0"],
+            ["all", "gradients", "120", "1.20", "0.0"],
+            ["all", "ddp", "ended with status 1", "", ""]])  # fmt: skip
+        self.assertEqual([row[6] for row in rows], ["2.000", "1.010", "1.000", ""])
+        runs = self.runs() | {("all", "none"): [{"problem": "none"}]}
+        rows = self.cells(sharded_state.table(self.STAGES, runs, self.SIDES, ranks=2))
+        self.assertEqual([row[2:4] for row in rows[:2]], [["none", ""], ["104", ""]])
+
+    def test_what_is_asked_for_is_judged(self):
+        rows = self.cells(sharded_state.asked(self.STAGES, self.runs(), ranks=2))
+        self.assertEqual([row[-1] for row in rows], ["yes", "yes", "yes", "yes", "NO", "NO"])
+        runs = self.runs() | {("all", "none"): [{"problem": "none"}]}
+        rows = self.cells(sharded_state.asked(self.STAGES, runs, ranks=2))
+        self.assertEqual({row[-2] for row in rows}, {"not measured"})
+
+    def test_no_run_is_begun_when_time_is_up(self):
+        late = types.SimpleNamespace(minutes=15, ends=time.monotonic() - 1)
+        self.assertEqual(sharded_state.time_is_up(late), {"problem": "not run: 15 minutes are over"})
+        self.assertIsNone(sharded_state.time_is_up(types.SimpleNamespace(ends=float("inf"))))
+
+
+class MemoryForecast(unittest.TestCase):
+    SAID = """\
+stage  program  weights    gradi-  optimizer    activa-  buffers       sum
+                             ents      state      tions
+s0      160 MB    90 MB   14.2 MB    28.4 MB    35.0 MB  21.0 MB    349 MB
+s1      160 MB    90 MB     90 MB     182 MB     120 MB  21.0 MB  1.05 GB
+  of memory on each of 2 ranks (the largest)
+"""
+
+    def test_reads_what_check_says(self):
+        told = memory_forecast.told_in(self.SAID, ["s0", "s1", "s2"])
+        self.assertEqual(list(told), ["s0", "s1"])
+        self.assertEqual(told["s1"]["sum"], 1.05e9)
+        self.assertEqual(told["s0"]["gradients"], 14.2e6)
+
+    def test_told_too_little_or_too_much_does_not_hold(self):
+        self.assertEqual(memory_forecast.judged(104e6, 100e6), ["1.040", "yes"])
+        self.assertEqual(memory_forecast.judged(99e6, 100e6)[1], "NO")
+        self.assertEqual(memory_forecast.judged(106e6, 100e6)[1], "NO")
+
+    def test_a_run_that_failed_is_a_row(self):
+        stages = [Stage("all", ["*"])]
+        results = {"none": {"problem": "ended with status 3"},
+                   "gradients": {"told": {"all": {"sum": 104e6, "gradients": 6e6, "state": 12e6}},
+                                 "took": {"all": 100e6}, "active": {"all": 3000000}}}  # fmt: skip
+        text = memory_forecast.table(stages, results, ranks=2)
+        self.assertIn("ended with status 3", text)
+        self.assertIn("1.040", text)
+        self.assertIn("1.000", text)
 
 
 class Turns(unittest.TestCase):
@@ -356,6 +434,67 @@ class Simulations(unittest.TestCase):
             simulations.summary([0.05, -0.1, 0.01], 0.08),
             "3 points: off by 5.0 % (median), 10.0 % (worst); 2 within 8 %",
         )
+
+
+class PredictedPrice(unittest.TestCase):
+    def given(self, *flags):
+        before, sys.argv = sys.argv, ["predicted_price.py", *flags]
+        try:
+            return predicted_price.parse()
+        finally:
+            sys.argv = before
+
+    def row(self, step, memory=200):
+        price = {"steps": 20, "step_seconds": step, "steps_seconds": 25.0, "seconds": 33.0,
+                 "peak_memory_bytes": memory, "bytes_reduced_per_step": 8,
+                 "bytes_are_exact": True, "interpolated": False}  # fmt: skip
+        run = {"name": "head", "seconds": 30.0, "peak_memory_bytes": 100,
+               "bytes_reduced_per_step": 8}  # fmt: skip
+        return predicted_price.compared(price, run, [2.0] * predicted_price.SETTLED + [1.0] * 6)
+
+    def case(self, *rows):
+        return {"family": "bert", "schedule": "full", "ranks": 1, "precision": "float32",
+                "told": {"probe_seconds": 8, "seconds": 90}, "summary": {"seconds": 100},
+                "rows": list(rows)}  # fmt: skip
+
+    def test_any_first_cases_have_some_of_everything(self):
+        cases = predicted_price.grid(self.given())
+        self.assertEqual(len({predicted_price.name_of(case) for case in cases}), len(cases))
+        self.assertEqual({case["family"] for case in cases[:4]}, set(predicted_price.FAMILIES))
+        self.assertEqual({case["ranks"] for case in cases[:8]}, {1, 2})
+        quick = predicted_price.grid(self.given("--quick"))
+        self.assertEqual([len(quick), {case["schedule"] for case in quick}], [4, {"top-down"}])
+
+    def test_what_is_told_beside_what_was_run(self):
+        row = self.row(step=0.9)
+        self.assertAlmostEqual(row["step_error"], -0.1)  # first steps are no typical ones
+        self.assertAlmostEqual(row["steps_error"], 25 / 34 - 1)
+        self.assertAlmostEqual(row["stage_error"], 0.1)
+        text = predicted_price.verdict([self.case(self.row(1.02), self.row(0.8, memory=90))])
+        self.assertIn("a step: median 11.0 %, worst -20.0 % (bert-full-1-float32, head), within "
+                      "10 %: 1 of 2; on average -9.0 %", text)  # fmt: skip
+        self.assertIn("a run: median 10.0 %, worst -10.0 %", text)
+        self.assertIn("under in 1", text)
+        self.assertIn(" -20.0 |", predicted_price.table([self.case(self.row(0.8))]))
+
+    def test_a_case_that_fails_loses_no_other(self):
+        kept = []
+
+        def run(case, _):
+            if case["family"] == "resnet":
+                raise processes.RunFailed("it ended with 3\nand more")
+            return {**self.case(self.row(1.0), self.row(1.0)), **case}
+
+        self.addCleanup(setattr, predicted_price, "run", predicted_price.run)
+        predicted_price.run = run
+        done, failed = predicted_price.measure(
+            self.given("--stages", "6"), lambda *so_far: kept.append([len(one) for one in so_far])
+        )
+        self.assertEqual([case["family"] for case in done], ["bert", "vit", "llama"])
+        self.assertEqual([case["error"] for case in failed], ["RunFailed: it ended with 3\nand more"])
+        self.assertEqual(kept, [[1, 0], [1, 1], [2, 1], [3, 1]])
+        none, _ = predicted_price.measure(self.given("--minutes", "1e-9"), lambda *_: None)
+        self.assertEqual(none, [])
 
 
 if __name__ == "__main__":

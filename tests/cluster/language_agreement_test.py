@@ -42,6 +42,14 @@ class SmallNetwork(unittest.TestCase):
                                 status=1)
         self.assertGreater(found[0]["largest_validation"], 1e-12)
 
+    def test_fewer_samples_of_validation_serve_both_sides(self):
+        flags = ("--schedules", "full", "--steps", "3", "--tolerance", "1e-3")
+        few = self.run_script(*flags, "--limit-validation", "7")
+        every = self.run_script(*flags)
+        self.assertEqual(few[0]["thaw"]["losses"], every[0]["thaw"]["losses"])
+        for side in ("thaw", "pytorch"):
+            self.assertNotEqual(few[0][side]["validation"], every[0][side]["validation"])
+
 
 def missing():
     """Why this cannot run, or nothing."""

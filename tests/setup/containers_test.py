@@ -58,6 +58,15 @@ class Containers(unittest.TestCase):
             folders = re.findall(r"add_subdirectory\((\w+)", file.read())
         self.assertLessEqual(set(folders), names)
 
+    def test_the_trial_of_the_steps_has_certificates_before_pip_runs(self):
+        """Each step runs pip, behind whatever proxy this machine is: see package_machine.sh."""
+        with open(f"{ROOT}/tests/setup/package_machine.sh", encoding="utf-8") as file:
+            trial = file.read()
+        carried = trial.index("\ncarry_over_certificates\n")
+        self.assertLess(trial.index("install ca-certificates"), carried)
+        for step in ("steps.sh build /out", "steps.sh install /out"):
+            self.assertLess(carried, trial.index(step), step)
+
     def test_a_wrong_call_says_how_it_is_called(self):
         script = f"{ROOT}/{FOLDER}/steps.sh"
         done = subprocess.run([script, "install"], text=True, capture_output=True, check=False)

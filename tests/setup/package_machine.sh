@@ -52,8 +52,12 @@ expect_steps 5
 step "A bare Debian 12 in $root"
 make_bare_root
 mkdir -p "$root/out"
+# pip reaches PyPI by this machine's certificates, as it does here: in the build too.
+inside root bash -c 'export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq -o Acquire::Retries=3 update && apt-get -qq -y install ca-certificates >/dev/null'
+carry_over_certificates
 cuda=0  # whether LibTorch is to be installed with all of CUDA, as a build for GPUs needs it
-if ! $whole && "$build/thaw" --version | grep -qF 'CUDA yes'; then cuda=1; fi
+if ! $whole && "$build/thaw" --version | grep -F 'CUDA yes' >/dev/null; then cuda=1; fi
 if $whole; then
   step "The package, built there"
   git clone --quiet --no-hardlinks . "$root/src"
@@ -66,9 +70,6 @@ fi
 dpkg-deb --info "$root"/out/thaw_*.deb | sed -n '/^ Package/,$p'
 
 step "apt install, and LibTorch's wheel"
-# pip reaches PyPI by this machine's certificates, as it does here.
-inside root bash -c 'apt-get -qq update && apt-get -qq -y install ca-certificates >/dev/null'
-carry_over_certificates
 inside root env THAW_CONTAINER_CUDA=$cuda /out/steps.sh install /out
 
 step "What is missing is said"
@@ -85,9 +86,12 @@ prefix=/usr
 thaw --version
 "$THAW_PYTHON" - <<'PYTHON'
 import numpy as np
+from PIL import Image
 images = np.random.default_rng(0).integers(0, 80, (48, 16, 16, 3))
 labels = np.arange(48) % 3
-np.savez("data.npz", x=(images + 50 * labels[:, None, None, None]).astype(np.uint8), y=labels)
+images = (images + 50 * labels[:, None, None, None]).astype(np.uint8)
+np.savez("data.npz", x=images, y=labels)
+Image.fromarray(images[0]).save("one.png")
 PYTHON
 "$THAW_PYTHON" "$prefix/share/thaw/launch/prepare.py" images --train data.npz:x,y \
   --validation data.npz:x,y --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25 --output data.h5
@@ -107,7 +111,11 @@ learning-rate = 0.05
 stage-epochs = 1
 TOML
 thaw launch -n 2 -- train run.toml --run-dir run
-thaw evaluate run.toml --weights run/weights.safetensors --split validation
+thaw evaluate run --split validation
+thaw predict run --images one.png | grep -F '"file":"one.png"'
+thaw export run --format safetensors exported.safetensors
+thaw report run
+test -s exported.safetensors -a -s run/report.html
 thaw completion bash | bash -n
 END
 chroot "$root" chown -R user:user "$tree"

@@ -6,11 +6,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import statistics
 import sys
 from collections.abc import Callable
 
-from measuring import machine, options, report, thaw_command
+from measuring import machine, options, processes, report, thaw_command
 from measuring.datasets import ROOT
 from measuring.rounds import note
 from measuring.step_job import Stage, StepJob, configuration
@@ -62,6 +63,11 @@ def train(
     }
 
 
+def problem_of(error: processes.RunFailed) -> dict:
+    """What take_turns keeps in place of the figures of a run that failed."""
+    return {"problem": str(error).strip().splitlines()[-1][:120]}
+
+
 def run(job: StepJob, side: str, sections: dict, stages: list[dict]) -> dict:
     """As thaw_command.train has it."""
     folder = os.path.join(job.work, side)
@@ -108,13 +114,16 @@ def middle(results: list[dict], key: str) -> float:
 
 
 class Page:
-    """The report: printed part by part, and written at the end with all raw figures."""
+    """The report: printed part by part, and written with all raw figures, as often as is wished: what
+    has been measured is there then, whatever becomes of the rest."""
 
     def __init__(self, title: str, thaw: str, threads: int, text: str = ""):
         self._facts = machine.facts(thaw, threads, ROOT)
         self._texts: list[str] = []
         self._runs: list[dict] = []
-        self.add(f"# {title}\n\n{machine.header(self._facts)}" + (f"\n\n{text}" if text else ""))
+        command = shlex.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+        about = f"# {title}\n\n{machine.header(self._facts)}\n\n    {command}"
+        self.add(about + (f"\n\n{text}" if text else ""))
 
     def add(self, text: str) -> None:
         self._texts.append(text)
