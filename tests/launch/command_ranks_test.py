@@ -59,7 +59,7 @@ class Killed(CommandTest):
         metrics = self.folder / "run/metrics.jsonl"
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (
-                metrics.exists() and '"step"' in metrics.read_text()):
+                metrics.exists() and '"event":"step"' in metrics.read_text()):
             time.sleep(0.1)
         ranks = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True,
                                check=True).stdout.split()

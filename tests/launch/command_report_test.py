@@ -158,7 +158,7 @@ class Report(CommandTest):
         self.addCleanup(job.kill)
         deadline = time.monotonic() + 120
         log = self.folder / "run/metrics.jsonl"
-        while not (log.exists() and '"step"' in log.read_text(encoding="utf-8")):
+        while not (log.exists() and '"event":"step"' in log.read_text(encoding="utf-8")):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.02)
         watch = subprocess.Popen([THAW, "report", "run", "--watch"], cwd=self.folder)

@@ -98,7 +98,7 @@ class Shared(CommandTest):
         self.addCleanup(job.kill)
         log = self.folder / "endless" / "metrics.jsonl"
         deadline = time.monotonic() + SECONDS
-        while not (log.exists() and '"step"' in log.read_text(encoding="utf-8")):
+        while not (log.exists() and '"event":"step"' in log.read_text(encoding="utf-8")):
             self.assertLess(time.monotonic(), deadline)
             self.assertIsNone(job.poll())
             time.sleep(0.1)
