@@ -59,6 +59,10 @@ std::int64_t Split::longest() const {
   return longest;
 }
 
+bool Split::is_ragged() const {
+  return !offsets_.empty() && longest() * size() > offsets_.back() - offsets_.front();
+}
+
 std::int64_t Split::largest_token() const {
   if (format_.kind != DataKind::kText) {
     throw std::logic_error("Split::largest_token: images have no tokens");

@@ -103,6 +103,8 @@ class Split {
   }
   /// Elements of the longest sample: what a text model's positions must hold.
   std::int64_t longest() const;
+  /// Text whose samples differ in length.
+  bool is_ragged() const;
   /// Text: the largest token of all samples: what a vocabulary must hold. Reads all samples (about
   /// a second a gigabyte), so ask on one rank. Throws `InputError` for a negative token. Needs
   /// `prepare`.

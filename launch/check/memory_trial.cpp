@@ -114,9 +114,7 @@ double fuller_than_tried(const RunSetup& setup, const Schedule& schedule, int ra
       fullest(split, configuration, ranks, samples_of_run(schedule, split, batch), Shares::kAll);
   const double fuller =
       tried > 0 && all > tried ? static_cast<double>(all) / static_cast<double>(tried) : 1;
-  const bool is_ragged =
-      split.longest() * split.size() > split.offsets().back() - split.offsets().front();
-  return is_ragged ? fuller * kRoom : fuller;
+  return split.is_ragged() ? fuller * kRoom : fuller;
 }
 
 /// Leaves one batch of the validation split, of the longest samples.

@@ -36,9 +36,7 @@ std::unique_ptr<BatchUploader> uploader_for(const TrainingLoaderOptions& options
 /// Tokens of a sample that texts are filled up with, at most; 0: they are not. Those of one length
 /// are of one class as they are, but for an epoch's last.
 std::int64_t most_of_fillers(const Split& split, const TrainingLoaderOptions& options) {
-  if (!options.fills_up || split.offsets().empty()) return 0;
-  const std::int64_t longest = split.longest();
-  return longest * split.size() > split.offsets().back() - split.offsets().front() ? longest : 0;
+  return options.fills_up && split.is_ragged() ? split.longest() : 0;
 }
 
 }  // namespace
