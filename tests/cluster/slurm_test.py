@@ -15,7 +15,7 @@ import unittest
 from datetime import datetime
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "launch"))
-from command_fixture import ROOT, THAW, CommandTest, require, two_stages  # noqa: E402
+from command_fixture import ROOT, THAW, CommandTest, main_of_skipping, require, two_stages  # noqa: E402
 
 SLURM = ROOT / "cluster/virtual/slurm.sh"
 GRACE_SECONDS = 60  # that slurm.sh gives a job that is preempted
@@ -214,4 +214,4 @@ class Slurm(CommandTest):
 
 if __name__ == "__main__":
     require()
-    unittest.main(verbosity=2)
+    main_of_skipping()

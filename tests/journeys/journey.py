@@ -18,7 +18,9 @@ import unittest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "launch"), str(TESTS / "structure")]
 import documentation  # noqa: E402
-from command_fixture import ROOT, SECONDS, THAW, CommandTest, np, require  # noqa: E402
+from command_fixture import (  # noqa: E402
+    ROOT, SECONDS, THAW, CommandTest, main_of_skipping, np, require,
+)
 
 try:
     import tokenizers
@@ -221,4 +223,4 @@ class Journey(CommandTest):
 
 def main():
     require()
-    unittest.main(verbosity=2)
+    main_of_skipping()
