@@ -35,7 +35,7 @@ namespace {
 // launch/check/memory_table.cpp: what MPI takes, and the copy that checkpoints are written from.
 // The trial reads the first batches that the run will have: where texts differ in length, freed
 // memory of one shape serves the next badly, which counts for a tenth of the activations and more,
-// and for another part in each run of the same command (14 of a BERT with 4 layers lay 5 % of the
+// and for another part in each run of the same command (10 of a BERT with 4 layers lay 5 % of the
 // whole apart). So there is room for that. A run's later batches may be fuller: their number of
 // tokens is known beforehand, and activations are told in proportion.
 
