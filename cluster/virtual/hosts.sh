@@ -50,11 +50,10 @@ start() {
   fi
   mkdir -p "$virtual_folder"
   trap 'trap - ERR INT TERM; stop; exit 1' ERR INT TERM
-  virtual_make_bridge
+  virtual_make_switch
   virtual_write_hosts "$hosts"
   for ((i = 1; i <= hosts; ++i)); do
     virtual_make_host "$i"
-    virtual_hold "$(virtual_host "$i")"
     echo "$(virtual_host "$i") slots=$slots" >>"$virtual_folder/hostfile"
   done
   # What mpirun calls in the place of ssh: AGENT HOST COMMAND...
@@ -62,7 +61,8 @@ start() {
 #!/usr/bin/env bash
 host=\$1
 shift
-exec nsenter --target "\$(<"$virtual_folder/\$host.pid")" --mount --uts --net -- /bin/sh -c "cd '\$PWD'; \$*"
+exec nsenter --target "\$(cut -d" " -f1 "$virtual_folder/\$host.held")" --mount --uts --net -- \\
+  /bin/sh -c "cd '\$PWD'; \$*"
 END
   chmod +x "$virtual_folder/agent"
   trap - ERR INT TERM
@@ -78,16 +78,15 @@ run() {
 }
 
 rate() {
-  local link host
-  for link in /sys/class/net/"$virtual_name"*-out; do
-    link=$(basename "$link")
-    host=${link%-out}
-    tc qdisc del dev "$link" root 2>/dev/null || true
-    ip netns exec "$host" tc qdisc del dev eth0 root 2>/dev/null || true
-    if [[ $1 != off ]]; then
-      tc qdisc add dev "$link" root tbf rate "$1mbit" burst 256kb latency 50ms
-      ip netns exec "$host" tc qdisc add dev eth0 root tbf rate "$1mbit" burst 256kb latency 50ms
-    fi
+  local held host end
+  for held in "$virtual_folder/$virtual_name"*.held; do
+    host=$(basename "$held" .held)
+    for end in "virtual_on_switch tc qdisc DO dev $host" "virtual_enter $host tc qdisc DO dev eth0"; do
+      ${end/DO/del} root 2>/dev/null || true
+      if [[ $1 != off ]]; then
+        ${end/DO/add} root tbf rate "$1mbit" burst 256kb latency 50ms
+      fi
+    done
   done
 }
 
@@ -100,8 +99,8 @@ case $command in
   start) start "$@" ;;
   run) run "$@" ;;
   on) virtual_enter "$@" ;;
-  pull) ip link set "$1-out" down ;;
-  plug) ip link set "$1-out" up ;;
+  pull) virtual_on_switch ip link set "$1" down ;;
+  plug) virtual_on_switch ip link set "$1" up ;;
   rate) rate "$1" ;;
   stop) virtual_require_root; stop ;;
   *) sed -n '2,/^set -eEuo/{/^set -eEuo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" ;;

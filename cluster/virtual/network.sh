@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Hosts on one machine, as functions for slurm.sh and hosts.sh: each is a network namespace on a
-# bridge, entered with mount and UTS namespaces of its own, so that it has its own address, host
-# name, /tmp and /dev/shm. Needs root and iproute2.
+# Hosts on one machine, as functions for slurm.sh and hosts.sh: each is a process with network, mount
+# and UTS namespaces of its own, so that it has its own address, host name, /tmp and /dev/shm. They are
+# joined by a bridge in a network namespace of its own, so that nothing here has a name that another
+# such network, or the machine, could have too. Needs root and iproute2.
 #
 # Sourced, after setting:
-#   virtual_name     prefix of the bridge and of the namespaces, at most 8 characters
-#   virtual_network  the first three numbers of its addresses: "10.77.0"
+#   virtual_name     what hosts are called, with a number behind it
+#   virtual_network  the first three numbers of their addresses: "10.77.0"
 #   virtual_folder   where state is kept; shared by all hosts
 # shellcheck disable=SC2154  # those three
 
@@ -21,37 +22,85 @@ virtual_require_root() {
       exit 77
     fi
   done
-  # In a namespace that is gone at once, so that nothing is left where only half of it works.
+  # In namespaces that are gone at once, so that nothing is left where only half of it works.
   # shellcheck disable=SC2016  # for the inner shell
   if ! unshare --net --mount --uts bash -euc 'ip link add probe-br type bridge
       ip link add probe-a type veth peer name probe-b; mount -t tmpfs tmpfs /mnt
-      hostname "$(hostname)"' 2>/dev/null || ! ip netns add "$virtual_name-probe" 2>/dev/null; then
+      hostname "$(hostname)"' 2>/dev/null; then
     echo "SKIPPED: this machine allows no network namespaces, bridges or mounts" >&2
     exit 77
   fi
-  ip netns delete "$virtual_name-probe"
 }
 
 virtual_address() { echo "$virtual_network.$(($1 + 1))"; }
 virtual_host() { echo "$virtual_name$1"; }
 
-# The bridge, which is also how the machine itself reaches the hosts, as address 1.
-virtual_make_bridge() {
-  ip link add "$virtual_name-br" type bridge
-  ip addr add "$(virtual_address 0)/24" dev "$virtual_name-br"
-  ip link set "$virtual_name-br" up
+# virtual_hold NAME UNSHARE_OPTIONS... -- SETUP: starts a process that keeps new namespaces, after
+# SETUP, a shell's text, ran in them; everything else enters them. Writes to $virtual_folder/NAME.held
+# its number and which network namespace it is.
+virtual_hold() {
+  local name=$1 options=() i
+  shift
+  while [[ $1 != -- ]]; do
+    options+=("$1")
+    shift
+  done
+  # shellcheck disable=SC2016  # for the inner shell
+  unshare --net "${options[@]}" bash -euc '
+    ip link set lo up
+    eval "$3"
+    echo "$$ $(readlink /proc/self/ns/net)" >"$2/$1.new"
+    mv "$2/$1.new" "$2/$1.held"
+    exec sleep infinity
+  ' - "$name" "$virtual_folder" "$2" </dev/null >"$virtual_folder/$name.log" 2>&1 &
+  for ((i = 0; i < 200; ++i)); do
+    [[ -s $virtual_folder/$name.held ]] && return
+    sleep 0.05
+  done
+  cat "$virtual_folder/$name.log" >&2
+  echo "$name did not start" >&2
+  return 1
 }
 
-# virtual_make_host NUMBER: from 1 on.
+virtual_process() { cut -d" " -f1 "$virtual_folder/$1.held"; }
+
+# virtual_on_switch COMMAND...: where the bridge is, which has the hosts' cables and address 1.
+virtual_on_switch() { nsenter --target "$(virtual_process switch)" --net -- "$@"; }
+
+# virtual_enter HOST COMMAND...
+virtual_enter() {
+  local host=$1
+  shift
+  nsenter --target "$(virtual_process "$host")" --mount --uts --net --wdns="$PWD" -- "$@"
+}
+
+virtual_make_switch() {
+  virtual_hold switch -- "
+    ip link add bridge type bridge
+    ip addr add '$(virtual_address 0)/24' dev bridge
+    ip link set bridge up"
+}
+
+# virtual_make_host NUMBER: from 1 on; its cable's end at the switch has its name.
 virtual_make_host() {
   local host
   host=$(virtual_host "$1")
-  ip netns add "$host"
-  ip link add "$host-out" type veth peer name eth0 netns "$host"
-  ip link set "$host-out" master "$virtual_name-br" up
-  ip -n "$host" addr add "$(virtual_address "$1")/24" dev eth0
-  ip -n "$host" link set eth0 up
-  ip -n "$host" link set lo up
+  # shellcheck disable=SC2016  # for the inner shell
+  virtual_hold "$host" --mount --uts --propagation private -- '
+    hostname "$1"
+    mount --bind "$2/hosts" /etc/hosts
+    # Whatever is in /tmp of the machine stays out of the host, but for the shared folder.
+    mkdir -p "$2/$1.tmp"
+    mount --bind "$2" /mnt
+    mount -t tmpfs tmpfs /dev/shm
+    case $2 in
+      /tmp/*) mount -t tmpfs tmpfs /tmp; mkdir -p "$2"; mount --move /mnt "$2" ;;
+      *) umount /mnt; mount --bind "$2/$1.tmp" /tmp ;;
+    esac'
+  virtual_on_switch ip link add "$host" type veth peer name eth0 netns "$(virtual_process "$host")"
+  virtual_on_switch ip link set "$host" master bridge up
+  virtual_enter "$host" ip addr add "$(virtual_address "$1")/24" dev eth0
+  virtual_enter "$host" ip link set eth0 up
 }
 
 # virtual_write_hosts COUNT: names and addresses, for /etc/hosts of each.
@@ -65,51 +114,17 @@ virtual_write_hosts() {
   } >"$virtual_folder/hosts"
 }
 
-# virtual_hold HOST: a process that keeps the host's namespaces; everything else enters them.
-# Writes its number to $virtual_folder/HOST.pid.
-virtual_hold() {
-  # shellcheck disable=SC2016  # for the inner shell
-  nsenter --net="/run/netns/$1" unshare --mount --uts --propagation private bash -euc '
-    hostname "$1"
-    mount --bind "$2/hosts" /etc/hosts
-    # Whatever is in /tmp of the machine stays out of the host, but for the shared folder.
-    mkdir -p "$2/$1.tmp"
-    mount --bind "$2" /mnt
-    mount -t tmpfs tmpfs /dev/shm
-    case $2 in
-      /tmp/*) mount -t tmpfs tmpfs /tmp; mkdir -p "$2"; mount --move /mnt "$2" ;;
-      *) umount /mnt; mount --bind "$2/$1.tmp" /tmp ;;
-    esac
-    echo $$ >"$2/$1.pid"
-    exec sleep infinity
-  ' - "$1" "$virtual_folder" </dev/null >"$virtual_folder/$1.log" 2>&1 &
-  local i
-  for ((i = 0; i < 100; ++i)); do
-    [[ -s $virtual_folder/$1.pid ]] && return
-    sleep 0.05
-  done
-  cat "$virtual_folder/$1.log" >&2
-  echo "host $1 did not start" >&2
-  return 1
-}
-
-# virtual_enter HOST COMMAND...
-virtual_enter() {
-  local host=$1
-  shift
-  nsenter --target "$(<"$virtual_folder/$host.pid")" --mount --uts --net --wdns="$PWD" -- "$@"
-}
-
-# Ends every process in every host and removes hosts and bridge.
+# Ends every process in every host and at the switch; with the last of them its namespaces go, and
+# with these cables and bridge.
 virtual_remove_all() {
-  local host process
-  for host in $(ip netns list | awk '{print $1}' | grep -E "^${virtual_name}[0-9]+$" || true); do
-    for process in $(ip netns pids "$host"); do
-      kill -9 "$process" 2>/dev/null || true
+  local held network process
+  for held in "$virtual_folder"/*.held; do
+    [[ -s $held ]] || continue
+    network=$(cut -d" " -f2 "$held")
+    for process in /proc/[0-9]*; do
+      if [[ $(readlink "$process/ns/net" 2>/dev/null) == "$network" ]]; then
+        kill -9 "${process#/proc/}" 2>/dev/null || true
+      fi
     done
-    ip netns delete "$host"
-    # A namespace lives as long as a process in it, which may be a while in dying; its cable not.
-    ip link delete "$host-out" 2>/dev/null || true
   done
-  ip link delete "$virtual_name-br" 2>/dev/null || true
 }

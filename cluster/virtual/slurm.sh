@@ -3,7 +3,7 @@
 # each node in network and mount namespaces of its own, and munge.
 #
 #   cluster/virtual/slurm.sh start [--nodes N] [--cores C] [--gpus G] [--folder DIR]
-#   cluster/virtual/slurm.sh run [--folder DIR] COMMAND...   with SLURM_CONF set: sbatch, squeue, …
+#   cluster/virtual/slurm.sh run [--folder DIR] COMMAND...   where it can be reached: sbatch, squeue, …
 #   cluster/virtual/slurm.sh stop [--folder DIR]
 #
 #   --nodes N     thaw1 to thawN (default: 2)
@@ -109,12 +109,12 @@ start_munge() {
 wait_for_nodes() {
   local i
   for ((i = 0; i < 150; ++i)); do
-    if (($(sinfo --noheader --Node --partition=all --states=idle 2>/dev/null | wc -l) == nodes)); then
+    if (($(virtual_on_switch sinfo --noheader --Node --partition=all --states=idle 2>/dev/null | wc -l) == nodes)); then
       return
     fi
     sleep 0.2
   done
-  sinfo >&2 || true
+  virtual_on_switch sinfo >&2 || true
   echo "the nodes did not become idle" >&2
   return 1
 }
@@ -129,23 +129,22 @@ start() {
   chmod 755 "$virtual_folder"
   trap 'give_up' ERR INT TERM
   local i host
-  virtual_make_bridge
+  virtual_make_switch
   virtual_write_hosts "$nodes"
   write_configuration
   write_gpus
   export SLURM_CONF=$configuration
   start_munge
-  slurmctld -f "$configuration"
+  virtual_on_switch slurmctld -f "$configuration"
   for ((i = 1; i <= nodes; ++i)); do
     host=$(virtual_host "$i")
     mkdir -p "$virtual_folder/spool-$host"
     virtual_make_host "$i"
-    virtual_hold "$host"
     virtual_enter "$host" slurmd -f "$configuration" -N "$host"
   done
   wait_for_nodes
   trap - ERR INT TERM
-  echo "Slurm of $nodes nodes is up: export SLURM_CONF=$configuration"
+  echo "Slurm of $nodes nodes is up; slurm.sh run sbatch … talks to it"
 }
 
 give_up() {
@@ -182,6 +181,6 @@ stop() {
 case $command in
   start) start ;;
   stop) virtual_require_root; stop ;;
-  run) SLURM_CONF=$configuration exec "$@" ;;
+  run) SLURM_CONF=$configuration virtual_on_switch "$@" ;;
   *) sed -n '2,/^set -eEuo/{/^set -eEuo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" ;;
 esac

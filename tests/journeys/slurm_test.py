@@ -1,5 +1,6 @@
 """Submit to Slurm: the batch scripts, on a virtual Slurm of two nodes."""
 
+import shlex
 import shutil
 import tempfile
 
@@ -18,13 +19,16 @@ class Slurm(Journey):
         if "SKIPPED" in started:
             self.skipTest(started.strip())
         self.addCleanup(self.slurm, "stop")
-        self.environment["SLURM_CONF"] = f"{self.state}/slurm.conf"
 
     def slurm(self, command):
         return self.type(f"cluster/virtual/slurm.sh {command} --folder {self.state} || [ $? = 77 ]")
 
+    def on_cluster(self, command):
+        return self.type(f"cluster/virtual/slurm.sh run --folder {self.state} "
+                         f"bash -c {shlex.quote(command)}")
+
     def ended(self, job):
-        said = self.type(f"scontrol show job {job}")
+        said = self.on_cluster(f"scontrol show job {job}")
         return any(f"JobState={state}" in said for state in ("COMPLETED", "FAILED", "CANCELLED"))
 
     def test_a_job_and_an_array_over_seeds(self):
@@ -33,7 +37,7 @@ class Slurm(Journey):
         self.type(self.commands("README.md", "Your own data, in three commands")[0])
         for command, folders in zip(self.commands("launch/README.md", "Submit it to Slurm"), (
                 ["runs/mine"], [f"runs/banking77-top-down/seed-{seed}" for seed in (0, 1, 2)])):
-            submitted = self.type(command)
+            submitted = self.on_cluster(command)
             job = submitted.split()[-1]
             for folder in folders:
                 self.wait_for((self.folder / folder / "summary.json").exists,
