@@ -177,7 +177,7 @@ class DataParallel::Implementation {
     refuse_synchronized_layers("join");
     steps().require_ready("join");
     steps().require_between_steps("join");
-    while (steps().shadow_step()) {
+    while (steps().shadow_step(/*follows=*/after_step != nullptr)) {
       if (after_step) after_step();
     }
     std::vector<double> follow = {after_step ? 1.0 : 0.0};

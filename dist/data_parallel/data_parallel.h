@@ -161,22 +161,27 @@ struct DataParallelState {
 /// A backward that goes through `forward` ends a step, outside of `accumulate`: gradients travel
 /// while it runs, its end waits for the others, and `.grad` is added to as without ranks. Or a loop
 /// calls the module itself, and `finish(samples)` after backward: then whatever stands in `.grad`
-/// there is averaged, and a step starts from no gradient (`zero_grad` may be left out). After a
+/// there is averaged, and a step starts from no gradient (`zero_grad` may be left out): what a
+/// program adds of its own it writes between backward and `finish`, or behind `begin`, or without
+/// any backward (then what it wrote into a kept `.grad` counts, and what the step before left there
+/// does not); written before the step's first backward it is refused, where it is seen. After a
 /// step a parameter that backward reached on no rank has an undefined `.grad`, so that LibTorch's
 /// optimizers skip it, weight decay included; frozen ones have none either. One optimizer over all
-/// parameters therefore serves every active set.
+/// parameters therefore serves every active set. Where `forward` ended the step, and something
+/// stood in `.grad` before, such a parameter keeps that.
 ///
 /// What would let the ranks part without a word is an error, on all ranks where the others would
 /// wait: a parameter that gets no gradient on some rank in a step that `forward` announced (see
-/// ReducerOptions::unused), a step whose gradients were not averaged before the parameters changed,
-/// a `finish` too many, `activate` in mid-step, a module that was converted or moved after it was
-/// wrapped, a parameter that two DataParallels wrap, options that are not the same everywhere. Only
-/// `activate` may write `requires_grad`: a parameter that is frozen or thawed behind its back is a
-/// ReductionMismatch on all ranks. A step that ends in an error leaves no gradients; training may
-/// go on where all ranks caught theirs. An exception that leaves a rank's backward, wherever in the
-/// graph, or that destroys its DataParallel between steps, is an error on the others at once, which
-/// names the rank. `train()` and `eval()` stay the caller's: a frozen
-/// BatchNorm in training mode goes on moving its running statistics.
+/// ReducerOptions::unused), a `.grad` that only some ranks zeroed before such a step, a step whose
+/// gradients were not averaged before the parameters changed, a `finish` too many, `activate` in
+/// mid-step, a module that was converted or moved after it was wrapped, a parameter that two
+/// DataParallels wrap, options that are not the same everywhere. Only `activate` may write
+/// `requires_grad`: a parameter that is frozen or thawed behind its back is a ReductionMismatch on
+/// all ranks. A step that ends in an error leaves no gradients; training may go on where all ranks
+/// caught theirs. An exception that leaves a rank's backward, wherever in the graph, or that
+/// destroys its DataParallel between steps, is an error on the others at once, which names the
+/// rank. `train()` and `eval()` stay the caller's: a frozen BatchNorm in training mode goes on
+/// moving its running statistics.
 ///
 /// With `ReducerOptions::monitor` it says where this rank is, for a watch over the ranks: see
 /// JobWatch in dist/coordination/job_watch.h.
@@ -260,15 +265,17 @@ class DataParallel {
   /// tensor (then before `forward`).
   void announce(std::int64_t samples);
 
-  /// A collective: a step in which this rank has no samples, in the place of forward and backward.
-  /// Returns the samples of all ranks.
+  /// A collective: a step in which this rank has no samples, in the place of forward and backward:
+  /// `.grad` is added to where it is on the other ranks. Returns the samples of all ranks.
   std::int64_t skip();
 
   /// A collective, after this rank's last step: takes part, without samples, in the steps that
   /// others still make, until all ranks are here. So loops may be of unequal length. `after_step`
   /// is called after each such step, to let the optimizer take it too: then all ranks stay equal,
-  /// its state included. Without it they all get parameters and buffers of the first rank that made
-  /// the last step. The others must not call `activate` meanwhile.
+  /// its state included. This rank's steps start from no gradient, so the others leave none in
+  /// `.grad` either (`zero_grad` does, as a rule), or all throw ReductionMismatch. Without it they
+  /// all get parameters and buffers of the first rank that made the last step. The others must not
+  /// call `activate` meanwhile.
   void join(const std::function<void()>& after_step = {});
 
   /// Begins a step of `samples` (>= 0) samples of this rank that `finish` ends. Optional: for a

@@ -28,6 +28,15 @@ Claims& claims() {
   return *all;
 }
 
+std::uint32_t version_of(const at::Tensor& tensor) {
+  const c10::VariableVersion& counter = tensor.unsafeGetTensorImpl()->version_counter();
+  return counter.enabled() ? counter.current_version() : 0;
+}
+
+bool holds_something(const at::Tensor& grad) {
+  return grad.layout() != at::kStrided || grad.count_nonzero().item<std::int64_t>() > 0;
+}
+
 }  // namespace
 
 ParameterWatch::ParameterWatch(const std::vector<NamedTensor>& active) : active_(active) {
@@ -35,7 +44,7 @@ ParameterWatch::ParameterWatch(const std::vector<NamedTensor>& active) : active_
   for (std::size_t i = 0; i < active.size(); ++i) {
     const at::Tensor& tensor = active[i].tensor;
     accumulators_.push_back(torch::autograd::impl::grad_accumulator(tensor));
-    gradients_.emplace_back(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>());
+    gradients_.push_back(gradient_of(at::Tensor()));
     if (i % step == 0 && tensor.is_cpu() && tensor.numel() > 0) samples_.push_back(i);
   }
 }
@@ -79,15 +88,41 @@ std::string ParameterWatch::moved() const {
   return {};
 }
 
+ParameterWatch::Gradient ParameterWatch::gradient_of(const at::Tensor& grad) {
+  if (!grad.defined() || !grad.has_storage()) {
+    return {.memory = decltype(Gradient::memory)(c10::intrusive_ptr<c10::StorageImpl>()),
+            .offset = 0,
+            .version = 0};
+  }
+  return {.memory = grad.storage().getWeakStorageImpl(),
+          .offset = grad.storage_offset(),
+          .version = version_of(grad)};
+}
+
 void ParameterWatch::remember_gradients() {
   for (std::size_t i = 0; i < active_.size(); ++i) {
-    gradients_[i] = Weak(active_[i].tensor.grad().getIntrusivePtr());
+    gradients_[i] = gradient_of(active_[i].tensor.grad());
   }
 }
 
 bool ParameterWatch::is_remembered(std::size_t parameter) const {
   const at::Tensor& grad = active_[parameter].tensor.grad();
-  return grad.defined() && gradients_[parameter]._unsafe_get_target() == grad.unsafeGetTensorImpl();
+  const Gradient& remembered = gradients_[parameter];
+  return grad.defined() && grad.has_storage() && grad.storage_offset() == remembered.offset &&
+         grad.storage().unsafeGetStorageImpl() == remembered.memory._unsafe_get_target();
+}
+
+bool ParameterWatch::is_left_over(std::size_t parameter) const {
+  if (!is_remembered(parameter)) return false;
+  const at::Tensor& grad = active_[parameter].tensor.grad();
+  return version_of(grad) == gradients_[parameter].version || !holds_something(grad);
+}
+
+bool ParameterWatch::seems_written(std::size_t parameter) const {
+  if (!is_remembered(parameter)) return false;
+  const at::Tensor& grad = active_[parameter].tensor.grad();
+  if (version_of(grad) == gradients_[parameter].version) return false;
+  return grad.is_cpu() && grad.numel() > 0 && values_of(grad) != Values();
 }
 
 bool ParameterWatch::any_gradient() const {
@@ -99,8 +134,7 @@ bool ParameterWatch::any_gradient() const {
 bool ParameterWatch::any_gradient_holds_something() const {
   return std::any_of(active_.begin(), active_.end(), [](const NamedTensor& parameter) {
     const at::Tensor& grad = parameter.tensor.grad();
-    if (!grad.defined()) return false;
-    return grad.layout() != at::kStrided || grad.count_nonzero().item<std::int64_t>() > 0;
+    return grad.defined() && holds_something(grad);
   });
 }
 

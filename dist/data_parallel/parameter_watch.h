@@ -1,7 +1,6 @@
 #pragma once
 
-#include <c10/core/TensorImpl.h>
-#include <c10/core/UndefinedTensorImpl.h>
+#include <c10/core/StorageImpl.h>
 #include <c10/util/intrusive_ptr.h>
 
 #include <array>
@@ -36,10 +35,16 @@ class ParameterWatch {
   /// after they were set; "" where none is.
   std::string moved() const;
 
-  /// Keeps which tensors stand in `.grad`.
+  /// Keeps where the gradients lie that stand in `.grad`, and how often they were written to.
   void remember_gradients();
-  /// Whether the gradient of a parameter is (still) the tensor that stood there.
+  /// Whether the gradient of a parameter (still) lies there: by its memory, since a module's
+  /// `zero_grad(false)` makes another tensor of it.
   bool is_remembered(std::size_t parameter) const;
+  /// Whether it is, and nothing was written to it since, or only zeros (`zero_grad`). What goes
+  /// through `data()`, as LibTorch's clipping does, is not seen. Reads all that was written to.
+  bool is_left_over(std::size_t parameter) const;
+  /// Whether it is and something else was, as far as a few of its values in host memory tell.
+  bool seems_written(std::size_t parameter) const;
 
   /// Whether any parameter has a `.grad`.
   bool any_gradient() const;
@@ -48,14 +53,19 @@ class ParameterWatch {
 
  private:
   using Values = std::array<std::uint64_t, 3>;
-  using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
+  struct Gradient {
+    c10::weak_intrusive_ptr<c10::StorageImpl> memory;  ///< so its address is no other's meanwhile
+    std::int64_t offset;
+    std::uint32_t version;
+  };
   static Values values_of(const at::Tensor& tensor);
+  static Gradient gradient_of(const at::Tensor& grad);
 
   const std::vector<NamedTensor>& active_;
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
   std::vector<std::size_t> samples_;  ///< parameters that are looked at
   std::vector<Values> values_;        ///< theirs
-  std::vector<Weak> gradients_;       ///< of all
+  std::vector<Gradient> gradients_;   ///< of all
 };
 
 /// Keeps others from wrapping the same parameters for as long as it lives: their hooks would both

@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
@@ -23,13 +24,16 @@ void WeightedSteps::open(Step step, bool has_samples) {
   watch_.remember();
 }
 
-void WeightedSteps::open_with_gradients_that_are_there(bool has_samples) {
-  std::vector<at::Tensor> gradients;
+void WeightedSteps::open_with_gradients_that_are_there() {
+  const c10::AutoGradMode no_grad(false);
+  std::vector<at::Tensor> gradients(active_.size());
   for (std::size_t i = 0; i < active_.size(); ++i) {
-    const bool is_own = !watch_.is_remembered(i);
-    gradients.push_back(is_own ? active_[i].tensor.grad() : at::Tensor());
+    if (watch_.is_left_over(i)) continue;
+    const at::Tensor& grad = active_[i].tensor.grad();
+    // What the step before handed out may lie where this one's gradients will, in another order.
+    gradients[i] = watch_.is_remembered(i) ? grad.clone() : grad;
   }
-  open(Step::kExplicit, has_samples);
+  open(Step::kExplicit, /*has_samples=*/true);
   for (std::size_t i = 0; i < active_.size(); ++i) {
     active_[i].tensor.mutable_grad() = std::move(gradients[i]);
   }
@@ -57,6 +61,25 @@ void WeightedSteps::put_by_gradients() {
   }
 }
 
+bool WeightedSteps::has_put_by() const {
+  return std::any_of(put_by_.begin(), put_by_.end(),
+                     [](const at::Tensor& gradient) { return gradient.defined(); });
+}
+
+std::string WeightedSteps::uneven_start(const StepShares& shares) const {
+  const int taking_part = parts_.totals.size() - shares.joined + shares.following;
+  if (shares.automatic == 0 || shares.holding == 0 || shares.holding == taking_part) return {};
+  return fmt::format(
+      "gradients from before the step stood in `.grad` on {} of the {} ranks that take part in it; "
+      "what forward announced adds to them, so that the ranks' gradients would differ: call "
+      "zero_grad() before a step on all ranks or on none, and mix no begin or finish in{}",
+      shares.holding, taking_part,
+      shares.following == 0
+          ? ""
+          : "; a rank in join(after_step) starts from none: let zero_grad() leave "
+            "none where some may join");
+}
+
 std::string WeightedSteps::misuse(std::int64_t samples) const {
   if (const std::string moved = watch_.moved(); !moved.empty()) {
     return fmt::format(
@@ -82,7 +105,7 @@ std::string WeightedSteps::misuse(std::int64_t samples) const {
   if (samples == 0 || active_.empty() || parts_.unused == Unused::kAllow) return {};
   bool any = false, any_handed_out = false;
   for (std::size_t i = 0; i < active_.size(); ++i) {
-    const bool handed_out = step_ == Step::kNone && watch_.is_remembered(i);
+    const bool handed_out = step_ == Step::kNone && watch_.is_left_over(i);
     any_handed_out = any_handed_out || handed_out;
     any = any || (active_[i].tensor.grad().defined() && !handed_out);
   }
@@ -142,6 +165,8 @@ std::int64_t WeightedSteps::complete() {
       if (grad.defined() && grad.layout() != at::kStrided) grad = grad.to_dense();
     }
     shares = header_.wait();
+    if (shares.automatic == 0) put_by_.clear();  // a step that finish ends starts from none
+    if (parts_.rules.fault.empty()) parts_.rules.fault = uneven_start(shares);
     const bool strict = shares.automatic > 0 && !parts_.unused;
     parts_.rules.refuse_unused = strict || parts_.unused == Unused::kError;
     if (parts_.totals.size() == 1) {

@@ -29,20 +29,22 @@ StepHeader::~StepHeader() {
   static_cast<void>(pending_.release());
 }
 
-void StepHeader::start(std::int64_t samples, bool automatic) {
+void StepHeader::start(std::int64_t samples, StepMarks marks) {
   refuse_left();
   if (pending_) pending_->wait();  // of a step that was given up on all ranks
   pending_.reset();
   started_ = true;
-  send(samples, automatic);
+  send(samples, marks);
 }
 
-void StepHeader::send(std::int64_t samples, bool automatic) {
+void StepHeader::send(std::int64_t samples, StepMarks marks) {
   const int size = communicator_.size();
-  values_ = at::zeros({size + 1}, at::kLong);
+  values_ = at::zeros({size + 3}, at::kLong);
   auto* values = values_.mutable_data_ptr<std::int64_t>();
   values[communicator_.rank()] = samples;
-  values[size] = automatic ? 1 : 0;
+  values[size] = marks.automatic ? 1 : 0;
+  values[size + 1] = marks.holding ? 1 : 0;
+  values[size + 2] = marks.following ? 1 : 0;
   pending_ = communicator_.start_all_reduce(values_);
 }
 
@@ -55,6 +57,8 @@ const StepShares& StepHeader::wait() {
   const int size = communicator_.size();
   const auto* values = values_.const_data_ptr<std::int64_t>();
   shares_.automatic = static_cast<int>(values[size]);
+  shares_.holding = static_cast<int>(values[size + 1]);
+  shares_.following = static_cast<int>(values[size + 2]);
   shares_.first_active = size;
   for (int rank = size; rank-- > 0;) {
     if (values[rank] == kLeft) {
@@ -83,7 +87,7 @@ void StepHeader::refuse_left() const {
 void StepHeader::leave() {
   if (left_ >= 0 || pending_ || communicator_.size() == 1) return;
   try {
-    send(kLeft, /*automatic=*/false);
+    send(kLeft, {});
     const auto until = std::chrono::steady_clock::now() + kMoment;
     while (!pending_->poll() && std::chrono::steady_clock::now() < until) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

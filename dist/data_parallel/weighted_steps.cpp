@@ -28,13 +28,18 @@ namespace {
 // samples; a hook that runs before the reducer's weights each gradient while it is in the cache, so
 // that buckets leave during backward; and the engine's callback at its end completes the step (Note
 // [The end of a backward]). Nobody can touch `.grad` while something is under way. What stood in
-// `.grad` before is put by and added again, as without ranks. A rank whose backward is left by an
+// `.grad` before is put by and added again, as without ranks; also on a rank without samples, which
+// makes no backward (`skip`). The header says who has put something by: where only some ranks have,
+// their gradients would differ, and the step is refused. A rank whose backward is left by an
 // exception completes the step too, with a fault that all others throw: so nothing that was started
 // is ever left behind.
 //
 // Explicit: a backward that nobody announced, or `begin`, opens the step, and `finish` completes
 // it. Nothing is sent before: what stands in `.grad` in `finish` is this rank's gradient, whatever
 // the program did to it since backward. It starts from no gradient: `zero_grad` may be left out.
+// What the step before left in `.grad` is known by its memory, which clipping and zeroing write to
+// as well. So where no backward came, one that holds something new is the program's and counts in
+// `finish`; where one comes, it cannot be told which of the two it is, and is refused.
 //
 // Every step has the same collectives on every rank, whichever kind it is there, also for a rank
 // that has no samples (`skip`) or has joined. Misuse that `finish` notices travels as a fault with
@@ -83,7 +88,7 @@ void WeightedSteps::begin(std::int64_t samples) {
   open(Step::kExplicit, samples > 0);  // what a backward outside of steps has left is dropped
   samples_ = samples;
   parts_.loss_share.samples = samples;
-  header_.start(samples, /*automatic=*/false);
+  header_.start(samples);
 }
 
 void WeightedSteps::announce(std::int64_t samples, bool by_forward) {
@@ -119,9 +124,10 @@ std::int64_t WeightedSteps::finish(std::optional<std::int64_t> samples) {
   if (!samples) samples = samples_;
   parts_.rules.fault = misuse(*samples);
   if (!parts_.rules.fault.empty()) drop_gradients(active_);  // they are averaged by nobody
-  if (step_ == Step::kNone) open_with_gradients_that_are_there(*samples > 0);
+  if (step_ == Step::kNone && *samples == 0) return complete_without_backward();
+  if (step_ == Step::kNone) open_with_gradients_that_are_there();
   samples_ = samples;
-  if (!header_.started()) header_.start(*samples, /*automatic=*/false);
+  if (!header_.started()) header_.start(*samples, {.holding = has_put_by()});
   return complete();
 }
 
@@ -133,15 +139,24 @@ std::int64_t WeightedSteps::skip() {
   if (step_ == Step::kAutomatic) {
     throw RunError("skip: micro-batches of this step would be lost; call finish()");
   }
-  if (step_ == Step::kNone) open(Step::kExplicit, /*has_samples=*/false);
+  if (step_ == Step::kNone) return complete_without_backward();
   samples_ = 0;
-  header_.start(0, /*automatic=*/false);
+  header_.start(0);
   return complete();
 }
 
-bool WeightedSteps::shadow_step() {
+// Whether the others' backwards end this step, which add to what stands there, is not known yet.
+std::int64_t WeightedSteps::complete_without_backward() {
+  put_by_gradients();
+  open(Step::kExplicit, /*has_samples=*/false);
+  samples_ = 0;
+  header_.start(0, {.holding = has_put_by()});
+  return complete();
+}
+
+bool WeightedSteps::shadow_step(bool follows) {
   const std::lock_guard lock(mutex_);
-  header_.start(StepHeader::kJoined, /*automatic=*/false);
+  header_.start(StepHeader::kJoined, {.following = follows});
   if (header_.wait().joined == parts_.totals.size()) {
     close();
     return false;
@@ -232,10 +247,12 @@ void WeightedSteps::enter_backward(int backward, std::optional<std::int64_t> sam
     enter_announced(*samples);
   } else if (step_ == Step::kNone) {
     for (std::size_t i = 0; i < active_.size(); ++i) {
-      if (!active_[i].tensor.grad().defined() || watch_.is_remembered(i)) continue;
+      if (!active_[i].tensor.grad().defined()) continue;
+      if (watch_.is_remembered(i) && !watch_.seems_written(i)) continue;
       throw RunError(fmt::format(
           "`.grad` of parameter \"{}\" already holds a gradient of the program's own when a step "
-          "begins, which would be dropped: call zero_grad() before, or begin(samples)",
+          "begins, perhaps what the step before left and something has written to since; it would "
+          "be dropped: call zero_grad() before, or begin(samples) before it is written",
           active_[i].name));
     }
     open(Step::kExplicit, /*has_samples=*/true);
@@ -268,7 +285,7 @@ void WeightedSteps::enter_announced(std::int64_t samples) {
   samples_ = micro_samples_;
   if (!by_forward) parts_.loss_share.samples = *samples_;
   ending_ = true;
-  header_.start(*samples_, /*automatic=*/true);
+  header_.start(*samples_, {.automatic = true, .holding = has_put_by()});
   reducer_->last_backward();
   at_end_of_backward(
       [this] {
@@ -308,10 +325,11 @@ void WeightedSteps::leave_unreached(std::uint64_t backward, std::optional<std::i
     return;
   }
   try {
+    const bool holding = step_ == Step::kNone ? watch_.any_gradient() : has_put_by();
     if (step_ == Step::kNone) open(Step::kAutomatic, *samples > 0);
     micro_samples_ += *samples;
     samples_ = micro_samples_;
-    header_.start(*samples_, /*automatic=*/true);
+    header_.start(*samples_, {.automatic = true, .holding = holding});
   } catch (const std::exception&) {
     close();  // the communicator is broken, or a rank has left: the others know
     return;

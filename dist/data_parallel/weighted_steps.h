@@ -58,8 +58,9 @@ class WeightedSteps {
   void announce(std::int64_t samples, bool by_forward = false);
   void begin_accumulation();
   void end_accumulation() { --accumulations_; }
-  /// One step of ranks that have not joined; false, with nothing done, where all have.
-  bool shadow_step();
+  /// One step of ranks that have not joined; false, with nothing done, where all have. `follows`:
+  /// this rank updates with them, from no gradient.
+  bool shadow_step(bool follows);
 
   /// What the program announced and no backward took up yet. What a forward before has announced
   /// is dropped: it was for an evaluation.
@@ -96,13 +97,16 @@ class WeightedSteps {
   void give_up_micro_batches();
   void refuse_forgotten_end();
   void open(Step step, bool has_samples);
-  void open_with_gradients_that_are_there(bool has_samples);
+  void open_with_gradients_that_are_there();
   void close();
   void put_by_gradients();
+  bool has_put_by() const;
   void weigh_the_rest();
   std::string misuse(std::int64_t samples) const;
+  std::string uneven_start(const StepShares& shares) const;
   /// Of all ranks; a step is over whatever happens then.
   std::int64_t complete();
+  std::int64_t complete_without_backward();
   void end_alone();
   /// This rank's samples over those of all ranks; waits for the others to have told theirs.
   double weight();
@@ -127,7 +131,7 @@ class WeightedSteps {
   bool accumulated_ = false;           ///< that one was in an accumulation
   bool ending_ = false;                ///< that one's end is the step's
   std::vector<bool> weighted_;         ///< `.grad` is multiplied by `weight` already
-  std::vector<at::Tensor> put_by_;     ///< what stood in `.grad` before an automatic step
+  std::vector<at::Tensor> put_by_;     ///< what stood in `.grad` before the step
 
   bool last_was_automatic_ = false;
   bool some_had_joined_ = false;
