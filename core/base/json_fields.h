@@ -2,11 +2,13 @@
 
 #include <concepts>
 #include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 
@@ -40,23 +42,52 @@ nlohmann::ordered_json exact_json(const std::optional<double>& value);
 /// The other way; throws the library's exceptions.
 std::optional<double> exact_number_of(const nlohmann::ordered_json& json);
 
-/// The whole number that `json` is, of `Value`'s range; nothing where it is none. The library's own
-/// conversion cuts one with a fraction short, and is undefined for one that does not fit.
+/// Whether a value is a whole number, or made of such: lists, and values by name.
+template <class Value>
+inline constexpr bool kIsWhole = std::integral<Value> && !std::same_as<Value, bool>;
+template <class Value>
+inline constexpr bool kIsWhole<std::vector<Value>> = kIsWhole<Value>;
+template <class Value>
+inline constexpr bool kIsWhole<std::map<std::string, Value>> = kIsWhole<Value>;
+
+/// The whole number that `json` is, of `Value`'s range, or those in it; nothing where it, or one of
+/// them, is none. The library's own conversion cuts one with a fraction short, takes true for one,
+/// and is undefined for one that does not fit.
 template <class Value, class Json>
-std::optional<Value> whole_if_any(const Json& json) {
-  if (json.is_number_unsigned()) {
-    const auto number = json.template get<std::uint64_t>();
-    if (std::in_range<Value>(number)) return static_cast<Value>(number);
-  } else if (json.is_number_integer()) {
-    const auto number = json.template get<std::int64_t>();
-    if (std::in_range<Value>(number)) return static_cast<Value>(number);
+requires kIsWhole<Value> std::optional<Value> whole_if_any(const Json& json) {
+  if constexpr (std::integral<Value>) {
+    if (json.is_number_unsigned()) {
+      const auto number = json.template get<std::uint64_t>();
+      if (std::in_range<Value>(number)) return static_cast<Value>(number);
+    } else if (json.is_number_integer()) {
+      const auto number = json.template get<std::int64_t>();
+      if (std::in_range<Value>(number)) return static_cast<Value>(number);
+    }
+    return std::nullopt;
+  } else if constexpr (requires { typename Value::mapped_type; }) {
+    if (!json.is_object()) return std::nullopt;
+    Value values;
+    for (const auto& [key, each] : json.items()) {
+      auto value = whole_if_any<typename Value::mapped_type>(each);
+      if (!value) return std::nullopt;
+      values[key] = std::move(*value);
+    }
+    return values;
+  } else {
+    if (!json.is_array()) return std::nullopt;
+    Value values;
+    for (const auto& each : json) {
+      auto value = whole_if_any<typename Value::value_type>(each);
+      if (!value) return std::nullopt;
+      values.push_back(std::move(*value));
+    }
+    return values;
   }
-  return std::nullopt;
 }
 /// The same; throws the library's type_error.
 template <class Value, class Json>
 Value whole_number(const Json& json) {
-  if (const auto number = whole_if_any<Value>(json)) return *number;
+  if (auto number = whole_if_any<Value>(json)) return *std::move(number);
   throw Json::type_error::create(302, "a whole number that could stand there was expected", &json);
 }
 /// That of a field of `object`; `fallback` where it has no such field.
@@ -154,7 +185,7 @@ class JsonReader {
  private:
   template <class Value>
   static Value whole(const char* key, const Json& json) {
-    if (const auto number = whole_if_any<Value>(json)) return *number;
+    if (auto number = whole_if_any<Value>(json)) return *std::move(number);
     throw InputError(std::string(key) + " is no whole number that could stand there");
   }
 
@@ -162,7 +193,7 @@ class JsonReader {
   static void read(const char* key, const Json& json, Value& value) {
     if constexpr (std::same_as<Value, double>) {
       value = number_of(json);
-    } else if constexpr (std::integral<Value> && !std::same_as<Value, bool>) {
+    } else if constexpr (kIsWhole<Value>) {
       value = whole<Value>(key, json);
     } else {
       json.get_to(value);

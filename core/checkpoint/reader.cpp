@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/checkpoint/durable_file.h"
 #include "core/models/weights/safetensors_header.h"
 #include "core/parallel/agreement.h"
@@ -76,7 +77,8 @@ CheckpointReader::CheckpointReader(std::filesystem::path folder, Communicator& c
     for (const nlohmann::json& each : nlohmann::json::parse(all[rank])) {
       const auto name = each.at(0).get<std::string>();
       entries_[name] = {name, safetensors_scalar_type(each.at(1).get<std::string>()),
-                        each.at(2).get<std::vector<std::int64_t>>(), static_cast<int>(rank)};
+                        whole_number<std::vector<std::int64_t>>(each.at(2)),
+                        static_cast<int>(rank)};
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/input_text.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/base/whole_file.h"
 
@@ -16,14 +17,12 @@ namespace thaw {
 bool stays_in_log(const std::string& line, const MetricsCut& cut) {
   if (json_is_deeper(line)) return false;
   const nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("event") || !json.contains("step") ||
-      !json["step"].is_number_integer()) {
-    return false;
-  }
-  const auto step = json["step"].get<std::int64_t>();
+  if (!json.is_object() || !json.contains("event") || !json.contains("step")) return false;
+  const auto step = whole_if_any<std::int64_t>(json["step"]);
+  if (!step) return false;
   const nlohmann::json& event = json["event"];
-  if (step > cut.step || event == "end") return false;
-  if (step < cut.step) return true;
+  if (*step > cut.step || event == "end") return false;
+  if (*step < cut.step) return true;
   if (event == "evaluation" || event == "samples") return cut.evaluated;
   return event != "transition";
 }
@@ -34,7 +33,7 @@ namespace {
 std::optional<std::int64_t> step_of(const std::string& line) {
   const nlohmann::json json = nlohmann::json::parse(line);
   if (json["event"] != "step" && json["event"] != "skipped") return std::nullopt;
-  return json["step"].get<std::int64_t>();
+  return whole_if_any<std::int64_t>(json["step"]);
 }
 
 }  // namespace

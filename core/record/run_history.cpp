@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 
 HappenedStage stage_of(const Json& event) {
   HappenedStage stage;
-  event.at("stage").get_to(stage.name);
+  stage.name = event.at("stage").get<std::string>();
   stage.index = whole_number<std::size_t>(event.at("stage_index"));
   stage.step = whole_number<std::int64_t>(event.at("step"));
   stage.curve_steps = whole_number<std::int64_t>(event.at("curve_steps"));

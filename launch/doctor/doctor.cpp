@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/parallel/communicator.h"
 #include "dist/communicator/host_topology.h"
@@ -55,24 +56,25 @@ std::string to_text(const RankFacts& facts) {
 }
 
 RankFacts from_text(const std::string& text) {
-  const Json json = Json::parse(text);
+  const auto json = nlohmann::ordered_json::parse(text);
+  JsonReader fields(json);
   RankFacts facts;
-  json.at("host").get_to(facts.host);
-  json.at("local_rank").get_to(facts.local_rank);
-  json.at("local_size").get_to(facts.local_size);
-  json.at("cores").get_to(facts.cores);
-  json.at("cores_of_host").get_to(facts.cores_of_host);
-  json.at("threads").get_to(facts.threads);
-  json.at("core_list").get_to(facts.core_list);
-  json.at("gpus").get_to(facts.gpus);
-  json.at("built_with_cuda").get_to(facts.built_with_cuda);
-  json.at("versions").get_to(facts.versions);
-  json.at("shared_memory_bytes").get_to(facts.shared_memory_bytes);
-  json.at("folder_problem").get_to(facts.folder_problem);
-  json.at("sees_the_others_file").get_to(facts.sees_the_others_file);
-  json.at("lock_problem").get_to(facts.lock_problem);
-  json.at("fsync_seconds").get_to(facts.fsync_seconds);
-  json.at("write_bytes_per_second").get_to(facts.write_bytes_per_second);
+  fields("host", facts.host);
+  fields("local_rank", facts.local_rank);
+  fields("local_size", facts.local_size);
+  fields("cores", facts.cores);
+  fields("cores_of_host", facts.cores_of_host);
+  fields("threads", facts.threads);
+  fields("core_list", facts.core_list);
+  fields("gpus", facts.gpus);
+  fields("built_with_cuda", facts.built_with_cuda);
+  fields("versions", facts.versions);
+  fields("shared_memory_bytes", facts.shared_memory_bytes);
+  fields("folder_problem", facts.folder_problem);
+  fields("sees_the_others_file", facts.sees_the_others_file);
+  fields("lock_problem", facts.lock_problem);
+  fields("fsync_seconds", facts.fsync_seconds);
+  fields("write_bytes_per_second", facts.write_bytes_per_second);
   return facts;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/base/text_bytes.h"
 #include "core/config/configuration.h"
@@ -71,9 +72,9 @@ PromptTokens tokenize_prompts(const fs::path& tokenizer, const std::vector<std::
   tokens.path = tokenizer.string();
   try {
     const Json json = Json::parse(text);
-    json.at("identity").get_to(tokens.identity);
-    json.at("prompts").get_to(tokens.prompts);
-    json.at("ends").get_to(tokens.ends);
+    tokens.identity = json.at("identity").get<std::map<std::string, std::string>>();
+    tokens.prompts = whole_number<std::vector<std::vector<std::int64_t>>>(json.at("prompts"));
+    tokens.ends = whole_number<std::vector<std::int64_t>>(json.at("ends"));
     for (const Json& piece : json.at("pieces")) {
       tokens.pieces.push_back(bytes_of_hex(piece.get<std::string>()));
     }

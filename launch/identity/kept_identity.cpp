@@ -79,8 +79,8 @@ KeptIdentity kept_identity_from_json(const std::string& text, const std::string&
     const nlohmann::ordered_json& body = json.at("body");
     if (json.at("checksum") != checksum_of(body)) throw refuse("is damaged");
     KeptIdentity identity;
-    body.at("facts").get_to(identity.facts);
-    body.at("splits").get_to(identity.splits);
+    identity.facts = body.at("facts").get<std::map<std::string, std::string>>();
+    identity.splits = body.at("splits").get<std::vector<KeptSplit>>();
     return identity;
   } catch (const nlohmann::json::exception&) {
     throw refuse("is no identity of a run");

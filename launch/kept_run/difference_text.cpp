@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/base/json_fields.h"
 #include "core/base/text_bytes.h"
 #include "launch/kept_run/run_difference.h"
 #include "launch/terminal/text_table.h"
@@ -32,7 +33,8 @@ std::string shortened(const std::string& word) {
 std::string value_text(const Json& value) {
   if (value.is_null()) return "-";
   if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
-  if (value.is_number_integer()) return with_commas(value.get<std::int64_t>());
+  if (const auto number = whole_if_any<std::int64_t>(value)) return with_commas(*number);
+  if (value.is_number()) return value.dump();
   const std::string text = printable(value.get<std::string>());
   std::string result;
   std::size_t begin = 0;

@@ -29,10 +29,11 @@ double median_of(std::vector<double>& values) {
 /// Of steps, samples or bytes: no more than can be added up over all lines of a log.
 std::int64_t count_of(const Json& value) {
   constexpr std::int64_t kMost = 10'000'000'000'000;
-  if (!value.is_number_integer()) throw InputError(fmt::format("{} is no count", value.dump()));
-  const auto count = value.get<std::int64_t>();
-  if (count < 0 || count > kMost) throw InputError(fmt::format("{} is no count", value.dump()));
-  return count;
+  const auto count = whole_if_any<std::int64_t>(value);
+  if (!count || *count < 0 || *count > kMost) {
+    throw InputError(fmt::format("{} is no count", value.dump()));
+  }
+  return *count;
 }
 
 template <class Report>
@@ -40,7 +41,7 @@ Report placed(const Json& event) {
   Report report;
   report.step = count_of(event.at("step"));
   report.epoch = number_of(event.at("epoch"));
-  event.at("stage").get_to(report.stage);
+  report.stage = event.at("stage").get<std::string>();
   return report;
 }
 
@@ -87,7 +88,7 @@ class StoryTeller {
  private:
   StoryStage& add_stage(const Json& event) {
     StoryStage stage;
-    event.at("stage").get_to(stage.name);
+    stage.name = event.at("stage").get<std::string>();
     stage.first_step = stage.last_step = count_of(event.at("step"));
     stage.first_epoch = stage.last_epoch = number_of(event.at("epoch"));
     stage.index = story_.stages.empty() ? 0 : story_.stages.back().index + 1;

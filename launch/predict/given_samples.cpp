@@ -17,6 +17,7 @@
 
 #include "core/base/error.h"
 #include "core/base/input_text.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/base/system.h"
 #include "core/base/text_bytes.h"
@@ -221,7 +222,7 @@ PreparedSamples::PreparedSamples(const GivenSamples& given, const ModelDescripti
 
 std::string PreparedSamples::line(const std::string& prediction) const {
   const Json predicted = Json::parse(prediction);
-  const auto index = predicted.at("index").get<std::size_t>();
+  const auto index = whole_number<std::size_t>(predicted.at("index"));
   Json said = Json::parse(said_.at(index));
   Json line = {{"index", index}};
   Json words = Json::array();
@@ -229,9 +230,9 @@ std::string PreparedSamples::line(const std::string& prediction) const {
     const Json& classes = predicted.at("classes");
     for (Json& word : said.at("words")) {
       const Json& place = word.at("token");
-      words.push_back(
-          {{"word", word.at("word")},
-           {"class", place.is_null() ? Json(nullptr) : classes.at(place.get<std::size_t>())}});
+      words.push_back({{"word", word.at("word")},
+                       {"class", place.is_null() ? Json(nullptr)
+                                                 : classes.at(whole_number<std::size_t>(place))}});
     }
     said.erase("words");
   }

@@ -99,7 +99,7 @@ void ReportBuilder::hear(const Json& event) {
 
 void ReportBuilder::hear_transition(const Json& event) {
   ReportStage stage;
-  event.at("stage").get_to(stage.name);
+  stage.name = event.at("stage").get<std::string>();
   stage.first_step = stage.last_step = run_.steps;
   stage.active_parameters = whole_number_at(event, "active_parameters", std::int64_t{0});
   for (const auto& each : event.at("groups").items()) stage.groups.push_back(each.key());
@@ -112,7 +112,7 @@ void ReportBuilder::hear_step(const Json& event) {
   const auto at = static_cast<double>(run_.steps);
   if (run_.stages.empty()) {
     ReportStage stage;
-    event.at("stage").get_to(stage.name);
+    stage.name = event.at("stage").get<std::string>();
     stage.first_step = std::max<std::int64_t>(run_.steps - 1, 0);
     stage.last_step = run_.steps;
     run_.stages.push_back(std::move(stage));
@@ -157,8 +157,8 @@ void ReportBuilder::hear_evaluation(const Json& event) {
     peak = std::max(peak, whole_number_at(event, "peak_memory_bytes", std::int64_t{0}));
   }
   if (event.contains("confusion")) {
-    event.at("confusion").get_to(run_.confusion);
-    event.at("classes").get_to(run_.classes);
+    run_.confusion = event.at("confusion").get<std::vector<std::vector<double>>>();
+    run_.classes = event.at("classes").get<std::vector<std::string>>();
     run_.confusion_step = run_.steps;
   }
   run_.mistakes.clear();

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/config/configuration.h"
 
@@ -79,15 +80,14 @@ std::int64_t ConfigFields::checked_size(const std::string& key, const json& valu
   if (!value.is_number_integer()) {
     fail(key, fmt::format("must be an integer, not {}", value.dump()));
   }
-  // Above int64 the value reads as unsigned, so compare before converting.
-  if (value.is_number_unsigned() && value.get<std::uint64_t>() > kLargestSize) {
+  const auto number = whole_if_any<std::int64_t>(value);  // none: above int64
+  if (!number || *number > kLargestSize) {
     fail(key, fmt::format("is {}, more than any {} has", value.dump(), kind_));
   }
-  const auto number = value.get<std::int64_t>();
-  if (number < 1) {
-    fail(key, fmt::format("must be positive, not {}", number));
+  if (*number < 1) {
+    fail(key, fmt::format("must be positive, not {}", *number));
   }
-  return number;
+  return *number;
 }
 
 double ConfigFields::number(const std::string& key, double fallback, double low,
@@ -141,10 +141,11 @@ std::int64_t ConfigFields::token(const std::string& key, std::int64_t fallback,
   if (value == nullptr) {
     return fallback;
   }
-  if (!value->is_number_integer() || *value < 0 || *value >= vocabulary) {
+  const auto number = whole_if_any<std::int64_t>(*value);
+  if (!number || *number < 0 || *number >= vocabulary) {
     fail(key, fmt::format("must be a token of the vocabulary or null, not {}", value->dump()));
   }
-  return value->get<std::int64_t>();
+  return *number;
 }
 
 bool ConfigFields::flag(const std::string& key, bool fallback) const {

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/models/huggingface/export_files.h"
 
@@ -38,8 +39,8 @@ std::optional<std::string> named_token(const json& tokenizer, const ordered_json
   const auto found = config.find(key);
   if (found == config.end()) return std::nullopt;
   const ordered_json& id = found->is_array() && !found->empty() ? found->front() : *found;
-  if (!id.is_number_integer()) return std::nullopt;
-  return token_of(tokenizer, id.get<std::int64_t>());
+  const auto number = whole_if_any<std::int64_t>(id);
+  return number ? token_of(tokenizer, *number) : std::nullopt;
 }
 
 bool lacks(const ordered_json& settings, const std::string& key) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 
 namespace thaw {
@@ -78,9 +79,9 @@ RankSpans spans_from_bytes(const std::string& bytes) {
     const Json json = Json::parse(bytes);
     RankSpans rank{.host = json.at("host").get<std::string>(), .spans = {}};
     for (const Json& each : json.at("spans")) {
-      const auto span = each.at(0).get<std::size_t>();
+      const auto span = whole_number<std::size_t>(each.at(0));
       if (span >= kStepSpans) throw InputError(fmt::format("a rank's trace has a phase {}", span));
-      rank.spans.push_back({static_cast<StepSpan>(span), each.at(1).get<std::int64_t>(),
+      rank.spans.push_back({static_cast<StepSpan>(span), whole_number<std::int64_t>(each.at(1)),
                             each.at(2).get<double>(), each.at(3).get<double>()});
     }
     return rank;
