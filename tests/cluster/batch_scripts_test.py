@@ -54,6 +54,26 @@ class BatchScripts(unittest.TestCase):
             said = self.run_script("scale.sbatch", "a.toml", "--ranks", "1,2", **environment)
             self.assertIn("thaw scale a.toml --ranks 1,2 --launcher srun", said)
 
+    def test_configurations_of_one_name_are_refused(self):
+        """Their runs would have one folder; whichever task comes to it says so, before it trains."""
+        root = self.project("cluster/slurm")
+        self.program("project/build/thaw", 'echo "thaw $*"')
+        for configurations in (("one/a.toml", "b.toml", "two/a.toml"), ("b.toml", "b.toml"),
+                               ("a b.toml", "two/a b.toml"), ("./c", "c.toml")):  # fmt: skip
+            for task in range(len(configurations)):
+                said = self.run_script("array.sbatch", *configurations, status=2, THAW_ROOT=root,
+                                       SLURM_ARRAY_TASK_ID=str(task))  # fmt: skip
+                self.assertIn(f"{configurations[-1]} would both run in the folder", said)
+                self.assertNotIn("srun", said)
+        for name, folder in (("three/a.toml", "[output]\n  run-dir = "), ("four/a.toml", "output.run-dir=")):
+            path = self.folder / name
+            path.parent.mkdir()
+            path.write_text(f'{folder}"elsewhere"\n', encoding="utf-8")
+            said = self.run_script("array.sbatch", "one/a.toml", str(path), THAW_ROOT=root)
+            self.assertIn(f"train {path} ", said)
+        said = self.run_script("array.sbatch", "one/a.toml", "one/a.b.toml", THAW_ROOT=root)
+        self.assertIn("train one/a.b.toml ", said)
+
     def test_of_a_package_the_command_is_the_one_on_path(self):
         root = self.project("slurm")
         self.program("bin/thaw", 'echo "thaw $*"')

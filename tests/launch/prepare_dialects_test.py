@@ -200,6 +200,24 @@ class DialectTest(PrepareTest):
         twice = self.write("t.csv", "text,label\n" + 2 * rows)
         self.succeed(*self.text(twice)).close()
 
+    def test_columns_that_come_twice(self):
+        """Those that are wanted are refused, in whatever kind of table; others may."""
+        wanted = self.write("w.csv", "id,text,text,label\n1,my card,my money,a\n")
+        self.fail_with('w.csv: 2 columns are named "text"', *self.text(wanted))
+        row = '{"id": 1, "text": "my card", "text": "my money", "label": "a"}\n'
+        self.fail_with('w.jsonl:1: 2 fields are named "text"',
+                       *self.text(self.write("w.jsonl", row)))  # fmt: skip
+        other = self.write("o.csv", "id,text,id,label\n1,my card,2,a\n")
+        row = '{"id": {"a": 1, "a": 2}, "text": "my card", "id": 2, "label": "a"}\n'
+        for path in (other, self.write("o.jsonl", row)):
+            file = self.succeed(*self.text(path))
+            self.assertEqual(sequences(file["train"]), [ids("my card")], path)
+            self.assertEqual(file.attrs["classes"].tolist(), ["a"])
+            file.close()
+        row = '{"source": 1, "tokens": ["card"], "source": 2, "tags": ["O"]}\n'
+        tags = ("tags", "--train", self.write("o2.jsonl", row), "--tokenizer", self.tokenizer)
+        self.succeed(*tags, "--max-tokens", 9).close()
+
     def test_splits_of_a_folder(self):
         for name in ("train.csv", "valid.csv.gz", "test.jsonl"):
             content = b"text,label\nmy card,a\n"

@@ -21,6 +21,36 @@ def png(width: int, height: int, data: bytes, behind: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", data) + behind + chunk(b"IEND", b"")
 
 
+def tiff(bits: int, channels: int, order: str = "<", deflated: bool = False, planes: int = 1) -> bytes:
+    """A TIFF of 4x3 pixels, its channels beside each other or in `planes` of their own."""
+    planes = channels if planes > 1 else 1
+    value = np.arange(12 * channels).astype(f"{order}u{bits // 8}").tobytes()
+    size = len(value) // planes
+    strips = [value[start:start + size] for start in range(0, len(value), size)]
+    strips = [zlib.compress(strip) for strip in strips] if deflated else strips
+    content, entries, behind = b"", [], 8
+    starts = []
+    for strip in strips:
+        starts.append(behind)
+        content += strip
+        behind += len(strip)
+    wide = {258: [bits] * channels, 273: starts, 279: [len(strip) for strip in strips]}
+    usual = {256: [4], 257: [3], 259: [8 if deflated else 1], 262: [2 if channels > 2 else 1],
+             277: [channels], 278: [3], 284: [1 + (planes > 1)]}  # fmt: skip
+    if channels == 4:
+        usual[338] = [2]  # the last one is alpha
+    for tag, values in sorted((wide | usual).items()):
+        kind, form = (4, "I") if tag in (273, 279) else (3, "H")
+        packed = struct.pack(f"{order}{len(values)}{form}", *values)
+        if len(packed) > 4:
+            content += packed
+            packed, behind = struct.pack(order + "I", behind), behind + len(packed)
+        entries.append(struct.pack(order + "HHI", tag, kind, len(values)) + packed.ljust(4, b"\0"))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", behind)
+    directory = struct.pack(order + "H", len(entries)) + b"".join(entries) + bytes(4)
+    return head + content + directory
+
+
 @unittest.skipUnless(PIL, "no Pillow")
 class FolderTest(PrepareTest):
     def image(self, name: str, values, **options) -> str:
@@ -255,6 +285,25 @@ class FolderTest(PrepareTest):
                 content = head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
                 self.write("deep/a/0.png", b"\x89PNG\r\n\x1a\n" + content)
                 self.fail_with("16 bits a channel", "images", "--train", self.path("deep"))
+
+    def test_16_bits_a_channel_in_tiff(self):
+        for channels in (1, 3, 4):
+            for order in "<>":
+                for deflated, planes in ((False, 1), (True, 1), (False, 2), (True, 2)):
+                    form = (channels, order, deflated, planes)
+                    with self.subTest(form):
+                        self.write("deep/a/0.tif", tiff(16, *form))
+                        self.fail_with("0.tif: has 16 bits a channel", "images", "--train",
+                                       self.path("deep"))  # fmt: skip
+        for channels, planes in ((1, 1), (3, 1), (3, 2)):  # those of 8 bits, made alike, are read
+            for order in "<>":
+                self.write("flat/a/0.tif", tiff(8, channels, order, planes=planes))
+                file = self.succeed("images", "--train", self.path("flat"))
+                shape = (channels, 3, 4) if planes > 1 else (3, 4, channels)
+                expected = np.arange(12 * channels).reshape(shape)
+                expected = expected if planes > 1 else expected.transpose(2, 0, 1)
+                np.testing.assert_array_equal(file["train/inputs"][0], expected)
+                file.close()
 
     def test_a_folder_around_the_classes(self):
         for place in ("a/0.png", "b/0.png"):

@@ -102,6 +102,7 @@ class TagsTest(PrepareTest):
             ('{"tokens": ["a"], "tags": []}', "has 1 words and 0 tags"),
             ('{"tokens": ["a"]}', 'has no "tags"'),
             ('{"tokens": "a", "tags": ["O"]}', '"tokens" is no list'),
+            ('{"tags": ["O"], "tokens": ["a"], "tags": ["B"]}', '2 fields are named "tags"'),
             ('{"tokens": [""], "tags": ["O"]}', "\"tokens\" holds ''; names are needed"),
             ('["a"]', "is no JSON object"),
             ("{", "is not JSON"),

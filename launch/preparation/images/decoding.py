@@ -38,6 +38,7 @@ _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"
 
 _ORIENTATION = 0x0112  # EXIF's tag; 1 is upright, 5 to 8 lie on their side
 _WIDTH, _HEIGHT = 0x0100, 0x0101  # of TIFF: the size as it lies in the file
+_BITS_PER_SAMPLE = 0x0102
 _PNG_TURNS = re.compile(rb"eXIf|[tzi]..t(Raw profile type (exif|APP1)|XML:com\.adobe\.xmp)\0")
 
 # What it logs it also raises.
@@ -138,6 +139,10 @@ def _image(path: str, stream: BinaryIO) -> Image.Image:
 def _has_16_bits(image: Image.Image) -> bool:
     """Whether its pixels hold more than Pillow's modes of several channels keep. Low values, as of
     12 bits a channel, would all become black. (BMP's `BGR;16` is 16 bits a pixel.)"""
+    if image.format == "TIFF":  # whose channels may lie apart: each in a mode that tells nothing
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, 1)
+        if 16 in (bits if isinstance(bits, tuple) else (bits,)):
+            return True
     modes = (part[3] if isinstance(part[3], str) else part[3][0] for part in image.tile if part[3])
     return image.format in ("PNG", "TIFF") and any(";16" in str(mode) for mode in modes)
 

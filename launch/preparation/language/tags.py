@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import re
 from array import array
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from preparation.language.file import TOKEN_CLASSIFICATION, created_by, write_la
 from preparation.language.vocabulary import Vocabulary
 from preparation.progress import Progress
 from preparation.text import encoding
+from preparation.text.json_object import JsonObject, read_json_line
 from preparation.text.tokens import Sample, Tokens, check_lengths
 
 NOT_COUNTED = -100
@@ -137,7 +137,7 @@ class TaggedFile:
                 continue
             where = f"{self.path}:{number}"
             try:
-                row = json.loads(line)
+                row = read_json_line(line)
             except (ValueError, RecursionError) as error:
                 raise InputError(f"{where}: is not JSON: {error} (one object a line)") from error
             if not isinstance(row, dict):
@@ -151,9 +151,10 @@ class TaggedFile:
             _check_length(sentence)
             yield sentence
 
-    def _list(self, row: dict, name: str, where: str) -> list[str]:
+    def _list(self, row: JsonObject, name: str, where: str) -> list[str]:
         if name not in row:
             raise InputError(f'{where}: has no "{name}"{suggestion(name, row)}')
+        row.check_once(name, where)
         values = row[name]
         if not isinstance(values, list):
             raise InputError(f'{where}: "{name}" is no list')

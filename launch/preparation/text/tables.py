@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import json
 from collections.abc import Iterator
 
 from preparation import limits
@@ -12,6 +10,7 @@ from preparation.errors import InputError, listing, note, suggestion
 from preparation.inputs import Unchanged, check_readable
 from preparation.text import encoding
 from preparation.text.dialect import Dialect, Malformed, Sniffer, fits, head_of
+from preparation.text.json_object import JsonObject, read_json_line
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _LIST_HINT = " (jq -c '.[]' makes lines of a list)"
@@ -173,7 +172,7 @@ class Table:
                 continue
             where = f"{self.path}:{number}"
             try:
-                row = json.loads(line, object_pairs_hook=_Object)
+                row = read_json_line(line)
             except (ValueError, RecursionError) as error:
                 hint = _LIST_HINT if line.lstrip().startswith("[") else ""
                 raise InputError(
@@ -190,16 +189,15 @@ class Table:
                 [self._label(row, name, where) for name in self._columns.labels],
             )
 
-    def _field(self, row: _Object, column: str, where: str):
+    def _field(self, row: JsonObject, column: str, where: str):
         if column not in row:
             raise InputError(
                 f'{where}: has no "{column}"; it has: {listing(row)}{suggestion(column, row)}'
             )
-        if row.several.get(column, 1) > 1:
-            raise InputError(f'{where}: {row.several[column]} fields are named "{column}"')
+        row.check_once(column, where)
         return row[column]
 
-    def _text(self, row: _Object, column: str, where: str) -> str:
+    def _text(self, row: JsonObject, column: str, where: str) -> str:
         text = self._field(row, column, where)
         if text is None:
             return ""
@@ -207,7 +205,7 @@ class Table:
             raise InputError(f'{where}: "{column}" is a {_kind(text)}; text is needed')
         return _valid(text, where)
 
-    def _label(self, row: _Object, column: str, where: str) -> str | list[str]:
+    def _label(self, row: JsonObject, column: str, where: str) -> str | list[str]:
         label = self._field(row, column, where)
         if isinstance(label, list) and self._columns.lists and column == self._columns.labels[-1]:
             return [self._name(name, column, where) for name in label]
@@ -228,16 +226,6 @@ class Table:
         return _valid(str(label), where).strip()
 
 
-class _Object(dict):
-    """A JSON object that knows which fields it names twice: readers take one or the other."""
-
-    def __init__(self, fields: list[tuple]):
-        super().__init__(fields)
-        self.several: dict[str, int] = {}  # times that a name stands there
-        if len(self) < len(fields):
-            self.several = collections.Counter(name for name, _ in fields)
-
-
 def _valid(text: str, where: str) -> str:
     """JSON can hold half a surrogate pair, which is no text."""
     try:
@@ -248,5 +236,5 @@ def _valid(text: str, where: str) -> str:
 
 
 def _kind(value) -> str:
-    kinds = {_Object: "object", list: "list", str: "text", bool: "truth value", type(None): "null"}
+    kinds = {JsonObject: "object", list: "list", str: "text", bool: "truth value", type(None): "null"}
     return kinds.get(type(value), "number")

@@ -49,6 +49,30 @@ TEST(MemoryDataset, HoldsImagesAsAFileDoes) {
   EXPECT_EQ(training.next().batch.labels.sum().item<std::int64_t>(), 6);
 }
 
+bool is_ragged(const std::vector<std::int64_t>& lengths) {
+  std::vector<std::int64_t> offsets = {0};
+  for (const std::int64_t length : lengths) offsets.push_back(offsets.back() + length);
+  const at::Tensor labels = at::zeros({static_cast<std::int64_t>(lengths.size())}, at::kLong);
+  return make_memory_dataset(
+             {{"train", at::arange(offsets.back(), at::kInt), labels, numbers(offsets)}},
+             {.classes = {"a", "b"}})
+      .split("train")
+      .is_ragged();
+}
+
+// What decides whether texts are filled up to classes of sizes.
+TEST(Split, IsRaggedWhereTextsDifferInLength) {
+  EXPECT_FALSE(is_ragged({3}));
+  EXPECT_FALSE(is_ragged({3, 3}));
+  EXPECT_FALSE(is_ragged({1, 1, 1, 1}));
+  EXPECT_TRUE(is_ragged({3, 2}));
+  EXPECT_TRUE(is_ragged({2, 3}));
+  EXPECT_TRUE(is_ragged({3, 3, 4, 3})) << "one that is longer";
+  EXPECT_TRUE(is_ragged({3, 3, 3, 1})) << "one that is shorter";
+  const Dataset dataset = make_memory_dataset({images("train", 7)}, {.classes = {}});
+  EXPECT_FALSE(dataset.split("train").is_ragged());
+}
+
 TEST(MemoryDataset, HoldsTextAsAFileDoes) {
   const Dataset dataset = make_memory_dataset({text("train")}, {.classes = {"a", "b", "c"}});
   EvaluationLoader loader(dataset, "train", {.batch = 2, .read_ahead = 0});
