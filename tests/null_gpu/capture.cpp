@@ -36,11 +36,38 @@ cudaError_t Devices::refuse_while_capturing(const char* call) {
 cudaError_t Devices::refuse_on_captured(cudaStream_t handle, const char* call) {
   CUstream_st& on = *stream(handle);
   if (on.capture) return broken(*on.capture, call, cudaErrorStreamCaptureUnsupported);
-  return cudaSuccess;
+  return refuse_beside_blocking(on, call);
 }
 
-cudaError_t Devices::refuse_on_captured(cudaEvent_t event, const char* call) {
+/// An event that was recorded while capturing stands for nothing that is ever done, in any mode;
+/// what is asked about another one could be what was to be captured.
+cudaError_t Devices::refuse_to_ask(cudaEvent_t event, const char* call) {
   if (event->capture) return broken(*event->capture, call, cudaErrorCapturedEvent);
+  return refuse_while_capturing(call);
+}
+
+/// nullptr where there is none. See Note [The default stream].
+Capture* Devices::captured_with(const CUstream_st& on) const {
+  if (!on.is_default) return nullptr;
+  for (const CUstream_st* other : streams_) {
+    if (other->capture && other->blocking && other->device == on.device) {
+      return other->capture.get();
+    }
+  }
+  return nullptr;
+}
+
+cudaError_t Devices::refuse_beside_blocking(const CUstream_st& on, const char* call) {
+  Capture* const capture = captured_with(on);
+  return capture ? broken(*capture, call, cudaErrorStreamCaptureImplicit) : cudaSuccess;
+}
+
+cudaError_t Devices::capture_status(cudaStream_t handle, cudaStreamCaptureStatus* status) {
+  const CUstream_st& on = *stream(handle);
+  if (captured_with(on)) return cudaErrorStreamCaptureImplicit;  // breaks nothing: it only asks
+  *status = !on.capture           ? cudaStreamCaptureStatusNone
+            : on.capture->invalid ? cudaStreamCaptureStatusInvalidated
+                                  : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 
@@ -87,13 +114,29 @@ cudaStreamCaptureMode Devices::exchange_capture_mode(cudaStreamCaptureMode mode)
 }
 
 /// A graph's works are in no order among each other that could be wrong: capture has checked that.
+/// Where time is measured, and order is not looked at, they are not gone through for each other's
+/// sake: a launch is to cost the host little, as it does where a driver has the graph.
 cudaError_t Devices::launch(cudaGraphExec_t graph, cudaStream_t handle) {
   CUstream_st& on = *stream(handle);
   if (on.capture) return broken(*on.capture, "cudaGraphLaunch", cudaErrorStreamCaptureUnsupported);
   Ledger::get().count("launches");
   Ledger::get().count("graph launches");
-  for (const Work& work : graph->works) run(on, work);
+  if (orders_) {
+    for (const Work& work : graph->works) run(on, work);
+    return cudaSuccess;
+  }
+  advance(on);
+  for (const auto& [what, times] : graph->counted) {
+    Ledger::get().work(what.first, what.second, times);
+  }
+  for (const Work& work : graph->works) {
+    if (work.effect) work.effect();
+  }
   return cudaSuccess;
 }
 
 }  // namespace null_gpu
+
+CUgraphExec_st::CUgraphExec_st(const CUgraph_st& graph) : works(graph.works) {
+  for (const null_gpu::Work& work : works) ++counted[{work.kind, work.name}];
+}

@@ -157,12 +157,9 @@ cudaError_t Devices::queue(cudaStream_t handle, Work work) {
     stream.capture->works.push_back(std::move(work));
     return cudaSuccess;
   }
-  if (stream.is_default) {
-    for (const auto& capture : captures_) {
-      if (capture->origin->blocking) {
-        return broken(*capture, work.name.c_str(), cudaErrorStreamCaptureImplicit);
-      }
-    }
+  if (const cudaError_t error = refuse_beside_blocking(stream, work.name.c_str());
+      error != cudaSuccess) {
+    return error;
   }
   Ledger::get().count("launches");
   run(stream, work);
@@ -171,7 +168,7 @@ cudaError_t Devices::queue(cudaStream_t handle, Work work) {
 
 /// Note [The default stream]: what is queued on it waits for all blocking streams of its device,
 /// and they for it. LibTorch's own streams are not blocking.
-void Devices::run(CUstream_st& stream, const Work& work) {
+void Devices::advance(CUstream_st& stream) {
   if (stream.blocking) {
     if (stream.is_default) {
       for (const CUstream_st* other : streams_) {
@@ -186,6 +183,10 @@ void Devices::run(CUstream_st& stream, const Work& work) {
   }
   order_.submit(stream.actor);
   stream.news = true;
+}
+
+void Devices::run(CUstream_st& stream, const Work& work) {
+  advance(stream);
   Ledger::get().work(work.kind, work.name);
   use(stream, work);
   if (work.effect) work.effect();
@@ -302,6 +303,10 @@ Clock Devices::device_clock() const {
 cudaError_t Devices::record(cudaEvent_t event, cudaStream_t handle) {
   if (broken_) return kBroken;
   CUstream_st& on = *stream(handle);
+  if (const cudaError_t error = refuse_beside_blocking(on, "cudaEventRecord");
+      error != cudaSuccess) {
+    return error;
+  }
   Ledger::get().count("event records");
   event->capture = on.capture;
   event->captured_on = on.capture ? handle : nullptr;
@@ -313,6 +318,10 @@ cudaError_t Devices::record(cudaEvent_t event, cudaStream_t handle) {
 
 cudaError_t Devices::wait(cudaStream_t handle, cudaEvent_t event) {
   CUstream_st& on = *stream(handle);
+  if (const cudaError_t error = refuse_beside_blocking(on, "cudaStreamWaitEvent");
+      error != cudaSuccess) {
+    return error;
+  }
   Ledger::get().count("event waits");
   if (event->capture) {
     if (!on.capture) {
@@ -350,10 +359,11 @@ cudaError_t Devices::query(bool& news, const Clock& clock, const char* what) {
   return cudaSuccess;
 }
 
+/// In any mode: what is captured on the device is among what would be waited for.
 cudaError_t Devices::synchronize_device() {
-  if (const cudaError_t error = refuse_while_capturing("cudaDeviceSynchronize");
-      error != cudaSuccess) {
-    return error;
+  for (const auto& capture : captures_) {
+    if (capture->origin->device != current_device) continue;
+    return broken(*capture, "cudaDeviceSynchronize", cudaErrorStreamCaptureUnsupported);
   }
   return synchronize(device_clock(), "device");
 }

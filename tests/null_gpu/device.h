@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "tests/null_gpu/memory.h"
@@ -73,7 +74,10 @@ struct CUgraph_st {
 };
 
 struct CUgraphExec_st {
+  explicit CUgraphExec_st(const CUgraph_st& graph);
+
   std::vector<null_gpu::Work> works;
+  std::map<std::pair<std::string, std::string>, long> counted;  ///< by kind and name
 };
 
 namespace null_gpu {
@@ -113,10 +117,13 @@ class Devices {
   Clock device_clock() const;
 
   /// A call that is not allowed while a graph is captured: an error that breaks the capture.
-  /// `handle`: refused only on a stream that is being captured.
+  /// `handle`: refused only on a stream that is being captured, and on the default stream while a
+  /// blocking one is.
   cudaError_t refuse_while_capturing(const char* call);
   cudaError_t refuse_on_captured(cudaStream_t handle, const char* call);
-  cudaError_t refuse_on_captured(cudaEvent_t event, const char* call);
+  /// What asks whether an event has passed, or waits for it.
+  cudaError_t refuse_to_ask(cudaEvent_t event, const char* call);
+  cudaError_t capture_status(cudaStream_t handle, cudaStreamCaptureStatus* status);
   cudaError_t begin_capture(cudaStream_t handle, cudaStreamCaptureMode mode);
   cudaError_t end_capture(cudaStream_t handle, cudaGraph_t* graph);
   cudaStreamCaptureMode exchange_capture_mode(cudaStreamCaptureMode mode);
@@ -142,10 +149,15 @@ class Devices {
     bool told = false;
   };
 
+  /// The stream's next piece of work comes: what it is behind.
+  void advance(CUstream_st& stream);
   void run(CUstream_st& stream, const Work& work);
   void use(CUstream_st& stream, const Work& work);
   void watch_upload(CUstream_st& stream, const void* from, std::size_t bytes);
   cudaError_t broken(Capture& capture, const char* call, cudaError_t error);
+  /// Of a blocking stream, with which the default stream `on` would be captured.
+  Capture* captured_with(const CUstream_st& on) const;
+  cudaError_t refuse_beside_blocking(const CUstream_st& on, const char* call);
 
   std::recursive_mutex mutex_;
   Order order_;

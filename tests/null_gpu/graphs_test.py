@@ -4,11 +4,14 @@ and that nothing is out of order between them and what else a run does."""
 import json
 import os
 import pathlib
+import re
+import signal
+import time
 import unittest
 
 import h5py
 import numpy as np
-from null_gpu_fixture import NullGpuTest, require_null_gpu
+from null_gpu_fixture import SECONDS, THAW, NullGpuTest, require_null_gpu
 
 GRAPHS = ("--train.cuda-graphs", "auto")
 PROGRAM = os.environ.get("THAW_NULL_GPU_GRAPHS_PROGRAM", "")
@@ -16,12 +19,12 @@ NONE = "steps are not captured in CUDA graphs: "
 SAMPLES, BATCH = 64, 8  # epochs of 8 steps
 
 
-class Graphs(NullGpuTest):
-    def data(self, lengths=12):
+class TextsTest(NullGpuTest):
+    def data(self, lengths=12, samples=SAMPLES):
         """Texts of one length, or of all below it."""
         generator = np.random.default_rng(0)
         with h5py.File(self.folder / "texts.h5", "w") as file:
-            for split, count in (("train", SAMPLES), ("validation", 9)):
+            for split, count in (("train", samples), ("validation", 9)):
                 many = (np.full(count, lengths) if isinstance(lengths, int)
                         else generator.integers(*lengths, count))
                 file[f"{split}/tokens"] = generator.integers(0, 300, many.sum(), np.int32)
@@ -48,14 +51,20 @@ precision = "bfloat16"
 
     def trained(self, config, *flags, ranks=1):
         said, reports = self.command_on_gpus("train", config, "--run-dir", "run", *flags, ranks=ranks)
+        counts = self.alike(reports)
+        return said.stderr, counts.get("captures", 0), counts.get("graph launches", 0)
+
+    def alike(self, reports):
+        """What was counted on rank 0; nothing is out of order, and all ranks have made the same graphs."""
         for report in reports:
             self.assertEqual(report["faults"], [])
             self.assertEqual(report["collectives"], reports[0]["collectives"])
             for what in ("captures", "graph launches"):
                 self.assertEqual(report["counts"].get(what, 0), reports[0]["counts"].get(what, 0))
-        counts = reports[0]["counts"]
-        return said.stderr, counts.get("captures", 0), counts.get("graph launches", 0)
+        return reports[0]["counts"]
 
+
+class Graphs(TextsTest):
     def test_a_graph_a_stage_and_epoch(self):
         self.data()
         said, captures, launches = self.trained(
@@ -66,6 +75,19 @@ precision = "bfloat16"
         self.assertEqual((captures, launches), (4, 16))
         self.assertNotIn(NONE, said)
         self.assertEqual([line["step"] for line in self.metrics("run")], list(range(1, 29)))
+
+    def test_as_much_is_counted_where_order_is_not_looked_at(self):
+        """A graph is counted as a whole then, so that its launch costs no more than a driver's."""
+        self.data()
+        flags = ("train", self.config(groups=("*",)), *GRAPHS, "--run-dir")
+        counts = []
+        for order in "01":
+            _, (report,) = self.command_on_gpus(*flags, f"run{order}",
+                                                environment={"NULL_GPU_ORDER": order})
+            counts.append({what: report["counts"].get(what)
+                           for what in ("kernel", "gemm", "memset", "graph launches")})
+        self.assertEqual(counts[0], counts[1])
+        self.assertEqual(counts[0]["graph launches"], 8)
 
     def test_off_is_off(self):
         self.data()
@@ -221,6 +243,87 @@ until = {{ steps = {steps} }}
                                        "--train.cuda-graphs", "on", "--distributed.sharding",
                                        "optimizer", ranks=2, status=2)
         self.assertIn("no step of this run can be captured: ranks share state out", said.stderr)
+
+
+class BesideRunsWithout(TextsTest):
+    """Two ranks whose steps are graphs tell the same of themselves as two whose steps are not, and as many
+    sums run on their GPUs."""
+
+    def told(self):
+        """The run's lines, less what its clock says; the run is gone then."""
+        text = (self.folder / "run/metrics.jsonl").read_text(encoding="utf-8")
+        keys = ("event", "step", "epoch", "stage", "samples", "learning_rates", "loss", "accuracy")
+        told = [{key: line[key] for key in keys if key in line}
+                for line in map(json.loads, text.splitlines())]
+        (self.folder / "run").rename(self.folder / f"run-{len(list(self.folder.glob('run-*')))}")
+        return told
+
+    def run_of(self, config, *flags):
+        _, reports = self.command_on_gpus("train", config, "--run-dir", "run", *flags, ranks=2)
+        self.assertEqual(len(reports), 2)
+        return self.told(), self.alike(reports)
+
+    def compare(self, config, expected, *flags):
+        """`expected`: graphs that are captured, and how often one is queued."""
+        with_graphs, counts = self.run_of(config, "--train.cuda-graphs", "on", *flags)
+        without, others = self.run_of(config, "--train.cuda-graphs", "off", *flags)
+        self.assertEqual((counts["captures"], counts["graph launches"]), expected)
+        self.assertNotIn("captures", others)
+        self.assertEqual(with_graphs, without)
+        self.assertEqual(counts["collective"], others["collective"])
+        return without
+
+    def warm_up(self, done):
+        """Steps of a run that goes on before it captures one: three that count no operations, which each
+        fiftieth does, and neither may the captured one."""
+        seen, at = 0, done
+        while seen < 3 or at % 50 == 0:
+            seen += at % 50 != 0
+            at += 1
+        return at - done
+
+    def test_evaluations_between_graphs(self):
+        self.data()
+        told = self.compare(self.config(14, groups=("*",)), (2, 8), "--train.evaluate-every", "3")
+        # Graphs are steps 6 to 8 and 10 to 14: there are evaluations behind one and before the next.
+        self.assertEqual([line["step"] for line in told if line["event"] == "evaluation"],
+                         [3, 6, 9, 12, 14])
+
+    def test_a_rank_that_gets_nothing_of_an_epochs_last_batch(self):
+        self.data(samples=SAMPLES + 1)
+        # Steps 9 and 18 are of one sample, which one rank alone has; 6 to 8, 11 to 17 and 20 are graphs.
+        told = self.compare(self.config(20, groups=("*",)), (3, 11))
+        self.assertEqual([line["samples"] for line in told if line["event"] == "step"],
+                         [BATCH] * 8 + [1] + [BATCH] * 8 + [1] + [BATCH] * 2)
+
+    def test_a_stop_at_a_graph(self):
+        steps = 200
+        self.data(samples=BATCH * (steps + 100))  # of one epoch: from step 6 on all are graphs
+        config = self.config(steps, groups=("*",))
+        flags = ("train", config, "--run-dir", "run", "--train.device", "cuda",
+                 "--checkpoint.every-steps", "0", "--train.evaluate-every", str(steps))
+        job, folder = self.start(THAW, *flags, "--train.cuda-graphs", "on", ranks=2)
+        log = self.folder / "run/metrics.jsonl"
+        deadline = time.monotonic() + SECONDS
+        while not (log.exists() and log.read_text(encoding="utf-8").count('"event":"step"') >= 10):
+            self.assertLess(time.monotonic(), deadline)
+            self.assertIsNone(job.poll(), "it ended before it could be stopped")
+            time.sleep(0.01)
+        job.send_signal(signal.SIGUSR1)  # which mpirun passes on
+        said, _ = self.end(job, folder, status=75)  # mpirun may end ranks before they report
+        (step,) = map(int, re.findall(r"Stopped after step (\d+) since a signal", said.stdout + said.stderr))
+        self.assertLess(step, steps)
+
+        _, reports = self.end(*self.start(THAW, *flags, "--train.cuda-graphs", "on", ranks=2))
+        counts = self.alike(reports)
+        self.assertEqual((counts["captures"], counts["graph launches"]),
+                         (1, steps - step - self.warm_up(step)))
+        resumed = self.told()
+        _, reports = self.end(*self.start(THAW, *flags, "--train.cuda-graphs", "off", ranks=2))
+        self.alike(reports)
+        of_steps = ("step", "evaluation", "end")
+        self.assertEqual([line for line in resumed if line["event"] in of_steps],
+                         [line for line in self.told() if line["event"] in of_steps])
 
 
 class Gradients(NullGpuTest):

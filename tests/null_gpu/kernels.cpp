@@ -247,6 +247,10 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void*
 }
 cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t function, void* data,
                                   unsigned) {
+  Devices& devices = Devices::get();
+  const auto lock = devices.lock();
+  const cudaError_t refused = devices.refuse_on_captured(stream, "cudaStreamAddCallback");
+  if (refused != cudaSuccess) return remember(refused);
   function(stream, cudaSuccess, data);
   return cudaSuccess;
 }

@@ -59,11 +59,11 @@ void Ledger::count(const std::string& what, long by) {
   counts_[what] += by;
 }
 
-void Ledger::work(const std::string& kind, const std::string& name) {
+void Ledger::work(const std::string& kind, const std::string& name, long times) {
   const std::lock_guard lock(mutex_);
-  ++counts_["work"];
-  ++counts_[kind];
-  ++names_[kind + " " + name];
+  counts_["work"] += times;
+  counts_[kind] += times;
+  names_[kind + " " + name] += times;
 }
 
 void Ledger::fault(const std::string& text) {

@@ -16,7 +16,7 @@ class Ledger {
 
   void count(const std::string& what, long by = 1);
   /// A piece of work for the device, by kind ("kernel", "gemm", …) and name; counts `work` too.
-  void work(const std::string& kind, const std::string& name);
+  void work(const std::string& kind, const std::string& name, long times = 1);
   /// Something that is wrong on a real GPU too. Said on standard error at once, with the calls that
   /// led to it; NULL_GPU_FAULTS=abort also ends the process.
   void fault(const std::string& text);

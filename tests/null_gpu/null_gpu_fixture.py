@@ -24,9 +24,9 @@ def require_null_gpu():
 
 
 class NullGpuTest(CommandTest):
-    def program(self, *command, ranks=1, devices=None, status=0, environment=None):
-        """Runs a program on so many null GPUs (one a rank, unless told otherwise), expects `status`;
-        returns what it said and each rank's report."""
+    def start(self, *command, ranks=1, devices=None, environment=None):
+        """Starts a program on so many null GPUs (one a rank, unless told otherwise); returns the job,
+        and the folder where each rank's report will be."""
         folder = self.folder / f"gpu-{len(list(self.folder.glob('gpu-*')))}"
         folder.mkdir()
         settings = os.environ | {
@@ -35,12 +35,23 @@ class NullGpuTest(CommandTest):
         } | (environment or {})
         # Not into mpirun itself.
         full = [MPIEXEC, "-n", str(ranks), "env", f"LD_PRELOAD={LIBRARY}", *map(str, command)]
-        done = subprocess.run(full, cwd=self.folder, env=settings, text=True, capture_output=True,
-                              timeout=SECONDS, check=False)
-        self.assertEqual(done.returncode, status, f"{' '.join(full)}\n{done.stdout}\n{done.stderr}")
+        job = subprocess.Popen(full, cwd=self.folder, env=settings, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(job.kill)
+        return job, folder
+
+    def end(self, job, folder, status=0):
+        """What it said and each rank's report, once it has ended with `status`."""
+        out, errors = job.communicate(timeout=SECONDS)
+        done = subprocess.CompletedProcess(job.args, job.returncode, out, errors)
+        self.assertEqual(done.returncode, status, f"{' '.join(done.args)}\n{out}\n{errors}")
         reports = [json.loads(path.read_text(encoding="utf-8"))
                    for path in sorted(folder.glob("rank-*.json"))]
         return done, reports
+
+    def program(self, *command, status=0, **options):
+        """The same of one that is left to itself."""
+        return self.end(*self.start(*command, **options), status)
 
     def command_on_gpus(self, *arguments, **options):
         return self.program(THAW, *arguments, "--train.device", "cuda", **options)

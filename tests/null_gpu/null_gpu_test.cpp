@@ -1,5 +1,5 @@
 // Faults planted by hand, each of which the null GPU must find; and beside each its right
-// counterpart, in which it must find nothing.
+// counterpart, in which it must find nothing. What breaks a capture: capture_test.cpp.
 
 #include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
@@ -7,8 +7,10 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "tests/null_gpu/ledger.h"
+#include "tests/null_gpu/null_gpu_fixture.h"
 
 extern "C" void __cudaRegisterFunction(void**, const char*, char*, const char*, int, uint3*, uint3*,
                                        dim3*, dim3*, int*);
@@ -20,18 +22,8 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr std::size_t kBytes = 1 << 16;
-
 // Before the first call makes the devices.
 const int several_devices = setenv("NULL_GPU_DEVICES", "2", 1);
-
-int kernel_of_nothing = 0;  ///< its address stands for a kernel's
-
-/// As nvcc's own function for a launch does it.
-cudaError_t launch(void* pointer, cudaStream_t stream) {
-  void* arguments[] = {&pointer, nullptr};
-  return cudaLaunchKernel(&kernel_of_nothing, {}, {}, arguments, 0, stream);
-}
 
 /// `void taking_one(char*)`: after its argument the stack holds what other calls have left there.
 int taking_one = 0;
@@ -39,41 +31,6 @@ cudaError_t launch_beside_a_leftover(void* pointer, void* leftover, cudaStream_t
   void* arguments[] = {&pointer, &leftover, nullptr};
   return cudaLaunchKernel(&taking_one, {}, {}, arguments, 0, stream);
 }
-
-class NullGpu : public testing::Test {
- protected:
-  void SetUp() override {
-    for (cudaStream_t* stream : {&first_, &second_}) {
-      cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
-    }
-    cudaMalloc(&memory_, kBytes);
-    cudaHostAlloc(&pinned_, kBytes, 0);
-    std::memset(pinned_, 1, kBytes);
-    cudaEventCreateWithFlags(&event_, cudaEventDisableTiming);
-    Ledger::get().clear();
-  }
-  void TearDown() override {
-    cudaDeviceSynchronize();
-    cudaEventDestroy(event_);
-    cudaFreeHost(pinned_);
-    cudaFree(memory_);
-    for (const cudaStream_t stream : {first_, second_}) cudaStreamDestroy(stream);
-    cudaGetLastError();
-  }
-
-  void second_follows_first() {
-    cudaEventRecord(event_, first_);
-    cudaStreamWaitEvent(second_, event_, 0);
-  }
-  static std::vector<std::string> faults() { return Ledger::get().faults(); }
-  static long count(const char* what) { return Ledger::get().value(what); }
-
-  cudaStream_t first_ = nullptr;
-  cudaStream_t second_ = nullptr;
-  void* memory_ = nullptr;
-  void* pinned_ = nullptr;
-  cudaEvent_t event_ = nullptr;
-};
 
 using NullGpuDeath = NullGpu;
 
@@ -221,64 +178,6 @@ TEST_F(NullGpu, EachDeviceHasItsOwnStreamsAndMemory) {
   cudaFree(other);
   EXPECT_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
   cudaSetDevice(0);
-}
-
-TEST_F(NullGpu, AGraphIsLaunchedAsOne) {
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t exec = nullptr;
-  cudaStreamBeginCapture(first_, cudaStreamCaptureModeGlobal);
-  for (int i = 0; i < 5; ++i) launch(memory_, first_);
-  second_follows_first();
-  launch(memory_, second_);
-  cudaEventRecord(event_, second_);
-  cudaStreamWaitEvent(first_, event_, 0);
-  EXPECT_EQ(count("launches"), 0);
-  ASSERT_EQ(cudaStreamEndCapture(first_, &graph), cudaSuccess);
-  ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
-  cudaGraphLaunch(exec, first_);
-  EXPECT_EQ(count("launches"), 1);
-  EXPECT_EQ(count("kernel"), 6);
-  EXPECT_THAT(faults(), IsEmpty());
-  cudaGraphExecDestroy(exec);
-  cudaGraphDestroy(graph);
-}
-
-TEST_F(NullGpu, CallsThatAreIllegalWhileCapturing) {
-  std::vector<char> pageable(kBytes);
-  void* other = nullptr;
-  cudaGraph_t graph = nullptr;
-  const auto refuses = [&](const std::function<cudaError_t()>& call) {
-    EXPECT_EQ(cudaStreamBeginCapture(first_, cudaStreamCaptureModeGlobal), cudaSuccess);
-    const cudaError_t error = call();
-    EXPECT_EQ(cudaStreamEndCapture(first_, &graph), cudaErrorStreamCaptureInvalidated);
-    EXPECT_EQ(graph, nullptr);
-    cudaGetLastError();
-    return error;
-  };
-  EXPECT_EQ(refuses([&] { return cudaStreamSynchronize(first_); }),
-            cudaErrorStreamCaptureUnsupported);
-  EXPECT_EQ(refuses([&] { return cudaDeviceSynchronize(); }), cudaErrorStreamCaptureUnsupported);
-  EXPECT_EQ(refuses([&] { return cudaMalloc(&other, kBytes); }), cudaErrorStreamCaptureUnsupported);
-  EXPECT_EQ(refuses([&] { return cudaMemcpy(memory_, pinned_, 1, cudaMemcpyDefault); }),
-            cudaErrorStreamCaptureUnsupported);
-  EXPECT_EQ(refuses([&] {
-              return cudaMemcpyAsync(memory_, pageable.data(), 1, cudaMemcpyDefault, first_);
-            }),
-            cudaErrorStreamCaptureUnsupported);
-  EXPECT_EQ(refuses([&] {
-              cudaEventRecord(event_, first_);
-              return cudaEventQuery(event_);
-            }),
-            cudaErrorCapturedEvent);
-  EXPECT_EQ(count("calls refused while capturing"), 6);
-}
-
-TEST_F(NullGpu, AStreamThatJoinsACaptureMustBeWaitedFor) {
-  cudaGraph_t graph = nullptr;
-  cudaStreamBeginCapture(first_, cudaStreamCaptureModeGlobal);
-  second_follows_first();
-  launch(memory_, second_);
-  EXPECT_EQ(cudaStreamEndCapture(first_, &graph), cudaErrorStreamCaptureUnjoined);
 }
 
 TEST_F(NullGpu, NcclIsInProgress) {

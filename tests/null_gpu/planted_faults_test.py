@@ -48,6 +48,16 @@ class PlantedFaults(NullGpuTest):
         self.assertEqual(self.more("synchronization", "synchronizations"), 1)
         self.assertEqual(self.more("synchronization", "blocking transfers"), 0)
 
+    def test_an_event_is_asked_about_while_a_graph_is_recorded(self):
+        said, (report,) = self.program(PROGRAM, "recorded")
+        self.assertIn("it was recorded", said.stdout)
+        self.assertEqual(report["faults"], [])
+        self.assertEqual(report["counts"]["graph launches"], 1)
+        said, (report,) = self.program(PROGRAM, "question-while-recording")
+        self.assertIn("it could not be recorded", said.stdout)
+        (fault,) = report["faults"][:1]
+        self.assertIn("cudaEventQuery while a graph is captured", fault)
+
 
 if __name__ == "__main__":
     require_null_gpu()

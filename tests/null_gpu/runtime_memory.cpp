@@ -80,18 +80,25 @@ cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
   return cudaHostAlloc(pointer, bytes, 0);
 }
 cudaError_t cudaFreeHost(void* pointer) {
-  const cudaError_t error = locked([&](Devices& devices) { return devices.free_pinned(pointer); });
+  const cudaError_t error = locked([&](Devices& devices) {
+    const cudaError_t refused = devices.refuse_while_capturing("cudaFreeHost");
+    return refused != cudaSuccess ? refused : devices.free_pinned(pointer);
+  });
   if (error == cudaSuccess) std::free(pointer);
   return error;
 }
 cudaError_t cudaHostRegister(void* pointer, std::size_t bytes, unsigned) {
   return locked([&](Devices& devices) {
-    devices.memory.pin(pointer, bytes);
-    return cudaSuccess;
+    const cudaError_t refused = devices.refuse_while_capturing("cudaHostRegister");
+    if (refused == cudaSuccess) devices.memory.pin(pointer, bytes);
+    return refused;
   });
 }
 cudaError_t cudaHostUnregister(void* pointer) {
-  return locked([&](Devices& devices) { return devices.free_pinned(pointer); });
+  return locked([&](Devices& devices) {
+    const cudaError_t refused = devices.refuse_while_capturing("cudaHostUnregister");
+    return refused != cudaSuccess ? refused : devices.free_pinned(pointer);
+  });
 }
 cudaError_t cudaHostGetDevicePointer(void** device, void* host, unsigned) {
   *device = host;

@@ -71,7 +71,7 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return locked([&](Devices& devices) {
-    const cudaError_t refused = devices.refuse_on_captured(event, "cudaEventSynchronize");
+    const cudaError_t refused = devices.refuse_to_ask(event, "cudaEventSynchronize");
     if (refused != cudaSuccess) return refused;
     event->news = false;
     return devices.synchronize(event->clock, "event");
@@ -79,7 +79,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return locked([&](Devices& devices) {
-    const cudaError_t refused = devices.refuse_on_captured(event, "cudaEventQuery");
+    const cudaError_t refused = devices.refuse_to_ask(event, "cudaEventQuery");
     return refused != cudaSuccess ? refused : devices.query(event->news, event->clock, "event");
   });
 }
@@ -102,13 +102,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return locked([&](Devices& devices) { return devices.end_capture(stream, graph); });
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
-  return locked([&](Devices& devices) {
-    const auto& capture = devices.stream(handle)->capture;
-    *status = !capture           ? cudaStreamCaptureStatusNone
-              : capture->invalid ? cudaStreamCaptureStatusInvalidated
-                                 : cudaStreamCaptureStatusActive;
-    return cudaSuccess;
-  });
+  return locked([&](Devices& devices) { return devices.capture_status(handle, status); });
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus* status,
                                      unsigned long long* id, cudaGraph_t* graph,
@@ -134,7 +128,7 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t*, std::size_t* 
 }
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* made, cudaGraph_t graph,
                                           unsigned long long) {
-  *made = new CUgraphExec_st{graph->works};
+  *made = new CUgraphExec_st(*graph);
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph,

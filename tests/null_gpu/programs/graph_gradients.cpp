@@ -50,7 +50,7 @@ struct Steps {
       queue(batch.upload->use());
       return false;
     }
-    graphs->run(way, batch, /*weight=*/1, [this](const thaw::Batch& placed) { queue(placed); });
+    graphs->run(way, batch, [this](const thaw::Batch& placed) { queue(placed); });
     return true;
   }
 

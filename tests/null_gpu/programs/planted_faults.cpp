@@ -5,13 +5,17 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
+#include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <cstdio>
+#include <exception>
 #include <functional>
 #include <map>
 #include <string>
+
+#include "core/step/device/recorded_work_cuda.h"
 
 namespace {
 
@@ -51,6 +55,32 @@ void a_synchronization_too_many(Step& step) {
   c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(0);
 }
 
+/// A step that is recorded in a graph, and `within` it something more.
+void recorded(Step& step, const std::function<void()>& within) {
+  const at::Tensor input = step.uploaded();
+  try {
+    thaw::record_work(kGpu, nullptr, [&] {
+      step.run(input);
+      within();
+    })->replay();
+    std::printf("it was recorded\n");
+  } catch (const std::exception&) {
+    std::printf("it could not be recorded\n");
+  }
+}
+
+void a_recorded_step(Step& step) {
+  recorded(step, [] {});
+}
+
+/// Of what was queued before: it has nothing to do with what is recorded, which nobody can know.
+void a_question_while_recording(Step& step) {
+  const c10::impl::VirtualGuardImpl gpu(at::kCUDA);
+  c10::Event before(at::kCUDA);
+  before.record(gpu.getStream(kGpu));
+  recorded(step, [&] { before.query(); });
+}
+
 const std::map<std::string, std::function<void(Step&)>>& faults() {
   static const std::map<std::string, std::function<void(Step&)>> all = {
       {"none", of_nothing},
@@ -58,6 +88,8 @@ const std::map<std::string, std::function<void(Step&)>>& faults() {
       {"missing-event", missing_event},
       {"blocking-upload", blocking_upload},
       {"synchronization", a_synchronization_too_many},
+      {"recorded", a_recorded_step},
+      {"question-while-recording", a_question_while_recording},
   };
   return all;
 }
