@@ -4,6 +4,7 @@
 #include "core/kernels/gpu/decoder/rms_norm.h"
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
+#include "core/kernels/gpu/rows/sum_rows_cuda.h"
 
 namespace thaw::gpu {
 
@@ -48,13 +49,7 @@ void rms_norm_backward(const RmsNormGradients& t) {
     kernel.rows = rows;
     kernel.width = width;
     queue(kernel);
-    if (!sums) return;
-    SumRows<DeviceMemory, T, T, N> sum;
-    sum.input = in<T>(parts);
-    sum.output = out<T>(t.weight_gradient);
-    sum.rows = parts_of(rows);
-    sum.columns = width;
-    queue(sum);
+    if (sums) queue_sum_of_rows<T, T, N>(parts, t.weight_gradient);
   });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/kernels/activation_kind.h"
+#include "core/kernels/gpu/rows/row_stretches.h"
 #include "core/kernels/gpu/rows/sum_rows.h"
 
 namespace thaw::gpu {
@@ -46,38 +47,23 @@ THAW_DEVICE T activation_slope(Activation activation, T x) {
   }
 }
 
-/// `output` is activation(input + bias), [rows, width]; may be the input's memory. A warp takes a
-/// stretch of a row.
+/// `output` is activation(input + bias), [rows, width]; may be the input's memory.
 template <typename M, typename E, typename T, int N>
-struct ActivateRows {
-  static constexpr int kThreads = 32;
-  static constexpr std::int64_t kStretch = 512;
-
+struct ActivateRows : RowStretches {
   typename M::template In<E> input;
   typename M::template In<T> bias;  ///< [width]
   typename M::template Out<E> output;
   Activation activation = Activation::kGelu;
-  std::int64_t rows = 0, width = 0;  ///< width: a multiple of N
-
-  THAW_HOST_AND_DEVICE std::int64_t stretches() const { return (width + kStretch - 1) / kStretch; }
-  THAW_HOST_AND_DEVICE std::int64_t items() const { return rows * stretches(); }
-  THAW_HOST_AND_DEVICE std::int64_t shared_bytes() const { return 0; }
 
   template <typename Team>
   THAW_DEVICE void operator()(Team& team) const {
-    for (std::int64_t item = team.first(); item < items(); item += team.step()) {
-      const std::int64_t row = item / stretches(), first = item % stretches() * kStretch;
-      const std::int64_t end = first + kStretch < width ? first + kStretch : width;
-      team.each([&](int thread) {
-        for (std::int64_t i = first + thread * N; i < end; i += Team::kThreads * N) {
-          Values<T, N> x = load<T, N>(input, row * width + i);
-          add(x, load<T, N>(bias, i));
-          THAW_UNROLL
-          for (int k = 0; k < N; ++k) x[k] = activate(activation, x[k]);
-          store<E>(output, row * width + i, x);
-        }
-      });
-    }
+    each_pack<N>(team, [&](std::int64_t row, std::int64_t i) {
+      Values<T, N> x = load<T, N>(input, row * width + i);
+      add(x, load<T, N>(bias, i));
+      THAW_UNROLL
+      for (int k = 0; k < N; ++k) x[k] = activate(activation, x[k]);
+      store<E>(output, row * width + i, x);
+    });
   }
 };
 

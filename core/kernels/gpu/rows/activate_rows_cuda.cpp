@@ -4,6 +4,7 @@
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
 #include "core/kernels/gpu/rows/activate_rows.h"
+#include "core/kernels/gpu/rows/sum_rows_cuda.h"
 
 namespace thaw::gpu {
 
@@ -44,13 +45,7 @@ void activate_rows_backward(const at::Tensor& gradient, const at::Tensor& input,
     kernel.rows = rows;
     kernel.width = width;
     queue(kernel);
-    if (!sums) return;
-    SumRows<DeviceMemory, T, T, N> sum;
-    sum.input = in<T>(parts);
-    sum.output = out<T>(bias_gradient);
-    sum.rows = parts_of(rows);
-    sum.columns = width;
-    queue(sum);
+    if (sums) queue_sum_of_rows<T, T, N>(parts, bias_gradient);
   });
 }
 

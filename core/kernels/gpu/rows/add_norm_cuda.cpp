@@ -4,6 +4,7 @@
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
 #include "core/kernels/gpu/rows/add_norm.h"
+#include "core/kernels/gpu/rows/sum_rows_cuda.h"
 #include "core/kernels/row_samples.h"
 
 namespace thaw::gpu {
@@ -64,13 +65,7 @@ void add_norm_backward(const AddNormGradients& t, at::ScalarType input_type,
     kernel.rows = rows;
     kernel.width = width;
     queue(kernel);
-    if (!sums) return;
-    SumRows<DeviceMemory, T, T, N> sum;
-    sum.input = in<T>(parts);
-    sum.output = out<T>(t.sums);
-    sum.rows = parts_of(rows);
-    sum.columns = 3 * width;
-    queue(sum);
+    if (sums) queue_sum_of_rows<T, T, N>(parts, t.sums);
   });
 }
 

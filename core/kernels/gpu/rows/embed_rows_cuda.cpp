@@ -7,6 +7,7 @@
 #include "core/kernels/gpu/operators.h"
 #include "core/kernels/gpu/queue_cuda.h"
 #include "core/kernels/gpu/rows/embed_rows.h"
+#include "core/kernels/gpu/rows/sum_rows_cuda.h"
 
 namespace thaw::gpu {
 
@@ -104,12 +105,7 @@ at::Tensor type_gradient(const at::Tensor& gradient, const at::Tensor& token_typ
     kernel.types = types.size(0);
     kernel.width = width;
     queue(kernel);
-    SumRows<DeviceMemory, E, T, N> sum;
-    sum.input = in<T>(parts);
-    sum.output = out<E>(table);
-    sum.rows = parts_of(count);
-    sum.columns = types.numel();
-    queue(sum);
+    queue_sum_of_rows<E, T, N>(parts, table);
   });
   return table;
 }
