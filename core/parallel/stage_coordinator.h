@@ -43,6 +43,8 @@ class StageCoordinator {
     static_cast<void>(plan);
     static_cast<void>(parameters);
   }
+  /// Waits for what `prepare` began.
+  virtual void wait_prepared() {}
 
   /// Of the last `enter`.
   virtual TransitionCosts costs() const = 0;

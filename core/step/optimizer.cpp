@@ -66,6 +66,10 @@ void Optimizer::prepare(const std::vector<std::string>& names,
                          });
 }
 
+void Optimizer::wait_prepared() const {
+  if (prepared_.valid()) prepared_.wait();
+}
+
 void Optimizer::make_states(const std::vector<std::string>& names,
                             const std::vector<at::Tensor>& parameters,
                             const std::vector<Cuts>& cuts) {

@@ -72,6 +72,8 @@ class Optimizer {
   /// Says that these will be active next: allocates their state, and touches its memory, on a
   /// thread beside training. Returns at once; the next `enter_stage` takes what it needs of it.
   void prepare(const std::vector<std::string>& names, const std::vector<at::Tensor>& parameters);
+  /// Waits for what `prepare` began.
+  void wait_prepared() const;
 
   /// Allocates state for those of `parameters` that have none, to be overwritten by the caller with
   /// what a checkpoint holds. `cuts`: of each, where they are slices; empty: they are whole.

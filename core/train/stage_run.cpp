@@ -382,4 +382,11 @@ void prepare_stage(const Stage& stage, const TrainOptions& train, const Paramete
   coordinator.prepare(plan, parameters_by_name(parameters));
 }
 
+void wait_prepared(const Optimizer& optimizer, StageCoordinator& coordinator,
+                   const SharedWeights* shared) {
+  optimizer.wait_prepared();
+  if (shared != nullptr) shared->wait_prepared();
+  coordinator.wait_prepared();
+}
+
 }  // namespace thaw

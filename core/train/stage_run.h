@@ -168,5 +168,9 @@ class StageRun {
 void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
                    Optimizer& optimizer, StageCoordinator& coordinator, bool sharded,
                    SharedWeights* shared);
+/// Waits for it, which the transition would do as well: so what a stage is said to take does not
+/// hang on how far it came.
+void wait_prepared(const Optimizer& optimizer, StageCoordinator& coordinator,
+                   const SharedWeights* shared);
 
 }  // namespace thaw

@@ -26,6 +26,7 @@ class StagePreparation {
 
   /// Whether it was made for a plan of this fingerprint.
   bool is_for(const Fingerprint& plan) const { return plan_ == plan; }
+  void wait() const { memory_.wait(); }
   /// Waits until it is ready. Once.
   SlabMemory take() { return memory_.get(); }
 

@@ -86,6 +86,10 @@ class UnfreezingCoordinator final : public StageCoordinator {
     next_.emplace(plan, parameters, options_.buckets);
   }
 
+  void wait_prepared() override {
+    if (next_) next_->wait();
+  }
+
   TransitionCosts costs() const override { return costs_; }
 
  private:

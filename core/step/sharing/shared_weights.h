@@ -45,6 +45,10 @@ class SharedWeights {
   /// Says that these parameters will be active next: copies what is shared of them on a thread
   /// beside training. Returns at once.
   void prepare(const std::set<std::string>& active);
+  /// Waits for what `prepare` began.
+  void wait_prepared() const {
+    if (prepared_.valid()) prepared_.wait();
+  }
 
   /// Gives these parameters memory of their own, to be called before anybody writes to them.
   void thaw(const std::set<std::string>& active);
