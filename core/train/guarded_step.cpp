@@ -280,7 +280,7 @@ void GuardedStep::run_as_graph(StageRun& stage, StepWay way, const Batch& batch,
   }
   GradientReducer& reducer = stage.reducer();
   context_.optimizer.set_rates(stage.class_rates());
-  graphs.run(way, batch, share.weight, [&](const Batch& placed) {
+  graphs.run(way, batch, [&](const Batch& placed) {
     reducer.follow_stream();
     const at::Tensor loss_sum = gradients(stage, placed, share);
     update(stage, verdict(stage, &loss_sum));

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/progress/step_spans.h"
 #include "core/data/counted_tokens.h"
 #include "core/data/upload/batch_upload.h"
 #include "core/step/device/recorded_work_cuda.h"
@@ -74,7 +75,7 @@ StepGraphs::Graph* StepGraphs::find(const BatchShape& shape, std::int64_t epoch)
   return &graphs_.front();
 }
 
-StepGraphs::Graph& StepGraphs::capture(const BatchShape& shape, const Batch& batch,
+StepGraphs::Graph& StepGraphs::capture(BatchShape shape, const Batch& batch,
                                        const std::function<void(const Batch&)>& queue) {
   auto place = std::make_unique<BatchPlace>(*batch.upload);
   std::unique_ptr<RecordedWork> work;
@@ -92,28 +93,31 @@ StepGraphs::Graph& StepGraphs::capture(const BatchShape& shape, const Batch& bat
     return graph.epoch != batch.epoch || graph.shape == shape;
   });
   if (graphs_.size() == kMost) graphs_.pop_back();
-  graphs_.push_front({captured_++, shape, batch.epoch, std::move(place), std::move(work),
+  graphs_.push_front({captured_++, std::move(shape), batch.epoch, std::move(place), std::move(work),
                       LeftGradients(parameters_)});
   return graphs_.front();
 }
 
 StepChoice StepGraphs::possible_choice(const Batch& batch, double weight, bool may_record) {
+  coming_.reset();
   // What to record of an empty share is nobody's worry.
   if (gave_up() || batch.upload == nullptr || batch.size() == 0) return {.way = StepWay::kQueue};
-  const BatchShape shape = shape_of(batch, weight);
-  if (const Graph* graph = find(shape, batch.epoch)) {
-    return {.way = StepWay::kReplay, .graph = graph->number};
-  }
-  const bool records = may_record && decision_.next(shape, batch.epoch);
+  BatchShape shape = shape_of(batch, weight);
+  Graph* const graph = find(shape, batch.epoch);
+  const bool records = graph == nullptr && may_record && decision_.next(shape, batch.epoch);
+  coming_ = Coming{std::move(shape), graph};
+  if (graph != nullptr) return {.way = StepWay::kReplay, .graph = graph->number};
   return {.way = records ? StepWay::kRecord : StepWay::kQueue};
 }
 
-void StepGraphs::run(StepWay way, const Batch& batch, double weight,
+void StepGraphs::run(StepWay way, const Batch& batch,
                      const std::function<void(const Batch&)>& queue) {
-  const BatchShape shape = shape_of(batch, weight);
+  TORCH_CHECK(coming_.has_value(), "StepGraphs: nobody has asked how this step can be made");
+  Coming step = std::move(*std::exchange(coming_, std::nullopt));
   Graph* const graph =
-      way == StepWay::kRecord ? &capture(shape, batch, queue) : find(shape, batch.epoch);
+      way == StepWay::kRecord ? &capture(std::move(step.shape), batch, queue) : step.graph;
   TORCH_CHECK(graph != nullptr, "StepGraphs: no graph of this step");
+  const SpanTimer queued_at_once(StepSpan::kGraph);
   graph->place->bring(*batch.upload);
   graph->work->replay();
   graph->gradients.put_back();

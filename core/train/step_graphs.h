@@ -101,11 +101,10 @@ class StepGraphs {
   StepChoice possible_choice(const Batch& batch, double weight, bool may_record);
   /// The step, which might have been recorded, is queued call by call, as all ranks agreed.
   void was_queued() { decision_.was_queued(); }
-  /// Makes the step over `batch` in a graph, in the way that all ranks agreed on: recorded at
-  /// first, or queued again, which this rank can do. `queue` queues the step over the batch that it
-  /// is given, which lies on the GPU.
-  void run(StepWay way, const Batch& batch, double weight,
-           const std::function<void(const Batch&)>& queue);
+  /// Makes the step that `possible_choice` was asked about in a graph, in the way that all ranks
+  /// agreed on: recorded at first, or queued again, which this rank can do. `queue` queues the step
+  /// over the batch that it is given, which lies on the GPU.
+  void run(StepWay way, const Batch& batch, const std::function<void(const Batch&)>& queue);
 
   /// Whether shapes turned out to change too often. Equal on all ranks.
   bool gave_up() const { return graphs_.empty() && decision_.gave_up(); }
@@ -119,8 +118,13 @@ class StepGraphs {
     std::unique_ptr<RecordedWork> work;
     LeftGradients gradients;
   };
+  /// A step between `possible_choice` and `run`.
+  struct Coming {
+    BatchShape shape;
+    Graph* graph;  ///< that serves it; null: none
+  };
   Graph* find(const BatchShape& shape, std::int64_t epoch);
-  Graph& capture(const BatchShape& shape, const Batch& batch,
+  Graph& capture(BatchShape shape, const Batch& batch,
                  const std::function<void(const Batch&)>& queue);
 
   const c10::Device gpu_;
@@ -128,6 +132,7 @@ class StepGraphs {
   CaptureDecision decision_;
   std::int64_t captured_ = 0;  ///< equal on all ranks
   std::list<Graph> graphs_;    ///< the latest used first
+  std::optional<Coming> coming_;
 };
 
 }  // namespace thaw

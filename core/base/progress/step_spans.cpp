@@ -11,8 +11,8 @@ thread_local SpanListener* listener = nullptr;
 }  // namespace
 
 const char* name_of(StepSpan span) {
-  constexpr std::array<const char*, kStepSpans> names = {"data", "forward", "backward", "reduction",
-                                                         "optimizer"};
+  constexpr std::array<const char*, kStepSpans> names = {"data",      "forward",   "backward",
+                                                         "reduction", "optimizer", "graph"};
   return names[static_cast<std::size_t>(span)];
 }
 

@@ -10,9 +10,10 @@
 
 namespace thaw {
 
-/// What a step's time goes to on the training thread.
-enum class StepSpan : std::uint8_t { kData, kForward, kBackward, kReduction, kUpdate };
-constexpr std::size_t kStepSpans = 5;
+/// What a step's time goes to on the training thread. kGraph: all that stands behind data, where it
+/// is queued at once (Note [Captured steps]).
+enum class StepSpan : std::uint8_t { kData, kForward, kBackward, kReduction, kUpdate, kGraph };
+constexpr std::size_t kStepSpans = 6;
 /// "data", "forward", …
 const char* name_of(StepSpan span);
 

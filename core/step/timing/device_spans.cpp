@@ -25,14 +25,24 @@ void DeviceSpans::begin_step(std::int64_t step) {
   now_.spans.clear();
   now_.end.reset();
   now_.whole = true;
+  under_way_ = true;
   mark();
 }
 
-void DeviceSpans::end_step() { now_.end = mark(); }
+void DeviceSpans::end_step() {
+  now_.end = mark();
+  under_way_ = false;
+}
 
-void DeviceSpans::begin(StepSpan /*span*/) { open_ = mark(); }
+/// A graph's time is what the whole step's tells.
+bool DeviceSpans::is_marked(StepSpan span) const { return under_way_ && span != StepSpan::kGraph; }
+
+void DeviceSpans::begin(StepSpan span) {
+  if (is_marked(span)) open_ = mark();
+}
 
 void DeviceSpans::end(StepSpan span) noexcept {
+  if (!is_marked(span)) return;
   try {
     const std::size_t last = mark();
     now_.spans.push_back({span, open_, last});

@@ -20,7 +20,8 @@ class DeviceSpans final : public SpanListener {
   DeviceSpans(const DeviceSpans&) = delete;
   DeviceSpans& operator=(const DeviceSpans&) = delete;
 
-  /// Steps have numbers that grow.
+  /// Steps have numbers that grow. Those that nobody is told of need not be begun: a mark costs the
+  /// host as much as a kernel.
   void begin_step(std::int64_t step);
   /// All of it has been queued.
   void end_step();
@@ -53,6 +54,8 @@ class DeviceSpans final : public SpanListener {
     bool whole = true;               ///< all marks could be set
   };
 
+  /// Whether it is of a step that was begun, and a part of it.
+  bool is_marked(StepSpan span) const;
   void begin(StepSpan span) override;
   void end(StepSpan span) noexcept override;
   std::size_t mark();
@@ -60,6 +63,7 @@ class DeviceSpans final : public SpanListener {
 
   MakeWorkMark make_mark_;
   Step now_, before_;
+  bool under_way_ = false;                ///< `now_` was begun and has not ended
   std::size_t open_ = 0;                  ///< the mark that the span under way began with
   std::optional<double> update_seconds_;  ///< of the last update that is done
 };

@@ -131,6 +131,28 @@ TEST_F(DeviceSpansTest, AStepThatIsOneGraphHasNoParts) {
   EXPECT_DOUBLE_EQ(told->seconds, 41);
 }
 
+TEST_F(DeviceSpansTest, WhatAGraphIsQueuedInIsNoPart) {
+  step(8);
+  spans_.begin_step(++step_);
+  span(StepSpan::kGraph, 40);
+  EXPECT_EQ(device_.made, 1 + 2 * 7 + 1 + 1) << "it is not marked";
+  spans_.end_step();
+  device_.catch_up();
+  EXPECT_DOUBLE_EQ(spans_.figures(step_)->seconds, 40);
+}
+
+TEST_F(DeviceSpansTest, StepsThatAreNotBegunBelongToNone) {
+  queue(8, /*reads=*/false);
+  span(StepSpan::kForward, 100);
+  span(StepSpan::kUpdate, 50);
+  device_.catch_up();
+  const auto told = spans_.figures(step_);
+  ASSERT_TRUE(told);
+  EXPECT_DOUBLE_EQ(told->forward, 30);
+  EXPECT_DOUBLE_EQ(told->optimizer, 8);
+  EXPECT_DOUBLE_EQ(told->seconds, kWithoutUpdate + 8);
+}
+
 TEST_F(DeviceSpansTest, AStepInWhichAGraphIsCapturedTellsNothing) {
   step(8);
   device_.captured = true;
