@@ -1,10 +1,7 @@
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "core/base/error.h"
-#include "core/base/json_fields.h"
 #include "core/base/json_text.h"
 #include "core/base/stopwatch.h"
 #include "core/data/dataset.h"
@@ -12,7 +9,6 @@
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
-#include "core/record/report_json.h"
 #include "core/tasks/task.h"
 #include "core/train/boundary_measurements.h"
 #include "launch/command/arguments.h"
@@ -47,15 +43,6 @@ ArgumentParser evaluate_parser() {
 
 namespace {
 
-/// The line. `seconds`: of measuring alone, without the set-up.
-nlohmann::ordered_json figures(const Task& task, const Measurement& sums, const std::string& split,
-                               double seconds) {
-  nlohmann::ordered_json line{{"split", split}, {"loss", json_number(sums.mean_loss())}};
-  add_figures(task.named_figures(sums), line);
-  line.update({{"samples", sums.samples}, {"seconds", seconds}});
-  return line;
-}
-
 ExitStatus evaluate_split(const std::vector<std::string>& command_line,
                           Communicator& communicator) {
   const bool first = communicator.rank() == 0;
@@ -76,16 +63,11 @@ ExitStatus evaluate_split(const std::vector<std::string>& command_line,
   const Measurement sums =
       evaluate(*setup.model, *setup.dataset, split, task,
                evaluation_settings(configuration.data, configuration.train), communicator);
-  agreed(communicator, [&] {
-    if (std::isfinite(sums.mean_loss())) return;
-    throw RunError(fmt::format(
-        "the loss over split \"{}\" is {}: outputs for some of its samples are no numbers", split,
-        sums.mean_loss()));
-  });
+  agreed(communicator, [&] { require_finite_loss(sums, split); });
   if (!first) {
     return ExitStatus::kDone;
   }
-  fmt::print("{}\n", json_text(figures(task, sums, split, watch.seconds())));
+  fmt::print("{}\n", json_text(evaluation_line(task, sums, split, watch.seconds())));
   if (!arguments["per-class"].empty()) {
     write_text(arguments["per-class"], task.details(sums));
   }

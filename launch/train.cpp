@@ -128,6 +128,8 @@ ExitStatus train(const std::vector<std::string>& command_line,
                   .claim = lease.claim(),
                   .facts = facts,
                   .start = std::move(start),
+                  .measures_cached = arguments->has("measure-cached"),
+                  .flushes_weights = !arguments->has("weights-later"),
                   .identity = std::move(identity.kept)};
   const RunSummary summary = run_training(run, watch, world, make_coordinator);
   watch.finish();
@@ -151,6 +153,13 @@ ArgumentParser train_parser() {
                 "auto: from the newest good checkpoint of the run folder, else from the start; "
                 "never; or the path of a checkpoint",
                 "auto");
+  parser.flag(
+      "measure-cached",
+      "at the end, measure the last weights on the training split too, where the outputs of "
+      "its frozen layers are cached: what evaluate prints, into evaluation.train.json");
+  parser.flag("weights-later",
+              "leave weights to the system to bring onto the disk, which a power cut may lose: for "
+              "a run of which the metrics alone are wanted");
   parser.takes_configuration();
   return parser;
 }

@@ -144,9 +144,9 @@ void OutputFile::write(const void* bytes, std::size_t size) {
   }
 }
 
-void OutputFile::finish() {
+void OutputFile::finish(Lasting lasting) {
   const FileUse use("flush", path_.native());
-  if (::fsync(file_) != 0) fail("flush it");
+  if (lasting == Lasting::kNow && ::fsync(file_) != 0) fail("flush it");
   if (::close(std::exchange(file_, -1)) != 0) fail("close it");
 }
 
@@ -156,11 +156,12 @@ WholeFile::~WholeFile() {
   if (!committed_) ::unlink(file_.path().c_str());
 }
 
-void WholeFile::commit() {
-  file_.finish();
+void WholeFile::commit(Lasting lasting) {
+  file_.finish(lasting);
   const FileUse use("put into its place", path_.native());
   if (std::rename(file_.path().c_str(), path_.c_str()) != 0) file_.fail("put it in its place");
   committed_ = true;
+  if (lasting == Lasting::kLater) return;
   const fs::path folder = path_.parent_path();
   flush_folder(folder.empty() ? "." : folder);
 }

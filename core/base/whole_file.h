@@ -16,6 +16,10 @@ int open_own_file(const std::filesystem::path& path, int own, int flags);
 /// nor a `folder` or plain file: for a name of the program's own, before anything is changed.
 void refuse_planted(const std::filesystem::path& path, bool folder);
 
+/// When what was written is to be on the disk: before anything goes on, or when the system finds
+/// the time, which a power cut may not leave it.
+enum class Lasting { kNow, kLater };
+
 /// A file open for writing, on the disk once `finish` has returned. Throws RunError, naming the
 /// file, what could not be done, the system's reason, and what to do where that is known.
 class OutputFile {
@@ -34,8 +38,8 @@ class OutputFile {
   const std::filesystem::path& path() const { return path_; }
 
   void write(const void* bytes, std::size_t size);
-  /// Flushes to the disk and closes.
-  void finish();
+  /// Flushes to the disk, and closes.
+  void finish(Lasting lasting = Lasting::kNow);
 
   [[noreturn]] void fail(const char* action) const;
 
@@ -59,7 +63,7 @@ class WholeFile {
 
   void write(const void* bytes, std::size_t size) { file_.write(bytes, size); }
   void write(const std::string& text) { write(text.data(), text.size()); }
-  void commit();
+  void commit(Lasting lasting = Lasting::kNow);
 
  private:
   std::filesystem::path path_;

@@ -98,12 +98,13 @@ void RunFolder::create() const {
 }
 
 void RunFolder::remove_leftovers() const noexcept {
-  const std::array<fs::path, 13> ours = {resolved_configuration(),
+  const std::array<fs::path, 14> ours = {resolved_configuration(),
                                          identity(),
                                          metrics(),
                                          summary(),
                                          last_weights(),
                                          best_weights(),
+                                         evaluation("train"),
                                          "config.json",
                                          "tokenizer.json",
                                          "tokenizer_config.json",

@@ -18,6 +18,10 @@ class RunFolder {
   std::filesystem::path summary() const { return path_ / "summary.json"; }
   std::filesystem::path last_weights() const { return path_ / "weights.safetensors"; }
   std::filesystem::path best_weights() const { return path_ / "weights.best.safetensors"; }
+  /// What was measured of the last weights on a split.
+  std::filesystem::path evaluation(const std::string& split) const {
+    return path_ / ("evaluation." + split + ".json");
+  }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 
   /// True if anything of a run is there.

@@ -18,6 +18,7 @@
 #include "core/step/parameter_table.h"
 #include "core/tasks/mistakes.h"
 #include "core/tasks/task.h"
+#include "core/train/best/best_weights.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/trainer.h"
 
@@ -170,6 +171,17 @@ void BoundaryMeasurements::measure_forgetting(const ReportPlace& place) {
   tell(context_.parts.observers, &TrainingObserver::forgetting, report);
 }
 
+Measurement BoundaryMeasurements::measure(const std::string& split,
+                                          const PrefixSource* prefix) const {
+  const TrainerParts& parts = context_.parts;
+  context_.monitor.phase(RankPhase::kEvaluation);
+  const Freezer::EvaluationMode evaluation_mode(context_.freezer);
+  EvaluationSettings settings = evaluation_settings(parts.data, parts.train);
+  settings.prefix = prefix;
+  return thaw::evaluate(parts.model, parts.dataset, split, *parts.task, settings,
+                        parts.communicator);
+}
+
 MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
                                             std::span<const StageSummary> stages,
                                             const LastStep& last_step) {
@@ -182,11 +194,7 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
   context_.monitor.phase(RankPhase::kEvaluation);
   tell_activity(place, "evaluating");
   settle_buffers();
-  const Freezer::EvaluationMode evaluation_mode(context_.freezer);
-  EvaluationSettings settings = evaluation_settings(parts.data, parts.train);
-  settings.prefix = prefix_;
-  const Measurement sums = thaw::evaluate(parts.model, parts.dataset, kValidation, *parts.task,
-                                          settings, parts.communicator);
+  const Measurement sums = measure(kValidation, prefix_);
   auto report = report_at<EvaluationReport>(place);
   report.split = kValidation;
   report.loss = sums.mean_loss();
@@ -203,10 +211,8 @@ MetricValues BoundaryMeasurements::evaluate(const ReportPlace& place,
   if (report.best) {
     tell_activity(place, "saving");
     best_evaluation_ = report;
-    if (parts.save_best && parts.communicator.rank() == 0) {
-      parts.save_best();
-    }
   }
+  if (parts.communicator.rank() == 0) context_.best_weights.evaluated(report.best);
   tell(parts.observers, &TrainingObserver::evaluation, report);
   MetricValues values{{"validation/loss", report.loss}};
   for (const Figure& figure : report.figures) values["validation/" + figure.name] = figure.value;

@@ -17,6 +17,7 @@
 namespace thaw {
 
 class BatchNorms;
+class BestWeights;
 class Freezer;
 class Optimizer;
 class ParameterTable;
@@ -45,6 +46,7 @@ class BoundaryMeasurements {
     const BatchNorms& batch_norms;
     bool batch_norms_shared = false;  ///< their statistics are the same on all ranks
     Freezer& freezer;
+    BestWeights& best_weights;
     StepMonitor& monitor;
   };
   explicit BoundaryMeasurements(const Context& context);
@@ -68,11 +70,13 @@ class BoundaryMeasurements {
     if (audit_ != nullptr) audit_->leave_stage();
   }
 
-  /// Evaluates on the validation split, and lets the caller's `save_best` keep the best of the run.
+  /// Evaluates on the validation split, and has the best of the run kept.
   /// `stages`: those until now, the running one included, whose cost the report tells. Returns the
   /// metrics by name, none where there is no such split.
   MetricValues evaluate(const ReportPlace& place, std::span<const StageSummary> stages,
                         const LastStep& last_step);
+  /// What the network does on a split, in evaluation mode; `prefix`: as for `read_prefix`, of it.
+  Measurement measure(const std::string& split, const PrefixSource* prefix) const;
   /// Compares the ranks' values, once a step at most; nothing at one rank.
   void audit(const ReportPlace& place);
   /// Of the place, the stage is the one that ended. Nothing where the run has no forgetting.

@@ -136,12 +136,15 @@ Trainer::Run::Run(TrainerParts parts)
       optimizer_(make_own_optimizer(parts_)),
       shared_weights_(share_frozen_weights(parameters_, parts_)),
       frozen_state_(parts_.frozen_state, parts_.frozen_state_folder),
+      best_weights_(parts_.model, parameters_,
+                    {.save = parts_.save_best, .may_wait = parts_.best_may_wait}),
       measurements_({.parts = parts_,
                      .parameters = parameters_,
                      .optimizer = *optimizer_,
                      .batch_norms = batch_norms_,
                      .batch_norms_shared = batch_norm_communicator_ != nullptr,
                      .freezer = freezer_,
+                     .best_weights = best_weights_,
                      .monitor = monitor_}),
       guarded_step_({.parts = parts_,
                      .optimizer = *optimizer_,
@@ -182,6 +185,17 @@ RunSummary Trainer::Run::to_end() {
   return done;
 }
 
+std::optional<Measurement> Trainer::measure_cached_training() {
+  return run_->measure_cached_training();
+}
+
+std::optional<Measurement> Trainer::Run::measure_cached_training() {
+  // Of the last stage, since whose end nothing has changed.
+  const PrefixSource* const source = prefix_use_.training();
+  if (source == nullptr) return std::nullopt;
+  return measurements_.measure("train", source);
+}
+
 StageRun Trainer::Run::enter_stage() {
   monitor_.stage(schedule_.stage().name);
   return StageRun(
@@ -217,6 +231,7 @@ bool Trainer::Run::run_stage() {
   StageRun run = enter_stage();
   StepMeter meter(schedule_.needs(), run.plan(), parameters_, schedule_.state().seconds,
                   parts_.communicator, run.sharded());
+  best_weights_.enter_stage(active_names(run.plan()));
   measurements_.enter_stage(active_names(run.plan()), !run.frozen_layers().batch_norm_statistics);
   stage_seconds_before_ = before.so_far.seconds;
   if (before.under_way) {
@@ -241,12 +256,15 @@ bool Trainer::Run::run_stage() {
     }
     train_step(run, meter, loader);
     if (!after_step(run)) {
+      best_weights_.write_waiting();
       return false;
     }
   }
+  best_weights_.write_waiting();
   if (stage_best_.put_back(parameters_, parts_.model)) {
     measurements_.weights_changed();
   }
+  wait_prepared(*optimizer_, parts_.coordinator, shared_weights_.get());
   StageSummary summary = run.summary();
   summary.seconds = stage_seconds();
   state_.stages.push_back(summary);
@@ -283,10 +301,10 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
   const Stopwatch watch;
   monitor_.step(state_.step + 1);
   take_span_seconds();  // of what came before the step
-  if (device_spans_) device_spans_->begin_step(state_.step + 1);
+  const bool reported = (state_.step + 1) % parts_.log_every == 0;
+  if (device_spans_ && reported) device_spans_->begin_step(state_.step + 1);
   const TrainingBatch batch = next_of(loader);
 
-  const bool reported = (state_.step + 1) % parts_.log_every == 0;
   const std::vector<double> rates = reported ? schedule_.rates() : std::vector<double>();
   const GuardedStep::Outcome outcome =
       guarded_step_.run(stage, meter, batch,
@@ -294,7 +312,7 @@ void Trainer::Run::train_step(StageRun& stage, StepMeter& meter, TrainingLoader&
                          .wants_loss = reported,
                          .last_loss = state_.train_loss,
                          .wants_group_norms = evaluation_may_follow(batch.global.size())});
-  if (device_spans_) device_spans_->end_step();
+  if (device_spans_ && reported) device_spans_->end_step();
   if (outcome.settled) report_step(*outcome.settled, &stage);
   if (outcome.verdict == StepVerdictKind::kGoBack) {
     go_back_ = true;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ struct TrainerParts {
   std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> optimizer = {};
   /// Called on rank 0 whenever the evaluation just made is the best so far. May be empty.
   std::function<void()> save_best = {};
+  /// `save_best` may be called later, with the model as it was then: Note [The best weights wait].
+  bool best_may_wait = false;
   /// Called on rank 0 when all stages are done, and checkpoints complete. May be empty. What it
   /// throws, all ranks throw.
   std::function<void()> save_last = {};
@@ -97,6 +100,11 @@ class Trainer {
   /// Runs all stages, or what is left of them where the run goes on from a checkpoint; or stops
   /// early, on request. A collective. Throws `RunError` where training cannot go on.
   RunSummary run();
+
+  /// After `run` has come to its end: what the weights of then do on the training split, in
+  /// evaluation mode, where the last stage has read what frozen groups return for it, so that it
+  /// takes next to no time; else nothing. A collective.
+  std::optional<Measurement> measure_cached_training();
 
  private:
   class Run;  // core/train/trainer_run.h

@@ -96,6 +96,7 @@ void Trainer::Run::save_checkpoint(const StageRun* run, bool transition) {
   CheckpointSaver* saver = parts_.checkpoints.saver;
   if (saver == nullptr) return;
   monitor_.phase(RankPhase::kSaving);
+  best_weights_.write_waiting();
   auto activity = report_at<ActivityReport>(boundary());
   activity.activity = "saving";
   tell(&TrainingObserver::activity, activity);

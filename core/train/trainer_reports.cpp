@@ -186,6 +186,11 @@ void Trainer::Run::tell_what_is_there() noexcept {
     // The error that has ended the run is the one to be told; this one may follow from it.
     say(fmt::format("the last step could not be told of: {}\n", error.what()));
   }
+  try {
+    best_weights_.write_waiting();
+  } catch (const std::exception& error) {
+    say(fmt::format("the best weights could not be kept: {}\n", error.what()));
+  }
 }
 
 void Trainer::Run::report_skipped(const StageRun& stage, const GuardedStep::Outcome& outcome) {

@@ -17,11 +17,12 @@
 #include "core/step/parameter_table.h"
 #include "core/step/step_agreement.h"
 #include "core/step/timing/device_spans.h"
+#include "core/train/best/best_weights.h"
+#include "core/train/best/stage_best.h"
 #include "core/train/boundary_measurements.h"
 #include "core/train/frozen/frozen_state.h"
 #include "core/train/guarded_step.h"
 #include "core/train/prefix/prefix_use.h"
-#include "core/train/stage_best.h"
 #include "core/train/trainer.h"
 #include "core/train/training_state.h"
 
@@ -44,6 +45,8 @@ class Trainer::Run {
 
   /// See Trainer::run.
   RunSummary to_end();
+  /// See Trainer::measure_cached_training.
+  std::optional<Measurement> measure_cached_training();
   /// An error has ended the run: tells of the last step what has arrived of it.
   void tell_what_is_there() noexcept;
 
@@ -127,6 +130,7 @@ class Trainer::Run {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<SharedWeights> shared_weights_;  ///< null where each rank has its own
   FrozenState frozen_state_;
+  BestWeights best_weights_;
   BoundaryMeasurements measurements_;
   GuardedStep guarded_step_;
   std::int64_t train_samples_;

@@ -85,7 +85,8 @@ std::vector<std::string> run_flags(const CompareRequest& request, const PlannedR
 }
 
 std::vector<std::string> train_command(const CompareRequest& request, const PlannedRun& run,
-                                       const std::string& thaw, const std::string& run_folder) {
+                                       const std::string& thaw, const std::string& run_folder,
+                                       RunPurpose purpose) {
   std::vector<std::string> command;
   if (request.ranks > 1) {
     command = mpirun_command(request.ranks);
@@ -96,6 +97,9 @@ std::vector<std::string> train_command(const CompareRequest& request, const Plan
   command.insert(command.end(), flags.begin(), flags.end());
   // A run that was cut short is made anew; hundreds of them would fill a disk with checkpoints.
   command.insert(command.end(), {"--checkpoint.every-steps", "-1", "--run-dir", run_folder});
+  // Nobody reads the weights of a run that chooses a rate; of others the training split is measured
+  // where the run itself has it at hand, else by a program that runs the whole network for it.
+  command.push_back(purpose == RunPurpose::kChoosing ? "--weights-later" : "--measure-cached");
   return command;
 }
 

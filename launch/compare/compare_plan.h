@@ -52,9 +52,14 @@ std::vector<PlannedRun> choosing_runs(const CompareRequest& request);
 /// by seed, so that a comparison that was cut short has whole seeds.
 std::vector<PlannedRun> compared_runs(const CompareRequest& request);
 
+/// What is wanted of a run: its metrics alone, by which a rate is chosen, or its weights too, which
+/// are measured on other splits.
+enum class RunPurpose { kChoosing, kCompared };
+
 /// The command line of a run: `thaw train` with flags on top of the request's own.
 std::vector<std::string> train_command(const CompareRequest& request, const PlannedRun& run,
-                                       const std::string& thaw, const std::string& run_folder);
+                                       const std::string& thaw, const std::string& run_folder,
+                                       RunPurpose purpose);
 
 /// The flags that make the configuration that of `run`, each "--key" and its value.
 std::vector<std::string> run_flags(const CompareRequest& request, const PlannedRun& run);

@@ -123,7 +123,7 @@ void CompareSession::run() {
     run.epochs = epochs_.at(run.schedule);
     if (!chosen_rates_.empty()) run.learning_rate = chosen_rates_.at({run.schedule, run.fraction});
   }
-  train(runs);
+  train(runs, RunPurpose::kCompared);
   measure(runs);
   report(runs);
 }
@@ -210,7 +210,8 @@ double CompareSession::cost_of(const std::string& schedule) {
   if (!is_there(run_folder)) {
     prepare(run_folder);
     PlannedRun run{schedule, 1, 0, 0, 1};
-    std::vector<std::string> command = train_command(request_, run, thaw_, run_folder.string());
+    std::vector<std::string> command =
+        train_command(request_, run, thaw_, run_folder.string(), RunPurpose::kChoosing);
     const auto length = std::find(command.begin(), command.end(), "--schedule.total-epochs");
     *(length + 1) = "0";
     command.insert(command.end(), {"--schedule.total-steps",
@@ -232,7 +233,7 @@ void CompareSession::choose_rates() {
   std::vector<PlannedRun> runs = choosing_runs(request_);
   if (runs.empty()) return;
   for (PlannedRun& run : runs) run.epochs = epochs_.at(run.schedule);
-  train(runs);
+  train(runs, RunPurpose::kChoosing);
   std::map<std::pair<std::string, double>, double> best;
   for (const PlannedRun& run : runs) {
     const double score = read_run(folder_of(run), metric_).last().score;
@@ -263,15 +264,15 @@ void CompareSession::prepare(const fs::path& run_folder) const {
   write_whole_file(RunFolder(run_folder).identity(), identity_.kept);
 }
 
-void CompareSession::train(const std::vector<PlannedRun>& runs) {
+void CompareSession::train(const std::vector<PlannedRun>& runs, RunPurpose purpose) {
   std::vector<NamedJob> jobs;
   for (const PlannedRun& run : runs) {
     const fs::path run_folder = folder_of(run);
     if (is_there(run_folder)) continue;
     stop_where_asked();
     prepare(run_folder);
-    jobs.push_back({train_command(request_, run, thaw_, run_folder.string()), run.describe(),
-                    log_of(run_folder)});
+    jobs.push_back({train_command(request_, run, thaw_, run_folder.string(), purpose),
+                    run.describe(), log_of(run_folder)});
   }
   if (jobs.size() < runs.size()) {
     fmt::print("  {} of {} runs are there already\n", runs.size() - jobs.size(), runs.size());

@@ -65,9 +65,10 @@ class CompareSession {
   /// has.
   void choose_rates();
 
-  /// Makes those runs that have not ended yet; each in its folder, from scratch.
-  void train(const std::vector<PlannedRun>& runs);
-  /// Evaluates each run's last weights on the splits that training did not measure.
+  /// Makes those runs that have not ended yet; each in its folder, from scratch. `purpose`: what is
+  /// wanted of them.
+  void train(const std::vector<PlannedRun>& runs, RunPurpose purpose);
+  /// Evaluates each run's last weights on the splits that nobody has measured yet.
   void measure(const std::vector<PlannedRun>& runs);
   /// Runs programs, `request_.parallel` at a time. Throws RunError at the first that fails, naming
   /// its log.

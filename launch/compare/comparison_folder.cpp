@@ -10,6 +10,7 @@
 
 #include "core/base/whole_file.h"
 #include "core/record/folder_lease.h"
+#include "core/record/run_folder.h"
 
 namespace thaw {
 namespace fs = std::filesystem;
@@ -30,7 +31,7 @@ bool is_half_written(const std::string& name, bool at_top) {
 }  // namespace
 
 fs::path measured_of(const fs::path& run_folder, const std::string& split) {
-  return run_folder / ("evaluation." + split + ".json");
+  return RunFolder(run_folder).evaluation(split);
 }
 
 fs::path partial_of(const fs::path& measured) { return measured.string() + std::string(kPartial); }

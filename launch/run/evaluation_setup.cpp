@@ -2,10 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
 #include "core/base/given_output.h"
+#include "core/base/json_fields.h"
 #include "core/data/dataset.h"
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
+#include "core/record/report_json.h"
+#include "core/tasks/task.h"
 #include "core/train/boundary_measurements.h"
 #include "launch/kept_run/kept_run.h"
 #include "launch/run/file_deadline.h"
@@ -21,6 +28,21 @@ SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const s
   request.loaded_head = true;
   request.configured = files.by_configuration();
   return request;
+}
+
+nlohmann::ordered_json evaluation_line(const Task& task, const Measurement& sums,
+                                       const std::string& split, double seconds) {
+  nlohmann::ordered_json line{{"split", split}, {"loss", json_number(sums.mean_loss())}};
+  add_figures(task.named_figures(sums), line);
+  line.update({{"samples", sums.samples}, {"seconds", seconds}});
+  return line;
+}
+
+void require_finite_loss(const Measurement& sums, const std::string& split) {
+  if (std::isfinite(sums.mean_loss())) return;
+  throw RunError(fmt::format(
+      "the loss over split \"{}\" is {}: outputs for some of its samples are no numbers", split,
+      sums.mean_loss()));
 }
 
 void write_text(const std::string& path, const std::string& text) {

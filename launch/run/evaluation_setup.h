@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "core/measure/evaluator.h"
@@ -11,6 +12,7 @@
 namespace thaw {
 
 class FileDeadline;
+class Task;
 
 /// What `evaluate` and `predict` set up: of a run, or of a configuration, weights with their head
 /// (`--weights`, or else the run's best, or the configuration's `model.weights`), and one split.
@@ -18,6 +20,13 @@ class FileDeadline;
 /// `work_source` does.
 SetupRequest evaluation_request(const ArgumentParser::Parsed& arguments, const std::string& split,
                                 FileDeadline& files, Communicator& communicator);
+
+/// What is told of a split that was measured, by `evaluate` as its line. `seconds`: of measuring
+/// alone, without the set-up.
+nlohmann::ordered_json evaluation_line(const Task& task, const Measurement& sums,
+                                       const std::string& split, double seconds);
+/// Throws RunError where the loss over the split is no number.
+void require_finite_loss(const Measurement& sums, const std::string& split);
 
 /// Writes `text` to a file, all or nothing, or to standard output for "-".
 void write_text(const std::string& path, const std::string& text);

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "core/base/json_text.h"
 #include "core/base/progress/notice.h"
+#include "core/base/stopwatch.h"
 #include "core/base/whole_file.h"
 #include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
@@ -29,6 +32,7 @@
 #include "launch/job/restart_clock.h"
 #include "launch/job/run_stops.h"
 #include "launch/kept_run/model_files.h"
+#include "launch/run/evaluation_setup.h"
 #include "launch/run/parting_words.h"
 #include "launch/run/weights_match.h"
 #include "launch/terminal/progress.h"
@@ -166,7 +170,8 @@ class TrainingJob {
  private:
   void save(const std::filesystem::path& path) {
     run_.claim.check();
-    save_weights(path.string(), *run_.setup.model, run_.setup.weight_names, description_);
+    save_weights(path.string(), *run_.setup.model, run_.setup.weight_names, description_, {},
+                 run_.flushes_weights ? Lasting::kNow : Lasting::kLater);
   }
 
   /// The best weights are a copy for the user: a full disk must not end the training over them.
@@ -176,6 +181,28 @@ class TrainingJob {
     } catch (const RunError& error) {
       say(fmt::format("thaw: warning: {}; training goes on\n", error.what()));
     }
+  }
+
+  void save_last() {
+    run_.claim.check();
+    std::error_code ignored;  // there mostly is none; if it stays, saving fails as well
+    std::filesystem::remove(run_.folder.evaluation("train"), ignored);  // of other weights
+    save(run_.folder.last_weights());
+  }
+
+  /// What `thaw evaluate` would find out by running the whole network over the training split.
+  void measure_cached_training(Trainer& trainer) {
+    const Stopwatch watch;
+    const std::optional<Measurement> sums = trainer.measure_cached_training();
+    if (!sums) return;
+    agreed(communicator_, [&] {
+      require_finite_loss(*sums, "train");
+      if (communicator_.rank() != 0) return;
+      run_.claim.check();
+      const Task& task = *run_.setup.task;
+      write_whole_file(run_.folder.evaluation("train"),
+                       json_text(evaluation_line(task, *sums, "train", watch.seconds())) + "\n");
+    });
   }
 
   /// Trains from where the run starts until the schedule's end, a stop, or a step from which to go
@@ -194,7 +221,8 @@ class TrainingJob {
                      .observers = observers_.all(),
                      .task = run_.setup.task,
                      .save_best = [&] { save_best(); },
-                     .save_last = [&] { save(run_.folder.last_weights()); },
+                     .best_may_wait = true,
+                     .save_last = [&] { save_last(); },
                      .after_step = trace.after_step(),
                      .sharding = configuration_.distributed.sharding,
                      .share_frozen = configuration_.distributed.share_frozen,
@@ -216,7 +244,10 @@ class TrainingJob {
                                      .resume = run_.start.checkpoint.get(),
                                      .state = &run_.start.state,
                                      .passed_over = run_.start.passed_over}});
-    return trainer.run();
+    RunSummary summary = trainer.run();
+    const bool ended = !summary.stopped && !summary.go_back;
+    if (run_.measures_cached && ended) measure_cached_training(trainer);
+    return summary;
   }
 
   PreparedRun& run_;

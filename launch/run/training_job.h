@@ -36,8 +36,10 @@ struct PreparedRun {
   LeaseClaim claim;  ///< of the folder: looked at before anything is written
   RunFacts facts;
   RunStart start;
-  std::string identity;       ///< of all that it is, to be kept: see RunIdentity
-  std::string resolved = {};  ///< the configuration, all of it explicit
+  bool measures_cached = false;  ///< see `train --measure-cached`
+  bool flushes_weights = true;   ///< see `train --weights-later`
+  std::string identity;          ///< of all that it is, to be kept: see RunIdentity
+  std::string resolved = {};     ///< the configuration, all of it explicit
 };
 
 /// Trains a prepared run from its start or checkpoint to its end, or until somebody asks it to

@@ -1,6 +1,7 @@
 """`train.prefix-cache`: outputs of the frozen groups are made once and read, with the same bits at any
 number of ranks, whatever becomes of the files; what would change them is refused or told."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,10 @@ preset = "top-down"
 groups-per-stage = 2
 learning-rate = 1e-3
 stage-epochs = 2"""
+SWEPT = """[schedule]
+preset = "head-only"
+learning-rate = 1e-3
+total-epochs = 2"""
 LONG = """[[schedule.stage]]
 name = "head"
 groups = ["head"]
@@ -169,6 +174,43 @@ class Files(PrefixTest):
         (line,) = self.cached("auto")
         self.assertFalse(line["used"])
         self.assertIn("train.prefix-cache-gib", line["text"])
+
+
+class Compared(PrefixTest):
+    def test_runs_measure_the_training_split_themselves(self):
+        self.config = self.bert_config(schedule=SWEPT)
+        told = self.thaw("compare", self.config, "--schedules", "head-only", "--seeds", "1",
+                         "--learning-rates", "1e-3,1e-2", "--train.prefix-cache", "on",
+                         "--train.prefix-cache-folder", "cache", "--output", "cmp").stdout
+        self.assertNotIn(": train split", told)
+        runs = self.folder / "cmp" / "runs" / "head-only"
+        (measured,) = runs.glob("rate-*/seed-0/evaluation.train.json")
+        found = json.loads(measured.read_text(encoding="utf-8"))
+        expected = json.loads(self.thaw("evaluate", measured.parent.relative_to(self.folder),
+                                        "--weights", "last", "--split", "train").stdout)
+        self.assertEqual(list(found), list(expected))
+        self.assertEqual(found["samples"], expected["samples"])
+        self.assertAlmostEqual(found["loss"], expected["loss"], delta=1e-4)
+        # Runs that chose the rate have their weights, and nothing measured of them.
+        chosen_by = sorted(runs.glob("rate-*/seed-1"))
+        self.assertEqual(len(chosen_by), 2)
+        for run in chosen_by:
+            self.assertTrue((run / "weights.safetensors").exists())
+            self.assertTrue((run / "weights.best.safetensors").exists())
+            self.assertFalse((run / "evaluation.train.json").exists())
+
+
+    def test_figures_of_other_weights_do_not_stay(self):
+        stage = LONG.replace("30", "2")
+        config = self.bert_config("one.toml", stage)
+        added = stage.replace('name = "head"', 'name = "more"')
+        more = self.bert_config("two.toml", f"{stage}\n{added}")
+        cached = ("--train.prefix-cache", "on", "--run-dir", "run")
+        self.thaw("train", config, *cached, "--measure-cached")
+        measured = self.folder / "run" / "evaluation.train.json"
+        self.assertTrue(measured.exists())
+        self.thaw("train", more, *cached, "--resume", "auto")
+        self.assertFalse(measured.exists())
 
 
 class Told(PrefixTest):

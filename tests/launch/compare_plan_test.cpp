@@ -28,11 +28,15 @@ TEST(ThreadsBesideOthers, LeavesAloneWhatIsConfiguredOrRunsAlone) {
 TEST(TrainCommand, TellsEachRunItsThreads) {
   CompareRequest request;
   request.threads = 2;
-  EXPECT_THAT(train_command(request, {"full", 1, 0, 0, 3}, "thaw", "folder"),
-              Contains("--train.threads"));
+  const auto command = [&](RunPurpose purpose) {
+    return train_command(request, {"full", 1, 0, 0, 3}, "thaw", "folder", purpose);
+  };
+  EXPECT_THAT(command(RunPurpose::kCompared), Contains("--train.threads"));
   request.threads = 0;
-  EXPECT_THAT(train_command(request, {"full", 1, 0, 0, 3}, "thaw", "folder"),
-              Not(Contains("--train.threads")));
+  EXPECT_THAT(command(RunPurpose::kCompared), Not(Contains("--train.threads")));
+  EXPECT_THAT(command(RunPurpose::kCompared), Contains("--measure-cached"));
+  EXPECT_THAT(command(RunPurpose::kChoosing), Not(Contains("--measure-cached")));
+  EXPECT_THAT(command(RunPurpose::kChoosing), Contains("--weights-later"));
 }
 
 TEST(ComparePlan, RunsAreMeasuredWithoutAPrefixCacheUnlessOneIsAskedFor) {

@@ -46,6 +46,7 @@ struct Training {
   LossFunction loss = {};
   decltype(TrainerParts::optimizer) optimizer = {};
   std::function<void()> save_best = {}, save_last = {};
+  bool best_may_wait = false;
   Sharding sharding = Sharding::kNone;  ///< the coordinator's
   ShareFrozen share_frozen = ShareFrozen::kOff;
   FrozenStatePlace frozen_state = FrozenStatePlace::kDevice;
@@ -69,6 +70,7 @@ struct Training {
                      .loss = loss,
                      .optimizer = optimizer,
                      .save_best = save_best,
+                     .best_may_wait = best_may_wait,
                      .save_last = save_last,
                      .sharding = sharding,
                      .share_frozen = share_frozen,

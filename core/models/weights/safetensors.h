@@ -12,6 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/whole_file.h"
+
 namespace thaw {
 
 /// What a safetensors header says about one tensor, after it was checked against the file.
@@ -79,7 +81,8 @@ struct SafetensorsItem {
 /// Throws RunError if the disk refuses, InputError for a dtype that safetensors has no name for or
 /// a name given twice.
 void write_safetensors(const std::string& path, const std::vector<SafetensorsItem>& items,
-                       const SafetensorsFile::Metadata& metadata = {{"format", "pt"}});
+                       const SafetensorsFile::Metadata& metadata = {{"format", "pt"}},
+                       Lasting lasting = Lasting::kNow);
 
 /// The same bytes handed to `sink` piece by piece, for who writes them otherwise. Throws what
 /// `sink` throws, and InputError as above.

@@ -79,12 +79,12 @@ void write_safetensors(const std::function<void(const void*, std::size_t)>& sink
 }
 
 void write_safetensors(const std::string& path, const std::vector<SafetensorsItem>& items,
-                       const SafetensorsFile::Metadata& metadata) {
+                       const SafetensorsFile::Metadata& metadata, Lasting lasting) {
   in_order(items);  // what cannot be stored is refused before there is a file
   WholeFile file(path);
   write_safetensors([&](const void* bytes, std::size_t size) { file.write(bytes, size); }, items,
                     metadata);
-  file.commit();
+  file.commit(lasting);
 }
 
 }  // namespace thaw

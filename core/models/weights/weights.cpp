@@ -110,7 +110,7 @@ LoadReport load_weights(Model& model, const SafetensorsFile& file, const ModelOp
 
 void save_weights(const std::string& path, const torch::nn::Module& module,
                   const WeightNames& names, const ModelDescription& description,
-                  const std::vector<NamedTensor>& besides) {
+                  const std::vector<NamedTensor>& besides, Lasting lasting) {
   std::vector<SafetensorsItem> items;
   std::map<std::string, std::size_t> places;
   const auto* model = dynamic_cast<const Model*>(&module);
@@ -136,7 +136,7 @@ void save_weights(const std::string& path, const torch::nn::Module& module,
     items.push_back({name, in_their_shape(own.tensor, own.name, name, naming), stored_as});
   }
   for (const NamedTensor& each : besides) items.push_back({each.name, each.tensor, {}});
-  write_safetensors(path, items, description_metadata(description));
+  write_safetensors(path, items, description_metadata(description), lasting);
 }
 
 }  // namespace thaw

@@ -49,6 +49,6 @@ LoadReport load_weights(Model& model, const SafetensorsFile& file, const ModelOp
 /// sample has one also as a list of their own, "classes". Throws like write_safetensors.
 void save_weights(const std::string& path, const torch::nn::Module& module,
                   const WeightNames& names, const ModelDescription& description,
-                  const std::vector<NamedTensor>& besides = {});
+                  const std::vector<NamedTensor>& besides = {}, Lasting lasting = Lasting::kNow);
 
 }  // namespace thaw

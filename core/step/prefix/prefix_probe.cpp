@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <vector>
 
 #include "core/data/split.h"
 #include "core/step/prefix/prefix_runner.h"
@@ -40,10 +41,11 @@ class Reference {
   std::size_t blocks_ = 1;
 };
 
-/// Samples 0, `stride`, 2 `stride`, ... of `limit`, round and round.
+/// Every `stride`th sample of `limit`, from the last one back, round and round: those of the blocks
+/// that were run last, which are larger than the first, come first.
 std::vector<std::int64_t> every(std::int64_t stride, std::int64_t count, std::int64_t limit) {
   std::vector<std::int64_t> samples;
-  for (std::int64_t i = 0; i < count; ++i) samples.push_back(i * stride % limit);
+  for (std::int64_t i = 0; i < count; ++i) samples.push_back(limit - 1 - i * stride % limit);
   return samples;
 }
 
@@ -99,9 +101,19 @@ PrefixProbe probe_prefix(const PrefixRunner& runner, std::span<const std::size_t
   }
   const std::int64_t samples = runner.split().size();
   Reference reference(runner, boundaries, probe);
-  for (const std::int64_t size : sizes) {
+  // The first block is a small one: other bits mostly show beside it, at once, and that they are
+  // the same only beside one of those that nearly all samples lie in.
+  struct Forward {
+    std::int64_t size;
+    std::int64_t known;  ///< samples of blocks to compare with, at least
+  };
+  std::vector<Forward> forwards;
+  if (!sizes.empty()) forwards.push_back({sizes.front(), 1});
+  const std::int64_t second_block = runner.blocks()[1] + 1;
+  for (const std::int64_t size : sizes) forwards.push_back({size, second_block});
+  for (const auto& [size, least_known] : forwards) {
     if (!probe.same_bits) break;
-    reference.extend(std::min(size, samples));
+    reference.extend(std::min(std::max(size, least_known), samples));
     const std::int64_t known = reference.known();
     // Not with the neighbours that a block has.
     const std::vector<std::int64_t> chosen =
@@ -124,7 +136,9 @@ PrefixProbe probe_prefix(const PrefixRunner& runner, std::span<const std::size_t
 
 std::vector<double> prefix_seconds(const PrefixRunner& runner,
                                    std::span<const std::size_t> boundaries) {
-  const PrefixRunner::Outputs outputs = runner.run_block(0, boundaries);
+  // A full one, where there is one.
+  const std::size_t block = runner.blocks().size() > 2 ? 1 : 0;
+  const PrefixRunner::Outputs outputs = runner.run_block(block, boundaries);
   std::vector<double> seconds = outputs.seconds;
   for (double& each : seconds) each /= static_cast<double>(outputs.samples);
   return seconds;

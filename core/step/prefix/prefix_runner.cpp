@@ -19,6 +19,9 @@ namespace {
 /// What a block holds at most: tokens of texts, images.
 constexpr std::int64_t kBlockTokens = 1024;
 constexpr std::int64_t kBlockImages = 32;
+/// The first one, which each run computes to see that a file holds its own values.
+constexpr std::int64_t kFirstTokens = 128;
+constexpr std::int64_t kFirstImages = 4;
 
 std::vector<std::int64_t> blocks_of(const Split& split) {
   const std::span<const std::int64_t> offsets = split.offsets();
@@ -26,10 +29,11 @@ std::vector<std::int64_t> blocks_of(const Split& split) {
   for (std::int64_t first = 0; first < split.size();) {
     blocks.push_back(first);
     if (offsets.empty()) {
-      first += kBlockImages;
+      first += first == 0 ? kFirstImages : kBlockImages;
       continue;
     }
-    const std::int64_t most = offsets[static_cast<std::size_t>(first)] + kBlockTokens;
+    const std::int64_t most =
+        offsets[static_cast<std::size_t>(first)] + (first == 0 ? kFirstTokens : kBlockTokens);
     const auto end = std::upper_bound(offsets.begin() + first + 1, offsets.end(), most);
     first = std::max<std::int64_t>(first + 1, end - offsets.begin() - 1);
   }

@@ -56,8 +56,9 @@ std::string data_text(const TrainerParts& parts, const Split& split) {
 /// What computes, and how it is set.
 std::string kernels_text(const TrainerParts& parts) {
   const TrainOptions& train = parts.train;
-  std::string text = fmt::format(
-      "precision {}\ncpu {} {}\nsimd {}\nthreads {}\ntorch {}\ndevice {}\ntf32 {}\ncudnn {} {}\n",
+  std::string text = fmt::format(  // "blocks": how samples are put together for a pass
+      "blocks 2\nprecision {}\ncpu {} {}\nsimd {}\nthreads {}\ntorch {}\ndevice {}\ntf32 {}\ncudnn "
+      "{} {}\n",
       name_of(train.precision), processor_kind(), at::get_cpu_capability(),
       static_cast<int>(simd_level()), at::get_num_threads(), TORCH_VERSION,
       parts.checkpoints.facts.device, train.tf32, train.cudnn_benchmark, train.deterministic);

@@ -1,4 +1,4 @@
-#include "core/train/stage_best.h"
+#include "core/train/best/stage_best.h"
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>

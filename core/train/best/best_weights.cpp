@@ -1,0 +1,124 @@
+#include "core/train/best/best_weights.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+#include "core/base/progress/notice.h"
+#include "core/models/model.h"
+#include "core/step/parameter_table.h"
+
+namespace thaw {
+namespace {
+
+constexpr std::int64_t kMostBytes = 64 << 20;
+/// Seconds between two files for each second that one takes.
+constexpr double kRest = 9;
+/// Of a plain disk, as long as nothing was written.
+constexpr double kSecondsAByte = 5e-9;
+
+std::int64_t bytes_of(const std::vector<at::Tensor>& tensors) {
+  std::int64_t bytes = 0;
+  for (const at::Tensor& tensor : tensors) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  return bytes;
+}
+
+/// On the host: a GPU may have no room for them.
+std::vector<at::Tensor> copies_of(const std::vector<at::Tensor>& tensors) {
+  std::vector<at::Tensor> copies;
+  for (const at::Tensor& tensor : tensors) {
+    copies.push_back(tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false,
+                                        /*copy=*/true));
+  }
+  return copies;
+}
+
+void put(const std::vector<at::Tensor>& values, const std::vector<at::Tensor>& into) {
+  const c10::AutoGradMode no_grad(false);
+  for (std::size_t i = 0; i < values.size(); ++i) at::Tensor(into[i]).copy_(values[i]);
+}
+
+/// Tensors with other values while this lives. Nothing is computed with them meanwhile, so what a
+/// model has prepared of its weights, which CUDA graphs read in place, stays as it is.
+class OtherValues {
+ public:
+  OtherValues(std::vector<at::Tensor> tensors, const std::vector<at::Tensor>& values)
+      : tensors_(std::move(tensors)), own_(copies_of(tensors_)) {
+    put(values, tensors_);
+  }
+  ~OtherValues() {
+    try {
+      put(own_, tensors_);
+    } catch (const std::exception& error) {  // of a GPU that fails: then the next step fails too
+      say(fmt::format("weights could not be put back: {}\n", error.what()));
+    }
+  }
+  OtherValues(const OtherValues&) = delete;
+  OtherValues& operator=(const OtherValues&) = delete;
+
+ private:
+  std::vector<at::Tensor> tensors_, own_;
+};
+
+}  // namespace
+
+bool best_waits(double seconds_since, double seconds_of_a_file, std::int64_t changed) {
+  return changed > 0 && changed <= kMostBytes && seconds_since < kRest * seconds_of_a_file;
+}
+
+BestWeights::BestWeights(const Model& model, const ParameterTable& parameters, Settings settings)
+    : model_(model),
+      parameters_(parameters),
+      settings_(std::move(settings)),
+      seconds_of_a_file_(kSecondsAByte * static_cast<double>(bytes_of(parameters.tensors()))) {}
+
+BestWeights::~BestWeights() = default;
+
+void BestWeights::enter_stage(std::set<std::string> active) {
+  write_waiting();  // of a stage that changed other tensors
+  active_ = std::move(active);
+}
+
+void BestWeights::evaluated(bool best) {
+  if (!settings_.save) return;
+  if (best) {
+    waiting_.clear();
+    if (!waits()) return write();
+    waiting_ = copies_of(changed());
+  } else if (!waiting_.empty() && !waits()) {
+    write_waiting();
+  }
+}
+
+void BestWeights::write_waiting() {
+  if (waiting_.empty()) return;
+  const std::vector<at::Tensor> values = std::exchange(waiting_, {});
+  const OtherValues then(changed(), values);
+  write();
+}
+
+std::vector<at::Tensor> BestWeights::changed() const {
+  std::vector<at::Tensor> tensors;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (active_.contains(parameters_.facts()[i].name)) tensors.push_back(parameters_.tensors()[i]);
+  }
+  for (const auto& buffer : model_.named_buffers()) tensors.push_back(buffer.value());
+  return tensors;
+}
+
+bool BestWeights::waits() const {
+  return settings_.may_wait &&
+         best_waits(since_.seconds(), seconds_of_a_file_, bytes_of(changed()));
+}
+
+void BestWeights::write() {
+  const Stopwatch watch;
+  settings_.save();
+  seconds_of_a_file_ = watch.seconds();
+  since_.lap();
+}
+
+}  // namespace thaw
