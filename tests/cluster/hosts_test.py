@@ -91,6 +91,23 @@ class Hosts(CommandTest):
         self.assertIn("rank 2 (host host3)", text)
         self.assertLess(time.monotonic() - pulled, DEADLINE + 20)
 
+    def test_networks_of_one_kind_are_no_matter_to_each_other(self):
+        second = [str(HOSTS), "--folder", str(self.folder / "second")]
+
+        def second_network(*arguments):
+            return subprocess.run([*second, *arguments], cwd=self.folder, text=True,
+                                  capture_output=True, timeout=120, check=False)
+
+        self.addCleanup(second_network, "stop")
+        started = second_network("start", "--hosts", "2")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        self.assertEqual(second_network("pull", "host2").returncode, 0)  # not the first one's
+        done = self.hosts("run", "-n", "3", "hostname")
+        self.assertEqual(sorted(done.stdout.split()), ["host1", "host2", "host3"], done.stderr)
+        self.assertEqual(second_network("stop").returncode, 0)
+        done = self.hosts("run", "-n", "3", "hostname")
+        self.assertEqual(sorted(done.stdout.split()), ["host1", "host2", "host3"], done.stderr)
+
     def test_a_limited_rate_is_seen(self):
         self.hosts("rate", "400")  # half of what is not remarked on
         done = self.hosts("run", "-n", "3", THAW, "doctor", "--folder", "kept")
