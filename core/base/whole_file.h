@@ -20,8 +20,9 @@ void refuse_planted(const std::filesystem::path& path, bool folder);
 /// the time, which a power cut may not leave it.
 enum class Lasting { kNow, kLater };
 
-/// A file open for writing, on the disk once `finish` has returned. Throws RunError, naming the
-/// file, what could not be done, the system's reason, and what to do where that is known.
+/// A file open for writing, on the disk once `finish(Lasting::kNow)` has returned. Throws RunError,
+/// naming the file, what could not be done, the system's reason, and what to do where that is
+/// known.
 class OutputFile {
  public:
   /// What to do about a number of errno, as the end of a message; "" where nobody knows.

@@ -199,7 +199,6 @@ class Compared(PrefixTest):
             self.assertTrue((run / "weights.best.safetensors").exists())
             self.assertFalse((run / "evaluation.train.json").exists())
 
-
     def test_figures_of_other_weights_do_not_stay(self):
         stage = LONG.replace("30", "2")
         config = self.bert_config("one.toml", stage)
