@@ -75,7 +75,7 @@ class Hosts(CommandTest):
             env=dict(os.environ, OMP_NUM_THREADS="1"))
         self.addCleanup(job.kill)
         metrics = self.folder / "run/metrics.jsonl"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not (metrics.exists()
                                                    and '"step"' in metrics.read_text()):
             time.sleep(0.1)
@@ -89,7 +89,7 @@ class Hosts(CommandTest):
                 break
         text = "".join(lines)
         self.assertIn("rank 2 (host host3)", text)
-        self.assertLess(time.monotonic() - pulled, DEADLINE + 20)
+        self.assertLess(time.monotonic() - pulled, DEADLINE + 60)  # TCP's own patience is minutes
 
     def test_networks_of_one_kind_are_no_matter_to_each_other(self):
         second = [str(HOSTS), "--folder", str(self.folder / "second")]

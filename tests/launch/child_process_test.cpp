@@ -35,7 +35,7 @@ class ChildProcessTest : public ::testing::Test {
   }
   /// The number that a process wrote into a file, once it is there.
   pid_t process_in(const std::string& name) const {
-    for (int i = 0; i < 500; ++i) {
+    for (int i = 0; i < 6000; ++i) {
       const std::string text = text_of(name);
       if (text.ends_with('\n')) return std::stoi(text);
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -61,7 +61,7 @@ bool is_running(pid_t process) {
 }
 
 bool ends(pid_t process) {
-  for (int i = 0; i < 500 && is_running(process); ++i) {
+  for (int i = 0; i < 6000 && is_running(process); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return !is_running(process);

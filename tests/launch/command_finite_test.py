@@ -170,12 +170,12 @@ class GoBack(FiniteTest):
         offset, size = self.samples_bytes()
         good = (self.folder / "floats.h5").read_bytes()[offset:offset + size]
         options = ("--train.precision", "float64", "--train.not-finite", "go-back",
-                   "--train.skip-limit", "100", "--data.read-ahead", "0",
+                   "--train.skip-limit", "300", "--data.read-ahead", "0",
                    "--train.prefix-cache", "off")  # which would read the file once
         for ranks in RANKS:
             with self.subTest(ranks=ranks):
                 run = f"run{ranks}"
-                config = self.config(TWO_STAGES.format(20, 400, '["head"]'))
+                config = self.config(TWO_STAGES.format(20, 1000, '["head"]'))
                 command = [*([MPIEXEC, "-n", str(ranks)] if ranks else []), THAW, "train", config,
                            "--run-dir", run, *options]
                 job = subprocess.Popen(command, cwd=self.folder, text=True, stdout=subprocess.PIPE,
@@ -191,9 +191,9 @@ class GoBack(FiniteTest):
                 self.assertEqual([r["step"] for r in self.metrics(run, "resume")], [20])
                 steps = [line["step"] for line in self.metrics(run)]
                 skipped = [line["step"] for line in self.metrics(run, "skipped")]
-                self.assertEqual(sorted(steps + skipped), list(range(1, 421)))
-                self.assertLessEqual(len(skipped), 100)
-                committed = self.config(TWO_STAGES.format(20, 400 - len(skipped), '["head"]'))
+                self.assertEqual(sorted(steps + skipped), list(range(1, 1021)))
+                self.assertLessEqual(len(skipped), 300)
+                committed = self.config(TWO_STAGES.format(20, 1000 - len(skipped), '["head"]'))
                 self.train(committed, f"undisturbed{ranks}", *options, ranks=ranks)
                 expected = read_safetensors(
                     self.folder / f"undisturbed{ranks}/weights.safetensors")

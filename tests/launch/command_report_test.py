@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 import unittest
@@ -118,7 +119,8 @@ class Report(CommandTest):
         self.assertEqual([stage["name"] for stage in run["stages"]], ["head", "upper"])
         self.assertEqual(len(run["validation"]["accuracy"]["y"]), 4)
         spent = sum(run["times"].values())
-        self.assertAlmostEqual(spent, run["seconds"], delta=0.05 * spent)
+        # What no part has are moments between them; a part that is left out is a good deal more.
+        self.assertAlmostEqual(spent, run["seconds"], delta=0.15 * spent)
         self.assertIn("Where time went", "".join(page.texts))
         page, _ = self.page("run", "other", "--output", "both.html", at="both.html")
         self.assertEqual([run["name"] for run in json.loads(page.data)], ["run", "other"])
@@ -161,17 +163,17 @@ class Report(CommandTest):
         while not (log.exists() and '"event":"step"' in log.read_text(encoding="utf-8")):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.02)
+        job.send_signal(signal.SIGSTOP)  # so that it has not ended when the page comes
+        self.assertIsNone(job.poll(), "it ended before it could be watched")
         watch = subprocess.Popen([THAW, "report", "run", "--watch"], cwd=self.folder)
         self.addCleanup(watch.kill)
         page = self.folder / "run/report.html"
-        lively = False
-        while job.poll() is None and time.monotonic() < deadline:
-            if page.exists():
-                lively = lively or "location.reload" in page.read_text(encoding="utf-8")
+        while not (page.exists() and "location.reload" in page.read_text(encoding="utf-8")):
+            self.assertLess(time.monotonic(), deadline, "no page of a run that goes on")
             time.sleep(0.05)
-        self.assertEqual(job.wait(timeout=60), 0)
-        self.assertEqual(watch.wait(timeout=60), 0)
-        self.assertTrue(lively)
+        job.send_signal(signal.SIGCONT)
+        self.assertEqual(job.wait(timeout=120), 0)
+        self.assertEqual(watch.wait(timeout=120), 0)
         text = page.read_text(encoding="utf-8")
         self.assertNotIn("location.reload", text)
         [run] = json.loads(Page(text).data)

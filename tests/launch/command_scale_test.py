@@ -11,7 +11,7 @@ import time
 import tomllib
 import unittest
 
-from command_fixture import THAW, CommandTest, is_running, require
+from command_fixture import SECONDS, THAW, CommandTest, is_running, require
 
 SCHEDULE = """
 [schedule]
@@ -39,6 +39,9 @@ class Scale(CommandTest):
         steps = {}
         for line in self.metrics(f"sc/ranks-{ranks}-batch-{batch}-{repetition}"):
             self.assertEqual(line["samples"], batch)
+            # Of each step; medians of parts need not sum to the median of the whole.
+            split = sum(line["seconds"][each] for each in ("data", "compute", "communication"))
+            self.assertAlmostEqual(split, line["seconds"]["total"], delta=1e-5)
             steps.setdefault(line["stage"], []).append(line["seconds"][part])
         return {stage: statistics.median(values[WARM_UP:]) for stage, values in steps.items()}
 
@@ -54,10 +57,6 @@ class Scale(CommandTest):
             self.assertGreaterEqual(estimate["half_width"], 0)
             self.assertLessEqual(abs(statistics.median(runs) - estimate["mean"]),
                                  estimate["half_width"] + 1e-5)
-        split = sum(row[k]["mean"] for k in ("data_seconds", "compute_seconds",
-                                             "communication_seconds"))
-        # Medians of parts need not sum to the median of the whole, but for what scatters.
-        self.assertAlmostEqual(split / row["step_seconds"]["mean"], 1, delta=0.25)
         self.assertAlmostEqual(row["samples_per_second"],
                                row["batch"] / row["step_seconds"]["mean"], delta=0.1)
         if row["ranks"] == 1:
@@ -170,18 +169,20 @@ class Scale(CommandTest):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env=dict(os.environ, OMP_NUM_THREADS="1"))
         self.addCleanup(job.kill)
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and not list(self.folder.glob("sc/*/metrics.jsonl")):
+        deadline = time.monotonic() + SECONDS
+        # Itself, mpirun and two ranks.
+        while (not list(self.folder.glob("sc/*/metrics.jsonl"))
+               or len(self.processes_of_runs()) < 4):
+            self.assertLess(time.monotonic(), deadline)
+            self.assertIsNone(job.poll())
             time.sleep(0.05)
-        self.assertIsNone(job.poll())
-        self.assertGreaterEqual(len(self.processes_of_runs()), 4)  # itself, mpirun and two ranks
         job.send_signal(signal.SIGTERM)
-        _, errors = job.communicate(timeout=30)
+        _, errors = job.communicate(timeout=120)
         self.assertEqual(job.returncode, 3, errors)
         self.assertIn("stopped by a signal; nothing is reported of what sc holds: delete it",
                       errors)
         self.assertEqual(self.reports(), [])
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.processes_of_runs():
             time.sleep(0.05)
         self.assertEqual(self.processes_of_runs(), [])

@@ -108,7 +108,7 @@ class Signals(CommandTest):
         os.kill(mpirun, signal.SIGKILL)
         os.kill(job.pid, signal.SIGKILL)
         for rank in ranks:
-            self.wait_for(lambda rank=rank: not is_running(rank), seconds=30)
+            self.wait_for(lambda rank=rank: not is_running(rank))
         self.thaw("train", self.long, *RUN, "--checkpoint.time-limit", "1", status=75)
 
     def children(self, process):

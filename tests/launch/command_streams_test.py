@@ -81,7 +81,7 @@ class Streams(StreamsTest):
                          preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
         os.close(theirs)
         os.close(ours)
-        self.assertEqual(job.wait(timeout=60), 0)
+        self.assertEqual(job.wait(timeout=120), 0)
         self.check_whole("run", "standard output", "Input/output error")
 
     def test_a_result_that_cannot_be_printed_is_a_failure(self):
@@ -99,7 +99,7 @@ class Streams(StreamsTest):
     def test_a_limit_on_the_size_of_files_is_an_error_of_the_file(self):
         done = subprocess.run(
             [THAW, *self.train()], cwd=self.folder, env=SETTINGS, capture_output=True, text=True,
-            check=False, timeout=60,
+            check=False, timeout=120,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)))
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("File too large", done.stderr)
@@ -133,13 +133,13 @@ class Signals(StreamsTest):
         self.wait_for_steps(job)
         job.send_signal(signal.SIGHUP)
         job.send_signal(signal.SIGHUP)
-        self.assertEqual(job.wait(timeout=60), 75)
+        self.assertEqual(job.wait(timeout=120), 75)
         self.assertEqual(len(self.metrics("run", "checkpoint")), 1)
         job = self.start("nohup", THAW, *self.long(run="other", steps=60), stdin=subprocess.DEVNULL,
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.wait_for_steps(job, "other")
         job.send_signal(signal.SIGHUP)
-        self.assertEqual(job.wait(timeout=60), 0)
+        self.assertEqual(job.wait(timeout=120), 0)
 
     def test_before_training_a_signal_ends_it_at_once_with_a_word(self):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
@@ -148,7 +148,7 @@ class Signals(StreamsTest):
                                  stderr=subprocess.PIPE, text=True)
                 self.wait_for(lambda: self.watches(job, number), job)
                 job.send_signal(number)
-                _, errors = job.communicate(timeout=10)
+                _, errors = job.communicate(timeout=120)
                 self.assertEqual(job.returncode, 75, errors)
                 self.assertIn("before training had begun", errors)
                 self.assertFalse((self.folder / "run").exists())
@@ -159,7 +159,7 @@ class Signals(StreamsTest):
                              stderr=subprocess.DEVNULL)
             time.sleep(milliseconds / 1e3)
             job.terminate()
-            self.assertIn(job.wait(timeout=30), (-signal.SIGTERM, 75, 0), milliseconds)
+            self.assertIn(job.wait(timeout=120), (-signal.SIGTERM, 75, 0), milliseconds)
         self.thaw(*self.train())
         self.check_whole("run")
 
@@ -172,7 +172,7 @@ class Signals(StreamsTest):
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
                 self.wait_for_steps(job, run, event="checkpoint")
                 job.send_signal(signal.SIGINT)
-                _, errors = job.communicate(timeout=30)
+                _, errors = job.communicate(timeout=120)
                 self.assertRegex(errors, r"safe is the checkpoint at step \d+, and the same "
                                          r"command goes on from there")
                 self.assertIn(f"thaw launch -n {ranks} -- train", errors)
@@ -183,7 +183,7 @@ class Signals(StreamsTest):
                          stderr=subprocess.PIPE, text=True)
         self.wait_for_steps(job)
         (self.folder / "run/stop").touch()
-        _, errors = job.communicate(timeout=30)
+        _, errors = job.communicate(timeout=120)
         self.assertEqual(job.returncode, 75)
         self.assertNotIn("without time to save", errors)
 
@@ -192,7 +192,7 @@ class Surroundings(StreamsTest):
     def test_slurms_end_of_a_job_that_has_passed_is_ignored_with_a_warning(self):
         done = self.thaw(*self.train(),
                          environment={"SLURM_JOB_END_TIME": str(int(time.time()) - 100)})
-        self.assertRegex(done.stderr, r"SLURM_JOB_END_TIME has passed 10\d s ago")
+        self.assertRegex(done.stderr, r"SLURM_JOB_END_TIME has passed 1\d\d s ago")
         self.check_whole("run")
 
     def test_variables_of_a_launcher_that_is_not_there_silence_no_command(self):
@@ -217,7 +217,7 @@ class Surroundings(StreamsTest):
         line = ('exec "$0" predict "$1" --weights run/weights.safetensors --split test '
                 '--output $OMPI_COMM_WORLD_RANK.jsonl')
         subprocess.run([MPIEXEC, "-n", "2", "bash", "-c", line, THAW, self.config],
-                       cwd=self.folder, env=SETTINGS, capture_output=True, timeout=60, check=True)
+                       cwd=self.folder, env=SETTINGS, capture_output=True, timeout=120, check=True)
         self.assertEqual((self.folder / "0.jsonl").read_text(encoding="utf-8"),
                          (self.folder / "1.jsonl").read_text(encoding="utf-8"))
 

@@ -107,7 +107,7 @@ class Terminal(CommandTest):
                 self.assertIn("\x1b[K", text)
 
     def test_ctrl_c_says_what_is_saved_and_time_left_is_told_after_it_goes_on(self):
-        long = self.resnet_config(name="long.toml", stages=two_stages("steps = 400", "steps = 9"))
+        long = self.resnet_config(name="long.toml", stages=two_stages("steps = 4000", "steps = 9"))
         command = [THAW, "train", long, "--run-dir", "run", "--train.evaluate-every", "5"]
 
         def interrupt(text, job):
@@ -125,14 +125,14 @@ class Terminal(CommandTest):
         self.assertIn("weights.best.safetensors", text)
 
         def stop_soon(shown, job):
-            if re.search(r"\d+/409.*left", ESCAPE.sub("", shown)) and len(interrupted) == 1:
+            if re.search(r"\d+/4009.*left", ESCAPE.sub("", shown)) and len(interrupted) == 1:
                 interrupted.append(True)
                 job.send_signal(signal.SIGINT)
 
         text, status = self.shown(command, 200, after=stop_soon)
         self.assertEqual(status, 75, text)
         after = ESCAPE.sub("", text).split("Goes on after step")[1]
-        self.assertRegex(after, r"step \d+/409 .*left: stage \d+:\d\d, run \d+:\d\d")
+        self.assertRegex(after, r"step \d+/4009 .*left: stage \d+:\d\d, run \d+:\d\d")
 
 
 if __name__ == "__main__":

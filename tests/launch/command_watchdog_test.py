@@ -11,23 +11,26 @@ import unittest
 from command_fixture import MPIEXEC, THAW, CommandTest, is_running, require
 
 DEADLINE = 3
+# Where nothing may come to its deadline: a busy machine alone holds a rank up now and then for the
+# quarter of it that is remarked on.
+LONG_DEADLINE = 8
 
 
 class Job:
     """A training under mpirun, caught in its steps."""
 
-    def __init__(self, test, ranks, *arguments):
+    def __init__(self, test, ranks, *arguments, hang=DEADLINE):
         self.metrics = test.folder / "run/metrics.jsonl"
         self.process = subprocess.Popen(
             [MPIEXEC, "-n", str(ranks), THAW, "train", *arguments, "--run-dir", "run",
-             "--distributed.hang-deadline", str(DEADLINE)],
+             "--distributed.hang-deadline", str(hang)],
             cwd=test.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             env=dict(os.environ, OMP_NUM_THREADS="1"))
         test.addCleanup(self.process.kill)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not self.has_stepped():
             time.sleep(0.05)
-        time.sleep(0.6)  # until all have heard in which step the others are
+        time.sleep(1)  # until all have heard in which step the others are
         test.assertIsNone(self.process.poll(), "the job ended before it could be disturbed")
         self.pids = self.by_rank()
 
@@ -47,12 +50,12 @@ class Job:
 
     def end(self):
         """What it said on standard error; its status is in `status` then."""
-        _, errors = self.process.communicate(timeout=40)
+        _, errors = self.process.communicate(timeout=120)
         self.status = self.process.returncode
         return errors
 
     def left_running(self):
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 20
         while time.monotonic() < deadline and any(map(is_running, self.pids)):
             time.sleep(0.05)
         return [pid for pid in self.pids if is_running(pid)]
@@ -74,7 +77,8 @@ class Stopped(WatchdogTest):
                 begin = time.monotonic()
                 errors = job.end()
                 self.assertEqual(job.status, 4, errors)
-                self.assertLess(time.monotonic() - begin, 3 * DEADLINE + 3, errors)
+                # The deadline, and the time that a busy machine takes to end all: no other deadline.
+                self.assertLess(time.monotonic() - begin, DEADLINE + 30, errors)
                 self.assertRegex(
                     errors, rf"rank \d \(host .*\) reports that rank {stopped} \(host .*\) has "
                     r"not answered for .*; it was last in step \d+ of stage \"head\", ")
@@ -95,9 +99,9 @@ until = { steps = 1000 }
     def test_a_rank_stopped_for_half_the_deadline_changes_nothing_and_is_reported(self):
         self.resnet_config(stages=self.STAGES)
         self.thaw("train", self.config, "--run-dir", "undisturbed", ranks=2)
-        job = Job(self, 2, self.config)
+        job = Job(self, 2, self.config, hang=LONG_DEADLINE)
         os.kill(job.pids[1], signal.SIGSTOP)
-        time.sleep(DEADLINE / 2)
+        time.sleep(LONG_DEADLINE / 2)
         os.kill(job.pids[1], signal.SIGCONT)
         errors = job.end()
         self.assertEqual(job.status, 0, errors)

@@ -1,6 +1,7 @@
 """What prepare.py does with its output, its standard streams, and what killed runs left."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -53,6 +54,8 @@ class OutputTest(PrepareTest):
             self.assertIsNone(living.poll())
             time.sleep(0.01)
         place = self.wait_for_place(living)
+        living.send_signal(signal.SIGSTOP)  # so that it lives as long as it is looked at
+        self.assertIsNone(living.poll())
         self.assertNotEqual(place, left)
         self.assertNotIn(left, self.places())  # the living run removed what the killed one left
         foreign = ".thaw-prepare-00000000-abc.part"  # of another host: nobody here knows of it
@@ -63,8 +66,8 @@ class OutputTest(PrepareTest):
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("is of a run on another host", done.stderr)
-        self.assertIsNone(living.poll())
         self.assertIn(place, self.places())  # the small run left the living one alone
+        living.send_signal(signal.SIGCONT)
         _, err = living.communicate(timeout=300)
         self.assertEqual(living.returncode, 0, err)
         with h5py.File(self.path("living.h5")) as file:

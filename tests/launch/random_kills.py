@@ -39,7 +39,7 @@ def train_through_kills(test, arguments, generator, wait, ranks=2, kills=2):
         if len(moments) < kills:
             moments.append(wait(job))
             kill_ranks(job, generator)
-        _, errors = job.communicate(timeout=120)
+        _, errors = job.communicate(timeout=240)
         if job.returncode == 0:
             return moments
         test.assertNotEqual(job.returncode, 2, errors)

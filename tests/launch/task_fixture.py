@@ -7,7 +7,7 @@ import time
 
 import h5py
 import numpy as np
-from command_fixture import MPIEXEC, THAW, CommandTest
+from command_fixture import MPIEXEC, THAW, CommandTest, is_running
 
 SCHEDULE = """[schedule]
 preset = "top-down"
@@ -109,8 +109,12 @@ class TaskTest(CommandTest):
                 self.assertLess(time.monotonic(), until)
                 self.assertIsNone(job.poll())
                 time.sleep(0.01)
+            ranks = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True,
+                                   check=True).stdout.split()
             job.send_signal(signal.SIGKILL)
-        time.sleep(1)  # ranks that have lost mpirun end
+        while any(map(is_running, ranks)):  # ranks that have lost mpirun end
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.05)
         self.train("killed", *EVERY_STEP, ranks=2)
         self.assertEqual(self.weights("killed"), self.weights("whole"))
         best = "weights.best.safetensors"

@@ -7,6 +7,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 namespace thaw {
 namespace {
@@ -56,11 +57,14 @@ INSTANTIATE_TEST_SUITE_P(Depths, ReadAheadTest, testing::Values(0, 1, 4));
 TEST(ReadAheadTest, KeepsNoMoreThanItsDepth) {
   std::atomic<int> made = 0;
   ReadAhead<int> items(3, counter(1 << 30, -1, &made));
-  std::this_thread::sleep_for(50ms);
-  EXPECT_EQ(made, 3);
+  const auto expect_made = [&](int count) {
+    for (int wait = 0; wait < 10'000 && made < count; ++wait) std::this_thread::sleep_for(1ms);
+    std::this_thread::sleep_for(50ms);  // for one too many
+    EXPECT_EQ(made, count);
+  };
+  expect_made(3);
   items.next();
-  std::this_thread::sleep_for(50ms);
-  EXPECT_EQ(made, 4);
+  expect_made(4);
 }
 
 TEST(ReadAheadTest, IsDestroyedAtAnyTime) {

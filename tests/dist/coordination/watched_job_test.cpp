@@ -26,7 +26,7 @@ class WatchedJob : public ::testing::Test {
 
 TEST_F(WatchedJob, SaysNothingWhereAllIsWell) {
   for (const int ranks : {1, 2, 3}) {
-    const Ending ending = job(ranks, "fine", "5");
+    const Ending ending = job(ranks, "fine", "20");
     EXPECT_EQ(ending.status, 0) << ending.output;
     EXPECT_THAT(ending.output, Not(HasSubstr("thaw:")));
   }
@@ -55,7 +55,7 @@ TEST_F(WatchedJob, AnEndlessLoopEndsWith4) {
 }
 
 TEST_F(WatchedJob, ALongSaveIsNoHang) {
-  const Ending ending = job(2, "save", "1");
+  const Ending ending = job(2, "save", "3");
   EXPECT_EQ(ending.status, 0) << ending.output;
   EXPECT_EQ(times(ending.output, "straggler: rank 0"), 1U) << ending.output;
 }
