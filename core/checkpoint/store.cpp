@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -65,6 +66,10 @@ fs::path CheckpointStore::partial_path_of(CheckpointPlace place) const {
   return folder_ / (folder_name(place) + kPartialSuffix);
 }
 
+fs::path CheckpointStore::removing_path_of(CheckpointPlace place) const {
+  return folder_ / (folder_name(place) + kRemovingSuffix);
+}
+
 std::vector<CheckpointPlace> CheckpointStore::places() const {
   std::vector<CheckpointPlace> places;
   for (const std::string& name : names_in(folder_)) {
@@ -98,15 +103,29 @@ void CheckpointStore::commit(const Manifest& manifest) const {
   flush_folder(partial);
   write_durable_text(partial / kManifestFile, manifest_text(manifest));
   flush_folder(partial);
-  const bool replaces = fs::exists(path_of(manifest.place));
-  if (replaces && exchange(partial, path_of(manifest.place))) {
+  const fs::path whole = path_of(manifest.place);
+  if (!fs::exists(whole)) {
+    rename_folder(partial, whole);
+    flush_folder(folder_);
+    return;
+  }
+  if (exchange(partial, whole)) {
     flush_folder(folder_);
     discard(manifest.place);  // what it replaced has the partial one's name now
     return;
   }
-  if (replaces) remove(manifest.place);
-  rename_folder(partial, path_of(manifest.place));
+  // Killed between the two, neither has the name; but the new one is whole: `finish_replacements`.
+  const fs::path replaced = removing_path_of(manifest.place);
+  std::error_code ignored;
+  rename_folder(whole, replaced);
+  try {
+    rename_folder(partial, whole);
+  } catch (const RunError&) {
+    fs::rename(replaced, whole, ignored);
+    throw;
+  }
   flush_folder(folder_);
+  fs::remove_all(replaced, ignored);
 }
 
 void CheckpointStore::discard(CheckpointPlace place) const noexcept {
@@ -117,7 +136,7 @@ void CheckpointStore::discard(CheckpointPlace place) const noexcept {
 void CheckpointStore::remove(CheckpointPlace place) const noexcept {
   // Renamed first: half of a checkpoint must not have the name of a whole one.
   std::error_code error;
-  const fs::path removing = folder_ / (folder_name(place) + kRemovingSuffix);
+  const fs::path removing = removing_path_of(place);
   fs::rename(path_of(place), removing, error);
   if (!error) fs::remove_all(removing, error);
 }
@@ -163,6 +182,21 @@ std::vector<fs::path> CheckpointStore::prune_set_aside() const {
     if (!error) gone.push_back(aside[i].second);
   }
   return gone;
+}
+
+void CheckpointStore::finish_replacements() const noexcept {
+  constexpr std::string_view kSuffix = kRemovingSuffix;
+  for (const std::string& name : names_in(folder_)) {
+    if (!name.ends_with(kSuffix)) continue;
+    const auto place = parse_folder_name(name.substr(0, name.size() - kSuffix.size()));
+    std::error_code ignored;
+    if (!place || fs::exists(path_of(*place), ignored)) continue;
+    const fs::path partial = partial_path_of(*place);
+    if (!fs::is_directory(fs::symlink_status(partial, ignored))) continue;
+    // Which is written last; without it this is what a prune has begun to remove.
+    if (!fs::exists(partial / kManifestFile, ignored)) continue;
+    fs::rename(partial, path_of(*place), ignored);
+  }
 }
 
 void CheckpointStore::clear_leftovers() const noexcept {

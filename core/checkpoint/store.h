@@ -42,10 +42,14 @@ class CheckpointStore {
   /// Removes what was set aside but for the `kSetAsideKept` that were written last: the paths that
   /// are gone.
   std::vector<std::filesystem::path> prune_set_aside() const;
+  /// Where a process was killed while it put a checkpoint in the place of another one, and the file
+  /// system cannot exchange two names: gives the new one, which is whole, its name.
+  void finish_replacements() const noexcept;
   /// Removes what an interrupted run left half written or half removed.
   void clear_leftovers() const noexcept;
 
  private:
+  std::filesystem::path removing_path_of(CheckpointPlace place) const;
   void remove(CheckpointPlace place) const noexcept;
 
   std::filesystem::path folder_;

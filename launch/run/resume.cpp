@@ -83,7 +83,11 @@ class RunStarter {
   /// From the newest good checkpoint of the run's own folder, if it holds a run.
   RunStart automatically() {
     if (!ask_rank_0(communicator_, [&] { return folder_.holds_a_run(); })) return from_scratch();
-    RunStart start = newest_of(CheckpointStore(folder_.checkpoints()));
+    const CheckpointStore store(folder_.checkpoints());
+    agreed(communicator_, [&] {
+      if (first()) store.finish_replacements();
+    });
+    RunStart start = newest_of(store);
     if (start.checkpoint == nullptr) return begin_again();
     go_on(start, /*own=*/true);
     return start;

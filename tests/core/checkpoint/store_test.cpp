@@ -153,6 +153,25 @@ TEST_F(StoreTest, OneOfTheSamePlaceIsReplaced) {
   EXPECT_EQ(store_.places(), std::vector<CheckpointPlace>{kOlder});
 }
 
+// As where the file system cannot exchange two names.
+TEST_F(StoreTest, AProcessKilledBetweenTheNamesOfTwoLosesNothing) {
+  store_.commit(written(kNewer, "newer"));
+  const Manifest manifest = written(kNewer, "again");
+  const fs::path replaced = store_.path_of(kNewer).string() + kRemovingSuffix;
+  fs::rename(store_.path_of(kNewer), replaced);
+  store_.finish_replacements();  // without its manifest it is half written
+  EXPECT_EQ(store_.places(), std::vector<CheckpointPlace>{kOlder});
+
+  write_durable_text(store_.partial_path_of(kNewer) / kManifestFile, manifest_text(manifest));
+  store_.finish_replacements();
+  expect_newest(kNewer, "again");
+  store_.clear_leftovers();
+  EXPECT_FALSE(fs::exists(replaced));
+  expect_newest(kNewer, "again");
+  store_.finish_replacements();
+  expect_newest(kNewer, "again");
+}
+
 // What stands elsewhere is not ours: a planted link must neither be written through nor emptied.
 TEST_F(StoreTest, NothingIsWrittenThroughAPlantedLink) {
   const fs::path elsewhere = fs::path(folder_ / "elsewhere");
