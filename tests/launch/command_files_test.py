@@ -154,6 +154,18 @@ class Files(CommandTest):
                                      rf"cannot (open|read) \S*{path}: its file system has not "
                                      r"answered for \d+ s")
 
+    def test_a_save_that_hangs_ends_the_job_and_names_the_path(self):
+        for ranks, status in ((0, 3), (2, 4)):
+            with self.subTest(ranks=ranks):
+                done = self.thaw("train", self.config, "--run-dir", f"new{ranks}",
+                                 "--checkpoint.every-steps", "1", "--distributed.hang-deadline", "2",
+                                 ranks=ranks, status=status,
+                                 environment=self.faulty(THAW_HANG_CALL="fsync",
+                                                         THAW_HANG_IN="/checkpoints/"))
+                self.assertRegex(done.stderr,
+                                 rf"cannot flush \S*new{ranks}/checkpoints/\S+: its file system "
+                                 r"has not answered for \d+ s")
+
     def test_a_cache_that_hangs_ends_the_command_and_names_the_file(self):
         whole = self.folder / "images.h5"
         with h5py.File(whole, "r") as source, h5py.File(self.folder / "chunked.h5", "w") as file:

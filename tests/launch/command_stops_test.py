@@ -12,6 +12,7 @@ from unittest import mock
 
 from command_fixture import MPIEXEC, THAW, CommandTest, is_running, require, two_stages
 
+FAULTS = pathlib.Path(THAW).resolve().parent / "tests" / "launch" / "file_faults.so"
 OPTIONS = ("--run-dir", "run", "--checkpoint.every-steps", "0", "--train.evaluate-every", "15")
 
 
@@ -101,6 +102,24 @@ class Alone(StopTest):
         done = self.thaw("train", endless, *OPTIONS, status=75,
                          environment={"SLURM_JOB_END_TIME": str(int(time.time()) + 12)})
         self.check_stopped(done.stdout, "its time is nearly over")
+
+
+    def test_a_clock_that_jumps_moves_no_limit_on_time(self):
+        """The time of day, by a day, once the first evaluation's weights are there."""
+        self.assertTrue(FAULTS.is_file(), FAULTS)
+        best = self.folder / "run/weights.best.safetensors"
+        jump = {"LD_PRELOAD": str(FAULTS), "THAW_CLOCK_AFTER": str(best)}
+        options = (*OPTIONS[:4], "--train.evaluate-every", "5")
+        done = self.thaw("train", self.config, *options, "--checkpoint.time-limit", "3600",
+                         environment=jump | {"THAW_CLOCK_JUMP": "86400"})
+        self.assertIn("Done:", done.stdout)
+        shutil.rmtree(self.folder / "run")
+        endless = self.resnet_config(name="endless.toml",
+                                     stages=two_stages("steps = 20000", "steps = 20000"))
+        done = self.thaw("train", endless, *options, "--checkpoint.time-limit", "4", status=75,
+                         environment=jump | {"THAW_CLOCK_JUMP": "-86400"})
+        self.check_stopped(done.stdout, "its time is nearly over")
+        self.assertTrue(best.is_file(), "it ended before the clock jumped")
 
 
 class Several(StopTest):

@@ -52,6 +52,30 @@ class Values(CommandTest):
             self.assertIn("images.h5: /validation/inputs: sample 7 holds nan",
                           self.refused(command, "resnet.toml"))
 
+    def test_a_validation_loss_that_is_no_number_spoils_no_checkpoint(self):
+        self.images()
+        with h5py.File(self.folder / "images.h5", "r+") as file:
+            for split in ("train", "validation", "test"):
+                pixels = file[split]["inputs"][()].astype(np.float32) / 255
+                if split == "validation":
+                    pixels[3, 0, 0, 0] = 3e38  # a number, but not what follows from it
+                del file[split]["inputs"]
+                file[split]["inputs"] = pixels
+        self.resnet_config(stages=two_stages("steps = 3", "steps = 3"))
+        command = ("train", "resnet.toml", "--run-dir", "run", "--checkpoint.every-steps", "1",
+                   "--train.evaluate-every", "1")
+        self.thaw(*command)
+        losses = [line["loss"] for line in self.metrics("run", "evaluation")]
+        self.assertFalse([loss for loss in losses if isinstance(loss, float)], losses)
+        weights = self.folder / "run/weights.safetensors"
+        expected = weights.read_bytes()
+        for name in ("summary.json", "weights.safetensors"):
+            os.remove(self.folder / "run" / name)
+        again = self.thaw(*command)
+        self.assertIn("Goes on after step", again.stdout)
+        self.assertNotIn("passed over", again.stderr)
+        self.assertEqual(weights.read_bytes(), expected)
+
     def test_what_is_doubtful_of_images_is_told(self):
         self.images()
         self.resnet_config()

@@ -149,7 +149,13 @@ TEST_F(DatasetErrors, WrongTypes) {
                 file.write("/train/inputs", {1, 1, 1, 1}, std::vector<double>{0});
                 file.write("/train/labels", {1}, Int64s{0});
               }),
-              HasSubstr("/train/inputs: dtype is float64, must be uint8 or float32"));
+              HasSubstr("/train/inputs: dtype is float64, must be uint8 or float32 (numpy: "
+                        ".astype(\"float32\"))"));
+  EXPECT_THAT(refusal([](Hdf5Writer& file) {
+                file.write("/train/inputs", {1, 1, 1, 1}, Int32s{0});
+                file.write("/train/labels", {1}, Int64s{0});
+              }),
+              HasSubstr("must be uint8 or float32 (numpy: .astype(\"uint8\"))"));
   const std::int64_t zero = 0;
   EXPECT_THAT(refusal([&](Hdf5Writer& file) {
                 file.write("/train/inputs", {1, 1, 1, 1}, std::vector<std::uint8_t>{0});
@@ -188,7 +194,8 @@ TEST_F(DatasetErrors, WrongShapes) {
                 file.write("/train/inputs", {2, 1, 4, 4}, std::vector<std::uint8_t>(32));
                 file.write("/train/labels", {2, 1}, Int64s{0, 0});
               }),
-              HasSubstr("/train/labels: shape is [2, 1], must be [samples]"));
+              HasSubstr("/train/labels: shape is [2, 1], must be [samples]: the number of each "
+                        "one's class (of one-hot rows, numpy: .argmax(1))"));
   EXPECT_THAT(text_refusal({1, 2}, {0, 1, 2}, {0}),
               HasSubstr("/train/offsets: has 3 entries, must have 2: one more than labels"));
 }

@@ -11,6 +11,7 @@
 
 #include "core/data/dataset.h"
 #include "core/parallel/one_rank.h"
+#include "launch/run/data_opening.h"
 #include "launch/run/run_setup.h"
 #include "tests/core/data/hdf5_writer.h"
 
@@ -58,6 +59,21 @@ TEST_F(DataIdentityTest, IsReadOnceWhileTheFileStands) {
   EXPECT_EQ(read(kept).splits.size(), 1U);
   ASSERT_EQ(::chmod(path_.c_str(), 0600), 0);
   EXPECT_EQ(content(read(kept)), content(first));
+}
+
+TEST(ReadingProgress, IsToldWhereItTakesLong) {
+  testing::internal::CaptureStderr();
+  const DecodeProgress quick = reading_progress(/*rank=*/0, nullptr);
+  quick("split train", 1'000'000, 2'000'000);
+  quick("split train", 2'000'000, 2'000'000);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  testing::internal::CaptureStderr();
+  const DecodeProgress slow = reading_progress(/*rank=*/0, nullptr);
+  std::this_thread::sleep_for(std::chrono::milliseconds(3100));
+  slow("split train", 1'000'000, 2'000'000);
+  const std::string told = testing::internal::GetCapturedStderr();
+  EXPECT_NE(told.find("reading split train: 50 % of 2 MB"), std::string::npos) << told;
+  EXPECT_FALSE(reading_progress(/*rank=*/1, nullptr));
 }
 
 }  // namespace
