@@ -26,7 +26,7 @@ class WatchedLoop : public ::testing::Test {
 
 TEST_F(WatchedLoop, SaysNothingWhereAllIsWell) {
   for (const int ranks : {1, 2, 3}) {
-    const Ending ending = loop(ranks, "fine", "5");
+    const Ending ending = loop(ranks, "fine", "20");
     EXPECT_EQ(ending.status, 0) << ending.output;
     EXPECT_THAT(ending.output, Not(HasSubstr("thaw:")));
   }
@@ -51,7 +51,7 @@ TEST_F(WatchedLoop, HasAWatchWithoutBeingAskedFor) {
     EXPECT_EQ(ending.status, 4) << ending.output;
     EXPECT_THAT(ending.output, AllOf(HasSubstr("rank 1 (host "), HasSubstr("step 5")));
   }
-  const Ending fine = loop(2, "default-fine", "5");
+  const Ending fine = loop(2, "default-fine", "20");
   EXPECT_EQ(fine.status, 0) << fine.output;
   EXPECT_THAT(fine.output, Not(HasSubstr("thaw:")));
 }

@@ -65,7 +65,9 @@ TEST(MpiCommunicator, StartedSumsNeedAllRanksButDoNotBlock) {
   if (communicator->rank() != 0) others->barrier();
   const auto pending = communicator->start_all_reduce(at::full({10}, 1.0, at::kFloat));
   if (communicator->rank() == 0) {
-    if (communicator->size() > 1) EXPECT_FALSE(pending->poll());
+    if (communicator->size() > 1) {
+      EXPECT_FALSE(pending->poll());
+    }
     others->barrier();
   }
   EXPECT_THROW(communicator->start_all_reduce(at::full({10}, 1.0, at::kFloat)), RunError);
