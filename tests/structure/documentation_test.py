@@ -122,6 +122,28 @@ def found_in(text: str, path: str = "README.md") -> list:
     return documentation.problems({**sound, "README.md": "# All\n", path: text}, PLANTED)
 
 
+class TestsThatAreNamed(unittest.TestCase):
+    """In the last column of the table beside DistributedDataParallel: suites, and `Suite.Name`s."""
+
+    @staticmethod
+    def unknown(page: str, sources: list) -> list:
+        written = re.findall(r"^TEST(?:_F|_P)?\((\w+), (\w+)\)", "\n".join(sources), re.MULTILINE)
+        known = {suite for suite, _ in written} | {f"{suite}.{name}" for suite, name in written}
+        rows = re.findall(r"^\| \d+ \|.*\| ([^|]+) \|$", page, re.MULTILINE)
+        return [name for row in rows for name in re.findall(r"`([^`]+)`", row) if name not in known]
+
+    def test_there_are(self):
+        page = read("dist/README.md")
+        rows = re.findall(r"^\| (\d+) \|.*\| `[^|]+ \|$", page, re.MULTILINE)
+        self.assertEqual(rows, [str(row) for row in range(1, 39)])
+        sources = [read(path) for path in tracked("_test.cpp") if path.startswith("tests/dist/")]
+        self.assertEqual(self.unknown(page, sources), [])
+
+    def test_those_that_there_are_not_are_found(self):
+        page = "| 1 | a | b | c | `Loop`, `Loop.Ends` |\n| 2 | a | b | c | `Lop`, `Loop.End` |\n"
+        self.assertEqual(self.unknown(page, ["TEST_P(Loop, Ends) {"]), ["Lop", "Loop.End"])
+
+
 class Checks(unittest.TestCase):
     def only(self, text: str, path: str = "README.md") -> str:
         found = found_in(text, path)

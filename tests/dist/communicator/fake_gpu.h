@@ -372,9 +372,9 @@ inline GpuParts parts(World& world, int rank) {
           .make_stream = [&world, rank] { return std::make_shared<Stream>(world, rank); }};
 }
 
-/// Whether `condition` comes true within 10 seconds.
+/// Whether `condition` comes true within a minute.
 inline bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 10'000; ++i) {
+  for (int i = 0; i < 60'000; ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
