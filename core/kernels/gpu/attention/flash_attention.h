@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,16 @@ struct FlashKind {
   double flops = 0;     ///< of a forward; backward's are twice as many
 };
 
+/// Whether flash attention serves heads of `size` on a GPU of this compute capability, in backward
+/// too. For that of heads above 192 a block of GPUs of 8.6 to 8.9 and 12.x has too little shared
+/// memory; LibTorch leaves it out there when it chooses among attentions itself.
+constexpr bool has_flash_for(int major, int minor, std::int64_t size) {
+  constexpr std::int64_t kLargest = 256, kLargestOfLittleMemory = 192, kStep = 8;
+  const bool little_memory = (major == 8 && minor >= 6) || major == 12;
+  return major >= 8 && size % kStep == 0 &&
+         size <= (little_memory ? kLargestOfLittleMemory : kLargest);
+}
+
 /// Why flash attention does not serve `projected`, in words; "" where it does.
 std::string why_no_flash(const at::Tensor& projected, const FlashKind& kind,
                          const std::optional<DropoutDraws>& draws);
@@ -40,7 +51,7 @@ at::Tensor flash_attention(const at::Tensor& projected, const at::Tensor& bias,
                            const FlashKind& kind, std::shared_ptr<const SampleRows> rows,
                            const std::optional<DropoutDraws>& draws);
 
-/// Why `device`, or this LibTorch, has none; "" where they do.
-std::string why_no_flash_on(const at::Device& device);
+/// Why `device`, or this LibTorch, has none for heads of `size`; "" where they do.
+std::string why_no_flash_on(const at::Device& device, std::int64_t size);
 
 }  // namespace thaw::gpu

@@ -31,8 +31,6 @@ using torch::autograd::variable_list;
 using Draws = std::optional<DropoutDraws>;
 using RowsPointer = std::shared_ptr<const SampleRows>;
 
-constexpr std::int64_t kLargestHead = 256, kHeadStep = 8;
-
 /// LibTorch's generator of `device`, set for one call and set back after it.
 class SeededGenerator {
  public:
@@ -167,13 +165,19 @@ struct FlashAttention : torch::autograd::Function<FlashAttention> {
 
 }  // namespace
 
-std::string why_no_flash_on(const at::Device& device) {
+std::string why_no_flash_on(const at::Device& device, std::int64_t size) {
   if (!sdp::is_flash_attention_available()) return "this LibTorch was built without it";
   int major = 0, minor = 0;
   C10_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device.index()));
   C10_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device.index()));
-  if (major >= 8) return "";
-  return fmt::format("the GPU's compute capability is {}.{}, and it takes 8.0", major, minor);
+  if (has_flash_for(major, minor, size)) return "";
+  if (major < 8) {
+    return fmt::format("the GPU's compute capability is {}.{}, and it takes 8.0", major, minor);
+  }
+  return fmt::format(
+      "heads are of {} elements, and it takes multiples of 8 up to 256 (192 on GPUs of 8.6 to 8.9 "
+      "and 12.x; this one is {}.{})",
+      size, major, minor);
 }
 
 std::string why_no_flash(const at::Tensor& projected, const FlashKind& kind, const Draws& draws) {
@@ -181,12 +185,7 @@ std::string why_no_flash(const at::Tensor& projected, const FlashKind& kind, con
   if (draws && !draws->fast) {
     return "its dropout is not keyed (train.attention-dropout-draws = \"fast\" allows that)";
   }
-  const std::int64_t size = kind.shape.size;
-  if (size > kLargestHead || size % kHeadStep != 0) {
-    return fmt::format("heads are of {} elements, and it takes multiples of {} up to {}", size,
-                       kHeadStep, kLargestHead);
-  }
-  return why_no_flash_on(projected.device());
+  return why_no_flash_on(projected.device(), kind.shape.size);
 }
 
 at::Tensor flash_attention(const at::Tensor& projected, const at::Tensor& bias,
