@@ -1,118 +1,21 @@
 """All that trains, on GPUs that compute nothing: no assertion of LibTorch's CUDA part fails, the host
 touches no device memory, what the streams do is in order, all ranks sum the same in the same order.
 
-A row of ROWS is a training; each number of ranks of it is a test.
+A row of training_rows.py is a training; each number of ranks of it is a test. With THAW_NULL_GPU_ALL=1 that is
+1, 2 and 4, where a row can have them.
 """
 
-import dataclasses
 import json
+import os
 import shutil
 import unittest
 
 import h5py
 import numpy as np
 from null_gpu_fixture import NullGpuTest, require_null_gpu
+from training_rows import CLASSES, EACH, ROWS, SEVERAL, STAGES, TAGS, TEXTS, VISION
 
-STAGES = {
-    "bert": ("head", "encoder.1,head", "*"),
-    "roberta": ("head", "encoder.1,head", "*"),
-    "modernbert": ("head", "encoder.1,head", "*"),
-    "resnet-cifar": ("head", "layer3,head", "*"),
-    "resnet": ("head", "layer4,head", "*"),
-}
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-         "intermediate_size": 64, "vocab_size": 300, "max_position_embeddings": 40,
-         "pad_token_id": 1}
-TEXTS = {  # by family, besides BERT its config.json
-    "bert": None,
-    "roberta": dict(SIZES, model_type="roberta", type_vocab_size=1),
-    "modernbert": dict(SIZES, model_type="modernbert", local_attention=8, mlp_dropout=0.1,
-                       attention_dropout=0.1, global_attn_every_n_layers=2),
-}
-CLASSES = ("labels", lambda n: n.astype(np.int64))
-SEVERAL = ("multi-label", lambda n: np.stack([n % 2, n > 2, n == 5], 1).astype(np.uint8))
-NUMBERS = ("regression", lambda n: np.stack([n - 2.5, 9 - n * n], 1).astype(np.float32))
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What is trained how; `ranks` says on how many GPUs, `target` what is learnt."""
-
-    name: str
-    family: str
-    flags: tuple = ()
-    ranks: tuple = (2,)
-    target: tuple = CLASSES
-    preset: str = ""
-
-
-EACH = (1, 2, 4)
-LOCAL = ("--train.batch-norm", "local")
-ROWS = (
-    Row("float32", "bert", ranks=EACH),
-    Row("bfloat16", "bert", ("--train.precision", "bfloat16"), EACH),
-    Row("float64", "bert", ("--train.precision", "float64")),
-    Row("float32", "resnet-cifar", LOCAL, EACH),
-    Row("bfloat16", "resnet-cifar", (*LOCAL, "--train.precision", "bfloat16")),
-    Row("float64", "resnet-cifar", (*LOCAL, "--train.precision", "float64")),
-    Row("float32", "resnet", LOCAL),
-    Row("bfloat16", "roberta", ("--train.precision", "bfloat16", "--model.pooling", "cls")),
-    Row("float32", "modernbert"),
-    Row("bfloat16", "modernbert", ("--train.precision", "bfloat16")),
-    Row("synchronized statistics", "resnet-cifar", ranks=EACH),
-    Row("synchronized statistics, bfloat16", "resnet-cifar", ("--train.precision", "bfloat16")),
-    Row("augmentation", "resnet-cifar", (*LOCAL, "--data.crop-padding", "2",
-                                         "--data.horizontal-flip", "true")),
-    Row("running statistics of frozen layers", "resnet-cifar",
-        (*LOCAL, "--train.frozen-batch-norm", "update"), ranks=(1,)),
-    # What is learnt.
-    Row("several classes", "bert", target=SEVERAL),
-    Row("numbers", "bert", target=NUMBERS, ranks=(1,)),
-    Row("numbers of images", "resnet-cifar", LOCAL, target=NUMBERS),
-    # How.
-    Row("sgd", "bert", ("--train.optimizer", "sgd", "--train.nesterov", "true")),
-    Row("lion", "bert", ("--train.optimizer", "lion"), ranks=(1,)),
-    Row("clipping", "bert", ("--train.clip-norm", "1"), EACH),
-    Row("micro-batches", "bert", ("--train.micro-batch", "3")),
-    Row("recomputation", "bert", ("--train.gradient-checkpointing", "true")),
-    Row("skipped steps", "bert", ("--train.not-finite", "skip", "--train.clip-norm", "1")),
-    Row("no dropout", "bert", ("--model.dropout", "0", "--model.attention-dropout", "0"), (1,)),
-    Row("dropout of frozen layers", "bert", ("--train.frozen-dropout", "on"), (1,)),
-    Row("no dropout, bfloat16", "bert", ("--train.precision", "bfloat16", "--model.dropout", "0",
-                                         "--model.attention-dropout", "0"), (1,)),
-    Row("fast draws of attention", "bert", ("--train.precision", "bfloat16",
-                                            "--train.attention-dropout-draws", "fast"), EACH),
-    Row("first token", "bert", ("--model.pooling", "cls", "--train.label-smoothing", "0.1")),
-    Row("no overlap", "bert", ("--distributed.overlap", "off")),
-    Row("overlap", "bert", ("--distributed.overlap", "on", "--distributed.bucket-bytes", "4096"),
-        (2, 4)),
-    Row("rounded gradients", "bert", ("--distributed.wire", "bfloat16"), EACH),
-    Row("fast convolutions", "resnet-cifar", ("--train.tf32", "true",
-                                              "--train.cudnn-benchmark", "true")),
-    Row("dense gradients of embeddings", "bert", ("--distributed.embedding-rows", "off")),
-    Row("sharded optimizer state", "bert", ("--distributed.sharding", "optimizer",
-                                            "--train.clip-norm", "1"), (2, 4)),
-    Row("sharded gradients", "bert", ("--distributed.sharding", "gradients",
-                                      "--distributed.bucket-bytes", "4096",
-                                      "--checkpoint.every-steps", "1",
-                                      "--distributed.audit-every", "1"), (2, 4)),
-    Row("sharded state, skipped steps", "bert", ("--distributed.sharding", "optimizer",
-                                                 "--train.not-finite", "skip")),
-    Row("deterministic", "bert", ("--train.deterministic", "true")),
-    # In which order.
-    Row("bottom-up", "bert", preset="bottom-up", ranks=(1,)),
-    Row("chain-thaw", "bert", preset="chain-thaw", ranks=(1,)),
-    Row("freeze-out", "bert", ("--schedule.total-steps", "8"), preset="freeze-out"),
-    Row("random", "bert", ("--schedule.policy-every-steps", "2", "--schedule.total-steps", "6"),
-        preset="random"),
-    Row("auto-freeze", "bert", ("--schedule.policy-every-steps", "2", "--schedule.total-steps", "6"),
-        preset="auto-freeze"),
-    # What is kept.
-    Row("checkpoints at each step", "bert", ("--checkpoint.every-steps", "1",
-                                             "--distributed.audit-every", "1"), EACH),
-    Row("checkpoints while training waits", "resnet-cifar",
-        (*LOCAL, "--checkpoint.every-steps", "1", "--checkpoint.asynchronous", "false")),
-)
+ALL = os.environ.get("THAW_NULL_GPU_ALL") == "1"
 
 
 class Training(NullGpuTest):
@@ -124,30 +27,38 @@ class Training(NullGpuTest):
         with h5py.File(self.folder / name, "w") as file:
             for split, count in (("train", 27), ("validation", 9), ("test", 7)):
                 group = file.create_group(split)
-                group["labels"] = labels_of(np.arange(count) % 6)
+                if target is not TAGS:
+                    group["labels"] = labels_of(np.arange(count) % 6)
                 if family in TEXTS:
                     lengths = generator.integers(3, 20, count)
-                    group["offsets"] = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-                    group["tokens"] = generator.integers(0, 300, lengths.sum(), np.int32)
+                    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+                    tokens = generator.integers(0, 300, lengths.sum(), np.int32)
+                    group["offsets"], group["tokens"] = offsets, tokens
+                    if target is TAGS:
+                        tags = tokens % 4
+                        tags[offsets[:-1]] = -100
+                        group["token_labels"] = tags
                 else:
                     group["inputs"] = generator.integers(0, 256, (count, 3, 32, 32), np.uint8)
-            if target is not CLASSES:
+            if target is TAGS:
+                file.attrs["classes"] = ("O", "B-n", "I-n", "B-m")
+            elif target is not CLASSES:
                 file.attrs["task"] = task
             if family not in TEXTS:
                 file.attrs["mean"] = file.attrs["std"] = [0.5, 0.5, 0.5]
         return name
 
     def config(self, family, preset="", stages=3, name="run.toml", data="data.h5"):
+        described = (TEXTS | VISION).get(family)
         if family == "bert":
             self.tiny_bert(vocabulary=300)
-        elif family in TEXTS:
-            self.write("config.json", json.dumps(TEXTS[family]))
-        depths = {"resnet-cifar": "depth = 20", "resnet": "depth = 18"}
-        model = depths.get(family, 'config = "config.json"')
+        elif described is not None:
+            self.write("config.json", json.dumps(described))
+        forms = {"resnet-cifar": "depth = 20", "resnet": "depth = 18", "efficientnet-lite0": ""}
         text = f"""
 [model]
-architecture = "{family}"
-{model}
+architecture = "{'vit' if family == 'dinov2' else family}"
+{forms.get(family, 'config = "config.json"')}
 [data]
 file = "{data}"
 batch = 10
@@ -181,7 +92,7 @@ def test_of(row, ranks):
 
 
 for each in ROWS:
-    for count in each.ranks:
+    for count in each.every if ALL else each.ranks:
         label = f"test_{each.family} {each.name} at {count}"
         assert not hasattr(GpuTraining, label), label
         setattr(GpuTraining, label, test_of(each, count))
@@ -210,7 +121,9 @@ class GpuLife(Training):
         self.life("bert", 4)
 
     def test_resnet(self):
-        self.life("resnet-cifar", 2)
+        for ranks in EACH if ALL else (2,):
+            self.life("resnet-cifar", ranks)
+            shutil.rmtree(self.folder / "run")
 
     def test_times_are_those_of_the_device(self):
         """By marks between its works (0.1 ms apart, whatever they are): from the second step on at
@@ -242,7 +155,7 @@ class GpuLife(Training):
         self.on_gpus("train", source, "--run-dir", "source")
         self.data("bert", SEVERAL)
         config = self.config("bert")
-        for ranks in (1, 2):
+        for ranks in EACH if ALL else (1, 2):
             self.on_gpus("train", config, "--run-dir", f"run{ranks}", "--retention.data", "source.h5",
                          "--retention.weights", "source/weights.safetensors", "--retention.samples",
                          "8", ranks=ranks)
@@ -260,8 +173,11 @@ class GpuDecoders(Training):
 
     PADS = "attention on this GPU pads its samples: flash attention does not serve it, "
 
-    def trained(self, ranks, *flags, heads=4, key_heads=2, more=None):
-        self.write("config.json", json.dumps({
+    GPT2 = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+            "vocab_size": 300}
+
+    def trained(self, ranks, *flags, heads=4, key_heads=2, more=None, config=None):
+        self.write("config.json", json.dumps(config or {
             "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "vocab_size": 300,
             "num_attention_heads": heads, "num_key_value_heads": key_heads, "intermediate_size": 48,
             "max_position_embeddings": 64, "tie_word_embeddings": True} | (more or {})))
@@ -299,6 +215,16 @@ total-steps = 4
             self.assertGreater(flash, 0)
             self.assertNotIn(self.PADS, said)
             shutil.rmtree(self.folder / "run")
+
+    def test_every_family(self):
+        families = ({"model_type": "mistral", "sliding_window": None}, {"model_type": "qwen2"},
+                    {"model_type": "qwen3", "head_dim": 8}, None)
+        for ranks in EACH if ALL else (2,):
+            for family in families:
+                for precision in ("bfloat16", "float32"):
+                    self.trained(ranks, "--train.precision", precision, more=family,
+                                 config=None if family else self.GPT2)
+                    shutil.rmtree(self.folder / "run")
 
     def test_what_it_does_not_serve_is_told(self):
         said, flash = self.trained(1, "--train.precision", "float32")
