@@ -42,13 +42,15 @@ def configure(
 
 
 def measure(part: Part, job: jobs.Job, weights: str, number: int, warm_up: int, windows: int,
-            steps: int) -> dict[str, dict]:  # fmt: skip
+            steps: int, graphs: bool = False) -> dict[str, dict]:  # fmt: skip
     """By depth: `windows` (seconds a step of each, after the warm-up), `peak_memory_bytes`, and
     `outside_seconds`, what a step took on average that its own clock does not see."""
     depths = list(job.depths)[::-1]  # as unfreezing goes: from the head on
-    config = configure(part, job, weights, str(number), depths, warm_up + windows * steps)
+    name = f"{number}-graphs" if graphs else str(number)
+    config = configure(part, job, weights, name, depths, warm_up + windows * steps)
     run_folder = os.path.join(os.path.dirname(config), "run")
-    thaw.train(part, f"{job.name}-{number}", config, run_folder)
+    flags = ("--train.cuda-graphs", "on") if graphs else ()
+    thaw.train(part, f"{job.name}-{name}", config, run_folder, *flags)
     lines = thaw_command.steps(run_folder)
     found = {}
     for row in thaw.summary(run_folder)["stages"]:
