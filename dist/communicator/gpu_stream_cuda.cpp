@@ -2,6 +2,7 @@
 #include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGraphsC10Utils.h>
+#include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include "dist/communicator/gpu_stream.h"
@@ -15,7 +16,10 @@ class CudaEvent final : public GpuEvent {
   explicit CudaEvent(const c10::cuda::CUDAStream& stream) { event_.record(stream); }
 
   // A thread that records a graph may ask for events of what runs only if it says that it knows.
+  // The watch's has no GPU of its own: without one, to ask would take memory of the first that it
+  // sees.
   bool done() const override {
+    const c10::cuda::CUDAGuard device(event_.device_index());
     const c10::cuda::CUDAStreamCaptureModeGuard relaxed(cudaStreamCaptureModeRelaxed);
     return event_.query();
   }

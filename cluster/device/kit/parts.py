@@ -32,11 +32,13 @@ PARTS = (
          "checks.losses"),
     Part("graphs", "steps as CUDA graphs and queued call by call: the same bits", 25, 200,
          "checks.graphs"),
-    Part("steps", "time and memory of a step: Thaw beside four forms of PyTorch", 175, 550,
+    Part("snapshots", "how long a checkpoint of 1.3 GB holds training up", 25, 120,
+         "checks.snapshots"),
+    Part("steps", "time and memory of a step: Thaw beside four forms of PyTorch", 160, 550,
          "timing.steps"),
     Part("counts", "launches, copies and synchronizations of a step", 40, 200,
          "timing.counts"),
-    Part("sanitizer", "compute-sanitizer on Thaw's own kernels", 45, 400,
+    Part("sanitizer", "compute-sanitizer on Thaw's own kernels", 35, 400,
          "checks.sanitizer"),
 )
 # fmt: on
