@@ -12,7 +12,7 @@ import unittest
 
 import h5py
 import numpy as np
-from null_gpu_fixture import NullGpuTest, require_null_gpu
+from null_gpu_fixture import THAW, NullGpuTest, require_null_gpu
 from training_rows import CLASSES, EACH, ROWS, SEVERAL, STAGES, TAGS, TEXTS, VISION
 
 ALL = os.environ.get("THAW_NULL_GPU_ALL") == "1"
@@ -264,6 +264,14 @@ class Devices(Training):
                                        devices=2, status=2)
         self.assertIn("3 ranks run on host", said.stderr)
         self.assertIn("they see 2", said.stderr)
+
+    def test_the_doctor_sums_up_by_nccl(self):
+        said, reports = self.program(
+            THAW, "doctor", ranks=2, environment={"OMPI_MCA_hwloc_base_binding_policy": "none"})
+        self.assertIn(" over 2 ranks' GPUs, by NCCL: ", said.stdout)
+        for report in reports:
+            self.assertEqual(report["faults"], [])
+            self.assertGreater(report["counts"]["collective"], 0)
 
     def test_a_device_may_be_shared_where_that_is_said(self):
         self.data("bert")
