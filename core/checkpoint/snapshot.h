@@ -13,10 +13,10 @@
 namespace thaw {
 
 // Note [Snapshots of a GPU]
-// The link to the host takes 25 ms and more for 1.3 GB, and pinned memory for it half a second the
-// first time; the GPU's own memory takes 1 ms. So `take` only queues copies there, between two
-// steps by the order of the stream, and whoever writes brings them to the host, beside training, on
-// a stream of its own. Meanwhile the GPU holds them twice.
+// The link to the host carries far less than the GPU's own memory does, and memory of the host
+// must be pinned for it first. So `take` only queues copies on the GPU, between two steps by
+// the order of the stream, and whoever writes brings them to the host, beside training, on a stream
+// of its own. Meanwhile the GPU holds them twice.
 
 /// Copies of tensors, taken between two steps, so that training goes on while they are written. The
 /// memory is kept for the next copy: it costs its pages once.

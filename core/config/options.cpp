@@ -148,9 +148,8 @@ void add_train(TableBuilder& table) {
             Range{.least = 1, .most = 4096});
   table.add(&T::threads, "threads", "threads",
             "that one rank computes with; 0: the cores it was given", kThreads);
-  table.add(
-      &T::tf32, "tf32", "",
-      "float32 products and convolutions on a GPU in TensorFloat-32: faster, 10 bits of mantissa");
+  table.add(&T::tf32, "tf32", "",
+            "float32 products and convolutions on a GPU in TensorFloat-32: 10 bits of mantissa");
   table.add(&T::cudnn_benchmark, "cudnn-benchmark", "",
             "cuDNN times its algorithms at each new shape and takes the fastest; not with "
             "deterministic");

@@ -192,7 +192,7 @@ class BucketMapBuilder {
 };
 
 std::int64_t bucket_cap(std::int64_t active_bytes, bool on_gpus) {
-  // GPUs' links carry 25 MiB in some 0.2 ms, and smaller sums do not fill them.
+  // Smaller sums do not fill the links between GPUs. (PyTorch's DDP has 25 MiB too.)
   if (on_gpus) return std::clamp(active_bytes / 16, 25 * kMebi, 100 * kMebi);
   // About 16 buckets: enough to overlap, few enough that a call's fixed cost (tens of
   // microseconds) does not show. Above 16 MiB a bucket only delays the ones behind it.

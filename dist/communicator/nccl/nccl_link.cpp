@@ -22,10 +22,10 @@ namespace {
 // that does not wait, and NCCL allows it only while no other thread is inside a call on that
 // communicator. So:
 // - Every call is made with the lock held. Communicators block: a sum is then queued when its call
-//   returns, microseconds later, where a non-blocking one answers "in progress" and has to be asked
-//   again, which cost some 0.1 ms a bucket inside backward. What would block for other ranks does
-//   so elsewhere: joining, on a thread of its own; connecting, in a first sum that
-//   make_stream_sender makes outside of backward. "In progress" is understood all the same.
+//   returns, where a non-blocking one answers "in progress" and has to be asked again, with a pause
+//   before, inside backward. What would block for other ranks does so elsewhere: joining, on a
+//   thread of its own; connecting, in a first sum that make_stream_sender makes outside of
+//   backward. "In progress" is understood all the same.
 // - A failure is first written down (NcclHealth), then acted on: whoever takes the lock next finds
 //   it and calls NCCL no more. The watch alone aborts; it takes the handle away in the same breath,
 //   so that it happens once.
