@@ -190,7 +190,8 @@ class TrainingJob {
     save(run_.folder.last_weights());
   }
 
-  /// What `thaw evaluate` would find out by running the whole network over the training split.
+  /// What `thaw evaluate` would find out by running the whole network over the training split. The
+  /// run is done by then, and whole without it: a full disk is no failure of the run.
   void measure_cached_training(Trainer& trainer) {
     const Stopwatch watch;
     const std::optional<Measurement> sums = trainer.measure_cached_training();
@@ -199,9 +200,14 @@ class TrainingJob {
       require_finite_loss(*sums, "train");
       if (communicator_.rank() != 0) return;
       run_.claim.check();
-      const Task& task = *run_.setup.task;
-      write_whole_file(run_.folder.evaluation("train"),
-                       json_text(evaluation_line(task, *sums, "train", watch.seconds())) + "\n");
+      const std::string line =
+          json_text(evaluation_line(*run_.setup.task, *sums, "train", watch.seconds()));
+      try {
+        write_whole_file(run_.folder.evaluation("train"), line + "\n");
+      } catch (const RunError& error) {
+        say(fmt::format("thaw: warning: {}; the run is done, and `thaw evaluate` finds it out\n",
+                        error.what()));
+      }
     });
   }
 

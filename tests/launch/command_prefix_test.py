@@ -199,6 +199,40 @@ class Compared(PrefixTest):
             self.assertTrue((run / "weights.best.safetensors").exists())
             self.assertFalse((run / "evaluation.train.json").exists())
 
+    def test_runs_on_two_ranks_do_so_too(self):
+        self.config = self.bert_config(schedule=SWEPT)
+        told = self.thaw("compare", self.config, "--schedules", "head-only", "--seeds", "1",
+                         "--ranks", "2", "--train.prefix-cache", "on",
+                         "--train.prefix-cache-folder", "cache", "--output", "cmp").stdout
+        self.assertNotIn(": train split", told)
+        run = self.folder / "cmp" / "runs" / "head-only" / "seed-0"
+        found = json.loads((run / "evaluation.train.json").read_text(encoding="utf-8"))
+        expected = json.loads(self.thaw("evaluate", run.relative_to(self.folder), "--weights",
+                                        "last", "--split", "train").stdout)
+        self.assertEqual(list(found), list(expected))
+        self.assertEqual(found["samples"], 65)  # of both ranks
+        self.assertEqual(expected["samples"], 65)
+        self.assertAlmostEqual(found["loss"], expected["loss"], delta=1e-4)
+
+    def test_a_run_is_done_where_they_find_no_place(self):
+        stage = LONG.replace("30", "2")
+        config = self.bert_config("one.toml", stage)
+        added = stage.replace('name = "head"', 'name = "more"')
+        more = self.bert_config("two.toml", f"{stage}\n{added}")
+        for ranks in (0, 2):
+            with self.subTest(ranks=ranks):
+                run = self.folder / f"run{ranks}"
+                cached = ("--train.prefix-cache", "on", "--run-dir", run)
+                self.thaw("train", config, *cached, ranks=ranks)
+                in_the_way = run / "evaluation.train.json" / "a folder"
+                in_the_way.mkdir(parents=True)
+                said = self.thaw("train", more, *cached, "--measure-cached", ranks=ranks).stderr
+                self.assertRegex(said, r"thaw: warning: \S*evaluation\.train\.json\S*: cannot ")
+                self.assertEqual(said.count("the run is done, and `thaw evaluate` finds it out"), 1)
+                self.assertTrue(in_the_way.is_dir())
+                self.assertEqual(len(self.summary(run)["stages"]), 2)
+                self.assertTrue((run / "weights.safetensors").exists())
+
     def test_figures_of_other_weights_do_not_stay(self):
         stage = LONG.replace("30", "2")
         config = self.bert_config("one.toml", stage)
