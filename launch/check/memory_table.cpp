@@ -154,7 +154,7 @@ std::string tried_table(const Schedule& schedule, const std::vector<PlannedStage
   for (std::size_t i = 0; i < planned.size(); ++i) {
     const RankMemory& most = planned[i].rank;
     const std::int64_t seen = trial.stages[i] - trial.program - most.sum();
-    if (ranks > 1 && trial.fuller == 1) {  // of ragged samples it has room already
+    if (ranks > 1 && !trial.ragged) {  // there is room already
       const std::int64_t own = trial.stages[i] - trial.program - most.weights;
       beside[i] += static_cast<std::int64_t>(kRoomOfRanks * static_cast<double>(own));
     }

@@ -99,22 +99,24 @@ std::int64_t samples_of_run(const Schedule& schedule, const Split& split, std::i
   return std::clamp(samples, std::min(split.size(), kMostLookedAt), kMostLookedAt);
 }
 
-/// By how many times activations may take more than in those shares of the run that are tried.
+/// Whether shares of batches have more or fewer tokens, and no bound.
+bool shares_differ(const RunSetup& setup) {
+  return setup.dataset->split("train").format().kind == DataKind::kText &&
+         setup.configuration().train.micro_batch_tokens == 0;
+}
+
+/// By how many times activations may take more than in those shares of the run that are tried,
+/// which differ.
 double fuller_than_tried(const RunSetup& setup, const Schedule& schedule, int ranks) {
   const Configuration& configuration = setup.configuration();
   const Split& split = setup.dataset->split("train");
-  if (split.format().kind != DataKind::kText || configuration.train.micro_batch_tokens > 0) {
-    return 1;  // equal, or bounded
-  }
   const auto stages = static_cast<std::int64_t>(schedule.stages.size());
   const std::int64_t batch = configuration.data.batch;
   const std::int64_t tried =
       fullest(split, configuration, ranks, kSteps * stages * batch, Shares::kFirst);
   const std::int64_t all =
       fullest(split, configuration, ranks, samples_of_run(schedule, split, batch), Shares::kAll);
-  const double fuller =
-      tried > 0 && all > tried ? static_cast<double>(all) / static_cast<double>(tried) : 1;
-  return split.is_ragged() ? fuller * kRoom : fuller;
+  return tried > 0 && all > tried ? static_cast<double>(all) / static_cast<double>(tried) : 1;
 }
 
 /// Leaves one batch of the validation split, of the longest samples.
@@ -166,7 +168,11 @@ MemoryTrial try_memory(RunSetup& setup, const Schedule& schedule, int ranks) {
   const auto coordinator = coordinator_for(*communicator, configuration, monitor);
   const Schedule stages = shortened(schedule);
   MemoryTrial trial;
-  trial.fuller = fuller_than_tried(setup, schedule, ranks);
+  if (shares_differ(setup)) {
+    trial.fuller = fuller_than_tried(setup, schedule, ranks);
+    trial.ragged = setup.dataset->split("train").is_ragged();
+    if (trial.ragged) trial.fuller *= kRoom;
+  }
   give_back_freed_memory();  // of what was tried before, which a run does not begin with
   if (!setup.gpu) trial.program = resident_bytes() - bytes_of_model(*setup.model);
   Trainer trainer({.model = *setup.model,
