@@ -186,6 +186,9 @@ void Trainer::Run::tell_what_is_there() noexcept {
     // The error that has ended the run is the one to be told; this one may follow from it.
     say(fmt::format("the last step could not be told of: {}\n", error.what()));
   }
+  // Updates of other ranks' slices may be on their way into the model still: see
+  // Note [The best weights wait].
+  if (state_is_sharded(parts_)) return;
   try {
     best_weights_.write_waiting();
   } catch (const std::exception& error) {

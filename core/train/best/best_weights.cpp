@@ -86,9 +86,10 @@ void BestWeights::evaluated(bool best) {
   if (!settings_.save) return;
   if (best) {
     waiting_.clear();
-    if (!waits()) return write();
-    waiting_ = copies_of(changed());
-  } else if (!waiting_.empty() && !waits()) {
+    const std::vector<at::Tensor> tensors = changed();
+    if (!may_wait(tensors)) return write();
+    waiting_ = copies_of(tensors);
+  } else if (!waiting_.empty() && !may_wait(waiting_)) {
     write_waiting();
   }
 }
@@ -109,9 +110,8 @@ std::vector<at::Tensor> BestWeights::changed() const {
   return tensors;
 }
 
-bool BestWeights::waits() const {
-  return settings_.may_wait &&
-         best_waits(since_.seconds(), seconds_of_a_file_, bytes_of(changed()));
+bool BestWeights::may_wait(const std::vector<at::Tensor>& changed) const {
+  return settings_.may_wait && best_waits(since_.seconds(), seconds_of_a_file_, bytes_of(changed));
 }
 
 void BestWeights::write() {

@@ -26,8 +26,11 @@ class ParameterTable;
 // changes, and takes the place of one that waits. It is written at the first evaluation that is
 // late enough, before a checkpoint, which says that this was the best so far and does not hold it,
 // and at the end of the stage, of the run, or of a run that fails. A process that is killed leaves
-// the file of an earlier evaluation, and goes on from a checkpoint that is older still. A stage
-// that changes much (kMostBytes) writes at once: its epochs are long, and memory may be short.
+// the file of an earlier evaluation, and goes on from a checkpoint that is older still. So does a
+// run that fails while its state is sharded: the file is written from the model, with the values of
+// then in their places, and nobody can tell whether what the other ranks sent of their slices still
+// comes in there meanwhile, which would make a file of both. A stage that changes much (kMostBytes)
+// writes at once: its epochs are long, and memory may be short.
 
 /// Whether the best weights wait, this long after the last file, which took so many seconds.
 /// `changed`: bytes that the stage changes. Pure.
@@ -54,7 +57,8 @@ class BestWeights {
 
  private:
   std::vector<at::Tensor> changed() const;
-  bool waits() const;
+  /// `changed`: tensors as the stage changes them.
+  bool may_wait(const std::vector<at::Tensor>& changed) const;
   void write();
 
   const Model& model_;

@@ -71,6 +71,7 @@ struct Outcome {
   std::vector<double> losses, norms;
   std::vector<TransitionReport> transitions;
   std::vector<EvaluationReport> evaluations;
+  std::vector<std::int64_t> skipped;  ///< steps
 };
 
 /// All optimizer state of a checkpoint, put together.
@@ -140,6 +141,7 @@ class ShardedJob : public testing::Test {
       StopAfter stop(steps);
       Training training{.schedule = tiny_schedule(schedule_),
                         .train = train_,
+                        .loss = loss_of_rank_ ? loss_of_rank_(communicator.rank()) : LossFunction(),
                         .optimizer = optimizer_,
                         .sharding = sharding,
                         .frozen_state = frozen_state_,
@@ -159,6 +161,7 @@ class ShardedJob : public testing::Test {
       outcome.norms = heard.norms();
       outcome.transitions = heard.transitions;
       outcome.evaluations = heard.evaluations;
+      for (const SkippedReport& skip : heard.skips) outcome.skipped.push_back(skip.step);
     });
     outcome.state = state_at_the_end_of(run);
     return outcome;
@@ -224,6 +227,7 @@ class ShardedJob : public testing::Test {
   FrozenStatePlace frozen_state_ = FrozenStatePlace::kDevice;
   std::int64_t audit_every_ = 1;
   std::function<std::unique_ptr<Optimizer>(const TrainOptions&)> optimizer_;
+  std::function<LossFunction(int rank)> loss_of_rank_;  ///< in place of the task's; empty: that
 };
 
 }  // namespace thaw

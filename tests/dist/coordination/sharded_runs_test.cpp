@@ -1,10 +1,15 @@
 // More of whole trainings whose optimizer state the ranks share out: what evaluations tell, updates
 // beside forward, state that waits elsewhere, a checkpoint that lacks a slice.
+#include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
+#include <limits>
+#include <thread>
 
 #include "core/base/error.h"
 #include "tests/dist/coordination/sharded_job.h"
@@ -110,6 +115,66 @@ TEST_F(ShardedStateOfRuns, ASliceThatIsLostFromACheckpointIsNamed) {
       EXPECT_THAT(error.what(), HasSubstr("is missing"));
     }
   }
+}
+
+TEST_F(ShardedStateOfRuns, SkipsStepsThatAreNotFiniteAsTheWholeDoes) {
+  type_ = at::kDouble;
+  train_ = {};
+  train_.not_finite = NotFinite::kSkip;
+  // Of rank 0, which has samples in every step: the fourth, and two in another stage.
+  loss_of_rank_ = [](int rank) -> LossFunction {
+    return [rank, step = 0](const at::Tensor& outputs, const Batch&) mutable {
+      if (c10::GradMode::is_enabled()) ++step;  // else it is evaluated
+      const bool fails = rank == 0 && (step == 4 || step == 9 || step == 10);
+      const double factor = fails ? std::numeric_limits<double>::quiet_NaN() : 1.0;
+      return (outputs - 1).square().mean() * factor;
+    };
+  };
+  const Outcome whole = live("whole", 2, Sharding::kNone);
+  EXPECT_EQ(whole.skipped, (std::vector<std::int64_t>{4, 9, 10}));
+  for (const auto& [ranks, sharding] :
+       {std::pair{2, Sharding::kOptimizer}, std::pair{3, Sharding::kGradients}}) {
+    const Outcome found = live(fmt::format("on-{}", ranks), ranks, sharding);
+    EXPECT_EQ(found.skipped, whole.skipped);
+    expect_close(found, whole);
+  }
+}
+
+/// Files of best weights that two ranks write, of a run whose loss is no number from the eighth
+/// step on, when better weights wait than those of the first file.
+int best_files_of_a_run_that_fails(const std::string& data, Sharding sharding) {
+  int files = 0;  // rank 0's
+  const auto train = [&](Communicator& communicator) {
+    Training training{
+        .schedule = {{make_stage("all", {"stem", "middle", "head"}, after_epochs(4))}},
+        .best_may_wait = true,
+        .sharding = sharding};
+    training.data.batch = 12;
+    training.train.evaluate_every = 2;
+    int steps = 0;
+    training.loss = [&](const at::Tensor& outputs, const Batch&) {
+      if (c10::GradMode::is_enabled()) ++steps;  // else it is evaluated
+      return outputs.square().mean() * (steps > 7 ? std::numeric_limits<double>::quiet_NaN() : 1.0);
+    };
+    training.save_best = [&] {
+      if (++files == 1) std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    };
+    const Dataset dataset = prepared_dataset(data);
+    TinyModel model;
+    model.to(at::kDouble);
+    const auto coordinator = coordinator_for(communicator, {.sharding = sharding});
+    Recorder recorder;
+    training.run(model, dataset, recorder, communicator, *coordinator);
+  };
+  EXPECT_THROW(run_ranks(2, train), RunError);
+  return files;
+}
+
+/// What of the others' slices still comes in would make a file of two steps.
+TEST_F(ShardedStateOfRuns, ARunThatFailsWritesNoBestWeights) {
+  EXPECT_EQ(best_files_of_a_run_that_fails(data_, Sharding::kNone), 2);
+  EXPECT_EQ(best_files_of_a_run_that_fails(data_, Sharding::kOptimizer), 1);
+  EXPECT_EQ(best_files_of_a_run_that_fails(data_, Sharding::kGradients), 1);
 }
 
 }  // namespace
