@@ -33,6 +33,16 @@ namespace {
 // pears.
 // While the owner waits in `drain` there is nothing to spare, so the helper yields but does not
 // sleep.
+
+// Note [Who made it lets it go]
+// Handing over makes small objects: views of slabs, a node of the queue. glibc keeps what a thread
+// frees of that size for that thread's next (its cache of some 7 a size), wherever it came from.
+// Were they freed by the helper, some of them would stay taken in the midst of what a backward
+// frees, at places that follow from how far the helper was when they were made: other places in
+// each run. What the next step allocates in one piece may not fit there any longer, and then adds
+// to the peak. So the helper lets go of nothing that it was given: the owner does, when it next
+// comes by, in which its memory is as in a step without a helper.
+
 /// Keeps what was started and can be neither cancelled nor waited for: its memory is still used.
 void abandon(std::unique_ptr<Work> sum) {
   static std::mutex mutex;
@@ -76,6 +86,7 @@ class HelperSender final : public BucketSender {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, limit, [&] { return failure_ || handed_over_ - done_ <= most; });
     draining_ = false;
+    let_go_of_done();
     if (failure_) std::rethrow_exception(failure_);
   }
   void drain() override {
@@ -102,9 +113,15 @@ class HelperSender final : public BucketSender {
   std::int64_t hand_over(Load load) {
     const std::lock_guard lock(mutex_);
     if (failure_) std::rethrow_exception(failure_);
-    waiting_.push_back(std::move(load));
+    let_go_of_done();
+    loads_.push_back(std::move(load));
     changed_.notify_all();
     return ++handed_over_;
+  }
+
+  /// By the owner, under the lock: see Note [Who made it lets it go].
+  void let_go_of_done() {
+    for (; loads_done_ > 0; --loads_done_) loads_.pop_front();
   }
 
   /// `is_there` is asked under the lock.
@@ -114,16 +131,16 @@ class HelperSender final : public BucketSender {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return failure_ || is_there(); });
     draining_ = false;
+    let_go_of_done();
     if (failure_) std::rethrow_exception(failure_);
   }
 
   void work() {
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [&] { return stopping_ || !waiting_.empty(); });
+      changed_.wait(lock, [&] { return stopping_ || loads_done_ < loads_.size(); });
       if (stopping_) return;
-      Load load = std::move(waiting_.front());
-      waiting_.pop_front();
+      Load& load = loads_[loads_done_];  // stays where it is, whatever comes before and behind it
       lock.unlock();
       double seconds = 0;
       std::int64_t row_bytes = 0;
@@ -141,7 +158,7 @@ class HelperSender final : public BucketSender {
       busy_seconds_ += seconds;
       row_bytes_ += row_bytes;
       if (failure) failure_ = failure;
-      load = {};  // what it holds is not needed any longer when its owner hears of it
+      ++loads_done_;
       ++done_;
       changed_.notify_all();
       if (failure) return;
@@ -196,7 +213,8 @@ class HelperSender final : public BucketSender {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Load> waiting_;
+  std::deque<Load> loads_;      ///< of the owner, which adds them and takes them out
+  std::size_t loads_done_ = 0;  ///< so many at the front
   std::int64_t handed_over_ = 0, done_ = 0;
   double busy_seconds_ = 0;
   std::int64_t row_bytes_ = 0;

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
 #include "core/parallel/one_rank.h"
 #include "dist/reduction/sending/bucket_sender.h"
 
@@ -30,6 +35,28 @@ TEST(StepSenders, OfTheHostGoOnBesideIt) {
   senders.plan(Overlap::kOff, kBuckets, /*always=*/true);
   senders.keep_behind_backward();
   EXPECT_TRUE(senders.overlaps());
+}
+
+/// Note [Who made it lets it go]: a trace of the thread that lets go of what was handed over.
+TEST(HelperSender, LeavesItToItsOwnerToLetGo) {
+  const auto alone = make_self_communicator();
+  const auto helper = make_helper_sender(*alone);
+  std::vector<std::thread::id> threads;
+  const auto traced = [&] {
+    return std::shared_ptr<int>(new int(0), [&](const int* value) {
+      threads.push_back(std::this_thread::get_id());
+      delete value;
+    });
+  };
+  std::atomic<int> done = 0;
+  for (int i = 0; i < 20; ++i) {
+    helper->call([kept = traced(), &done](Communicator&) { ++done; });
+    if (i % 3 == 0) helper->wait_for(i + 1);
+  }
+  helper->drain();
+  EXPECT_EQ(done, 20);
+  ASSERT_EQ(threads.size(), 20U) << "nothing is kept once the owner has heard that it is done";
+  for (const std::thread::id& thread : threads) EXPECT_EQ(thread, std::this_thread::get_id());
 }
 
 }  // namespace
