@@ -33,6 +33,7 @@ policy = { kind = "random", groups = 2, every-steps = 2, always = [] }
 """
 OPTIONS = 'reduction = "canonical"\nshards = 4\nthreads = 1\nclip-norm = 0.5'
 EVERY_STEP = ("--checkpoint.every-steps", "1", "--checkpoint.keep", "100")
+MOMENTS = ("transition", "saving", "any")
 TRIALS = int(os.environ.get("THAW_FAULT_TRIALS", "3"))
 
 
@@ -114,7 +115,7 @@ class Sharded(ShardingTest):
                     cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                     env=dict(os.environ, OMP_NUM_THREADS="1"))
                 if attempt < 2:
-                    self.kill_a_rank(job, run, generator)
+                    self.kill_a_rank(job, run, MOMENTS[(2 * trial + attempt) % 3], generator)
                 _, errors = job.communicate(timeout=120)
                 if job.returncode == 0:
                     break
@@ -122,14 +123,23 @@ class Sharded(ShardingTest):
             self.assertEqual(self.weights(run), self.weights("whole"), f"trial {trial}")
             self.assertEqual(list((self.folder / run).glob("frozen-state*")), [])
 
-    def kill_a_rank(self, job, run, generator):
-        """While a checkpoint is written, soon after a transition, or at any moment."""
-        deadline = time.monotonic() + generator.uniform(0.5, 4)
+    def kill_a_rank(self, job, run, moment, generator):
+        """While a checkpoint is written, while a transition is under way (which puts state aside, or
+        comes right behind its checkpoint), or at any moment."""
+        place = self.folder / run
+
+        def signs():
+            return set(place.glob("frozen-state*")) | set(place.glob("checkpoints/*-transition*"))
+
+        before = signs()
+        deadline = time.monotonic() + generator.uniform(0.5, 4) + (moment != "any") * 4
         while time.monotonic() < deadline and job.poll() is None:
-            if list((self.folder / run).glob("checkpoints/*.partial")) \
+            if moment == "saving" and list(place.glob("checkpoints/*.partial")) \
                     and generator.random() < 0.1:
                 break
-            time.sleep(0.002)
+            if moment == "transition" and signs() - before and generator.random() < 0.5:
+                break
+            time.sleep(0.001)
         ranks = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True,
                                check=False).stdout.split()
         for rank in ranks[-1:]:

@@ -5,9 +5,11 @@
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/tanh.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -142,6 +144,41 @@ TEST_P(SlicedReducer, LeavesUnusedParametersAlone) {
       EXPECT_TRUE(slices[5].part.grad().eq(2).all().item<bool>());
     }
     EXPECT_EQ(slices[5].part.numel(), slices[5].cuts[self + 1] - slices[5].cuts[self]);
+  });
+}
+
+/// Two names of one tensor, as of an embedding that is the head's weight too: one gradient, summed
+/// and cut once.
+TEST_P(SlicedReducer, SumsTiedWeightsOnce) {
+  constexpr std::int64_t kSamples = 4;
+  const auto loss_of = [](const at::Tensor& tied, std::int64_t first, std::int64_t last) {
+    const at::Tensor inputs = at::ones({kSamples, 40}, at::kDouble).slice(0, first, last);
+    return at::linear(at::tanh(at::linear(inputs, tied)), tied.t()).sum().div(kSamples);
+  };
+  at::Tensor alone = at::full({30, 40}, 0.01, at::kDouble).set_requires_grad(true);
+  for (int step = 0; step < 4; ++step) {
+    alone.mutable_grad().reset();
+    loss_of(alone, 0, kSamples).backward();
+    const c10::AutoGradMode no_grad(false);
+    alone.sub_(alone.grad(), 0.01);
+  }
+  run_ranks(3, [&](Communicator& communicator) {
+    const at::Tensor tied = at::full({30, 40}, 0.01, at::kDouble).set_requires_grad(true);
+    const auto reducer = make_sliced_reducer(
+        communicator, std::vector<NamedTensor>{{"embeddings", tied}, {"head", tied}}, {},
+        {.sharding = GetParam()});
+    ASSERT_EQ(reducer->sharded()->slices().size(), 1U);
+    EXPECT_EQ(reducer->counters().payload_bytes, 30 * 40 * 8);
+    const Slice slice(kSamples, communicator.rank(), 3);
+    for (int step = 0; step < 4; ++step) {
+      reducer->begin({slice.last - slice.first, kSamples});
+      reducer->last_backward();
+      loss_of(tied, slice.first, slice.last).backward();
+      reducer->finish();
+      descend_sharded(*reducer->sharded(), 0.01);
+    }
+    EXPECT_LE(relative_difference(tied, alone), 1e-12);
+    contract::expect_same_bits(communicator, tied);
   });
 }
 
