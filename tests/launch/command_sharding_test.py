@@ -73,7 +73,8 @@ class Sharded(ShardingTest):
         self.assertGreater(max(moved), 0)
         for line in self.metrics("on3", "transition"):
             self.assertGreaterEqual(line["seconds"], line["state_move_seconds"])
-            self.assertEqual(line["state_move_seconds"] > 0, line["state_bytes_moved"] > 0)
+            if line["state_bytes_moved"]:
+                self.assertGreater(line["state_move_seconds"], 0)
 
     def test_goes_on_at_any_number_of_ranks(self):
         self.train("whole", "gradients", *EVERY_STEP, ranks=3)
