@@ -97,9 +97,9 @@ std::vector<PlannedStage> planned_memory(const RunSetup& setup, const Schedule& 
 constexpr std::int64_t kRun = 8 << 20;
 
 /// Of what a rank of several takes beyond program and weights, the part by which runs of one
-/// command differ: 12 stages of MiniLM on 2 and 4 ranks took from 5 % less to 3 % more than what
-/// was tried, of the sum (cluster/benchmarks/memory_forecast.py). Too much is told rather than too
-/// little.
+/// command differ from each other (1.5 % of the sum) and from what was tried alone: 12 stages of
+/// MiniLM on 2 and 4 ranks took from what is told to 7 % less
+/// (cluster/benchmarks/memory_forecast.py). Too much is told rather than too little.
 constexpr double kRoomOfRanks = 0.06;
 
 /// Whether a checkpoint may have been begun before the stage ends, from when on a rank keeps the
