@@ -13,6 +13,7 @@ import os
 import struct
 import sys
 
+import h5py
 import numpy as np
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -116,6 +117,18 @@ def small_texts(samples: int, seed: int) -> Texts:
     return Texts(tokens, offsets, labels)
 
 
+def write_prompts(folder: str, name: str, **splits: tuple[int, int]) -> None:
+    """Texts of 4 to 19 tokens of 300, whose first 1 to 3 are a prompt; a split's samples, seed."""
+    with h5py.File(os.path.join(folder, f"{name}.h5"), "w") as file:
+        for split, (samples, seed) in splits.items():
+            draws = np.random.default_rng(seed)
+            lengths = draws.integers(4, 20, samples)
+            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            file[f"{split}/offsets"] = offsets
+            file[f"{split}/tokens"] = draws.integers(0, 300, offsets[-1], np.int32)
+            file[f"{split}/prompt_lengths"] = draws.integers(1, 4, samples, np.int32)
+
+
 def repeated(texts: Texts, times: int) -> Texts:
     """The same texts again and again, which pack small: a CUDA graph serves one epoch."""
     lengths = np.tile(texts.lengths(), times)
@@ -137,6 +150,7 @@ def main(folder: str) -> None:
     write_texts(folder, "ragged", CLASSES, glosses(folder, 64 * 24), [32, 64])
     write_images(folder, "resnet50", 10, coarse_images(128, 224, 10), [64])
     write_texts(folder, "small-texts", 6, small_texts(53, 0), [10], validation=small_texts(17, 1))
+    write_prompts(folder, "small-prompts", train=(53, 0), validation=(17, 1))
     images = datasets.random_images(53, 32, 6)
     lighter = images.inputs // 2 + (images.labels * 20)[:, None, None, None].astype(np.uint8)
     write_images(
