@@ -70,6 +70,12 @@ std::uint64_t sum_of(Range range) {
   return sum;
 }
 
+/// The host waits for what has not passed yet.
+void count_wait(const char* what) {
+  Ledger::get().count("waits");
+  Ledger::get().count(std::string("waits: ") + what);
+}
+
 Range range_of(const void* pointer, std::size_t bytes) {
   const auto begin = reinterpret_cast<std::uintptr_t>(pointer);
   return {begin, begin + bytes};
@@ -240,6 +246,7 @@ cudaError_t Devices::copy(void* to, const void* from, std::size_t bytes, cudaStr
   if (host) ledger.count(pinned ? "pinned transfers" : "pageable transfers");
   if (host && blocks) ledger.count("blocking transfers");
   if (blocks) {
+    count_wait("copy");
     order_.host_knows(order_.clock_of(on.actor));
     check_uploads(false);
   } else if (up && !captured) {
@@ -345,6 +352,7 @@ cudaError_t Devices::synchronize(const Clock& clock, const char* what) {
   if (broken_) return kBroken;
   Ledger::get().count("synchronizations");
   Ledger::get().count(std::string("synchronizations: ") + what);
+  if (!order_.is_known(clock)) count_wait(what);
   order_.host_knows(clock);
   check_uploads(false);
   return cudaSuccess;

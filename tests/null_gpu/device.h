@@ -105,7 +105,8 @@ class Devices {
 
   cudaError_t record(cudaEvent_t event, cudaStream_t handle);
   cudaError_t wait(cudaStream_t handle, cudaEvent_t event);
-  /// The host waits; `what` is for the counts ("event", "stream", "device").
+  /// The host waits; `what` is for the counts ("event", "stream", "device"). What has passed
+  /// already, as the host has heard, is a synchronization too, but no wait.
   cudaError_t synchronize(const Clock& clock, const char* what);
   /// cudaEventQuery and cudaStreamQuery: not ready when first asked after something new, unless the
   /// host has waited for that in another way.

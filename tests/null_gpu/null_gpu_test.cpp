@@ -153,6 +153,25 @@ TEST_F(NullGpu, Synchronizations) {
   EXPECT_EQ(count("synchronizations"), 3);
 }
 
+TEST_F(NullGpu, WhatHasPassedIsNotWaitedFor) {
+  launch(memory_, first_);
+  cudaEventRecord(event_, first_);
+  cudaEventSynchronize(event_);
+  EXPECT_EQ(count("waits: event"), 1);
+  cudaEventSynchronize(event_);
+  cudaStreamSynchronize(first_);
+  launch(memory_, first_);
+  cudaEventRecord(event_, first_);
+  EXPECT_EQ(cudaEventQuery(event_), cudaErrorNotReady);
+  EXPECT_EQ(cudaEventQuery(event_), cudaSuccess);
+  cudaEventSynchronize(event_);
+  EXPECT_EQ(count("waits"), 1);
+  EXPECT_EQ(count("synchronizations"), 4);
+  std::vector<char> pageable(kBytes);
+  cudaMemcpyAsync(pageable.data(), memory_, kBytes, cudaMemcpyDefault, first_);
+  EXPECT_EQ(count("waits: copy"), 1);
+}
+
 TEST_F(NullGpu, AnEventIsNotReadyAtOnce) {
   launch(memory_, first_);
   cudaEventRecord(event_, first_);
