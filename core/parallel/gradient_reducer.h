@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -82,6 +83,15 @@ class GradientReducer {
   /// the order of shards; one without samples has none. Called by who cuts the batch as the reducer
   /// wants it (dist/reduction/canonical_reducer.h); others sum whatever backward gives them.
   virtual void finish_shard() {}
+
+  /// Numbers that the ranks are to sum besides: where `finish` sums small numbers of its own over
+  /// the host by themselves, as it does for a GPU, it sums these with them, in their place. False
+  /// where it does not: the caller sums them. Equal on all ranks; right before `finish`, which they
+  /// outlive.
+  virtual bool take_along(std::span<double> numbers) {
+    static_cast<void>(numbers);
+    return false;
+  }
 
   /// Returns when every active parameter's `.grad` holds the mean over the global batch (CPU), or
   /// when that is ordered on the current stream (CUDA). A parameter that got a gradient on no

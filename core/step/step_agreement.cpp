@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/parallel/communicator.h"
+#include "core/parallel/gradient_reducer.h"
 
 namespace thaw {
 
@@ -78,7 +79,9 @@ StepVerdict agree_on_step(const StepVote& vote, Communicator& communicator) {
   sums[kRecords] = vote.choice.way == StepWay::kRecord ? 1 : 0;
   sums[kGraph] = static_cast<double>(vote.choice.graph);
   sums[kGraphSquared] = sums[kGraph] * sums[kGraph];
-  communicator.all_reduce(sums);
+  const bool taken = vote.reducer != nullptr && vote.reducer->take_along(sums);
+  if (vote.reducer != nullptr) vote.reducer->finish();
+  if (!taken) communicator.all_reduce(sums);
   StepVerdict verdict;
   // What one rank alone has is exact here, whatever the order in which ranks are summed.
   verdict.gradient_norm = sums[kNorm];

@@ -11,6 +11,7 @@ class Tensor;
 namespace thaw {
 
 class Communicator;
+class GradientReducer;
 
 // Note [Ways of a step]
 // Where several ranks train, a step has sums on GPUs, which pair by their order however they are
@@ -21,7 +22,9 @@ class Communicator;
 // again be on all ranks what was recorded together, so ranks queue the same graph again, by its
 // number, or none. That rides in the sum that steps
 // make for stop requests and checkpoints anyway: it is made before the step then. A step that is
-// queued again makes no other sum over MPI, so that of two that a step needs one is left.
+// queued again makes no other sum over MPI, one that cannot be a graph says all of that with the
+// reducer's flags: one sum over MPI a step. Two has a step that is queued or recorded where others
+// are graphs.
 
 /// How a step is made, the most cautious way first.
 enum class StepWay {
@@ -46,6 +49,9 @@ struct StepVote {
   StopReason stop = StopReason::kNone;
   bool ready = true;       ///< with its part of a checkpoint
   StepChoice choice = {};  ///< who is not asked is in nobody's way
+  /// Whose `finish` is called on the way, with what is said here taken along where it can be; null:
+  /// nobody's. Then loss and norm are not asked for, which are not there before.
+  GradientReducer* reducer = nullptr;
 };
 
 /// What all ranks said, the same on each.

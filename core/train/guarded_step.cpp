@@ -113,13 +113,18 @@ GuardedStep::Outcome GuardedStep::run(StageRun& stage, StepMeter& meter, const T
 }
 
 /// Leaves the mean over the global batch in every `.grad`. Returns this rank's sum of the loss.
-at::Tensor GuardedStep::gradients(StageRun& stage, const Batch& batch, const Share& share) {
+at::Tensor GuardedStep::gradients(StageRun& stage, const Batch& batch, const Share& share,
+                                  bool agrees) {
   stage.reducer().begin(share.samples);
   const at::Tensor loss_sum = stage.compute(batch, share.samples, share.weight);
   context_.monitor.phase(RankPhase::kReduction);
   {
     const SpanTimer reduction(StepSpan::kReduction);
-    stage.reducer().finish();
+    if (agrees) {
+      context_.agree({.reducer = &stage.reducer()});
+    } else {
+      stage.reducer().finish();
+    }
   }
   context_.monitor.phase(RankPhase::kUpdate);
   return loss_sum;
@@ -191,13 +196,13 @@ GuardedStep::Outcome GuardedStep::judge_on_device(StageRun& stage, StepMeter& me
   bool judged = is_graph;
   at::Tensor norm;
   if (!is_graph) {
-    const at::Tensor loss_sum = gradients(stage, batch, share);
+    const at::Tensor loss_sum = gradients(stage, batch, share, /*agrees=*/!agrees_first);
     // What a graph asks for has been asked for before, so that its kernels are loaded.
     const bool judges_loss = request.wants_loss || stage.graphs() != nullptr;
     norm = verdict(stage, judges_loss ? &loss_sum : nullptr);
     judged = judges_loss || norm.defined();
   }
-  if (!agrees_first) context_.agree({});
+  if (is_graph && !agrees_first) context_.agree({});
   Outcome outcome;
   outcome.is_late = request.wants_loss;
   outcome.values = measure(meter, share, request.last_loss);

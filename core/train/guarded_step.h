@@ -40,6 +40,8 @@ class GuardedStep {
     const at::Tensor* loss_sum = nullptr;
     const at::Tensor* gradient_norm = nullptr;
     std::optional<StepChoice> choice = {};  ///< what this rank can do
+    /// To be finished meanwhile: StepVote::reducer.
+    GradientReducer* reducer = nullptr;
   };
   /// Everything is borrowed.
   struct Context {
@@ -111,7 +113,9 @@ class GuardedStep {
     double weight;
   };
 
-  at::Tensor gradients(StageRun& stage, const Batch& batch, const Share& share);
+  /// `agrees`: what the ranks have to say besides goes with it.
+  at::Tensor gradients(StageRun& stage, const Batch& batch, const Share& share,
+                       bool agrees = false);
   bool judges_on_device(const StepMeter& meter) const;
   Outcome judge_on_host(StageRun& stage, StepMeter& meter, const Batch& batch, const Share& share,
                         const Request& request);

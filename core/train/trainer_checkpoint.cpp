@@ -171,8 +171,12 @@ StepVerdict Trainer::Run::agree(const GuardedStep::Asked& asked) {
   const bool under_way = parts.saver != nullptr && parts.saver->under_way();
   const bool of_step =
       asked.loss_sum != nullptr || asked.gradient_norm != nullptr || asked.choice.has_value();
-  if (!of_step && !under_way && parts.stop == nullptr) return {};
+  if (!of_step && !under_way && parts.stop == nullptr) {
+    if (asked.reducer != nullptr) asked.reducer->finish();
+    return {};
+  }
   StepVote vote;
+  vote.reducer = asked.reducer;
   vote.loss_sum = asked.loss_sum;
   vote.gradient_norm = asked.gradient_norm;
   vote.choice = asked.choice.value_or(StepChoice{});

@@ -34,6 +34,7 @@ class CountedReducer final : public GradientReducer {
   void last_backward() override { reducer_->last_backward(); }
   void send_behind_backward() override { reducer_->send_behind_backward(); }
   void finish_shard() override { reducer_->finish_shard(); }
+  bool take_along(std::span<double> numbers) override { return reducer_->take_along(numbers); }
   void finish() override { reducer_->finish(); }
   ReductionCounters counters() const override { return reducer_->counters(); }
   bool repeats_itself() const override { return reducer_->repeats_itself(); }

@@ -36,10 +36,11 @@ namespace {
 // Note [Nothing waits for a GPU]
 // On a GPU, sums are queued behind what computes a bucket's gradients, and the optimizer behind the
 // sums: no step blocks the host for the device. Flags would: they are written and read by the host.
-// So they do not ride in the last bucket there but are summed on host memory, over MPI. The times
-// that `overlap = auto` compares mean nothing on a GPU either; it overlaps. A step that is recorded
-// in a CUDA graph sums its flags while that is done, on all ranks; queued again, its gradients are
-// those that it had then, and so are its flags.
+// So they do not ride in the last bucket there but are summed on host memory, over MPI, together
+// with what ranks say besides in a step (`take_along`): a step makes one such sum. The times that
+// `overlap = auto` compares mean nothing on a GPU either; it overlaps. A step that is recorded in a
+// CUDA graph sums its flags while that is done, on all ranks; queued again, its gradients are those
+// that it had then, and so are its flags.
 
 // Note [Two generations of buckets]
 // Before the first backward of a stage nobody knows in which order gradients will be ready, so the
@@ -77,6 +78,10 @@ class BucketReducer final : public GradientReducer {
   void begin(SampleShare share) override;
   void last_backward() override;
   void send_behind_backward() override { senders_.keep_behind_backward(); }
+  bool take_along(std::span<double> numbers) override {
+    if (on_gpu_) along_ = numbers;
+    return on_gpu_;
+  }
   void finish() override;
   ReductionCounters counters() const override { return counters_; }
   bool repeats_itself() const override { return on_gpu_; }
@@ -120,6 +125,7 @@ class BucketReducer final : public GradientReducer {
   bool begun_ = false;
   bool last_backward_ = false;
   SampleShare share_;
+  std::span<double> along_;  ///< for the sum of flags
   Stopwatch step_;
 
   ReductionCounters counters_;
@@ -285,8 +291,7 @@ std::vector<double> BucketReducer::sum_flags_with_last_bucket(bool fault) {
   std::vector<double> flags(used.begin(), used.end());
   flags.push_back(fault ? 1 : 0);
   flags.push_back(took_part ? 1 : 0);
-  communicator_.all_reduce(flags);
-  return flags;
+  return sum_flags(std::move(flags), std::exchange(along_, {}), communicator_);
 }
 
 void BucketReducer::hand_out(const std::vector<double>& flags) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "core/base/error.h"
@@ -44,6 +45,16 @@ void refuse_unused(std::span<const double> flags, std::span<const NamedTensor> a
     error.mark_agreed();
     throw error;
   }
+}
+
+std::vector<double> sum_flags(std::vector<double> flags, std::span<double> along,
+                              Communicator& communicator) {
+  const std::size_t own = flags.size();
+  flags.insert(flags.end(), along.begin(), along.end());
+  communicator.all_reduce(flags);
+  std::copy(flags.begin() + static_cast<std::ptrdiff_t>(own), flags.end(), along.begin());
+  flags.resize(own);
+  return flags;
 }
 
 void agree_on_fault(Communicator& communicator, const std::string& local_fault) {

@@ -24,6 +24,11 @@ std::string coverage_fault(const BucketMap& map, std::span<const std::size_t> la
 void refuse_unused(std::span<const double> flags, std::span<const NamedTensor> active,
                    const std::string& parts);
 
+/// A collective: the sum of `flags` over the ranks, whole; `along` (may be empty) is summed in the
+/// same call and becomes its sum. One sum over the host is then all that a step takes.
+std::vector<double> sum_flags(std::vector<double> flags, std::span<double> along,
+                              Communicator& communicator);
+
 /// A collective: returns where no rank has a fault ("" is none), else throws the same
 /// ReductionMismatch on all ranks, which says what is wrong and where.
 void agree_on_fault(Communicator& communicator, const std::string& local_fault);

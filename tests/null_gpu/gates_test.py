@@ -22,6 +22,7 @@ GATES = {
     "launches": 198,
     "device allocations": 0,
     "pinned allocations": 0,
+    "sums over MPI": 1,  # a task that weighs by tokens makes one more, before the step
 }
 COLLECTIVES = 11  # what a second rank adds of work and launches at most; of all else nothing
 SHORT, LONG = 4, 8
@@ -37,11 +38,13 @@ GATES_OF_GRAPHS = {
     "work": GATES["work"] + 2,  # the rates; the batch is brought to its place
     "launches": 5,
     "device allocations": 0,
+    "sums over MPI": 1,
 }
 # Of the other families.
 GATES_OF_HOST = {what: GATES[what] for what in ("blocking transfers", "uploads", "synchronizations",
                                                 "device allocations", "pinned allocations")}
-HOST_OF_GRAPHS = {what: most for what, most in GATES_OF_GRAPHS.items() if what != "work"}
+HOST_OF_GRAPHS = {what: most for what, most in GATES_OF_GRAPHS.items()
+                  if what not in ("work", "sums over MPI")}
 
 
 class StepGates(NullGpuTest):
@@ -109,6 +112,13 @@ learning-rate = 1e-4
     def test_graphs(self):
         self.expect_within_gates(1, "--train.cuda-graphs", "on", "--schedule.curve", "linear",
                                  gates=GATES_OF_GRAPHS, steps=WITH_GRAPHS)
+
+    def test_what_ranks_say_to_each_other_over_mpi(self):
+        """One sum a step: with sharded state, too, and where steps are graphs (epochs are of 8)."""
+        said = {"sums over MPI": 1}
+        self.expect_within_gates(2, "--distributed.sharding", "optimizer", gates=said)
+        self.expect_within_gates(2, "--train.cuda-graphs", "on", "--schedule.curve", "linear",
+                                 gates=said, steps=(6, 8))
 
     def test_steps_that_the_log_does_not_ask_for(self):
         # Where nothing ever waits, the loader finds now and then no pinned memory that is known to be free.
@@ -233,6 +243,42 @@ learning-rate = 1e-4
         self.expect_within_gates(1, "--train.cuda-graphs", "on", "--schedule.curve", "linear",
                                  gates=HOST_OF_GRAPHS | {"uploads": 3, "launches": 7},
                                  steps=WITH_GRAPHS)
+
+
+class EvaluationGates(NullGpuTest):
+    def test_it_waits_once(self):
+        """For the last outputs, however many batches there are: the others have come meanwhile."""
+        generator = np.random.default_rng(0)
+        with h5py.File(self.folder / "data.h5", "w") as file:
+            for split, count in (("train", 16), ("validation", 8), ("test", 64)):
+                file[f"{split}/tokens"] = generator.integers(0, 300, count * 12, np.int32)
+                file[f"{split}/offsets"] = np.arange(count + 1, dtype=np.int64) * 12
+                file[f"{split}/labels"] = np.arange(count, dtype=np.int64) % 5
+        self.tiny_bert(vocabulary=300)
+        self.write("run.toml", """
+[model]
+architecture = "bert"
+config = "config.json"
+[data]
+file = "data.h5"
+batch = 8
+[schedule]
+preset = "full"
+learning-rate = 1e-4
+total-steps = 1
+""")
+        self.on_gpus("train", "run.toml", "--run-dir", "run")
+        for ranks in (1, 2):
+            waits = {}
+            for split in ("validation", "test"):  # a batch, and eight
+                reports = self.on_gpus("evaluate", "run.toml", "--weights",
+                                       "run/weights.safetensors", "--split", split, ranks=ranks)
+                # Of several ranks NCCL's start and end have waits of their own.
+                kinds = ("event", "copy", *(("stream", "device") if ranks == 1 else ()))
+                waits[split] = [{kind: report["counts"].get(f"waits: {kind}", 0) for kind in kinds}
+                                for report in reports]
+            self.assertEqual(waits["test"], waits["validation"])  # what is left is of starting
+            self.assertEqual([of_rank["event"] for of_rank in waits["test"]], [1] * ranks)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,10 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
   void begin(SampleShare share) override;
   void last_backward() override;
   void send_behind_backward() override { senders_.keep_behind_backward(); }
+  bool take_along(std::span<double> numbers) override {
+    if (!active_.empty()) along_ = numbers;
+    return !active_.empty();  // else nothing is summed
+  }
   void finish() override;
   ReductionCounters counters() const override { return counters_; }
   ShardedState* sharded() override { return this; }
@@ -142,6 +146,7 @@ class SlicedReducer final : public GradientReducer, public ShardedState {
   bool begun_ = false;
   bool last_backward_ = false;
   SampleShare share_;
+  std::span<double> along_;  ///< for the sum of flags
   Stopwatch step_;
   double between_steps_ = 0;  ///< seconds of waiting for updates since the last step
 
@@ -264,7 +269,7 @@ std::vector<double> SlicedReducer::reduce_what_is_left() {
   std::vector<double> flags(used.begin(), used.end());
   flags.push_back(local_fault.empty() ? 0 : 1);
   flags.push_back(share_.samples > 0 ? 1 : 0);
-  communicator_.all_reduce(flags);
+  flags = sum_flags(std::move(flags), std::exchange(along_, {}), communicator_);
   if (flags[active_.size()] > 0) agree_on_fault(communicator_, local_fault);
   return flags;
 }

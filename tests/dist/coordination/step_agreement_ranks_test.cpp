@@ -1,11 +1,16 @@
 // What ranks that differ come to: see Note [Ways of a step].
 #include <gtest/gtest.h>
 
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "core/parallel/communicator.h"
+#include "core/parallel/gradient_reducer.h"
 #include "core/step/step_agreement.h"
 #include "dist/communicator/in_process/in_process.h"
+#include "dist/reduction/reduction_fault.h"
+#include "tests/support/counting_communicator.h"
 
 namespace thaw {
 namespace {
@@ -38,6 +43,45 @@ TEST(StepAgreement, IsTheSameGraphOrNone) {
   EXPECT_EQ(way_of({replays(7), replays(8)}), StepWay::kQueue);
   EXPECT_EQ(way_of({replays(1), replays(2), replays(3)}), StepWay::kQueue);
   EXPECT_EQ(way_of({replays(0), replays(0), replays(0), replays(1)}), StepWay::kQueue);
+}
+
+/// Sums flags of its own, as on a GPU, and what it is given along with them; or takes nothing.
+class FlagsAlone final : public GradientReducer {
+ public:
+  FlagsAlone(Communicator& communicator, bool takes) : communicator_(communicator), takes_(takes) {}
+  void begin(SampleShare) override {}
+  void last_backward() override {}
+  bool take_along(std::span<double> numbers) override {
+    if (takes_) along_ = numbers;
+    return takes_;
+  }
+  void finish() override { flags = sum_flags({1, 0}, std::exchange(along_, {}), communicator_); }
+  ReductionCounters counters() const override { return {}; }
+  std::vector<double> flags;
+
+ private:
+  Communicator& communicator_;
+  const bool takes_;
+  std::span<double> along_;
+};
+
+TEST(StepAgreement, TakesNoSumOfItsOwnWhereOneIsMadeAnyway) {
+  for (const bool takes : {true, false}) {
+    run_ranks(3, [&](Communicator& communicator) {
+      CountingCommunicator counting(communicator);
+      FlagsAlone reducer(counting, takes);
+      const bool stops = communicator.rank() == 1;
+      const StepVerdict verdict =
+          agree_on_step({.stop = stops ? StopReason::kSignal : StopReason::kNone,
+                         .ready = communicator.rank() != 2,
+                         .reducer = &reducer},
+                        counting);
+      EXPECT_EQ(verdict.stop, StopReason::kSignal);
+      EXPECT_FALSE(verdict.all_ready);
+      EXPECT_EQ(reducer.flags, (std::vector<double>{3, 0}));
+      EXPECT_EQ(counting.sums, takes ? 1 : 2);
+    });
+  }
 }
 
 }  // namespace
