@@ -34,8 +34,8 @@ def has_avx2():
 
 
 class Memory(CommandTest):
-    # Told to taken. Runs of the same command differ by 5 % of the whole, trials do too, and what is
-    # told of texts has room for that (Note [Memory by trial]); activations told twice are far more.
+    # Told to taken. Runs of the same command differ by 1 or 2 % of the whole, trials do too, and what
+    # is told of texts has room for that (kRoomOfRanks); activations told twice are far more.
     most = 1.2
 
     def told(self, *flags):
