@@ -14,6 +14,7 @@
 #include "dist/reduction/sending/bucket_sender.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/small_network.h"
+#include "tests/support/forwarding_communicator.h"
 
 namespace thaw {
 namespace {
@@ -54,35 +55,19 @@ TEST(OverlapChoice, IsOffWhereOneBucketIsAll) {
   }
 }
 
-/// Forwards, and counts the sums of tensors that have ended.
-class CountingCommunicator final : public Communicator {
+/// Counts the sums of tensors that have ended.
+class CountingCommunicator final : public ForwardingCommunicator {
  public:
-  explicit CountingCommunicator(Communicator& inner) : inner_(inner) {}
+  using ForwardingCommunicator::ForwardingCommunicator;
   int sums() const { return sums_; }
 
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
+  using ForwardingCommunicator::all_reduce;
   void all_reduce(at::Tensor& tensor) override {
-    inner_.all_reduce(tensor);
+    ForwardingCommunicator::all_reduce(tensor);
     ++sums_;
   }
-  std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
-    return inner_.start_all_reduce(std::move(tensor));
-  }
-  void all_reduce(std::span<double> values) override { inner_.all_reduce(values); }
-  void broadcast(at::Tensor& tensor, int root) override { inner_.broadcast(tensor, root); }
-  std::string broadcast(std::string bytes, int root) override {
-    return inner_.broadcast(std::move(bytes), root);
-  }
-  using Communicator::all_gather;  // of slices: made of the others
-  std::vector<std::string> all_gather(std::string_view bytes) override {
-    return inner_.all_gather(bytes);
-  }
-  void barrier() override { inner_.barrier(); }
-  std::unique_ptr<Communicator> split(int color) override { return inner_.split(color); }
 
  private:
-  Communicator& inner_;
   std::atomic<int> sums_ = 0;
 };
 
