@@ -10,10 +10,13 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tanh.h>
+#include <c10/core/StorageImpl.h>
+#include <c10/util/intrusive_ptr.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "core/base/error.h"
 #include "core/parallel/sharded_state.h"
@@ -25,6 +28,7 @@
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/sharded_steps.h"
 #include "tests/dist/reduction/small_network.h"
+#include "tests/support/forwarding_communicator.h"
 
 namespace thaw {
 namespace {
@@ -268,6 +272,71 @@ TEST_P(SlicedReducer, NamesAParameterOfAnotherShapeOnARank) {
     EXPECT_THAT(error.what(), HasSubstr("table"));
     EXPECT_THAT(error.what(), HasSubstr("rank 1"));
   }
+}
+
+/// Has another number of ranks than there are.
+class Miscounting final : public ForwardingCommunicator {
+ public:
+  Miscounting(Communicator& inner, int size) : ForwardingCommunicator(inner), size_(size) {}
+  int size() const override { return size_; }
+
+ private:
+  int size_;
+};
+
+/// Slices follow from buckets, whose maps are compared before, and the number of ranks.
+TEST_P(SlicedReducer, NamesARankWhoseSlicesAreOthers) {
+  try {
+    run_ranks(3, [&](Communicator& inner) {
+      Miscounting communicator(inner, inner.rank() == 1 ? 2 : 3);
+      const at::Tensor table = at::ones({600, 8}, at::kDouble).set_requires_grad(true);
+      make_sliced_reducer(communicator, std::vector{NamedTensor{"table", table}}, {},
+                          {.sharding = GetParam()});
+    });
+    FAIL() << "no error";
+  } catch (const DisagreementError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("different slices"));
+    EXPECT_THAT(error.what(), HasSubstr("table: cut at"));
+    EXPECT_THAT(error.what(), HasSubstr("rank 1"));
+  }
+}
+
+/// Note [Gradients that are gone]: of micro-batches the first leaves whole gradients, and no memory
+/// of theirs outlives the step but what the next one begins with.
+TEST(SlicedGradients, AreWholeWithinAStepOfMicroBatchesAlone) {
+  run_ranks(2, [](Communicator& communicator) {
+    constexpr std::size_t kSlabsKept = 2;
+    const Samples samples(8, at::kDouble);
+    SmallNetwork network;
+    network.activate(0, 6);
+    const auto reducer = make_sliced_reducer(
+        communicator, network.active, network.frozen,
+        {.buckets = {.cap_bytes = 64, .first_cap_bytes = 64}, .sharding = Sharding::kGradients});
+    const std::int64_t first = 4 * communicator.rank();
+    for (int step = 0; step < 3; ++step) {
+      std::map<const c10::StorageImpl*, c10::weak_intrusive_ptr<c10::StorageImpl>> slabs;
+      reducer->begin({4, 8});
+      testing_network::loss_of(network, samples, first, first + 2, 8).backward();
+      for (const NamedTensor& parameter : network.parameters) {
+        const at::Tensor& grad = parameter.tensor.grad();
+        EXPECT_TRUE(grad.defined()) << parameter.name;
+        if (!grad.defined()) continue;
+        EXPECT_EQ(grad.numel(), parameter.tensor.numel());
+        slabs.emplace(grad.storage().unsafeGetStorageImpl(), grad.storage().getWeakStorageImpl());
+      }
+      EXPECT_GT(slabs.size(), 2 * kSlabsKept) << "or there is nothing to see";
+      reducer->last_backward();
+      testing_network::loss_of(network, samples, first + 2, first + 4, 8).backward();
+      reducer->finish();
+      for (const NamedTensor& parameter : network.parameters) {
+        EXPECT_FALSE(parameter.tensor.grad().defined()) << parameter.name;
+      }
+      descend_sharded(*reducer->sharded(), 0.1);
+      std::size_t held = 0;
+      for (const auto& [_, slab] : slabs) held += slab.expired() ? 0 : 1;
+      EXPECT_LE(held, kSlabsKept) << "step " << step;
+    }
+  });
 }
 
 /// A table of embeddings of which few rows are touched, and a bias.

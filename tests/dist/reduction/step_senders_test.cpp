@@ -37,6 +37,32 @@ TEST(StepSenders, OfTheHostGoOnBesideIt) {
   EXPECT_TRUE(senders.overlaps());
 }
 
+/// What "auto" makes of `call`, which updates travel by: whether sums go beside backward all the
+/// same (`always`, as of "gradients") does not matter to it.
+TEST(StepSenders, CallBesideWhatComesNextOnlyWhereThatHidesIt) {
+  constexpr int kTrial = 12;
+  for (const bool always : {false, true}) {
+    for (const bool hides : {false, true}) {
+      const auto alone = make_self_communicator();
+      StepSenders senders(*alone, /*on_gpu=*/false, make_blocking_sender(*alone));
+      senders.plan(Overlap::kAuto, kBuckets, always);
+      int tried = 0;
+      for (int step = 0; step < kTrial + 3; ++step) {
+        const std::int64_t number = senders.call([](Communicator&) {});
+        const bool beside = number > 0;
+        EXPECT_EQ(senders.overlaps(), always || beside);
+        senders.wait_for(number);
+        if (step < kTrial && beside) ++tried;
+        if (step >= kTrial) {
+          EXPECT_EQ(beside, hides) << "step " << step;
+        }
+        senders.learn(beside && hides ? 1.0 : 2.0);
+      }
+      EXPECT_EQ(tried, kTrial / 2);
+    }
+  }
+}
+
 /// Note [Who made it lets it go]: a trace of the thread that lets go of what was handed over.
 TEST(HelperSender, LeavesItToItsOwnerToLetGo) {
   const auto alone = make_self_communicator();

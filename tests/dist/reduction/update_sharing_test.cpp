@@ -5,13 +5,17 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tanh.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "core/parallel/sharded_state.h"
 #include "dist/communicator/in_process/in_process.h"
@@ -19,10 +23,13 @@
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/sharded_steps.h"
 #include "tests/dist/reduction/small_network.h"
+#include "tests/support/forwarding_communicator.h"
 
 namespace thaw {
 namespace {
 
+using ::testing::Contains;
+using ::testing::Each;
 using testing_network::descend_sharded;
 using testing_network::Samples;
 using testing_network::Slice;
@@ -136,46 +143,29 @@ TEST_P(UpdatesBesideForward, HaveTheBitsOfThoseThatAreWaitedFor) {
   }
 }
 
-/// Forwards, and gathers slices when it is told to.
-class HeldGathers final : public Communicator {
+/// Gathers slices once `before` has returned, which is called on the thread that gathers.
+class DelayedGathers final : public ForwardingCommunicator {
  public:
-  explicit HeldGathers(Communicator& inner) : inner_(inner) {}
-  void let_go() { held_ = false; }
-
-  int rank() const override { return inner_.rank(); }
-  int size() const override { return inner_.size(); }
-  void all_reduce(at::Tensor& tensor) override { inner_.all_reduce(tensor); }
-  std::unique_ptr<Work> start_all_reduce(at::Tensor tensor) override {
-    return inner_.start_all_reduce(std::move(tensor));
-  }
-  void all_reduce(std::span<double> values) override { inner_.all_reduce(values); }
-  void reduce_scatter(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
-    inner_.reduce_scatter(tensor, cuts);
-  }
+  DelayedGathers(Communicator& inner, std::function<void()> before)
+      : ForwardingCommunicator(inner), before_(std::move(before)) {}
+  using ForwardingCommunicator::all_gather;
   void all_gather(at::Tensor& tensor, std::span<const std::int64_t> cuts) override {
-    for (int i = 0; i < 10'000 && held_; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    inner_.all_gather(tensor, cuts);
+    before_();
+    ForwardingCommunicator::all_gather(tensor, cuts);
   }
-  void broadcast(at::Tensor& tensor, int root) override { inner_.broadcast(tensor, root); }
-  std::string broadcast(std::string bytes, int root) override {
-    return inner_.broadcast(std::move(bytes), root);
-  }
-  std::vector<std::string> all_gather(std::string_view bytes) override {
-    return inner_.all_gather(bytes);
-  }
-  void barrier() override { inner_.barrier(); }
-  std::unique_ptr<Communicator> split(int color) override { return inner_.split(color); }
 
  private:
-  Communicator& inner_;
-  std::atomic<bool> held_ = true;
+  std::function<void()> before_;
 };
 
 TEST_P(UpdatesBesideForward, AreUnderWayUntilTheyAreWaitedFor) {
   run_ranks(2, [&](Communicator& inner) {
-    HeldGathers communicator(inner);
+    std::atomic<bool> held = true;
+    DelayedGathers communicator(inner, [&] {
+      for (int i = 0; i < 10'000 && held; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    });
     SmallNetwork network;
     network.activate(0, 6);
     const auto reducer = make_sliced_reducer(communicator, network.active, network.frozen,
@@ -194,13 +184,47 @@ TEST_P(UpdatesBesideForward, AreUnderWayUntilTheyAreWaitedFor) {
     EXPECT_FALSE(std::ranges::all_of(network.parameters, is_there));
     const at::Tensor& weight = network.parameters[0].tensor;
     const auto before = weight._version();
-    communicator.let_go();
+    held = false;
     sharded.wait_for_updates(std::array<std::size_t, 1>{0});
     EXPECT_TRUE(is_there(network.parameters[0]));
     EXPECT_GT(weight._version(), before);
     sharded.wait_for_updates();
     EXPECT_TRUE(std::ranges::all_of(network.parameters, is_there));
   });
+}
+
+/// A helper's gathers take twice as long as the rank's own, as where no core is free for it; the
+/// forward that they could travel beside is long, or there is none.
+TEST_P(UpdatesBesideForward, AreGivenUpByAutoWhereForwardHidesNothing) {
+  using std::chrono::milliseconds;
+  for (const bool hides : {false, true}) {
+    run_ranks(2, [&](Communicator& inner) {
+      const std::thread::id self = std::this_thread::get_id();
+      DelayedGathers communicator(inner, [self] {
+        std::this_thread::sleep_for(milliseconds(std::this_thread::get_id() == self ? 2 : 4));
+      });
+      SmallNetwork network;
+      network.activate(0, 6);
+      const auto reducer =
+          make_sliced_reducer(communicator, network.active, network.frozen,
+                              {.buckets = {.cap_bytes = 200, .first_cap_bytes = 200},
+                               .overlap = Overlap::kAuto,
+                               .sharding = GetParam()});
+      const Samples samples(4, at::kDouble);
+      std::vector<int> beside;
+      for (int step = 0; step < 14; ++step) {
+        testing_network::reduce_step(*reducer, network, samples, Slice(4, inner.rank(), 2), 2);
+        beside.push_back(reducer->sharded()->start_sharing_updates() ? 1 : 0);
+        if (hides) std::this_thread::sleep_for(milliseconds(40));
+        reducer->sharded()->wait_for_updates();
+      }
+      // Both ways are tried in turn before one of them stays.
+      const std::vector<int> tried(beside.begin(), beside.begin() + 11);
+      EXPECT_THAT(tried, Contains(0));
+      EXPECT_THAT(tried, Contains(1));
+      EXPECT_THAT(std::vector<int>(beside.begin() + 11, beside.end()), Each(hides ? 1 : 0));
+    });
+  }
 }
 
 }  // namespace
