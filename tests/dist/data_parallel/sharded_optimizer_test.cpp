@@ -5,11 +5,64 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/optim/lbfgs.h>
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/data_parallel/data_parallel.h"
 #include "tests/dist/communicator/communicator_contract.h"
+
+/// As a user of the library has it, outside of it: Lion, whose updates are signs.
+namespace somebody {
+
+struct LionOptions : torch::optim::OptimizerCloneableOptions<LionOptions> {
+  explicit LionOptions(double given) : rate(given) {}
+  double rate;
+};
+
+struct LionState : torch::optim::OptimizerCloneableParamState<LionState> {
+  at::Tensor mean;
+};
+
+class Lion final : public torch::optim::Optimizer {
+ public:
+  Lion(const std::vector<torch::optim::OptimizerParamGroup>& groups, const LionOptions& defaults)
+      : Optimizer(groups, std::make_unique<LionOptions>(defaults)) {}
+  Lion(std::vector<at::Tensor> parameters, const LionOptions& defaults)
+      : Optimizer(std::move(parameters), std::make_unique<LionOptions>(defaults)) {}
+
+  at::Tensor step(LossClosure = nullptr) override {
+    const c10::AutoGradMode no_grad(false);
+    for (torch::optim::OptimizerParamGroup& group : param_groups_) {
+      const double rate = static_cast<const LionOptions&>(group.options()).rate;
+      for (at::Tensor& parameter : group.params()) {
+        const at::Tensor& grad = parameter.grad();
+        if (!grad.defined()) continue;
+        std::unique_ptr<torch::optim::OptimizerParamState>& state =
+            state_[parameter.unsafeGetTensorImpl()];
+        if (!state) {
+          auto fresh = std::make_unique<LionState>();
+          fresh->mean = torch::zeros_like(parameter);
+          state = std::move(fresh);
+        }
+        at::Tensor& mean = static_cast<LionState&>(*state).mean;
+        parameter.sub_(mean.mul(0.9).add_(grad, 0.1).sign_(), rate);
+        mean.mul_(0.99).add_(grad, 0.01);
+      }
+    }
+    return {};
+  }
+};
+
+}  // namespace somebody
+
+template <>
+struct thaw::GoesByElements<somebody::Lion> : std::true_type {};
 
 namespace thaw {
 namespace {
@@ -83,21 +136,39 @@ TEST(ShardedOptimizer, HasTheBitsOfTheWhole) {
   expect_the_same_bits<torch::optim::Adagrad>(torch::optim::AdagradOptions(1e-2));
 }
 
-TEST(ShardedOptimizer, KeepsASliceOfTheState) {
-  run_ranks(4, [](Communicator& communicator) {
+/// What refuses one that does not say so is tests/dist/data_parallel/CMakeLists.txt.
+TEST(ShardedOptimizer, TakesOneOfSomebodysOwnThatGoesByElements) {
+  static_assert(!GoesByElements<torch::optim::LBFGS>::value);
+  expect_the_same_bits<somebody::Lion>(somebody::LionOptions(1e-2));
+}
+
+/// Trains on four ranks; `moment_of` is what a parameter's state keeps.
+template <class Base, class Options, class MomentOf>
+void expect_a_slice_of_the_state(const Options& options, const MomentOf& moment_of) {
+  run_ranks(4, [&](Communicator& communicator) {
     torch::nn::Sequential net = make_net();
-    ShardedOptimizer<torch::optim::AdamW> optimizer(communicator, net->parameters(),
-                                                    torch::optim::AdamWOptions(1e-2));
+    ShardedOptimizer<Base> optimizer(communicator, net->parameters(), options);
     train(communicator, optimizer, net);
     std::int64_t elements = 0, whole = 0;
     for (const auto& [_, state] : optimizer.local().state()) {
-      elements += static_cast<const torch::optim::AdamWParamState&>(*state).exp_avg().numel();
+      elements += moment_of(*state).numel();
     }
     for (const at::Tensor& parameter : net->parameters()) whole += parameter.numel();
     EXPECT_LE(elements, whole / 2);
     std::vector<double> all = {static_cast<double>(elements)};
     communicator.all_reduce(all);
     EXPECT_EQ(all[0], static_cast<double>(whole));
+  });
+}
+
+TEST(ShardedOptimizer, KeepsASliceOfTheState) {
+  using State = torch::optim::OptimizerParamState;
+  expect_a_slice_of_the_state<torch::optim::AdamW>(
+      torch::optim::AdamWOptions(1e-2), [](const State& state) {
+        return static_cast<const torch::optim::AdamWParamState&>(state).exp_avg();
+      });
+  expect_a_slice_of_the_state<somebody::Lion>(somebody::LionOptions(1e-2), [](const State& state) {
+    return static_cast<const somebody::LionState&>(state).mean;
   });
 }
 
