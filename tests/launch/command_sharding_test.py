@@ -95,6 +95,8 @@ class Sharded(ShardingTest):
 
     def test_state_of_frozen_layers_waits_elsewhere(self):
         self.train("whole", "optimizer", ranks=2)
+        self.assertEqual({line["state_aside_seconds"]
+                          for line in self.metrics("whole", "transition")}, {0})
         for place, ranks in (("host", 2), ("disk", 2), ("disk", 0)):
             run = f"{place}{ranks}"
             self.train(run, "optimizer", "--distributed.frozen-state", place, ranks=ranks)
@@ -104,6 +106,9 @@ class Sharded(ShardingTest):
             back = [line["state_bytes_brought_back"] for line in self.metrics(run, "transition")]
             self.assertEqual(sum(aside) > 0, place == "disk")  # state is in host memory already
             self.assertLessEqual(sum(back), sum(aside))
+            for line in self.metrics(run, "transition"):  # looking for what moves takes time, too
+                self.assertGreater(line["state_aside_seconds"], 0)
+                self.assertLessEqual(line["state_aside_seconds"], line["optimizer_seconds"])
             self.assertEqual(list((self.folder / run).glob("frozen-state*")), [])
 
     def test_survives_kills(self):

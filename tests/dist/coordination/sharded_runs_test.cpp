@@ -57,6 +57,9 @@ TEST_F(ShardedStateOfRuns, IsTheWholeWhereUpdatesTravelBesideForward) {
 TEST_F(ShardedStateOfRuns, HasTheSameBitsWhereverStateOfFrozenLayersWaits) {
   schedule_ = kSwitches;
   const Outcome alone = live("alone", 1, Sharding::kNone);
+  for (const TransitionReport& transition : alone.transitions) {
+    EXPECT_EQ(transition.state_aside_seconds, 0.0) << "it stays where it is";
+  }
   frozen_state_ = FrozenStatePlace::kDisk;
   for (const int ranks : {1, 2}) {
     const Outcome found = live(fmt::format("disk-{}", ranks), ranks,
@@ -66,6 +69,8 @@ TEST_F(ShardedStateOfRuns, HasTheSameBitsWhereverStateOfFrozenLayersWaits) {
     for (const TransitionReport& transition : found.transitions) {
       aside += transition.state_bytes_put_aside;
       back += transition.state_bytes_brought_back;
+      EXPECT_GT(transition.state_aside_seconds, 0.0) << "its time is told";
+      EXPECT_LE(transition.state_aside_seconds, transition.optimizer_seconds);
     }
     EXPECT_GT(back, 0);
     EXPECT_GE(aside, back);
