@@ -24,8 +24,6 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-import h5py  # noqa: E402
-import numpy as np  # noqa: E402
 from measuring import datasets, machine, options, report, thaw_command  # noqa: E402
 from measuring.datasets import ROOT  # noqa: E402
 from measuring.processes import RunFailed  # noqa: E402
@@ -86,38 +84,12 @@ def parse() -> argparse.Namespace:
     return given
 
 
-def various_texts(samples: int, shortest: int, longest: int, vocabulary: int, seed: int) -> tuple:
-    """Tokens and offsets; lengths lean towards the short, as of real texts."""
-    draws = np.random.default_rng(seed)
-    lengths = shortest + (draws.beta(1.5, 4, samples) * (longest - shortest)).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    tokens = draws.integers(5, vocabulary, offsets[-1], dtype=np.int32)
-    return tokens, offsets
-
-
 def make_data(kind: str, given: argparse.Namespace) -> str:
     path = os.path.join(given.work, "data", f"price-{kind}.h5")
-    if os.path.exists(path):
-        return path
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with h5py.File(path + ".partial", "w") as file:
-        for split, count, seed in (("train", 3200, 0), ("validation", 320, 1)):
-            group = file.create_group(split)
-            draws = np.random.default_rng(seed)
-            if kind.startswith("images"):
-                images = datasets.random_images(count, int(kind.partition("-")[2]), 10, seed)
-                group["inputs"], group["labels"] = images.inputs, images.labels
-                continue
-            size = (8, 60, datasets.VOCABULARY) if kind == "texts" else (40, 200, VOCABULARY)
-            group["tokens"], group["offsets"] = various_texts(count, *size, seed)
-            if kind == "texts":
-                group["labels"] = draws.integers(0, 20, count)
-        if kind == "language":
-            file.attrs["task"] = "causal-lm"
-        if kind.startswith("images"):
-            file.attrs["mean"], file.attrs["std"] = [0.5] * 3, [0.25] * 3
-    os.replace(path + ".partial", path)
-    return path
+    counts = {"train": 3200, "validation": 320}
+    if kind == "language":
+        return datasets.random_file(path, kind, counts, (40, 200), VOCABULARY)
+    return datasets.random_file(path, kind, counts, (8, 60), datasets.VOCABULARY)
 
 
 def grid(given: argparse.Namespace) -> list[dict]:

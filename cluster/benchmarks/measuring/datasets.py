@@ -76,8 +76,9 @@ def _write(path: str, classes: list[str], splits: dict[str, dict], **attributes)
         for split, arrays in splits.items():
             for name, array in arrays.items():
                 file.create_dataset(f"{split}/{name}", data=array)
-        text = h5py.string_dtype()
-        file.attrs.create("classes", np.array(classes, object), dtype=text)
+        if classes:
+            text = h5py.string_dtype()
+            file.attrs.create("classes", np.array(classes, object), dtype=text)
         for name, value in attributes.items():
             file.attrs[name] = value
 
@@ -110,6 +111,42 @@ def random_images(samples: int, size: int, classes: int, seed: int = 0) -> Image
     inputs = draws.integers(0, 256, (samples, 3, size, size), dtype=np.uint8)
     half = np.full(3, 0.5, np.float64)
     return Images(inputs, draws.integers(0, classes, samples), half, half)
+
+
+def random_lengths(
+    samples: int, shortest: int, longest: int, vocabulary: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens and offsets; lengths lean towards the short, as of real texts."""
+    draws = np.random.default_rng(seed)
+    lengths = shortest + (draws.beta(1.5, 4, samples) * (longest - shortest)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return draws.integers(5, vocabulary, offsets[-1], dtype=np.int32), offsets
+
+
+def random_file(
+    path: str, kind: str, counts: dict[str, int], lengths: tuple[int, int], vocabulary: int
+) -> str:
+    """A file of random samples, so many of each split, unless it is there; returns its path.
+    `kind`: "texts" with labels, "language" without, or "images-SIZE", to which `lengths` and
+    `vocabulary` mean nothing."""
+    if os.path.exists(path):
+        return path
+    splits, attributes = {}, {}
+    for seed, (split, count) in enumerate(counts.items()):
+        if kind.startswith("images-"):
+            images = random_images(count, int(kind.partition("-")[2]), 10, seed)
+            splits[split] = {"inputs": images.inputs, "labels": images.labels}
+            attributes = {"mean": [0.5] * 3, "std": [0.25] * 3}
+            continue
+        tokens, offsets = random_lengths(count, *lengths, vocabulary, seed)
+        splits[split] = {"tokens": tokens, "offsets": offsets}
+        if kind == "texts":
+            splits[split]["labels"] = np.random.default_rng(seed).integers(0, 20, count)
+        else:
+            attributes = {"task": "causal-lm"}
+    _write(path + ".partial", [], splits, **attributes)
+    os.replace(path + ".partial", path)
+    return path
 
 
 def some_texts(texts: Texts, samples: int, seed: int = 0) -> Texts:
