@@ -1,7 +1,9 @@
-"""Benchmarks of what is told beforehand, without runs: prices, memory, simulated scaling."""
+"""Benchmarks of what is told or decided beforehand, without runs: prices, memory, scaling
+that is simulated, whether outputs of frozen layers are cached."""
 
 import os
 import sys
+import tempfile
 import tomllib
 import unittest
 
@@ -13,7 +15,8 @@ sys.path.insert(0, os.path.join(ROOT, "cluster", "benchmarks"))
 try:
     import memory_forecast
     import predicted_price
-    from measuring import processes, simulations
+    import prefix_decisions
+    from measuring import datasets, processes, simulations
     from measuring.step_job import Stage
 except ImportError as error:
     print(f"SKIPPED: {sys.executable}: {error}")
@@ -159,6 +162,129 @@ class PredictedPrice(unittest.TestCase):
         self.assertEqual([case["error"] for case in failed], ["RunFailed: it ended with 3\nand more"])
         self.assertEqual(kept, [[1, 0], [1, 1], [2, 1], [3, 1]])
         none, _ = predicted_price.measure(self.given("--minutes", "1e-9"), lambda *_: None)
+        self.assertEqual(none, [])
+
+
+class PrefixDecisions(unittest.TestCase):
+    TEXT = ("frozen groups take 2.5 ms a sample, 3584 samples to come: 8.96 s without, 500 ms with")
+
+    def setUp(self):
+        self.addCleanup(setattr, prefix_decisions, "note", prefix_decisions.note)
+        prefix_decisions.note = lambda line: None
+
+    def given(self, *flags):
+        before, sys.argv = sys.argv, ["prefix_decisions.py", *flags]
+        try:
+            return prefix_decisions.parse()
+        finally:
+            sys.argv = before
+
+    def line(self, used, text, split="train"):
+        return {"event": "prefix-cache", "split": split, "used": used, "text": text}
+
+    def runs(self, off, on, auto, chosen):
+        said = {"chosen": chosen, "said": "why", "told": [3.0, 1.0]}
+        return {"off": [{"seconds": off, "chosen": "off", "said": ""}],
+                "on": [{"seconds": on, "chosen": "on", "said": ""}],
+                "auto": [{"seconds": auto, **said}]}  # fmt: skip
+
+    def case(self, *runs):
+        made = self.runs(*runs)
+        return {"family": "bert", "trained": "head", "epochs": 2, "runs": made,
+                **prefix_decisions.judged(made)}  # fmt: skip
+
+    def test_any_first_cases_have_some_of_everything(self):
+        cases = prefix_decisions.grid(self.given())
+        self.assertEqual(len({prefix_decisions.name_of(case) for case in cases}), 40)
+        self.assertEqual({case["family"] for case in cases[:4]}, set(prefix_decisions.FAMILIES))
+        self.assertGreaterEqual(len({case["trained"] for case in cases[:4]}), 3)
+        self.assertEqual({case["epochs"] for case in cases[:8]}, {1, 2, 4})
+        self.assertEqual(len(prefix_decisions.grid(self.given("--quick"))), 3)
+
+    def test_what_is_before_the_trained_groups_is_frozen(self):
+        def groups(family, trained):
+            return prefix_decisions.groups_of({"family": family, "trained": trained})
+
+        self.assertEqual(groups("minilm", "head"), ["head"])
+        self.assertEqual(groups("minilm", "upper"), ["encoder.4", "encoder.5", "head"])
+        self.assertEqual(groups("llama", "half"),
+                         ["layers.3", "layers.4", "layers.5", "norm", "head"])
+        self.assertEqual(groups("resnet", "all but the first"),
+                         ["layer1", "layer2", "layer3", "head"])
+
+    def test_a_case_as_a_configuration(self):
+        with tempfile.TemporaryDirectory() as work:
+            given = self.given("--work", work, "--steps", "2")
+            for case in prefix_decisions.grid(given)[:4]:
+                folder, config = prefix_decisions.configure(case, "on", given)
+                with open(config, "rb") as stream:
+                    parsed = tomllib.load(stream)
+                (stage,) = parsed["schedule"]["stage"]
+                self.assertEqual(stage["until"], {"epochs": case["epochs"]})
+                self.assertEqual(parsed["train"]["prefix-cache"], "on")
+                self.assertTrue(parsed["train"]["prefix-cache-folder"].startswith(folder))
+                self.assertEqual(datasets.splits(parsed["data"]["file"]), ["train"])
+                self.assertEqual("config" in parsed["model"], case["family"] != "resnet")
+
+    def test_the_decision_is_what_the_log_says(self):
+        self.assertEqual(prefix_decisions.decision([])["chosen"], "off")
+        validation = self.line(True, "reads", split="validation")
+        read = self.line(True, f"made and reads the outputs of encoder.5 (1 MB); {self.TEXT}")
+        found = prefix_decisions.decision([validation, read])
+        self.assertEqual([found["chosen"], found["told"]], ["on", [8.96, 0.5]])
+        refused = self.line(False, f"not used: it would not pay: {self.TEXT}")
+        self.assertEqual(prefix_decisions.decision([refused])["chosen"], "off")
+        bits = self.line(False, "not used: in float32 on this processor")
+        self.assertIsNone(prefix_decisions.decision([bits])["chosen"])
+
+    def test_right_is_the_faster_way_or_one_as_good(self):
+        judged = prefix_decisions.judged
+        self.assertTrue(judged(self.runs(4.0, 2.0, 2.1, "on"))["right"])
+        self.assertFalse(judged(self.runs(4.0, 2.0, 4.0, "off"))["right"])
+        self.assertFalse(judged(self.runs(2.0, 2.1, 2.1, "on"))["right"])
+        self.assertTrue(judged(self.runs(2.0, 2.03, 2.1, "on"))["right"])
+        self.assertIsNone(judged(self.runs(4.0, 2.0, 4.0, None))["right"])
+        several = self.runs(4.0, 2.0, 4.0, "off")
+        several["auto"] += self.runs(0, 0, 2.0, "on")["auto"] * 2
+        self.assertTrue(judged(several)["right"])
+        self.assertAlmostEqual(judged(several)["cost"], -0.5)
+
+    def test_wrong_ones_are_told_with_both_times(self):
+        cases = [self.case(4.0, 2.0, 2.1, "on"), self.case(4.0, 2.0, 4.4, "off"),
+                 self.case(2.0, 2.02, 2.0, "off"), self.case(4.0, 2.0, 4.0, None)]  # fmt: skip
+        text = prefix_decisions.verdict(cases)
+        self.assertIn("right in 2 of 3 cases, 67 % (wanted 95 %: NO)", text)
+        self.assertIn("of the 2 whose two ways differ by 2 % or more in 1: reading is faster in 2",
+                      text)
+        self.assertIn("worst +10.0 % (bert, head, 2); more than 2 % slower in 1", text)
+        self.assertIn("1 were not decided by cost", text)
+        self.assertIn("wrong: bert, head, 2: chose off; off 4.00 s, on 2.00 s", text)
+        self.assertIn("+2.00 / +2.00", prefix_decisions.table(cases))
+
+    def test_close_cases_are_run_again_and_a_failure_loses_no_other(self):
+        begun, kept = [], []
+
+        def run(case, side, _):
+            if case["family"] == "resnet":
+                raise processes.RunFailed("it ended with 3\nand more")
+            begun.append((case["family"], side))
+            seconds = {"off": 2.0, "on": 1.0 if case["family"] == "bert" else 2.1, "auto": 2.0}
+            return {"seconds": seconds[side], "chosen": "off", "said": ""}
+
+        self.addCleanup(setattr, prefix_decisions, "run", prefix_decisions.run)
+        prefix_decisions.run = run
+        given = self.given("--cases", "4", "--again", "1")
+        done, failed = prefix_decisions.measure(
+            given, lambda *so_far: kept.append([len(one) for one in so_far])
+        )
+        self.assertEqual([case["family"] for case in done], ["bert", "llama", "minilm"])
+        self.assertEqual([len(case["runs"]["off"]) for case in done], [1, 2, 2])
+        self.assertEqual([case["error"] for case in failed],
+                         ["RunFailed: it ended with 3\nand more"])
+        self.assertEqual(kept[:4], [[1, 0], [1, 1], [2, 1], [3, 1]])
+        self.assertEqual([side for _, side in begun[:6]],
+                         ["off", "on", "auto", "auto", "off", "on"])
+        none, _ = prefix_decisions.measure(self.given("--minutes", "1e-9"), lambda *_: None)
         self.assertEqual(none, [])
 
 
