@@ -27,7 +27,8 @@ import starting_points
 
 SECONDS = os.environ.get("THAW_FUZZ_SECONDS", "8")
 RUNS = os.environ.get("THAW_FUZZ_RUNS")
-SHARES = {"safetensors": 0.35, "manifest": 0.25, "json": 0.25, "configuration": 0.1, "dataset": 0.05}
+SHARES = {"safetensors": 0.35, "manifest": 0.25, "json": 0.355, "configuration": 0.03,
+          "dataset": 0.015}
 LIMITS = ["-timeout=60", "-rss_limit_mb=2048", "-malloc_limit_mb=256", "-max_len=4096",
           "-detect_leaks=0"]
 
