@@ -125,14 +125,14 @@ class Terminal(CommandTest):
         self.assertIn("weights.best.safetensors", text)
 
         def stop_soon(shown, job):
-            if re.search(r"\d+/4009.*left", ESCAPE.sub("", shown)) and len(interrupted) == 1:
+            if re.search(r"\d+/4,009.*left", ESCAPE.sub("", shown)) and len(interrupted) == 1:
                 interrupted.append(True)
                 job.send_signal(signal.SIGINT)
 
         text, status = self.shown(command, 200, after=stop_soon)
         self.assertEqual(status, 75, text)
         after = ESCAPE.sub("", text).split("Goes on after step")[1]
-        self.assertRegex(after, r"step \d+/4009 .*left: stage \d+:\d\d, run \d+:\d\d")
+        self.assertRegex(after, r"step \d+/4,009 .*left: stage \d+:\d\d, run \d+:\d\d")
 
 
 if __name__ == "__main__":
