@@ -5,9 +5,12 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "core/kernels/flop_counter.h"
 #include "core/kernels/matrix_product.h"
@@ -62,6 +65,34 @@ bool any_trainable(at::TensorList weights) {
   return false;
 }
 
+bool lie_on(at::TensorList weights, at::Device device) {
+  return std::ranges::all_of(weights,
+                             [&](const at::Tensor& each) { return each.device() == device; });
+}
+
+/// Of weights that lie elsewhere than the product runs.
+void check_brought(at::TensorList weights, at::Device device) {
+  const at::Device there = weights[0].device();
+  TORCH_CHECK(lie_on(weights, there),
+              "weights of one product lie on several devices, the first on ", there);
+  TORCH_CHECK(there.is_cpu() && device.is_cuda(), "a product runs on ", device,
+              ", and its weights lie on ", there);
+  TORCH_CHECK(!any_trainable(weights), "a product runs on ", device,
+              ", and its weights lie in host memory while they are trained: they were thawed and "
+              "not brought back");
+}
+
+/// The rows of `together`, one weight's after another's.
+std::vector<at::Tensor> rows_of_each(const at::Tensor& together, at::TensorList weights) {
+  std::vector<at::Tensor> parts;
+  std::int64_t row = 0;
+  for (const at::Tensor& weight : weights) {
+    parts.push_back(together.narrow(0, row, weight.size(0)));
+    row += weight.size(0);
+  }
+  return parts;
+}
+
 /// One product for several layers of the same input, as one node of the graph: so backward adds up
 /// the input's gradient once, and computes no weight's gradient that nobody wants.
 struct Project : torch::autograd::Function<Project> {
@@ -74,8 +105,9 @@ struct Project : torch::autograd::Function<Project> {
       sizes.push_back(weight.size(0));
     }
     // A lone weight is saved itself, so that autograd notices a write between the passes.
-    const at::Tensor& watched =
-        weights.size() == 1 && weights[0].scalar_type() == input.scalar_type() ? weights[0] : rows;
+    const bool itself = weights.size() == 1 && weights[0].scalar_type() == rows.scalar_type() &&
+                        weights[0].device() == rows.device();
+    const at::Tensor& watched = itself ? weights[0] : rows;
     context->save_for_backward({any_trainable(weights) ? input : at::Tensor(),
                                 input.requires_grad() ? watched : at::Tensor()});
     context->saved_data["sizes"] = sizes;
@@ -128,12 +160,21 @@ void lay_together(at::TensorList weights) {
   }
   if (lie_together(weights)) return;
   const c10::AutoGradMode no_grad(false);
-  const at::Tensor together = at::cat(weights);
-  std::int64_t row = 0;
-  for (const at::Tensor& weight : weights) {
-    weight.set_data(together.narrow(0, row, weight.size(0)));
-    row += weight.size(0);
+  const std::vector<at::Tensor> parts = rows_of_each(at::cat(weights), weights);
+  for (std::size_t i = 0; i < parts.size(); ++i) weights[i].set_data(parts[i]);
+}
+
+std::vector<at::Tensor> copies_on(at::TensorList weights, at::Device device) {
+  const c10::AutoGradMode no_grad(false);
+  const auto copy = [&](const at::Tensor& from) {
+    return from.to(device, from.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+  };
+  if (weights.size() > 1 && lie_together(weights)) {
+    return rows_of_each(copy(themselves(weights, weights[0].scalar_type())), weights);
   }
+  std::vector<at::Tensor> copies;
+  for (const at::Tensor& weight : weights) copies.push_back(copy(weight.detach()));
+  return copies;
 }
 
 void PreparedWeights::clear() {
@@ -163,7 +204,26 @@ void PreparedWeights::keep_only(at::TensorList weights) {
   }
 }
 
-at::Tensor PreparedWeights::get(at::TensorList weights, at::ScalarType type) {
+at::Tensor PreparedWeights::kept_of(at::TensorList weights) const {
+  return is_of(weights) ? kept_ : at::Tensor();
+}
+
+void PreparedWeights::keep(at::TensorList weights, at::Tensor prepared) {
+  clear();
+  keep_only(weights);
+  kept_ = std::move(prepared);
+}
+
+at::Tensor PreparedWeights::get(at::TensorList weights, at::ScalarType type, at::Device device) {
+  if (!lie_on(weights, device)) {
+    check_brought(weights, device);
+    keep_only(weights);
+    if (!kept_.defined() || kept_.scalar_type() != type || kept_.device() != device) {
+      // Converted there, as weights that lie there are.
+      kept_ = stacked(weights, weights[0].scalar_type()).to(device).to(type);
+    }
+    return kept_;
+  }
   const at::Tensor own = themselves(weights, type);
   const bool trained = any_trainable(weights);
   // What convert_together made.
@@ -176,7 +236,9 @@ at::Tensor PreparedWeights::get(at::TensorList weights, at::ScalarType type) {
     return own.defined() ? own : stacked(weights, type);
   }
   keep_only(weights);
-  if (!kept_.defined() || kept_.scalar_type() != type) kept_ = stacked(weights, type);
+  if (!kept_.defined() || kept_.scalar_type() != type || kept_.device() != device) {
+    kept_ = stacked(weights, type);
+  }
   return kept_;
 }
 
@@ -212,7 +274,7 @@ at::Tensor project(const at::Tensor& input, at::TensorList weights, PreparedWeig
   at::Tensor rows;
   {
     const c10::AutoGradMode no_grad(false);
-    rows = prepared.get(weights, type);
+    rows = prepared.get(weights, type, input.device());
   }
   return recorded ? Project::apply(cast, weights, rows) : matrix_product(cast, rows.t());
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <span>
@@ -19,16 +20,21 @@ struct LayerWeights;
 // and lies densely: whoever reads, writes or reduces it sees no difference. Where neighbours part
 // (somebody moved one by `set_data`: another type or device, a mapping of a file), products go on
 // with a stacked copy, kept while all are frozen.
-// In bfloat16 a frozen weight is held in float32 and in bfloat16. Its bits must come through frozen
-// stages into checkpoints and exports, and most of them are no bfloat16 values; what could be
-// dropped is the float32 of those that are, which everything that reads parameters would have to
-// know of.
+// In bfloat16 a frozen weight is held in float32 and in bfloat16: its bits must come through frozen
+// stages into checkpoints and exports, and most of them are no bfloat16 values. A GPU holds the
+// bfloat16 alone, 2 bytes and not 6: the trainer moves the float32 of what is frozen to host memory
+// until it thaws (Note [Frozen weights in host memory], core/step/sharing/host_weights.h), and
+// products on a GPU take weights from there.
 
 /// Lays `weights` [out_i, in] one below the other in one piece of memory, by new storages for the
 /// same tensors (`set_data`), unless they lie so already; the values stay. Nothing where types or
 /// devices differ. Tensors that share the old storage, detached ones too, no longer follow: call it
 /// before anybody has some.
 void lay_together(at::TensorList weights);
+
+/// Copies of the weights of a layer on a device, bit for bit; those that lie together
+/// (`lay_together`) lie so there. For `set_data`.
+std::vector<at::Tensor> copies_on(at::TensorList weights, at::Device device);
 
 /// Weights of one layer as products want them, so that no forward prepares frozen ones again:
 /// stacked where they are several, converted. Holds nothing where the weights themselves serve
@@ -40,7 +46,16 @@ class PreparedWeights {
   /// `weights` one below the other, [sum of out_i, in] in `type`, cut off from the graph; what was
   /// prepared for the last one where all are frozen and unchanged (a write in place, or another
   /// storage, is noticed), and where convert_together prepared it. Call it without autograd.
-  at::Tensor get(at::TensorList weights, at::ScalarType type);
+  ///
+  /// It lies on `device`, where the product runs. So do the weights, or else they are frozen, lie
+  /// in host memory and `device` is a GPU: whatever else lies elsewhere is an error.
+  at::Tensor get(at::TensorList weights, at::ScalarType type, at::Device device);
+
+  /// What it keeps of these weights, as they are; undefined: nothing.
+  at::Tensor kept_of(at::TensorList weights) const;
+  /// Keeps `prepared`, which somebody had from `kept_of` or `get`, as of these weights, which have
+  /// the same values still.
+  void keep(at::TensorList weights, at::Tensor prepared);
 
   /// Bytes that it holds beside the weights.
   std::int64_t bytes() const;

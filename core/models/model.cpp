@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/kernels/project.h"
 #include "core/models/groups.h"
 #include "core/models/layers/derived_weights.h"
 #include "core/models/weights/weight_naming.h"
@@ -15,6 +16,8 @@ void Model::set_freezing_groups(std::vector<ParameterGroup> groups) {
 }
 
 WeightNaming Model::weight_naming() const { return {}; }
+
+std::vector<LayerWeights> Model::product_weights() { return {}; }
 
 void Model::set_precision(at::ScalarType compute) {
   if (compute != at::kFloat && !(compute == at::kBFloat16 && has_bfloat16())) {

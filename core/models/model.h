@@ -12,6 +12,7 @@
 namespace thaw {
 
 struct Batch;
+struct LayerWeights;
 struct WeightNaming;
 
 /// A named set of parameters that freezes and thaws as one. Patterns are globs over the module's
@@ -69,6 +70,13 @@ class Model : public torch::nn::Module {
   /// stay float32). A model in float64 is converted by `to(at::kDouble)` instead. Throws InputError
   /// where the model does not have it.
   void set_precision(at::ScalarType compute);
+  /// As it was set.
+  at::ScalarType precision() const { return compute_; }
+
+  /// Those weights that `run` reads by way of PreparedWeights and in no other way, and where each
+  /// layer keeps what it has prepared of them; none, unless a model says so. In a run in bfloat16
+  /// on a GPU they need not lie there while they are frozen (Note [Frozen weights in host memory]).
+  virtual std::vector<LayerWeights> product_weights();
 
   /// Whether what lies inside a layer is dropped after forward and computed again in backward
   /// (train.gradient-checkpointing; core/models/layers/recomputation.h): gradients stay the same.

@@ -283,7 +283,7 @@ at::Tensor next_token_loss(const at::Tensor& hidden, const at::Tensor& weight,
   at::Tensor rows_of_weight;
   {
     const c10::AutoGradMode no_grad(false);
-    rows_of_weight = prepared.get(weight, type);
+    rows_of_weight = prepared.get(weight, type, hidden.device());
   }
   if (recorded) {
     return NextTokenLoss::apply(cast, weight, rows_of_weight, counted);

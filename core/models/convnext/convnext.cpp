@@ -137,6 +137,12 @@ void ConvNext::round_weights(std::size_t first, std::size_t last, at::ScalarType
   convert_together(weights, compute);
 }
 
+std::vector<LayerWeights> ConvNext::product_weights() {
+  std::vector<LayerWeights> weights;
+  for (const Step& step : steps_) step.block->list_weights(weights);
+  return weights;
+}
+
 at::Tensor ConvNext::stem(const Batch& batch, at::ScalarType compute) const {
   const std::int64_t least = config_.smallest();
   if (batch.inputs.dim() != 4 || batch.inputs.size(1) != config_.channels ||

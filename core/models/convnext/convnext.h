@@ -32,6 +32,8 @@ class ConvNext : public Model {
 
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   bool repeats_itself() const override { return true; }
+  /// Of the layers; convolutions and the head have their own.
+  std::vector<LayerWeights> product_weights() override;
   at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                  const Batch& batch) override;
 

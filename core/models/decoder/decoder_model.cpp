@@ -97,6 +97,13 @@ void DecoderModel::round_weights(std::size_t first, std::size_t last) {
   convert_together(weights, compute_type());
 }
 
+std::vector<LayerWeights> DecoderModel::product_weights() {
+  std::vector<LayerWeights> weights;
+  for (const auto& block : blocks_) block->list_weights(weights);
+  if (!is_tied()) weights.push_back({prepared_head_, {head_weight()}});
+  return weights;
+}
+
 at::Tensor DecoderModel::through(const std::shared_ptr<nn::DecoderBlock>& block,
                                  const at::Tensor& hidden, const nn::BlockContext& context) const {
   if (!recomputes_) return block->forward(hidden, context);

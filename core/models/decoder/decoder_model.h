@@ -39,6 +39,8 @@ class DecoderModel : public Decoder {
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   bool groups_read_their_own() const override { return true; }
   bool repeats_itself() const override { return true; }
+  /// Of the layers; and of the head, unless it is tied.
+  std::vector<LayerWeights> product_weights() override;
   /// `head` of a tied one.
   std::map<std::string, std::string> group_aliases() const override;
 

@@ -57,6 +57,12 @@ void EncoderModel::round_weights(std::size_t first, std::size_t last) {
   convert_together(weights, compute);
 }
 
+std::vector<LayerWeights> EncoderModel::product_weights() {
+  std::vector<LayerWeights> weights;
+  for (const auto& block : blocks_) block->list_weights(weights);
+  return weights;
+}
+
 NormResult EncoderModel::encode(const std::shared_ptr<nn::EncoderBlock>& block,
                                 const NormResult& hidden,
                                 const std::shared_ptr<const SampleRows>& rows) const {

@@ -32,6 +32,8 @@ class EncoderModel : public Model {
                  const Batch& batch) override;
 
   bool repeats_itself() const override { return true; }
+  /// Of the layers; the head computes as it lies.
+  std::vector<LayerWeights> product_weights() override;
   bool reads_lengths_there() const override { return output_rows_ == OutputRows::kSamples; }
 
   /// Recomputes encoder layers, one at a time.

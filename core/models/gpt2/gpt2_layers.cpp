@@ -26,7 +26,8 @@ struct ColumnsProduct : torch::autograd::Function<ColumnsProduct> {
   /// `weight` connects the graph; `columns` is it in the input's dtype.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& input,
                             const at::Tensor& weight, const at::Tensor& columns) {
-    const bool same = weight.scalar_type() == columns.scalar_type();
+    const bool same =
+        weight.scalar_type() == columns.scalar_type() && weight.device() == columns.device();
     context->save_for_backward({weight.requires_grad() ? input : at::Tensor(),
                                 input.requires_grad() ? (same ? weight : columns) : at::Tensor()});
     return matrix_product(input, columns);
@@ -61,7 +62,7 @@ at::Tensor Conv1d::project(const at::Tensor& input, at::ScalarType compute) {
   at::Tensor columns;
   {
     const c10::AutoGradMode no_grad(false);
-    columns = prepared.get(weight, compute);
+    columns = prepared.get(weight, compute, input.device());
   }
   return recorded ? ColumnsProduct::apply(from, weight, columns) : matrix_product(from, columns);
 }

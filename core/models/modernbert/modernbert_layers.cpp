@@ -66,7 +66,7 @@ ModernBertBlock::ModernBertBlock(const ModernBertConfig& config, std::size_t num
 }
 
 at::Tensor ModernBertBlock::attended(const at::Tensor& normed, const EncoderContext& context) {
-  const RotaryTable& table = angles_->of(longest_sample(*context.rows), projections_->weight);
+  const RotaryTable& table = angles_->of(longest_sample(*context.rows), normed);
   const at::Tensor rotated = rotate_heads(projections_->forward(normed, context.compute), shape_,
                                           table, {}, {}, 0, context.rows);
   return causal_attention(rotated, shape_, context.rows, attention_dropout_->draws(*context.rows));

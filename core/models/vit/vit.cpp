@@ -66,6 +66,12 @@ void Vit::round_weights(std::size_t first, std::size_t last) {
   convert_together(weights, product_type(classifier_->weight.scalar_type()));
 }
 
+std::vector<LayerWeights> Vit::product_weights() {
+  std::vector<LayerWeights> weights;
+  for (const auto& layer : layers_) layer->list_weights(weights);
+  return weights;
+}
+
 at::Tensor Vit::positions(std::int64_t rows, std::int64_t columns) const {
   return embeddings_->positions(rows, columns);
 }

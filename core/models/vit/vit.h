@@ -39,6 +39,8 @@ class Vit : public Model {
   const std::vector<ParameterGroup>& groups() const override { return groups_; }
   bool groups_read_their_own() const override { return true; }
   bool repeats_itself() const override { return true; }
+  /// Of the layers; the head computes as it lies.
+  std::vector<LayerWeights> product_weights() override;
   at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
                  const Batch& batch) override;
 

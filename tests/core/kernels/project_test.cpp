@@ -11,6 +11,9 @@
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "tests/core/kernels/relative_difference.h"
 
 namespace thaw {
@@ -87,6 +90,61 @@ TEST(Project, HoldsFrozenWeightsOnce) {
       relative_difference(project(input, {first}, prepared, at::kFloat), expected.narrow(1, 0, 16)),
       1e-6);
   EXPECT_EQ(prepared.bytes(), 0);
+}
+
+TEST(Project, CopiesLieAsTheWeightsDo) {
+  at::Tensor first = at::randn({16, 20}), second = at::randn({4, 20});
+  const auto gap = [](const std::vector<at::Tensor>& tensors) {
+    return static_cast<const char*>(tensors[1].const_data_ptr()) -
+           static_cast<const char*>(tensors[0].const_data_ptr());
+  };
+  for (const bool together : {false, true}) {
+    if (together) lay_together({first, second});
+    const std::vector<at::Tensor> copies = copies_on({first, second}, at::kCPU);
+    EXPECT_TRUE(at::equal(copies[0], first));
+    EXPECT_TRUE(at::equal(copies[1], second));
+    EXPECT_NE(copies[0].const_data_ptr(), first.const_data_ptr());
+    EXPECT_EQ(copies[0].storage().is_alias_of(copies[1].storage()), together);
+    if (together) {
+      EXPECT_EQ(gap(copies), 16 * 20 * 4);
+    }
+  }
+}
+
+TEST(Project, GoesOnWithWhatWasPreparedOfWeightsThatMoved) {
+  PreparedWeights prepared;
+  const at::Tensor input = at::randn({300, 20});
+  at::Tensor weight = at::randn({16, 20});
+  const auto product = [&] { return project(input, weight, prepared, at::kBFloat16); };
+  const at::Tensor before = product();
+  const at::Tensor kept = prepared.kept_of(weight);
+  ASSERT_TRUE(kept.defined());
+  weight.set_data(copies_on(weight, at::kCPU)[0]);
+  EXPECT_FALSE(prepared.kept_of(weight).defined()) << "it was of what lay elsewhere";
+  prepared.keep(weight, kept);
+  EXPECT_TRUE(at::equal(product(), before));
+  EXPECT_EQ(prepared.kept_of(weight).const_data_ptr(), kept.const_data_ptr());
+  weight.mul_(2);
+  EXPECT_LE(relative_difference(product(), 2 * before), 1e-2);
+}
+
+TEST(Project, WeightsThatLieElsewhereAreAnErrorUnlessTheyMay) {
+  PreparedWeights prepared;
+  at::Tensor weight = at::randn({16, 20});
+  const auto told = [&](at::Device device) -> std::string {
+    try {
+      const at::NoGradGuard no_grad;
+      prepared.get(weight, at::kBFloat16, device);
+    } catch (const c10::Error& error) {
+      return error.what_without_backtrace();
+    }
+    return "";
+  };
+  EXPECT_NE(told(at::kMeta).find("a product runs on meta, and its weights lie on cpu"),
+            std::string::npos);
+  weight.requires_grad_();
+  EXPECT_NE(told({at::kCUDA, 0}).find("lie in host memory while they are trained"),
+            std::string::npos);
 }
 
 TEST(Project, LaysNothingTogetherOfSeveralTypes) {
