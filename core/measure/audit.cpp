@@ -85,8 +85,9 @@ void Audit::enter_stage(const std::set<std::string>& active, bool frozen_statist
   on_gpu_.reset();
   for (Item& item : items_) {
     const auto found = known.find(item.name);
-    // What has gone to host memory meanwhile (distributed.frozen-state) has no hash to compare yet,
-    // nor has what was active in a stage without a step, as a resumed one may be.
+    // What has gone to host memory meanwhile (distributed.frozen-state, Note [Frozen weights in
+    // host memory]), or come from there, has no hash to compare yet, nor has what was active in a
+    // stage without a step, as a resumed one may be.
     if (item.constant && found != known.end() && found->second.hashed &&
         found->second.hashed_on_gpu == item.tensor.is_cuda()) {
       item.before = item.hash = found->second.hash;

@@ -23,7 +23,7 @@
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
 #include "core/step/peak_memory_cuda.h"
-#include "core/step/sharing/shared_weights.h"
+#include "core/step/sharing/frozen_weights.h"
 #include "core/train/reduction_rules.h"
 
 namespace thaw {
@@ -91,7 +91,7 @@ StageRun::StageRun(const Context& context)
     active.insert(parameter.name);
     active_tensors_.push_back(parameters_.tensors()[parameters_.index_of(parameter.name)]);
   }
-  if (context.shared_weights != nullptr) context.shared_weights->thaw(active);
+  context.frozen_weights.thaw(active);
   context.freezer.apply(active, frozen_layers_);
   context.model.weights_changed();
 
@@ -111,10 +111,8 @@ StageRun::StageRun(const Context& context)
   enter_optimizer(context);
   optimizer_seconds_ = optimizer_watch.seconds();
   state_bytes_ = bytes_of_state(context.optimizer, active);
-  if (context.shared_weights != nullptr) {
-    context.shared_weights->freeze(active);
-    shared_bytes_ = context.shared_weights->bytes();
-  }
+  context.frozen_weights.freeze(active);
+  shared_bytes_ = context.frozen_weights.shared_bytes();
   transition_seconds_ = watch.seconds();
   training_seconds_ = transition_seconds_;
   reset_peak_resident();
@@ -369,23 +367,28 @@ StageSummary StageRun::summary() const {
 
 void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
                    Optimizer& optimizer, StageCoordinator& coordinator, bool sharded,
-                   SharedWeights* shared) {
+                   FrozenWeights& frozen) {
   const StagePlan plan = make_stage_plan(parameters.groups(), parameters.facts(), stage, train);
+  std::set<std::string> active;
+  for (const ParameterFacts& parameter : plan.parameters()) active.insert(parameter.name);
+  if (!frozen.prepare(active)) return;
+  std::vector<NamedTensor> all = parameters_by_name(parameters);
   std::vector<std::string> names;
   std::vector<at::Tensor> tensors;
-  for (const ParameterFacts& parameter : plan.parameters()) {
-    names.push_back(parameter.name);
-    tensors.push_back(parameters.tensors()[parameters.index_of(parameter.name)]);
+  for (NamedTensor& each : all) {
+    if (!active.contains(each.name)) continue;
+    each.tensor = frozen.as_thawed(each.tensor);
+    names.push_back(each.name);
+    tensors.push_back(each.tensor);
   }
   if (!sharded) optimizer.prepare(names, tensors);
-  if (shared != nullptr) shared->prepare({names.begin(), names.end()});
-  coordinator.prepare(plan, parameters_by_name(parameters));
+  coordinator.prepare(plan, all);
 }
 
 void wait_prepared(const Optimizer& optimizer, StageCoordinator& coordinator,
-                   const SharedWeights* shared) {
+                   const FrozenWeights& frozen) {
   optimizer.wait_prepared();
-  if (shared != nullptr) shared->wait_prepared();
+  frozen.wait_prepared();
   coordinator.wait_prepared();
 }
 

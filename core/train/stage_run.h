@@ -24,11 +24,11 @@ namespace thaw {
 
 class BatchNorms;
 class Communicator;
+class FrozenWeights;
 class Model;
 class Optimizer;
 class ParameterTable;
 class PrefixSource;
-class SharedWeights;
 class StageCoordinator;
 
 /// One stage while it lasts: its plan, its reducer, how far it has come and what it has cost.
@@ -47,7 +47,7 @@ class StageRun {
     const ScheduleRun& schedule;  ///< in the stage
     Communicator& communicator;   ///< that state moves over where it is sharded
     FrozenState& frozen_state;
-    SharedWeights* shared_weights = nullptr;  ///< null: frozen ones are each rank's own
+    FrozenWeights& frozen_weights;
   };
 
   /// A collective: freezes and thaws, agrees with the other ranks on the plan, rebuilds the
@@ -164,13 +164,13 @@ class StageRun {
 
 /// Makes memory for `stage`, which comes next, ready on threads beside training. Returns at once.
 /// `train`: as the run has it. `sharded`: the optimizer's state is, so that whose memory it takes
-/// is known at the transition alone. `shared`: see StageRun::Context.
+/// is known at the transition alone.
 void prepare_stage(const Stage& stage, const TrainOptions& train, const ParameterTable& parameters,
                    Optimizer& optimizer, StageCoordinator& coordinator, bool sharded,
-                   SharedWeights* shared);
+                   FrozenWeights& frozen);
 /// Waits for it, which the transition would do as well: so what a stage is said to take does not
 /// hang on how far it came.
 void wait_prepared(const Optimizer& optimizer, StageCoordinator& coordinator,
-                   const SharedWeights* shared);
+                   const FrozenWeights& frozen);
 
 }  // namespace thaw

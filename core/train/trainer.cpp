@@ -18,6 +18,8 @@
 #include "core/schedule/end_condition.h"
 #include "core/schedule/stage_options.h"
 #include "core/step/optimizers/registry.h"
+#include "core/step/sharing/frozen_weights.h"
+#include "core/step/sharing/host_weights.h"
 #include "core/step/sharing/shared_weights.h"
 #include "core/step/step_meter.h"
 #include "core/tasks/registry.h"
@@ -84,13 +86,14 @@ std::unique_ptr<Communicator> connect_batch_norms(BatchNorms& batch_norms,
 }
 
 /// A collective.
-std::unique_ptr<SharedWeights> share_frozen_weights(const ParameterTable& parameters,
-                                                    const TrainerParts& parts) {
-  if (parts.share_frozen == ShareFrozen::kOff || parts.communicator.size() == 1 ||
-      gpu_of(parts.model)) {
-    return nullptr;
+FrozenWeights make_frozen_weights(const ParameterTable& parameters, const TrainerParts& parts) {
+  std::unique_ptr<HostWeights> in_host_memory = host_weights_of(parts.model, parameters);
+  std::unique_ptr<SharedWeights> shared;
+  if (parts.share_frozen != ShareFrozen::kOff && parts.communicator.size() > 1 &&
+      (in_host_memory || !gpu_of(parts.model))) {
+    shared = std::make_unique<SharedWeights>(parameters, parts.communicator);
   }
-  return std::make_unique<SharedWeights>(parameters, parts.communicator);
+  return {std::move(in_host_memory), std::move(shared)};
 }
 
 std::unique_ptr<Optimizer> make_own_optimizer(const TrainerParts& parts) {
@@ -133,8 +136,8 @@ Trainer::Run::Run(TrainerParts parts)
       freezer_(parts_.model, parameters_, frozen_layers_of(parts_.train)),
       batch_norms_(parts_.model),
       batch_norm_communicator_(connect_batch_norms(batch_norms_, parts_)),
+      frozen_weights_(make_frozen_weights(parameters_, parts_)),
       optimizer_(make_own_optimizer(parts_)),
-      shared_weights_(share_frozen_weights(parameters_, parts_)),
       frozen_state_(parts_.frozen_state, parts_.frozen_state_folder),
       best_weights_(parts_.model, parameters_,
                     {.save = parts_.save_best, .may_wait = parts_.best_may_wait}),
@@ -216,7 +219,7 @@ StageRun Trainer::Run::enter_stage() {
        .schedule = schedule_,
        .communicator = parts_.communicator,
        .frozen_state = frozen_state_,
-       .shared_weights = shared_weights_.get()});
+       .frozen_weights = frozen_weights_});
 }
 
 /// False where the run is to stop early.
@@ -251,7 +254,7 @@ bool Trainer::Run::run_stage() {
   while (!schedule_.ended()) {
     if (next && schedule_.ends_soon()) {
       prepare_stage(*next, parts_.train, parameters_, *optimizer_, parts_.coordinator,
-                    state_is_sharded(parts_), shared_weights_.get());
+                    state_is_sharded(parts_), frozen_weights_);
       next.reset();
     }
     train_step(run, meter, loader);
@@ -264,7 +267,7 @@ bool Trainer::Run::run_stage() {
   if (stage_best_.put_back(parameters_, parts_.model)) {
     measurements_.weights_changed();
   }
-  wait_prepared(*optimizer_, parts_.coordinator, shared_weights_.get());
+  wait_prepared(*optimizer_, parts_.coordinator, frozen_weights_);
   StageSummary summary = run.summary();
   summary.seconds = stage_seconds();
   state_.stages.push_back(summary);

@@ -15,6 +15,7 @@
 #include "core/step/freezer.h"
 #include "core/step/optimizer.h"
 #include "core/step/parameter_table.h"
+#include "core/step/sharing/frozen_weights.h"
 #include "core/step/step_agreement.h"
 #include "core/step/timing/device_spans.h"
 #include "core/train/best/best_weights.h"
@@ -29,7 +30,6 @@
 namespace thaw {
 
 class Communicator;
-class SharedWeights;
 class StageRun;
 class StepMeter;
 class TrainingLoader;
@@ -127,8 +127,8 @@ class Trainer::Run {
   Freezer freezer_;
   BatchNorms batch_norms_;
   std::unique_ptr<Communicator> batch_norm_communicator_;  ///< null where BatchNorm is local
+  FrozenWeights frozen_weights_;  ///< outlives the optimizer's state: it may need its room
   std::unique_ptr<Optimizer> optimizer_;
-  std::unique_ptr<SharedWeights> shared_weights_;  ///< null where each rank has its own
   FrozenState frozen_state_;
   BestWeights best_weights_;
   BoundaryMeasurements measurements_;

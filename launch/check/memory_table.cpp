@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "core/base/system.h"
@@ -14,6 +17,7 @@
 #include "core/schedule/stage_plan.h"
 #include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
+#include "core/step/sharing/host_weights.h"
 #include "core/train/reduction_rules.h"
 #include "dist/communicator/host_topology.h"
 #include "dist/reduction/row_reduction.h"
@@ -81,11 +85,16 @@ std::vector<PlannedStage> planned_memory(const RunSetup& setup, const Schedule& 
   question.weights = bytes_of_model(*setup.model);
   question.state_is_kept = configuration.distributed.frozen_state != FrozenStatePlace::kDisk;
   const auto of_stages = memory_of_stages(active, question);
+  const std::unique_ptr<HostWeights> in_host_memory = host_weights_of(*setup.model, parameters);
   std::vector<PlannedStage> planned;
   std::int64_t messages = 0;  // what MPI has taken it keeps
   for (std::size_t i = 0; i < active.size(); ++i) {
     messages = std::max(messages, message_bytes(active[i], question, ranks_of_host(ranks)));
     planned.push_back({most_of(of_stages[i]), messages});
+    if (!in_host_memory) continue;
+    std::set<std::string> names;
+    for (const BucketEntry& entry : active[i]) names.insert(entry.name);
+    planned.back().rank.weights -= in_host_memory->bytes_saved(names);
   }
   return planned;
 }

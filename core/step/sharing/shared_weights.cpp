@@ -159,7 +159,11 @@ void SharedWeights::prepare(const std::set<std::string>& active) {
 void SharedWeights::thaw(const std::set<std::string>& active) {
   OwnMemory ready;
   if (prepared_.valid()) ready = prepared_.get();
-  for (const Unit& unit : units()) {
+  const std::vector<Unit> here = units();
+  std::erase_if(settled_, [&](const std::string& name) {
+    return std::ranges::none_of(here, [&](const Unit& unit) { return unit.name == name; });
+  });
+  for (const Unit& unit : here) {
     if (std::none_of(unit.members.begin(), unit.members.end(),
                      [&](const auto& name) { return active.contains(name); })) {
       continue;

@@ -32,7 +32,8 @@ class ParameterTable;
 // The mapping is copied on writing: a write that should not be changes this rank's pages alone,
 // which is what audits look for, as ever. Files have no names, so a job that is killed leaves
 // nothing; each holds what freezes together, and is gone when that has thawed on all ranks.
-// Memory of a GPU is not shared, nor are storages of less than four pages, which would take more.
+// Memory of a GPU is not shared, but what lies in host memory beside one is (Note [Frozen weights
+// in host memory]); nor are storages of less than four pages, which would take more.
 
 /// The frozen weights of a model, held once by the ranks of each host. Belongs to the training
 /// thread; the model keeps what it has when an instance goes.
@@ -50,7 +51,8 @@ class SharedWeights {
     if (prepared_.valid()) prepared_.wait();
   }
 
-  /// Gives these parameters memory of their own, to be called before anybody writes to them.
+  /// Gives these parameters memory of their own, to be called before anybody writes to them; and
+  /// forgets those that have left the host's memory since they were shared.
   void thaw(const std::set<std::string>& active);
 
   /// A collective: all but these are frozen from now on; shares them. Throws DisagreementError on
