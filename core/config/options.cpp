@@ -281,7 +281,8 @@ void add_distributed(TableBuilder& table) {
       "what each rank holds a slice of instead of all: the optimizer's state, or that and the "
       "sums of gradients");
   table.add(&D::share_frozen, "share-frozen", "",
-            "ranks of one host hold frozen weights once, in memory that they share (not on GPUs)");
+            "ranks of one host hold frozen weights once, in memory that they share (of GPUs: what "
+            "bfloat16 leaves in host memory)");
   table.add(&D::frozen_state, "frozen-state", "",
             "where the optimizer's state of frozen layers waits: on its device, in host memory, or "
             "on disk in the run folder");
