@@ -73,8 +73,8 @@ struct TrainerParts {
   /// What the coordinator's reducers give each rank a slice of; the same as in their options.
   Sharding sharding = Sharding::kNone;
   /// Frozen weights once a host; off: each rank has its own. All of the model's memory is Thaw's to
-  /// replace then: no pointers into parameters, but tensors and views of any kind. (In bfloat16 on a
-  /// GPU, frozen Model::product_weights lie in host memory in any case, and views stay behind.)
+  /// replace then: no pointers into parameters, but tensors and views of any kind. (In bfloat16 on
+  /// a GPU, frozen Model::product_weights lie in host memory in any case, and views stay behind.)
   ShareFrozen share_frozen = ShareFrozen::kOff;
   /// Where the optimizer's state of frozen parameters waits; for kDisk in files in this folder.
   FrozenStatePlace frozen_state = FrozenStatePlace::kDevice;
