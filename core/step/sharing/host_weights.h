@@ -35,8 +35,7 @@ class ParameterTable;
 //   noticed by its version and the bfloat16 made again from it.
 // - An audit hashes the float32, from which the weights go on; the bfloat16, in which a stage
 //   computes, it has never seen.
-// - Ranks of one host hold the float32 once, as they do on CPUs (Note [Frozen weights once a
-// host]).
+// - Ranks of one host hold the float32 once, as on CPUs (Note [Frozen weights once a host]).
 // - A model has to fit its GPU in float32 once, when the run begins.
 // When the trainer is done, all is brought back. Where there is no room, or the run ended by an
 // error and the GPU may not answer, weights stay, and products take them from there.
