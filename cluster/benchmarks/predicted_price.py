@@ -24,8 +24,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
-from measuring import datasets, machine, options, report, thaw_command  # noqa: E402
-from measuring.datasets import ROOT  # noqa: E402
+from measuring import case_series, datasets, options, report, thaw_command  # noqa: E402
 from measuring.processes import RunFailed  # noqa: E402
 from measuring.rounds import note  # noqa: E402
 
@@ -274,21 +273,8 @@ def measure(given: argparse.Namespace, keep) -> tuple[list[dict], list[dict]]:
 
 def main() -> None:
     given = parse()
-    facts = machine.facts(options.command(given), given.threads, ROOT)
-    print(f"# Prices told before, and runs\n\n{machine.header(facts)}\n", flush=True)
-
-    def keep(done: list[dict], failed: list[dict]) -> None:
-        report.write_json(given.output, {"machine": facts, "command": sys.argv, "cases": done,
-                                         "failed": failed})
-
-    done, failed = measure(given, keep)
-    text = f"{table(done)}\n\n{verdict(done)}" if done else "no case came to its end"
-    for case in failed:
-        text += f"\nfailed: {name_of(case)}: {case['error'].splitlines()[0]}"
-    print(text, flush=True)
-    report.write_text(report.markdown_path(given.output), text + "\n")
-    if failed or not done:
-        raise SystemExit(1)
+    title = "# Prices told before, and runs"
+    case_series.run(title, given, measure, (table, verdict), name_of)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """Benchmarks of what is told or decided beforehand, without runs: prices, memory, scaling
 that is simulated, whether outputs of frozen layers are cached."""
 
+import argparse
+import contextlib
+import io
+import json
 import os
 import sys
 import tempfile
@@ -16,7 +20,7 @@ try:
     import memory_forecast
     import predicted_price
     import prefix_decisions
-    from measuring import datasets, processes, simulations
+    from measuring import case_series, datasets, processes, simulations
     from measuring.step_job import Stage
 except ImportError as error:
     print(f"SKIPPED: {sys.executable}: {error}")
@@ -286,6 +290,44 @@ class PrefixDecisions(unittest.TestCase):
                          ["off", "on", "auto", "auto", "off", "on"])
         none, _ = prefix_decisions.measure(self.given("--minutes", "1e-9"), lambda *_: None)
         self.assertEqual(none, [])
+
+
+class CaseSeries(unittest.TestCase):
+    FAILED = {"name": "second", "error": "RunFailed: it ended with 3\nand more"}
+
+    def run_of(self, done: list, failed: list) -> tuple[int, dict, str]:
+        """Its status, and what it left in its files."""
+        with tempfile.TemporaryDirectory() as folder:
+            output = os.path.join(folder, "cases.json")
+            given = argparse.Namespace(thaw=sys.executable, threads=1, output=output)
+
+            def measure(_, keep):
+                keep(done, failed)
+                return done, failed
+
+            parts = (lambda cases: f"{len(cases)} rows", lambda cases: "a verdict")
+            status = 0
+            with contextlib.redirect_stdout(io.StringIO()):
+                try:
+                    case_series.run("# Title", given, measure, parts, lambda case: case["name"])
+                except SystemExit as end:
+                    status = end.code
+            with open(output) as kept, open(os.path.join(folder, "cases.md")) as text:
+                return status, json.load(kept), text.read()
+
+    def test_tells_of_all_and_of_what_failed(self):
+        status, kept, text = self.run_of([{"name": "first"}], [self.FAILED])
+        self.assertEqual(status, 1)
+        self.assertEqual((kept["cases"], kept["failed"]), ([{"name": "first"}], [self.FAILED]))
+        self.assertEqual(text, "1 rows\n\na verdict\nfailed: second: RunFailed: it ended with 3\n")
+
+    def test_ends_well_where_all_came_to_their_ends(self):
+        status, _, text = self.run_of([{"name": "first"}], [])
+        self.assertEqual((status, text), (0, "1 rows\n\na verdict\n"))
+
+    def test_no_case_is_no_end(self):
+        status, _, text = self.run_of([], [])
+        self.assertEqual((status, text), (1, "no case came to its end\n"))
 
 
 if __name__ == "__main__":
