@@ -18,6 +18,7 @@
 #include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
 #include "core/step/sharing/host_weights.h"
+#include "core/train/best/best_weights.h"
 #include "core/train/reduction_rules.h"
 #include "dist/communicator/host_topology.h"
 #include "dist/reduction/row_reduction.h"
@@ -56,6 +57,7 @@ RankMemory most_of(const std::vector<RankMemory>& ranks) {
 struct PlannedStage {
   RankMemory rank;            ///< of the one with the most
   std::int64_t messages = 0;  ///< what MPI takes
+  std::int64_t waiting = 0;   ///< best weights that wait for their file
 };
 
 /// The most ranks of this host that are counted on, since nobody says where ranks will be: as many
@@ -70,10 +72,13 @@ std::vector<PlannedStage> planned_memory(const RunSetup& setup, const Schedule& 
   const Configuration& configuration = setup.configuration();
   const ParameterTable parameters(*setup.model, configuration.train.decay_norms_and_biases);
   std::vector<std::vector<BucketEntry>> active;
+  std::vector<std::int64_t> waiting;
   for (const Stage& stage : schedule.stages) {
-    active.push_back(active_entries(
-        make_stage_plan(parameters.groups(), parameters.facts(), stage, configuration.train),
-        parameters));
+    const StagePlan plan =
+        make_stage_plan(parameters.groups(), parameters.facts(), stage, configuration.train);
+    active.push_back(active_entries(plan, parameters));
+    const bool evaluates = setup.dataset->has_split("validation");
+    waiting.push_back(evaluates ? most_waiting(plan, *setup.model) : 0);
   }
   MemoryQuestion question;
   question.ranks = ranks;
@@ -90,7 +95,7 @@ std::vector<PlannedStage> planned_memory(const RunSetup& setup, const Schedule& 
   std::int64_t messages = 0;  // what MPI has taken it keeps
   for (std::size_t i = 0; i < active.size(); ++i) {
     messages = std::max(messages, message_bytes(active[i], question, ranks_of_host(ranks)));
-    planned.push_back({most_of(of_stages[i]), messages});
+    planned.push_back({most_of(of_stages[i]), messages, waiting[i]});
     if (!in_host_memory) continue;
     std::set<std::string> names;
     for (const BucketEntry& entry : active[i]) names.insert(entry.name);
@@ -141,7 +146,8 @@ std::vector<std::int64_t> beside_the_trial(const RunSetup& setup, const Schedule
       snapshot = std::max(snapshot, snapshot_bytes(saved, setup.configuration(), ranks));
     }
     const bool best = schedule.stages[i].restore_best.has_value();  // weights kept beside
-    result.push_back(snapshot + kRun + planned[i].messages + (best ? planned[i].rank.weights : 0));
+    result.push_back(snapshot + kRun + planned[i].messages + planned[i].waiting +
+                     (best ? planned[i].rank.weights : 0));
   }
   return result;
 }

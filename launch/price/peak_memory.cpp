@@ -7,10 +7,12 @@
 #include <string>
 
 #include "core/config/configuration.h"
+#include "core/data/dataset.h"
 #include "core/models/model_bytes.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
+#include "core/train/best/best_weights.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -44,27 +46,14 @@ std::int64_t peak_memory(const PeakQuestion& question) {
                                    kBytes);
 }
 
-double state_bytes(const RunSetup& setup, const ParameterTable& parameters,
-                   const Schedule& schedule, std::size_t stage) {
-  const TrainOptions& train = setup.configuration().train;
-  std::set<std::string> seen;
-  double bytes = 0;
-  for (std::size_t s = 0; s <= stage; ++s) {
-    const StagePlan plan =
-        make_stage_plan(parameters.groups(), parameters.facts(), schedule.stages[s], train);
-    for (const ParameterFacts& facts : plan.parameters()) {
-      if (!seen.insert(facts.name).second) continue;
-      bytes += static_cast<double>(facts.elements()) * static_cast<double>(size_of(facts.type));
-    }
-  }
-  return bytes * static_cast<double>(make_optimizer(train)->slots().size());
-}
-
 namespace {
 
-double active_bytes(const RunSetup& setup, const ParameterTable& parameters, const Stage& stage) {
-  const StagePlan plan =
-      make_stage_plan(parameters.groups(), parameters.facts(), stage, setup.configuration().train);
+StagePlan plan_of(const RunSetup& setup, const ParameterTable& parameters, const Stage& stage) {
+  return make_stage_plan(parameters.groups(), parameters.facts(), stage,
+                         setup.configuration().train);
+}
+
+double active_bytes(const StagePlan& plan) {
   double bytes = 0;
   for (const ParameterFacts& facts : plan.parameters()) {
     bytes += static_cast<double>(facts.elements()) * static_cast<double>(size_of(facts.type));
@@ -74,11 +63,26 @@ double active_bytes(const RunSetup& setup, const ParameterTable& parameters, con
 
 }  // namespace
 
+double state_bytes(const RunSetup& setup, const ParameterTable& parameters,
+                   const Schedule& schedule, std::size_t stage) {
+  const TrainOptions& train = setup.configuration().train;
+  std::set<std::string> seen;
+  double bytes = 0;
+  for (std::size_t s = 0; s <= stage; ++s) {
+    const StagePlan plan = plan_of(setup, parameters, schedule.stages[s]);
+    for (const ParameterFacts& facts : plan.parameters()) {
+      if (!seen.insert(facts.name).second) continue;
+      bytes += static_cast<double>(facts.elements()) * static_cast<double>(size_of(facts.type));
+    }
+  }
+  return bytes * static_cast<double>(make_optimizer(train)->slots().size());
+}
+
 double held_bytes(const RunSetup& setup, const ParameterTable& parameters, const Schedule& schedule,
                   std::size_t stage) {
   // Ranks that share them out hold less: then nothing of what came on top is left out.
   if (setup.configuration().distributed.sharding != Sharding::kNone) return 0;
-  return active_bytes(setup, parameters, schedule.stages[stage]) +
+  return active_bytes(plan_of(setup, parameters, schedule.stages[stage])) +
          state_bytes(setup, parameters, schedule, stage);
 }
 
@@ -87,7 +91,7 @@ double prepared_bytes(const RunSetup& setup, const ParameterTable& parameters,
   if (stage + 1 == schedule.stages.size()) return 0;
   double bytes = state_bytes(setup, parameters, schedule, stage + 1) -
                  state_bytes(setup, parameters, schedule, stage);
-  if (ranks > 1) bytes += active_bytes(setup, parameters, schedule.stages[stage + 1]);
+  if (ranks > 1) bytes += active_bytes(plan_of(setup, parameters, schedule.stages[stage + 1]));
   return bytes;
 }
 
@@ -96,6 +100,10 @@ double copied_bytes(const RunSetup& setup, const ParameterTable& parameters,
   const Configuration& configuration = setup.configuration();
   const auto weights = static_cast<double>(bytes_of_model(*setup.model));
   double bytes = 0;
+  if (setup.dataset->has_split("validation")) {
+    const StagePlan plan = plan_of(setup, parameters, schedule.stages[stage]);
+    bytes += static_cast<double>(most_waiting(plan, *setup.model));
+  }
   if (configuration.checkpoint.every_steps >= 0) {
     double largest = 0;  // that one rank may have more than another
     for (const at::Tensor& each : parameters.tensors()) {

@@ -40,8 +40,9 @@ double held_bytes(const RunSetup& setup, const ParameterTable& parameters, const
 double prepared_bytes(const RunSetup& setup, const ParameterTable& parameters,
                       const Schedule& schedule, std::size_t stage, int ranks);
 
-/// That a rank holds in a stage for checkpoints and for what is measured of a source task: a
-/// rehearsal makes neither. `ranks`: over which a checkpoint is shared out.
+/// That a rank holds in a stage for checkpoints, for best weights that wait, and for what is
+/// measured of a source task: a rehearsal makes none of them. `ranks`: over which a checkpoint is
+/// shared out.
 double copied_bytes(const RunSetup& setup, const ParameterTable& parameters,
                     const Schedule& schedule, std::size_t stage, int ranks);
 

@@ -147,7 +147,8 @@ std::vector<RehearsedStage> Rehearser::rehearse_kinds(const std::vector<std::siz
   return cached ? rehearse_with_cache(request, ranks_) : rehearse(request, ranks_);
 }
 
-/// Memory that was freed stays resident, so what takes less comes first.
+/// Memory that was freed stays resident, so what takes less comes first, and what steps were timed
+/// with before is given back.
 void Rehearser::rehearse_all() {
   DataOptions narrowed = configuration_.data;
   narrowed.batch = run_.size.batch;
@@ -156,9 +157,11 @@ void Rehearser::rehearse_all() {
     run_.evaluated_load = whole_load(setup_.dataset->split("validation"));
   }
   std::vector<double> seconds = seconds_left();
+  give_back_freed_memory();
   if (run_.size.smaller > 0) {
     run_.smaller = rehearse_kinds(run_.chosen, run_.size.smaller, seconds[0] / 3, false);
     seconds[0] *= 2.0 / 3;
+    give_back_freed_memory();
   }
   run_.stages = rehearse_kinds(run_.chosen, run_.size.batch, seconds[0], false);
   if (!run_.reading.empty()) {

@@ -183,7 +183,10 @@ StepFit fit_between(const StepFit& a, const StepFit& b, double weight) {
   fit.first_steps = mixed(a.first_steps, b.first_steps, weight);
   fit.transition_seconds = mixed(a.transition_seconds, b.transition_seconds, weight);
   fit.groups_seconds = mixed(a.groups_seconds, b.groups_seconds, weight);
-  fit.peak_bytes = std::max(a.peak_bytes, b.peak_bytes);
+  // What layers keep for backward is not quite in proportion to their depth.
+  constexpr double kAhead = 0.125;
+  const double further = std::max(0.0, b.peak_bytes - a.peak_bytes);
+  fit.peak_bytes = a.peak_bytes + std::min(1.0, weight + kAhead) * further;
   fit.largest_load = std::min(a.largest_load, b.largest_load);
   return fit;
 }

@@ -47,7 +47,8 @@ StepFit fit_of(const RehearsedStage& stage, const RehearsedStage* smaller, bool 
 /// them. Of the counted steps of all stages together, since one has few. At least 1. Pure.
 double mean_over_typical(const std::vector<RehearsedStage>& stages, bool alternates);
 
-/// Between two stages of which one goes deeper: `weight` of `b`, the rest of `a`. Memory: the more.
+/// Between two stages of which `b` goes deeper: `weight` of it, the rest of `a`. Memory: rather
+/// more than that, and no less than of `a`.
 StepFit fit_between(const StepFit& a, const StepFit& b, double weight);
 
 /// A fit at a depth.

@@ -4,11 +4,13 @@
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
 #include "core/base/progress/notice.h"
 #include "core/models/model.h"
+#include "core/schedule/stage_plan.h"
 #include "core/step/parameter_table.h"
 
 namespace thaw {
@@ -36,22 +38,28 @@ std::vector<at::Tensor> copies_of(const std::vector<at::Tensor>& tensors) {
   return copies;
 }
 
-void put(const std::vector<at::Tensor>& values, const std::vector<at::Tensor>& into) {
+/// Exchanges the tensors' values with those kept on the host, one tensor at a time.
+void exchange_values(const std::vector<at::Tensor>& tensors,
+                     const std::vector<at::Tensor>& values) {
   const c10::AutoGradMode no_grad(false);
-  for (std::size_t i = 0; i < values.size(); ++i) at::Tensor(into[i]).copy_(values[i]);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const at::Tensor value = values[i].clone();
+    at::Tensor(values[i]).copy_(tensors[i]);
+    at::Tensor(tensors[i]).copy_(value);
+  }
 }
 
 /// Tensors with other values while this lives. Nothing is computed with them meanwhile, so what a
 /// model has prepared of its weights, which CUDA graphs read in place, stays as it is.
 class OtherValues {
  public:
-  OtherValues(std::vector<at::Tensor> tensors, const std::vector<at::Tensor>& values)
-      : tensors_(std::move(tensors)), own_(copies_of(tensors_)) {
-    put(values, tensors_);
+  OtherValues(std::vector<at::Tensor> tensors, std::vector<at::Tensor> values)
+      : tensors_(std::move(tensors)), values_(std::move(values)) {
+    exchange_values(tensors_, values_);
   }
   ~OtherValues() {
     try {
-      put(own_, tensors_);
+      exchange_values(tensors_, values_);
     } catch (const std::exception& error) {  // of a GPU that fails: then the next step fails too
       say(fmt::format("weights could not be put back: {}\n", error.what()));
     }
@@ -60,13 +68,24 @@ class OtherValues {
   OtherValues& operator=(const OtherValues&) = delete;
 
  private:
-  std::vector<at::Tensor> tensors_, own_;
+  std::vector<at::Tensor> tensors_, values_;
 };
 
 }  // namespace
 
 bool best_waits(double seconds_since, double seconds_of_a_file, std::int64_t changed) {
   return changed > 0 && changed <= kMostBytes && seconds_since < kRest * seconds_of_a_file;
+}
+
+std::int64_t most_waiting(const StagePlan& plan, const Model& model) {
+  std::int64_t changed = 0, largest = 0;
+  for (const ParameterFacts& facts : plan.parameters()) {
+    const std::int64_t bytes = facts.elements() * static_cast<std::int64_t>(size_of(facts.type));
+    changed += bytes;
+    largest = std::max(largest, bytes);
+  }
+  changed += bytes_of(model.buffers());
+  return changed <= kMostBytes ? changed + largest : 0;
 }
 
 BestWeights::BestWeights(const Model& model, const ParameterTable& parameters, Settings settings)
@@ -96,8 +115,7 @@ void BestWeights::evaluated(bool best) {
 
 void BestWeights::write_waiting() {
   if (waiting_.empty()) return;
-  const std::vector<at::Tensor> values = std::exchange(waiting_, {});
-  const OtherValues then(changed(), values);
+  const OtherValues then(changed(), std::exchange(waiting_, {}));
   write();
 }
 

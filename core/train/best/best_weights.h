@@ -17,6 +17,7 @@ namespace thaw {
 
 class Model;
 class ParameterTable;
+class StagePlan;
 
 // Note [The best weights wait]
 // Where a stage reads what its frozen groups return, an epoch may take a tenth of a second, and
@@ -35,6 +36,10 @@ class ParameterTable;
 /// Whether the best weights wait, this long after the last file, which took so many seconds.
 /// `changed`: bytes that the stage changes. Pure.
 bool best_waits(double seconds_since, double seconds_of_a_file, std::int64_t changed);
+
+/// Bytes of host memory that best weights of a stage take while they wait and as they are written,
+/// at most.
+std::int64_t most_waiting(const StagePlan& plan, const Model& model);
 
 /// The file of a run's best weights, as its stages find better ones. On rank 0; belongs to the
 /// training thread.

@@ -124,7 +124,8 @@ TEST(StepFit, StagesThatWereNotRunLieBetween) {
   EXPECT_NEAR(fit_at(known, 1).at(10).backward, 20e-3, 1e-9);
   EXPECT_NEAR(fit_at(known, 9).at(10).backward, 60e-3, 1e-9);
   EXPECT_NEAR(fit_at(known, 0).at(10).backward, 20e-3, 1e-9);
-  EXPECT_EQ(fit_at(known, 2).peak_bytes, 300);
+  EXPECT_EQ(fit_at(known, 2).peak_bytes, 175) << "an eighth further than the chord";
+  EXPECT_EQ(fit_at(known, 4.9).peak_bytes, 300) << "and no further than the deeper one";
   EXPECT_EQ(fit_at(known, 3).first_steps, (std::vector<double>{2, 0.5}));
   EXPECT_EQ(fit_at(known, 3).groups_seconds, 1);
 }
