@@ -15,6 +15,7 @@
 #include "core/base/system.h"
 #include "core/models/layers/batch_norm.h"
 #include "core/models/model.h"
+#include "core/models/model_bytes.h"
 #include "core/parallel/sharded_state.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/schedule/stage_options.h"
@@ -48,8 +49,7 @@ std::vector<NamedTensor> parameters_by_name(const ParameterTable& parameters) {
 std::int64_t bytes_of_state(const Optimizer& optimizer, const std::set<std::string>& active) {
   std::int64_t bytes = 0;
   for (const auto& [name, state] : optimizer.states()) {
-    if (!active.contains(name)) continue;
-    for (const at::Tensor& slot : state.slots) bytes += static_cast<std::int64_t>(slot.nbytes());
+    if (active.contains(name)) bytes += bytes_of_tensors(state.slots);
   }
   return bytes;
 }

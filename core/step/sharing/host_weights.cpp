@@ -10,16 +10,11 @@
 
 #include "core/base/progress/notice.h"
 #include "core/models/model.h"
+#include "core/models/model_bytes.h"
 #include "core/step/parameter_table.h"
 
 namespace thaw {
 namespace {
-
-std::int64_t bytes_of(const std::vector<at::Tensor>& weights) {
-  std::int64_t bytes = 0;
-  for (const at::Tensor& weight : weights) bytes += static_cast<std::int64_t>(weight.nbytes());
-  return bytes;
-}
 
 std::vector<std::int64_t> versions_of(const std::vector<at::Tensor>& weights) {
   std::vector<std::int64_t> versions;
@@ -159,7 +154,7 @@ void HostWeights::settle() {
 std::int64_t HostWeights::bytes() const {
   std::int64_t bytes = 0;
   for (const Layer& layer : layers_) {
-    if (layer.away) bytes += bytes_of(layer.product.weights);
+    if (layer.away) bytes += bytes_of_tensors(layer.product.weights);
   }
   return bytes;
 }

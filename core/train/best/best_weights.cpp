@@ -10,6 +10,7 @@
 
 #include "core/base/progress/notice.h"
 #include "core/models/model.h"
+#include "core/models/model_bytes.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/parameter_table.h"
 
@@ -21,12 +22,6 @@ constexpr std::int64_t kMostBytes = 64 << 20;
 constexpr double kRest = 9;
 /// Of a plain disk, as long as nothing was written.
 constexpr double kSecondsAByte = 5e-9;
-
-std::int64_t bytes_of(const std::vector<at::Tensor>& tensors) {
-  std::int64_t bytes = 0;
-  for (const at::Tensor& tensor : tensors) bytes += static_cast<std::int64_t>(tensor.nbytes());
-  return bytes;
-}
 
 /// On the host: a GPU may have no room for them.
 std::vector<at::Tensor> copies_of(const std::vector<at::Tensor>& tensors) {
@@ -84,7 +79,7 @@ std::int64_t most_waiting(const StagePlan& plan, const Model& model) {
     changed += bytes;
     largest = std::max(largest, bytes);
   }
-  changed += bytes_of(model.buffers());
+  changed += bytes_of_tensors(model.buffers());
   return changed <= kMostBytes ? changed + largest : 0;
 }
 
@@ -92,7 +87,8 @@ BestWeights::BestWeights(const Model& model, const ParameterTable& parameters, S
     : model_(model),
       parameters_(parameters),
       settings_(std::move(settings)),
-      seconds_of_a_file_(kSecondsAByte * static_cast<double>(bytes_of(parameters.tensors()))) {}
+      seconds_of_a_file_(kSecondsAByte *
+                         static_cast<double>(bytes_of_tensors(parameters.tensors()))) {}
 
 BestWeights::~BestWeights() = default;
 
@@ -129,7 +125,8 @@ std::vector<at::Tensor> BestWeights::changed() const {
 }
 
 bool BestWeights::may_wait(const std::vector<at::Tensor>& changed) const {
-  return settings_.may_wait && best_waits(since_.seconds(), seconds_of_a_file_, bytes_of(changed));
+  return settings_.may_wait &&
+         best_waits(since_.seconds(), seconds_of_a_file_, bytes_of_tensors(changed));
 }
 
 void BestWeights::write() {

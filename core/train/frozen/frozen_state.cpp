@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/stopwatch.h"
+#include "core/models/model_bytes.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
 #include "core/step/optimizer.h"
@@ -24,12 +25,6 @@ Fingerprint hash_of(const at::Tensor& tensor) {
   return fingerprint(host.const_data_ptr(), host.nbytes());
 }
 
-std::int64_t bytes_of(const ParameterState& state) {
-  std::int64_t bytes = 0;
-  for (const at::Tensor& slot : state.slots) bytes += static_cast<std::int64_t>(slot.nbytes());
-  return bytes;
-}
-
 }  // namespace
 
 AsideMoves FrozenState::enter_stage(Optimizer& optimizer, const ParameterTable& parameters,
@@ -43,7 +38,8 @@ AsideMoves FrozenState::enter_stage(Optimizer& optimizer, const ParameterTable& 
   agreed(communicator, [&] {
     std::map<std::size_t, std::vector<std::string>> freezing;  // by group
     for (const auto& [name, state] : optimizer.states()) {
-      if (active.contains(name) || aside_.contains(name) || bytes_of(state) == 0) continue;
+      if (active.contains(name) || aside_.contains(name) || bytes_of_tensors(state.slots) == 0)
+        continue;
       freezing[parameters.facts()[parameters.index_of(name)].group].push_back(name);
     }
     for (const auto& [group, names] : freezing) {
@@ -86,7 +82,7 @@ std::int64_t FrozenState::put_aside(Optimizer& optimizer, const std::vector<std:
       hashes.push_back(hash_of(slot));
       after.slots.push_back(kept[next++]);
     }
-    bytes += bytes_of(before);
+    bytes += bytes_of_tensors(before.slots);
     optimizer.replace_state(name, std::move(after));
     aside_.emplace(name, std::move(hashes));
   }
@@ -110,7 +106,7 @@ std::int64_t FrozenState::bring_back(Optimizer& optimizer, const std::string& na
     after.slots.push_back(slot.to(before.step.device(), slot.scalar_type(), /*non_blocking=*/false,
                                   /*copy=*/true));
   }
-  const std::int64_t bytes = bytes_of(before);
+  const std::int64_t bytes = bytes_of_tensors(before.slots);
   optimizer.replace_state(name, std::move(after));
   aside_.erase(name);
   return bytes;
