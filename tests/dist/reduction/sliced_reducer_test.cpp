@@ -1,29 +1,21 @@
 #include "dist/reduction/sharding/sliced_reducer.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randint.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/tanh.h>
-#include <c10/core/StorageImpl.h>
-#include <c10/util/intrusive_ptr.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <map>
 
 #include "core/base/error.h"
 #include "core/parallel/sharded_state.h"
-#include "core/parallel/sum_tree.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "dist/reduction/bucket_reducer.h"
-#include "dist/reduction/canonical_reducer.h"
 #include "dist/reduction/sending/gradient_hook.h"
 #include "tests/dist/communicator/communicator_contract.h"
 #include "tests/dist/reduction/sharded_steps.h"
@@ -301,44 +293,6 @@ TEST_P(SlicedReducer, NamesARankWhoseSlicesAreOthers) {
   }
 }
 
-/// Note [Gradients that are gone]: of micro-batches the first leaves whole gradients, and no memory
-/// of theirs outlives the step but what the next one begins with.
-TEST(SlicedGradients, AreWholeWithinAStepOfMicroBatchesAlone) {
-  run_ranks(2, [](Communicator& communicator) {
-    constexpr std::size_t kSlabsKept = 2;
-    const Samples samples(8, at::kDouble);
-    SmallNetwork network;
-    network.activate(0, 6);
-    const auto reducer = make_sliced_reducer(
-        communicator, network.active, network.frozen,
-        {.buckets = {.cap_bytes = 64, .first_cap_bytes = 64}, .sharding = Sharding::kGradients});
-    const std::int64_t first = 4 * communicator.rank();
-    for (int step = 0; step < 3; ++step) {
-      std::map<const c10::StorageImpl*, c10::weak_intrusive_ptr<c10::StorageImpl>> slabs;
-      reducer->begin({4, 8});
-      testing_network::loss_of(network, samples, first, first + 2, 8).backward();
-      for (const NamedTensor& parameter : network.parameters) {
-        const at::Tensor& grad = parameter.tensor.grad();
-        EXPECT_TRUE(grad.defined()) << parameter.name;
-        if (!grad.defined()) continue;
-        EXPECT_EQ(grad.numel(), parameter.tensor.numel());
-        slabs.emplace(grad.storage().unsafeGetStorageImpl(), grad.storage().getWeakStorageImpl());
-      }
-      EXPECT_GT(slabs.size(), 2 * kSlabsKept) << "or there is nothing to see";
-      reducer->last_backward();
-      testing_network::loss_of(network, samples, first + 2, first + 4, 8).backward();
-      reducer->finish();
-      for (const NamedTensor& parameter : network.parameters) {
-        EXPECT_FALSE(parameter.tensor.grad().defined()) << parameter.name;
-      }
-      descend_sharded(*reducer->sharded(), 0.1);
-      std::size_t held = 0;
-      for (const auto& [_, slab] : slabs) held += slab.expired() ? 0 : 1;
-      EXPECT_LE(held, kSlabsKept) << "step " << step;
-    }
-  });
-}
-
 /// A table of embeddings of which few rows are touched, and a bias.
 TEST_P(SlicedReducer, SumsEmbeddingsByRows) {
   constexpr std::int64_t kRows = 2'050, kWidth = 300, kTotal = 6;
@@ -382,80 +336,6 @@ TEST_P(SlicedReducer, SumsEmbeddingsByRows) {
       });
     }
   }
-}
-
-/// Parameters after some steps of the canonical sum over eight shards, and the norms of gradients.
-std::pair<std::vector<at::Tensor>, std::vector<float>> train_canonically(Communicator& communicator,
-                                                                         Sharding sharding) {
-  constexpr std::int64_t kTotal = 21;
-  constexpr std::int64_t kShards = 8;
-  const Samples samples(kTotal, at::kFloat);
-  SmallNetwork network(at::kFloat);
-  network.activate(2, 6);
-  const auto reducer = make_canonical_reducer(communicator, network.active, network.frozen,
-                                              {.shards = kShards, .sharding = sharding});
-  const ShardRange own = shards_of_rank(kShards, communicator.rank(), communicator.size());
-  std::vector<float> norms;
-  for (int step = 0; step < 10; ++step) {
-    reducer->begin({0, kTotal});
-    for (std::int64_t shard = own.first; shard < own.last; ++shard) {
-      const Slice slice(kTotal, static_cast<int>(shard), kShards);
-      testing_network::loss_of(network, samples, slice.first, slice.last, kTotal).backward();
-      reducer->finish_shard();
-    }
-    reducer->finish();
-    if (ShardedState* sharded = reducer->sharded()) {
-      const at::Tensor norm = sharded->gradient_norm(all_of(*sharded));
-      if (communicator.rank() == 0) norms.push_back(norm.item<float>());
-      descend_sharded(*sharded, 0.1);
-    } else {
-      std::vector<at::Tensor> gradients;
-      for (const NamedTensor& each : network.active) gradients.push_back(each.tensor.grad());
-      norms.push_back(
-          at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2)), 2).item<float>());
-      network.descend(0.1);
-    }
-  }
-  std::vector<at::Tensor> result;
-  for (const NamedTensor& parameter : network.parameters) result.push_back(parameter.tensor);
-  return {result, norms};
-}
-
-TEST(CanonicalSlices, HaveTheBitsOfOneProcess) {
-  std::pair<std::vector<at::Tensor>, std::vector<float>> alone;
-  run_ranks(1, [&](Communicator& one) { alone = train_canonically(one, Sharding::kNone); });
-  for (int ranks = 1; ranks <= 8; ++ranks) {
-    run_ranks(ranks, [&](Communicator& communicator) {
-      const auto [found, norms] = train_canonically(communicator, Sharding::kGradients);
-      for (std::size_t i = 0; i < found.size(); ++i) {
-        EXPECT_EQ(contract::bits_of(found[i]), contract::bits_of(alone.first[i])) << i;
-      }
-      if (communicator.rank() == 0) {
-        EXPECT_EQ(norms, alone.second);
-      }
-    });
-  }
-}
-
-TEST(CanonicalSlices, NamesAFrozenParameterThatGetsAGradient) {
-  EXPECT_THROW(
-      run_ranks(2,
-                [](Communicator& communicator) {
-                  const Samples samples(4, at::kFloat);
-                  SmallNetwork network(at::kFloat);
-                  network.activate(2, 6);
-                  const auto reducer =
-                      make_canonical_reducer(communicator, network.active, network.frozen,
-                                             {.shards = 2, .sharding = Sharding::kOptimizer});
-                  if (communicator.rank() == 1)
-                    network.parameters[1].tensor.set_requires_grad(true);
-                  reducer->begin({2, 4});
-                  const Slice slice(4, communicator.rank(), 2);
-                  testing_network::loss_of(network, samples, slice.first, slice.last, 4).backward();
-                  reducer->finish_shard();
-                  reducer->finish();
-                }),
-      ReductionMismatch);
 }
 
 }  // namespace
