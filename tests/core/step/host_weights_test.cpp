@@ -5,8 +5,13 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/equal.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -24,6 +29,9 @@
 
 namespace thaw {
 namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
 
 /// A BERT of two layers that computes in bfloat16; all of it is frozen.
 struct Network {
@@ -59,11 +67,11 @@ struct Network {
     return names;
   }
 
-  /// What products of the first layer's query, key and value multiply by.
-  at::Tensor rounded() const {
+  /// What products multiply by; the first are of the first layer's query, key and value.
+  at::Tensor rounded(std::size_t product = 0) const {
     const at::NoGradGuard no_grad;
-    const LayerWeights first = model->product_weights().front();
-    return first.prepared.get(first.weights, at::kBFloat16, at::kCPU);
+    const LayerWeights layer = model->product_weights().at(product);
+    return layer.prepared.get(layer.weights, at::kBFloat16, at::kCPU);
   }
 
   std::shared_ptr<Model> model;
@@ -189,6 +197,73 @@ TEST(HostWeights, ACopyThatIsLateIsNotTaken) {
   }
   transition(network, weights, first);
   EXPECT_EQ(network.tensor(kQuery)[0][0].item().toDouble(), 7);
+}
+
+/// Memory that may be full, as a GPU's: of all tensors that are made while it is there, so that it
+/// has to be there before them and after.
+class LimitedMemory final : public c10::Allocator {
+ public:
+  LimitedMemory() : inner_(*c10::GetCPUAllocator()) { c10::SetCPUAllocator(this); }
+  ~LimitedMemory() override { c10::SetCPUAllocator(&inner_); }
+  LimitedMemory(const LimitedMemory&) = delete;
+  LimitedMemory& operator=(const LimitedMemory&) = delete;
+
+  c10::DataPtr allocate(std::size_t bytes) override {
+    if (bytes > left) C10_THROW_ERROR(OutOfMemoryError, "out of memory");
+    left -= bytes;
+    return inner_.allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return inner_.raw_deleter(); }
+  void copy_data(void* to, const void* from, std::size_t bytes) const override {
+    inner_.copy_data(to, from, bytes);
+  }
+
+  std::size_t left = kUnlimited;  ///< bytes that it hands out still
+  static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+
+ private:
+  c10::Allocator& inner_;
+};
+
+TEST(HostWeights, WaitForTheirTransitionWhereCopiesHaveNoRoom) {
+  LimitedMemory memory;
+  const Network network, untouched;
+  HostWeights weights(*network.model, *network.parameters, at::kCPU);
+  transition(network, weights, {});
+  const std::set<std::string> first = network.names("layer.0.");
+  memory.left = 4 * 3 * kSquare;  // query, key and value
+  EXPECT_FALSE(weights.prepare(first));
+  EXPECT_EQ(memory.left, 0U);
+  memory.left = LimitedMemory::kUnlimited;
+  EXPECT_TRUE(weights.as_thawed(network.tensor(kQuery)).is_same(network.tensor(kQuery)));
+  transition(network, weights, first);
+  EXPECT_EQ(weights.bytes(), 4 * kLayerElements);
+  EXPECT_TRUE(at::equal(network.tensor(kQuery), untouched.tensor(kQuery)));
+}
+
+TEST(HostWeights, StayWhereTheGpuHasNoRoomForThem) {
+  LimitedMemory memory;
+  const Network network, untouched;
+  auto weights = std::make_unique<HostWeights>(*network.model, *network.parameters, at::kCPU);
+  transition(network, *weights, {});
+  const std::string lower = "encoder.layer.0.output.dense.weight";
+  const void* const key = network.place(kKey);
+  const void* const away = network.place(lower);
+  memory.left = 4 * 3 * kSquare;
+  testing::internal::CaptureStderr();
+  weights.reset();
+  EXPECT_THAT(
+      testing::internal::GetCapturedStderr(),
+      AllOf(HasSubstr("note: frozen weights stay in host memory"), HasSubstr("out of memory")));
+  memory.left = LimitedMemory::kUnlimited;
+  EXPECT_NE(network.place(kKey), key) << "there was room for these";
+  EXPECT_EQ(network.place(lower), away);
+  for (const std::string& name : network.names("")) {
+    EXPECT_TRUE(at::equal(network.tensor(name), untouched.tensor(name))) << name;
+  }
+  for (std::size_t i = 0; i < network.model->product_weights().size(); ++i) {
+    EXPECT_TRUE(at::equal(network.rounded(i), untouched.rounded(i))) << "product " << i;
+  }
 }
 
 TEST(HostWeights, OfWhatIsTrainedAreAnError) {
