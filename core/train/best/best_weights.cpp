@@ -33,28 +33,32 @@ std::vector<at::Tensor> copies_of(const std::vector<at::Tensor>& tensors) {
   return copies;
 }
 
-/// Exchanges the tensors' values with those kept on the host, one tensor at a time.
-void exchange_values(const std::vector<at::Tensor>& tensors,
-                     const std::vector<at::Tensor>& values) {
+void exchange_values(const at::Tensor& tensor, const at::Tensor& value_on_host) {
   const c10::AutoGradMode no_grad(false);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const at::Tensor value = values[i].clone();
-    at::Tensor(values[i]).copy_(tensors[i]);
-    at::Tensor(tensors[i]).copy_(value);
-  }
+  const at::Tensor value = value_on_host.clone();
+  at::Tensor(value_on_host).copy_(tensor);
+  at::Tensor(tensor).copy_(value);
 }
 
-/// Tensors with other values while this lives. Nothing is computed with them meanwhile, so what a
-/// model has prepared of its weights, which CUDA graphs read in place, stays as it is.
+/// Tensors with other values while this lives, exchanged with those one after another. Nothing is
+/// computed with them meanwhile, so what a model has prepared of its weights, which CUDA graphs
+/// read in place, stays as it is.
 class OtherValues {
  public:
   OtherValues(std::vector<at::Tensor> tensors, std::vector<at::Tensor> values)
       : tensors_(std::move(tensors)), values_(std::move(values)) {
-    exchange_values(tensors_, values_);
+    try {
+      for (; exchanged_ < tensors_.size(); ++exchanged_) {
+        exchange_values(tensors_[exchanged_], values_[exchanged_]);
+      }
+    } catch (...) {
+      put_back();
+      throw;
+    }
   }
   ~OtherValues() {
     try {
-      exchange_values(tensors_, values_);
+      put_back();
     } catch (const std::exception& error) {  // of a GPU that fails: then the next step fails too
       say(fmt::format("weights could not be put back: {}\n", error.what()));
     }
@@ -63,7 +67,15 @@ class OtherValues {
   OtherValues& operator=(const OtherValues&) = delete;
 
  private:
+  /// Backwards: a buffer that a model has under two names is there twice.
+  void put_back() {
+    for (; exchanged_ > 0; --exchanged_) {
+      exchange_values(tensors_[exchanged_ - 1], values_[exchanged_ - 1]);
+    }
+  }
+
   std::vector<at::Tensor> tensors_, values_;
+  std::size_t exchanged_ = 0;
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "core/train/best/best_weights.h"
 
 #include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
@@ -100,6 +102,23 @@ TEST_F(BestWeightsTest, AFileThatFailsLeavesTheModelAsItIs) {
   fails_ = true;
   EXPECT_THROW(best.write_waiting(), RunError);
   EXPECT_TRUE(at::equal(head(), now));
+}
+
+TEST_F(BestWeightsTest, ABufferThatTheModelHasTwiceStaysAsItIs) {
+  const at::Tensor buffer = at::ones({3});
+  for (const char* name : {"one", "other"}) model_.register_buffer(name, buffer);
+  BestWeights best = slow();
+  best.enter_stage({"head.weight"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  best.evaluated(true);
+  best.evaluated(true);
+  {
+    const c10::AutoGradMode no_grad(false);
+    at::Tensor(buffer).add_(1);
+  }
+  best.write_waiting();
+  ASSERT_EQ(saved_.size(), 2U);
+  EXPECT_TRUE(at::equal(buffer, at::full({3}, 2.0F)));
 }
 
 TEST_F(BestWeightsTest, EachIsWrittenAtOnceWhereNobodyLetsItWait) {
