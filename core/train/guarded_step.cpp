@@ -42,10 +42,11 @@ namespace {
 // or the update rule cannot be held off on the GPU) waits for its numbers: on a GPU in one copy,
 // in which the norm comes too. On the host there is nothing to be gained, and numbers are read at
 // once.
-// `output.log-every` above 1 spares reading the steps between; a loss that is not finite is found
-// at the next that is read, and before the weights are taken for a result (`read_verdict`): else a
-// run whose last steps nobody reads would evaluate, save and end well with weights that have stood
-// still.
+// Each step is judged, whoever reads it: an update by what is not finite would be in the weights,
+// and in a checkpoint, before anybody looks. On a GPU `output.log-every` above 1 spares the host
+// reading the steps between; a loss that is not finite is found at the next that is read, and
+// before the weights are taken for a result (`read_verdict`): else a run whose last steps nobody
+// reads would evaluate, save and end well with weights that have stood still.
 
 /// What is judged is equal on all ranks, so all of them throw together.
 [[noreturn]] void refuse_not_finite(double loss, double norm, std::int64_t step,
@@ -143,17 +144,15 @@ GuardedStep::Outcome GuardedStep::judge_on_host(StageRun& stage, StepMeter& mete
                                                 const Request& request) {
   const at::Tensor loss_sum = gradients(stage, batch, share);
   Outcome outcome;
-  const bool wants_loss = request.wants_loss || meter.wants_loss() || guard_.watches_each_step();
   const bool wants_norm = stage.clip_norm() > 0 || guard_.watches_each_step();
   at::Tensor norm;
   if (wants_norm) norm = stage.gradient_norm(context_.parts.communicator);
   const bool on_device = norm.defined() && norm.is_cuda() && context_.optimizer.guards_on_device();
-  const bool reads_norm = wants_norm && (wants_loss || !on_device);
-  const StepVerdict agreed = context_.agree({.loss_sum = wants_loss ? &loss_sum : nullptr,
-                                             .gradient_norm = reads_norm ? &norm : nullptr});
+  const StepVerdict agreed =
+      context_.agree({.loss_sum = &loss_sum, .gradient_norm = wants_norm ? &norm : nullptr});
   outcome.gradient_norm = agreed.gradient_norm;
   // Of a batch in which nothing counts the sum is 0, and so is every gradient.
-  outcome.loss = wants_loss ? agreed.loss_sum / std::max(share.weight, 1.0) : request.last_loss;
+  outcome.loss = agreed.loss_sum / std::max(share.weight, 1.0);
   outcome.verdict = guard_.judge(outcome.loss, outcome.gradient_norm);
   if (outcome.verdict == StepVerdictKind::kStop) {
     refuse_not_finite(outcome.loss, outcome.gradient_norm, request.number, stage.stage().name,
@@ -193,14 +192,10 @@ GuardedStep::Outcome GuardedStep::judge_on_device(StageRun& stage, StepMeter& me
   if (agrees_first) way = context_.agree({.choice = possible}).way;  // Note [Ways of a step]
   if (possible.has_value()) run_as_graph(stage, way, batch, share);
   const bool is_graph = way != StepWay::kQueue;
-  bool judged = is_graph;
   at::Tensor norm;
   if (!is_graph) {
     const at::Tensor loss_sum = gradients(stage, batch, share, /*agrees=*/!agrees_first);
-    // What a graph asks for has been asked for before, so that its kernels are loaded.
-    const bool judges_loss = request.wants_loss || stage.graphs() != nullptr;
-    norm = verdict(stage, judges_loss ? &loss_sum : nullptr);
-    judged = judges_loss || norm.defined();
+    norm = verdict(stage, loss_sum);
   }
   if (is_graph && !agrees_first) context_.agree({});
   Outcome outcome;
@@ -212,7 +207,7 @@ GuardedStep::Outcome GuardedStep::judge_on_device(StageRun& stage, StepMeter& me
   if (outcome.is_late) {
     sent = verdict_->send();
     unread_.reset();
-  } else if (judged) {
+  } else {
     unread_ = Unread{request.number, stage.stage().name};
   }
   outcome.settled = settle();  // now that the device has this step to do
@@ -224,8 +219,8 @@ GuardedStep::Outcome GuardedStep::judge_on_device(StageRun& stage, StepMeter& me
 }
 
 /// A collective: has the device judge the step. Returns the gradients' norm, undefined where nobody
-/// asks for it. `loss_sum` is null where nobody asks for that.
-at::Tensor GuardedStep::verdict(StageRun& stage, const at::Tensor* loss_sum) {
+/// asks for it.
+at::Tensor GuardedStep::verdict(StageRun& stage, const at::Tensor& loss_sum) {
   at::Tensor norm;
   if (stage.clip_norm() > 0) norm = stage.gradient_norm(context_.parts.communicator);
   verdict_->judge(loss_sum, norm, context_.parts.communicator);
@@ -288,7 +283,7 @@ void GuardedStep::run_as_graph(StageRun& stage, StepWay way, const Batch& batch,
   graphs.run(way, batch, [&](const Batch& placed) {
     reducer.follow_stream();
     const at::Tensor loss_sum = gradients(stage, placed, share);
-    update(stage, verdict(stage, &loss_sum));
+    update(stage, verdict(stage, loss_sum));
   });
   if (way == StepWay::kRecord) reducer.follow_stream();
   reducer.queued_again();

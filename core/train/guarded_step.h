@@ -121,7 +121,7 @@ class GuardedStep {
                         const Request& request);
   Outcome judge_on_device(StageRun& stage, StepMeter& meter, const Batch& batch, const Share& share,
                           const Request& request);
-  at::Tensor verdict(StageRun& stage, const at::Tensor* loss_sum);
+  at::Tensor verdict(StageRun& stage, const at::Tensor& loss_sum);
   void update(StageRun& stage, const at::Tensor& norm);
   std::optional<StepChoice> possible_choice(StageRun& stage, const Batch& batch,
                                             const Share& share) const;

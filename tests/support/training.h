@@ -47,6 +47,7 @@ struct Training {
   decltype(TrainerParts::optimizer) optimizer = {};
   std::function<void()> save_best = {}, save_last = {};
   bool best_may_wait = false;
+  std::int64_t log_every = 1;
   Sharding sharding = Sharding::kNone;  ///< the coordinator's
   ShareFrozen share_frozen = ShareFrozen::kOff;
   FrozenStatePlace frozen_state = FrozenStatePlace::kDevice;
@@ -71,6 +72,7 @@ struct Training {
                      .optimizer = optimizer,
                      .save_best = save_best,
                      .best_may_wait = best_may_wait,
+                     .log_every = log_every,
                      .save_last = save_last,
                      .sharding = sharding,
                      .share_frozen = share_frozen,

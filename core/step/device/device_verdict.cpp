@@ -47,18 +47,15 @@ DeviceVerdict::DeviceVerdict(at::Device device)
       not_finite_(numbers_.select(0, 2)),
       one_(at::ones({}, numbers_.options())) {}
 
-void DeviceVerdict::judge(const at::Tensor* loss_sum, const at::Tensor& norm,
+void DeviceVerdict::judge(const at::Tensor& loss_sum, const at::Tensor& norm,
                           Communicator& communicator) {
   const c10::AutoGradMode no_grad(false);
-  std::vector<at::Tensor> asked;
-  if (loss_sum != nullptr) {
-    loss_sum->defined() ? loss_.copy_(*loss_sum) : loss_.zero_();
-    if (communicator.size() > 1) communicator.start_all_reduce(loss_)->wait_on_stream();
-    asked.push_back(loss_);
-  }
+  loss_sum.defined() ? loss_.copy_(loss_sum) : loss_.zero_();
+  if (communicator.size() > 1) communicator.start_all_reduce(loss_)->wait_on_stream();
+  std::vector<at::Tensor> asked = {loss_};
   if (norm.defined()) asked.push_back(norm_.copy_(norm));
   // Sets the mark where one of them is not finite, and never takes it back.
-  if (!asked.empty()) at::_amp_foreach_non_finite_check_and_unscale_(asked, not_finite_, one_);
+  at::_amp_foreach_non_finite_check_and_unscale_(asked, not_finite_, one_);
 }
 
 std::unique_ptr<ArrivingNumbers> DeviceVerdict::send() const {

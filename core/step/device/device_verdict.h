@@ -13,8 +13,8 @@ class Communicator;
 class ArrivingNumbers {
  public:
   struct Values {
-    double loss_sum = 0;       ///< over the global batch; 0 where nobody asked
-    double gradient_norm = 0;  ///< likewise
+    double loss_sum = 0;       ///< over the global batch
+    double gradient_norm = 0;  ///< 0 where nobody asked
     bool finite = true;        ///< with those of all steps that were judged before
   };
 
@@ -44,9 +44,9 @@ class DeviceVerdict {
  public:
   explicit DeviceVerdict(at::Device device);
 
-  /// A collective. `loss_sum`: this rank's, undefined where it ran nothing; null: nobody asks.
-  /// `norm`: of the gradients, equal on all ranks; undefined: nobody asks.
-  void judge(const at::Tensor* loss_sum, const at::Tensor& norm, Communicator& communicator);
+  /// A collective. `loss_sum`: this rank's, undefined where it ran nothing. `norm`: of the
+  /// gradients, equal on all ranks; undefined: nobody asks.
+  void judge(const at::Tensor& loss_sum, const at::Tensor& norm, Communicator& communicator);
 
   /// float32 scalar: 0 while all steps were finite, then 1.
   const at::Tensor& not_finite() const { return not_finite_; }

@@ -16,7 +16,7 @@ class DeviceVerdictTest : public testing::Test {
  protected:
   ArrivingNumbers::Values judged(float loss, const at::Tensor& norm = {}) {
     const at::Tensor sum = at::full({}, loss);
-    verdict_.judge(&sum, norm, *alone_);
+    verdict_.judge(sum, norm, *alone_);
     return verdict_.send()->wait();
   }
 
@@ -34,9 +34,9 @@ TEST_F(DeviceVerdictTest, FiniteNumbersArriveAsTheyWere) {
 
 TEST_F(DeviceVerdictTest, WhatWasSentStaysAsItWas) {
   const at::Tensor first = at::full({}, 1.0F), second = at::full({}, 2.0F);
-  verdict_.judge(&first, {}, *alone_);
+  verdict_.judge(first, {}, *alone_);
   const auto sent = verdict_.send();
-  verdict_.judge(&second, {}, *alone_);
+  verdict_.judge(second, {}, *alone_);
   EXPECT_TRUE(sent->are_there());
   EXPECT_EQ(sent->wait().loss_sum, 1);
   EXPECT_EQ(verdict_.send()->wait().loss_sum, 2);
@@ -46,7 +46,7 @@ TEST_F(DeviceVerdictTest, NoStepCountsAfterOneThatWasNotFinite) {
   for (const float bad : {INFINITY, -INFINITY, NAN}) {
     DeviceVerdict verdict(at::kCPU);
     const at::Tensor loss = at::full({}, bad);
-    verdict.judge(&loss, {}, *alone_);
+    verdict.judge(loss, {}, *alone_);
     EXPECT_EQ(verdict.not_finite().item<float>(), 1) << bad;
   }
   judged(NAN);
@@ -56,10 +56,10 @@ TEST_F(DeviceVerdictTest, NoStepCountsAfterOneThatWasNotFinite) {
   EXPECT_EQ(verdict_.not_finite().item<float>(), 1);
 }
 
-TEST_F(DeviceVerdictTest, ANormThatIsNotFiniteCountsWhereNobodyAsksForTheLoss) {
-  verdict_.judge(nullptr, at::full({}, 2.0), *alone_);
+TEST_F(DeviceVerdictTest, ANormThatIsNotFiniteCountsBesideALossThatIs) {
+  verdict_.judge(at::zeros({}), at::full({}, 2.0), *alone_);
   EXPECT_EQ(verdict_.not_finite().item<float>(), 0);
-  verdict_.judge(nullptr, at::full({}, NAN), *alone_);
+  verdict_.judge(at::zeros({}), at::full({}, NAN), *alone_);
   EXPECT_EQ(verdict_.not_finite().item<float>(), 1);
   const auto values = judged(1.0F);
   EXPECT_FALSE(values.finite);
@@ -68,7 +68,7 @@ TEST_F(DeviceVerdictTest, ANormThatIsNotFiniteCountsWhereNobodyAsksForTheLoss) {
 TEST_F(DeviceVerdictTest, ARankThatRanNothingAddsNothing) {
   judged(5.0F);
   const at::Tensor nothing;
-  verdict_.judge(&nothing, {}, *alone_);
+  verdict_.judge(nothing, {}, *alone_);
   EXPECT_EQ(verdict_.send()->wait().loss_sum, 0);
 }
 

@@ -1,8 +1,13 @@
 #include "core/train/trainer.h"
 
 #include <ATen/ops/equal.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/max.h>
+#include <c10/core/GradMode.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <limits>
 
 #include "core/base/error.h"
 #include "core/config/configuration.h"
@@ -135,6 +140,26 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndNamesTheStep) {
     EXPECT_NE(std::string(error.what()).find("of stage \"all\": the loss is"), std::string::npos)
         << error.what();
     EXPECT_TRUE(error.agreed());
+  }
+}
+
+TEST_F(TrainerTest, AStepThatNobodyReadsIsJudgedToo) {
+  train_.clip_norm = 0;
+  training_.log_every = 100;
+  int steps = 0;
+  training_.loss = [&](const at::Tensor& outputs, const Batch&) {
+    if (c10::GradMode::is_enabled()) ++steps;
+    return outputs.square().mean() * (steps == 3 ? std::numeric_limits<double>::quiet_NaN() : 1.0);
+  };
+  TinyModel model;
+  try {
+    run(model, {{stage("top", {"head"}, 4)}});
+    FAIL() << "an update by what is no number";
+  } catch (const RunError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("step 3 of stage \"top\": the loss is"));
+  }
+  for (const at::Tensor& each : model.parameters()) {
+    EXPECT_TRUE(each.isfinite().all().item<bool>());
   }
 }
 
