@@ -21,11 +21,12 @@ from measuring.sides import (  # noqa: E402
     DDP_UNUSED,
     PLAIN_LOOP,
     THAW,
+    THAW_CACHED,
 )
 from measuring.step_job import StepJob  # noqa: E402
 from measuring.step_tables import Table  # noqa: E402
 
-SIDES = [THAW, DDP, DDP_TUNED, DDP_UNUSED, DDP_RATE0, PLAIN_LOOP]
+SIDES = [THAW, DDP, DDP_TUNED, DDP_UNUSED, DDP_RATE0, PLAIN_LOOP, THAW_CACHED]
 
 LEGEND = """\
 Medians of rank 0 over the steps of all rounds, the sides taking turns. ddp: DistributedDataParallel
@@ -33,6 +34,7 @@ on gloo, wrapped anew for the stage, as people write it. ddp-tuned: the same, fu
 modules in eval mode, batches made in advance. ddp-unused: wrapped once around all parameters, with
 find_unused_parameters. ddp-rate0: wrapped once, all trainable, learning rate 0 where frozen.
 plain-loop: Thaw's model and optimizer, one blocking MPI_Allreduce a parameter after backward.
+thaw-cached: reads what frozen layers return (train.prefix-cache = "on"); that file is made before.
 BatchNorms take each rank's own statistics on all sides. Peak memory: resident, of rank 0, within the
 stage. Transition: into the stage (of ddp: wrapping)."""
 

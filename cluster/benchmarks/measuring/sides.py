@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 THAW = "thaw"
+# The same with train.prefix-cache = "on".
+THAW_CACHED = "thaw-cached"
 
 # Step times: PyTorch as people write it, and tuned by someone who knows it well.
 USUAL = "usual"
@@ -27,4 +29,5 @@ FSDP2 = "fsdp2"
 BARE_ENGINE = "bare-engine"
 
 # As tables of step times show them, from left to right.
-COLUMNS = (USUAL, TUNED, DDP, DDP_TUNED, DDP_UNUSED, DDP_RATE0, PLAIN_LOOP, BARE_ENGINE, THAW)
+COLUMNS = (USUAL, TUNED, DDP, DDP_TUNED, DDP_UNUSED, DDP_RATE0, PLAIN_LOOP, BARE_ENGINE, THAW_CACHED,
+           THAW)  # fmt: skip

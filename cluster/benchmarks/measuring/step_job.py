@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from measuring import processes, thaw_command
-from measuring.sides import BARE_ENGINE, DDP_TUNED, PLAIN_LOOP, THAW, TUNED
+from measuring.sides import BARE_ENGINE, DDP_TUNED, PLAIN_LOOP, THAW, THAW_CACHED, TUNED
 
 
 @dataclass
@@ -45,9 +45,13 @@ def run(job: StepJob, side: str, stage: Stage) -> dict:
     `startup_seconds` from the start of the process to the end of its first step. All of rank 0."""
     folder = os.path.join(job.work, side)
     threads = {"OMP_NUM_THREADS": str(job.threads)}
-    if side in (THAW, PLAIN_LOOP, BARE_ENGINE):
-        program = [job.thaw] if side == THAW else [job.variants, side]
-        return _run_thaw(job, program, stage, folder, threads)
+    if side in (THAW, THAW_CACHED, PLAIN_LOOP, BARE_ENGINE):
+        program = [job.thaw] if side in (THAW, THAW_CACHED) else [job.variants, side]
+        sections, stages = configuration(job, stage)
+        if side == THAW_CACHED:
+            sections["train"]["prefix-cache"] = "on"
+            sections["train"]["prefix-cache-folder"] = os.path.join(folder, "cache")
+        return _run_thaw(job, program, sections, stages, folder, threads)
     environment = {**threads, **(job.tuned_environment if _is_tuned(side) else {})}
     return processes.run_worker(
         "peers.step_worker", _request(job, side, stage), folder, environment, job.timeout
@@ -118,9 +122,10 @@ def configuration(job: StepJob, stage: Stage) -> tuple[dict, list[dict]]:
 
 
 def _run_thaw(
-    job: StepJob, program: list[str], stage: Stage, folder: str, environment: dict
-) -> dict:
-    config = thaw_command.write_configuration(folder, *configuration(job, stage))
+    job: StepJob, program: list[str], sections: dict, stages: list[dict], folder: str,
+    environment: dict,
+) -> dict:  # fmt: skip
+    config = thaw_command.write_configuration(folder, sections, stages)
     command = [*job.launcher, *program]
     result = thaw_command.train(command, config, folder, environment, job.timeout)
     (row,) = result["summary"]["stages"]
