@@ -57,6 +57,7 @@ class CostProbe {
 
  private:
   static std::int64_t resident_now() {
+    give_back_freed_memory();  // as before each size, whose peaks this is taken from
     reset_peak_resident();
     return peak_resident_bytes();
   }
@@ -136,22 +137,15 @@ double pack_seconds() {
 }
 
 MemoryCosts CostProbe::memory(const SizedCosts& few, const SizedCosts& many) const {
-  double state = 0;
-  for (const auto& [name, kept] : steps_.optimizer().states()) {
-    for (const at::Tensor& slot : kept.slots) state += static_cast<double>(slot.nbytes());
-  }
   double active = 0;
   for (const ParameterFacts& facts : steps_.plan().parameters()) {
     active += static_cast<double>(facts.elements()) * static_cast<double>(size_of(facts.type));
   }
-  const auto above = [&](const SizedCosts& costs) {
-    return static_cast<double>(std::max<std::int64_t>(0, costs.peak_bytes - resident_));
-  };
   MemoryCosts memory;
   memory.fixed = resident_;
-  memory.activations = line_through(static_cast<double>(few.samples), above(few),
-                                    static_cast<double>(many.samples), above(many));
-  if (active > 0) memory.state_per_byte = state / active;
+  memory.activations = activations_of({few.samples, few.peak_bytes, few.held_bytes},
+                                      {many.samples, many.peak_bytes, many.held_bytes}, resident_);
+  if (active > 0) memory.state_per_byte = static_cast<double>(steps_.state_bytes()) / active;
   return memory;
 }
 
@@ -205,6 +199,14 @@ void share_optimizer(std::vector<StageCosts>& kinds) {
 
 }  // namespace
 
+LinearCost activations_of(const ProbedPeak& few, const ProbedPeak& many, std::int64_t resident) {
+  const auto left = [&](const ProbedPeak& peak) {
+    return static_cast<double>(std::max<std::int64_t>(0, peak.bytes - peak.held - resident));
+  };
+  return line_through(static_cast<double>(few.samples), left(few),
+                      static_cast<double>(many.samples), left(many));
+}
+
 MeasuredCosts measure_stage_costs(const RunSetup& setup, const Schedule& schedule,
                                   const CostProbeLimits& limits) {
   const Stopwatch watch;
@@ -218,8 +220,8 @@ MeasuredCosts measure_stage_costs(const RunSetup& setup, const Schedule& schedul
       std::max(0.0, limits.seconds - watch.seconds()) / static_cast<double>(kinds.kinds.size());
   MeasuredCosts measured;
   measured.samples = limits.samples;
-  // Two steps of each size at least, the smaller of which has half of the samples.
-  while (measured.samples > 2 && 3 * sample * static_cast<double>(measured.samples) > seconds) {
+  // Three steps of each size at least, the smaller of which has half of the samples.
+  while (measured.samples > 2 && 4.5 * sample * static_cast<double>(measured.samples) > seconds) {
     measured.samples /= 2;
   }
   // From the input's side of nothing to the whole, so that memory grows from stage to stage.

@@ -13,7 +13,7 @@ struct Schedule;
 /// What a probe of one rank may take.
 struct CostProbeLimits {
   std::int64_t samples = 1;  ///< of a rank's share of a step: the larger of the two sizes measured
-  double seconds = 8;        ///< for all stages together; late, each has two steps all the same
+  double seconds = 8;        ///< for all stages together; late, each has three steps all the same
 };
 
 /// What the probe measured, for forecasts.
@@ -22,6 +22,17 @@ struct MeasuredCosts {
   std::int64_t samples = 0;  ///< of the larger steps: fewer than asked for where these are long
   double seconds = 0;        ///< that it took
 };
+
+/// The largest memory of steps of one size.
+struct ProbedPeak {
+  std::int64_t samples = 0;
+  std::int64_t bytes = 0;  ///< of the process
+  std::int64_t held = 0;   ///< of these: gradients and the optimizer's state
+};
+
+/// What forward leaves for backward, of a process that had `resident` bytes before: what peaks have
+/// besides, since a forecast adds gradients and state for itself. Pure.
+LinearCost activations_of(const ProbedPeak& few, const ProbedPeak& many, std::int64_t resident);
 
 /// Measures what each stage of `schedule` costs this rank, by real steps on real batches of two
 /// sizes, on this process's threads; see Note [Costs by two sizes]. It talks to no other rank: what

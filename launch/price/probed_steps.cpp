@@ -144,7 +144,40 @@ ProbedSteps::StepTimes ProbedSteps::step(GradientPass& pass, TrainingLoader& loa
   return times;
 }
 
-/// A step to warm up, and then as many as there is time for, one at least.
+// Note [Gradients beside activations]
+// Alone, a rank drops a step's gradients before the next one, so that they grow while backward
+// frees activations, and the peak holds neither of them whole. Several ranks have them in buckets
+// throughout, which a forecast adds. So one backward adds to gradients that are there: its peak has
+// them, the optimizer's state and all activations, and what is left without the first two are the
+// activations.
+
+void ProbedSteps::add_to_gradients(GradientPass& pass, TrainingLoader& loader) {
+  const TrainingBatch batch = loader.next();
+  const SampleShare share{batch.batch.size(), batch.batch.size()};
+  pass.run(batch.batch, share, setup_.task->weight(batch.batch), plan_->cut(), *reducer_);
+}
+
+std::int64_t ProbedSteps::state_bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto& [name, kept] : optimizer_->states()) {
+    for (const at::Tensor& slot : kept.slots) bytes += static_cast<std::int64_t>(slot.nbytes());
+  }
+  return bytes;
+}
+
+/// What a GPU holds is in no peak of the process.
+std::int64_t ProbedSteps::held_on_host() const {
+  if (gpu_of(model_)) return 0;
+  std::int64_t bytes = state_bytes();
+  for (const ParameterFacts& facts : plan_->parameters()) {
+    const at::Tensor& gradient = parameters_.tensors()[parameters_.index_of(facts.name)].grad();
+    if (gradient.defined()) bytes += static_cast<std::int64_t>(gradient.nbytes());
+  }
+  return bytes;
+}
+
+/// A step to warm up, one that adds to its gradients, and then as many as there is time for, one at
+/// least.
 SizedCosts ProbedSteps::measure(std::int64_t samples, double seconds) {
   constexpr std::size_t kMostSteps = 5;
   const DataOptions& data = setup_.configuration().data;
@@ -165,12 +198,15 @@ SizedCosts ProbedSteps::measure(std::int64_t samples, double seconds) {
                      .micro_batch = {train.micro_batch, train.micro_batch_tokens},
                      .seed = static_cast<std::uint64_t>(train.seed)});
   const double mean_load = whole_load(split_) / static_cast<double>(split_.size());
+  give_back_freed_memory();  // of larger steps before, which would hide what these take
   reset_peak_resident();
   {
     const FlopCounter counter(parameters_.tensors());
     const double scale = step(pass, loader, mean_load).scale;
     costs.flops = scale * counter.flops().total();
   }
+  add_to_gradients(pass, loader);
+  costs.held_bytes = held_on_host();
   std::vector<StepTimes> steps;
   const Stopwatch watch;
   do {

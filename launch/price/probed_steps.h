@@ -29,8 +29,9 @@ struct SizedCosts {
   std::vector<double> forward, backward;  ///< of each of the model's groups
   double loss = 0;                        ///< and what else the groups do not have
   double optimizer = 0, data = 0;
-  double flops = 0;  ///< of forward and backward
-  std::int64_t peak_bytes = 0;
+  double flops = 0;             ///< of forward and backward
+  std::int64_t peak_bytes = 0;  ///< of the process, all else that it holds included
+  std::int64_t held_bytes = 0;  ///< of these: gradients and the optimizer's state
 
   /// Of forward and backward, all groups.
   double compute_seconds() const;
@@ -49,6 +50,8 @@ class ProbedSteps {
   /// A step of `samples` to warm up, and then as many as there is time for, one at least. Gradients
   /// of the last one are there afterwards.
   SizedCosts measure(std::int64_t samples, double seconds);
+  /// Of what is active: the optimizer's, as far as it was made.
+  std::int64_t state_bytes() const;
 
   const ParameterTable& parameters() const { return parameters_; }
   const BatchNorms& batch_norms() const { return batch_norms_; }
@@ -58,6 +61,8 @@ class ProbedSteps {
  private:
   struct StepTimes;
   StepTimes step(GradientPass& pass, TrainingLoader& loader, double mean_load);
+  void add_to_gradients(GradientPass& pass, TrainingLoader& loader);
+  std::int64_t held_on_host() const;
 
   const RunSetup& setup_;
   Model& model_;

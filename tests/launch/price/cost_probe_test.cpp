@@ -3,16 +3,20 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/sin.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <memory>
+#include <vector>
 
+#include "core/base/system.h"
 #include "core/data/dataset.h"
 #include "core/data/memory_dataset.h"
 #include "core/schedule/end_condition.h"
 #include "core/schedule/schedule.h"
 #include "core/tasks/task.h"
+#include "launch/price/probed_steps.h"
 #include "launch/run/run_setup.h"
 #include "tests/core/train/tiny_model.h"
 #include "tests/support/training.h"
@@ -31,14 +35,22 @@ class SizesModel : public TinyModel {
   std::vector<std::int64_t> sizes;
 };
 
-struct Probed {
-  MeasuredCosts costs;
-  std::vector<std::int64_t> sizes;  ///< of all steps, in order
+/// Keeps a mebibyte of each sample for the backward of its last group.
+class LargeModel : public TinyModel {
+ public:
+  static constexpr std::int64_t kBytes = 1 << 20;
+  at::Tensor run(std::size_t first, std::size_t last, at::Tensor input,
+                 const Batch& batch) override {
+    const at::Tensor hidden = TinyModel::run(first, last, std::move(input), batch);
+    if (last < groups().size()) return hidden;
+    const at::Tensor wide =
+        hidden.mean(1, /*keepdim=*/true).expand({hidden.size(0), kBytes / 4}).contiguous();
+    return hidden + at::sin(wide).mean(1, /*keepdim=*/true);
+  }
 };
 
-Probed probe(const CostProbeLimits& limits) {
+RunSetup setup_of(const std::shared_ptr<Model>& model) {
   RunSetup setup;
-  const auto model = std::make_shared<SizesModel>();
   setup.model = model;
   setup.dataset = std::make_shared<Dataset>(
       make_memory_dataset({{.name = "train",
@@ -46,9 +58,34 @@ Probed probe(const CostProbeLimits& limits) {
                             .labels = at::arange(40, at::kLong).remainder(3),
                             .offsets = {}}}));
   setup.task = make_task(*setup.dataset);
-  const Schedule schedule{{make_stage("head", {"head"}, after_steps(9)),
-                           make_stage("all", {"stem", "middle", "head"}, after_steps(9))}};
-  const MeasuredCosts costs = measure_stage_costs(setup, schedule, limits);
+  return setup;
+}
+
+Schedule two_stages() {
+  return {{make_stage("head", {"head"}, after_steps(9)),
+           make_stage("all", {"stem", "middle", "head"}, after_steps(9))}};
+}
+
+/// Whether the system lets the peak be reset.
+bool peak_can_be_reset() {
+  {
+    const std::vector<char> most(64 << 20, 1);
+    if (most.back() == 0) return false;  // it is not left out
+  }
+  const std::int64_t before = peak_resident_bytes();
+  reset_peak_resident();
+  return peak_resident_bytes() != before;
+}
+
+struct Probed {
+  MeasuredCosts costs;
+  std::vector<std::int64_t> sizes;  ///< of all steps, in order
+};
+
+Probed probe(const CostProbeLimits& limits) {
+  const auto model = std::make_shared<SizesModel>();
+  const RunSetup setup = setup_of(model);
+  const MeasuredCosts costs = measure_stage_costs(setup, two_stages(), limits);
   return {costs, model->sizes};
 }
 
@@ -76,6 +113,44 @@ TEST(CostProbe, LeavesTheSecondSizeOutWhereItIsLate) {
       EXPECT_EQ(group.backward.fixed, 0) << stage.stage << ", " << group.name;
     }
     EXPECT_GT(stage.groups.back().forward.per_sample, 0) << stage.stage;
+  }
+}
+
+/// Memory that larger steps before have left is not taken for what smaller ones need: else what
+/// samples take would vanish from the second kind of stage on.
+TEST(CostProbe, EachStagesActivationsAreItsOwn) {
+  if (!peak_can_be_reset()) GTEST_SKIP() << "the system does not let the peak be reset";
+  keep_freed_memory();  // as the command does
+  const RunSetup setup = setup_of(std::make_shared<LargeModel>());
+  const MeasuredCosts costs =
+      measure_stage_costs(setup, two_stages(), {.samples = 32, .seconds = 600});
+  ASSERT_EQ(costs.stages.size(), 2U);
+  for (const StageCosts& stage : costs.stages) {
+    EXPECT_GE(stage.memory.activations.per_sample, LargeModel::kBytes / 2) << stage.stage;
+  }
+}
+
+/// A forecast adds gradients and state itself.
+TEST(CostProbe, GradientsAndStateAreNoActivations) {
+  constexpr std::int64_t kResident = 1000, kHeld = 800;
+  const auto peak = [](std::int64_t samples) {
+    return ProbedPeak{samples, kResident + kHeld + 40 + 10 * samples, kHeld};
+  };
+  EXPECT_EQ(activations_of(peak(8), peak(16), kResident), (LinearCost{40, 10}));
+  EXPECT_EQ(activations_of({8, kResident + 10, kHeld}, {16, kResident + 20, kHeld}, kResident),
+            (LinearCost{0, 0}))
+      << "never less than nothing";
+}
+
+TEST(CostProbe, HeldAreGradientsAndStateOfWhatIsActive) {
+  const RunSetup setup = setup_of(std::make_shared<TinyModel>());
+  ProbedSteps steps(setup);
+  const Schedule schedule = two_stages();
+  for (const Stage& stage : schedule.stages) {
+    steps.enter(stage);
+    const SizedCosts costs = steps.measure(4, 0);
+    const std::int64_t gradients = 4 * steps.plan().elements();
+    EXPECT_EQ(costs.held_bytes, gradients + steps.state_bytes()) << stage.name;
   }
 }
 
