@@ -1,5 +1,7 @@
 #include "dist/forecast/network_reader.h"
 
+#include <fmt/format.h>
+
 #include "core/base/input_text.h"
 #include "core/config/problems.h"
 #include "core/config/toml_reader.h"
@@ -73,6 +75,11 @@ Network network_of_text(const std::string& text, const std::string& path) {
                      {"latency", "bandwidth", "both-ways", "rank-bandwidth", "burst"}, problems);
   if (top.has("between")) read_link(between, network.between);
   network.both_ways = between.number("both-ways", 0, kBandwidthOrNone);
+  if (between.good() && network.both_ways > network.between.bandwidth) {
+    between.report("both-ways",
+                   fmt::format("must be at most between.bandwidth, {:g}, got {:g}; 0: as one way",
+                               network.between.bandwidth, network.both_ways));
+  }
   network.rank_bandwidth = between.number("rank-bandwidth", 0, kBandwidthOrNone);
   network.burst = between.number("burst", 0, {.least = 0, .most = 1e9});
   InnerTable sums(table_of(file, "sums", none), "sums",

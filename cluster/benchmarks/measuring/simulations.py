@@ -56,7 +56,7 @@ def network(megabits: float, bandwidth: float, both_ways: float) -> str:
             f'name = "virtual hosts at {megabits:g} Mbit/s"',
             "[inside]\nlatency = 2e-6\nbandwidth = 8e9",
             f"[between]\nlatency = {LATENCY:g}\nbandwidth = {bandwidth:.0f}",
-            f"both-ways = {both_ways:.0f}\nburst = {BURST}",
+            f"both-ways = {min(both_ways, bandwidth):.0f}\nburst = {BURST}",
             '[sums]\nlibrary = "mpi"\nadd-bandwidth = 4e9\noverlap-cost = 0.5\n',
         )
     )

@@ -64,6 +64,10 @@ TEST(NetworkReader, ReadsEachValue) {
 
 TEST(NetworkReader, RefusesWithTheLineAndWhatIsAllowed) {
   EXPECT_THAT(fault_of(kLeast + "rate = 1\n"), HasSubstr("lab.toml:8: between.rate: unknown key"));
+  EXPECT_THAT(fault_of(kLeast + "both-ways = 2.4e8\n"),
+              HasSubstr("lab.toml:8: between.both-ways: must be at most between.bandwidth, "
+                        "1.186e+08, got 2.4e+08"));
+  EXPECT_EQ(fault_of(kLeast + "both-ways = 118_600_000\n"), "") << "as one way";
   EXPECT_THAT(fault_of(kLeast + "[switch]\nports = 8\n"), HasSubstr("network.switch: unknown key"));
   EXPECT_THAT(fault_of(kLeast + "[sums]\noverlap-cost = 1.5\n"),
               HasSubstr("lab.toml:9: sums.overlap-cost: "));
