@@ -120,8 +120,9 @@ class TrafficBuilder {
     const bool rounded = job_.wire == GradientWire::kBFloat16;
     const bool flags_alone = flags > 0 && (rounded || job_.sharding != Sharding::kNone);
     if (flags_alone) traffic_.flag_bytes = flags * size_of_element(bucket.type);
-    traffic_.loads.push_back(
-        {ready_at(bucket), travelling_bytes(bucket, flags_alone ? flags : 0, rounded), 0});
+    traffic_.loads.push_back({.ready = ready_at(bucket),
+                              .bytes = travelling_bytes(bucket, flags_alone ? flags : 0, rounded),
+                              .whole = travelling_bytes(bucket, flags, /*rounded=*/false)});
     traffic_.held_bytes += bucket.length * size_of_element(bucket.type);
   }
 
@@ -133,7 +134,10 @@ class TrafficBuilder {
     const std::int64_t touched = std::min(rows, touched_by(costs_.touched, job_.batch));
     const std::int64_t bytes = bytes_of(entry);
     const std::int64_t travelling = 2 * touched > rows ? bytes : touched * (bytes / rows);
-    traffic_.loads.push_back({ready_at(bucket), travelling, rows * kBFloat16Bytes});
+    traffic_.loads.push_back({.ready = ready_at(bucket),
+                              .bytes = travelling,
+                              .whole = bytes,
+                              .marks = rows * kBFloat16Bytes});
     traffic_.payload_bytes += travelling + rows * kBFloat16Bytes;
     traffic_.held_bytes += bytes;
   }

@@ -14,6 +14,7 @@ struct GradientTraffic {
   struct Load {
     double ready = 0;        ///< seconds of backward until its last gradient is there
     std::int64_t bytes = 0;  ///< of its sum, as they travel
+    std::int64_t whole = 0;  ///< of its parameters: what is gathered where ranks update slices
     std::int64_t marks = 0;  ///< bytes of a sum before it: marks of rows
   };
   std::vector<Load> loads;

@@ -181,7 +181,7 @@ class StepReplay {
     if (!sharded()) return;
     double gathering = 0;
     for (const GradientTraffic::Load& load : traffic_.loads) {
-      gathering += gather_seconds(network_, job_.ranks, load.bytes);
+      gathering += gather_seconds(network_, job_.ranks, load.whole);
     }
     step.sums += gathering;
     step.exposed += gathering;

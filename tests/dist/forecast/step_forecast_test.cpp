@@ -163,12 +163,18 @@ TEST(StepForecast, ARoundedWireHalvesWhatTravelsButTheFlags) {
   EXPECT_NEAR(step.exposed, kHigh / 2 + 32 / 1e7 + 16 / 1e7, kTolerance);
 }
 
-TEST(StepForecast, RowsTravelThatAnyRankTouches) {
+/// Before both groups an embedding of 1,024 rows, of which a batch touches 150.
+StageCosts with_embedding() {
   StageCosts costs = two_groups();
   costs.groups.insert(costs.groups.begin(), {"embeddings", {0, 0}, {0, 0}});
   for (GradientCosts& gradient : costs.gradients) ++gradient.group;
   costs.gradients.insert(costs.gradients.begin(), gradient_of("words", {1024, 1024}, 0, true));
   costs.touched = {{10, 100}, {20, 150}};
+  return costs;
+}
+
+TEST(StepForecast, RowsTravelThatAnyRankTouches) {
+  StageCosts costs = with_embedding();
   const StepForecast step = forecast_step(costs, job(Overlap::kOff), network());
   const std::int64_t marks = 1024 * 2;
   EXPECT_EQ(step.payload_bytes, 64 + (1 << 20) + 150 * 4096 + marks);
@@ -191,6 +197,22 @@ TEST(StepForecast, ShardingScattersAndGathers) {
   expected += sum_seconds(network(), 2, 16);  // the flags, by themselves
   EXPECT_NEAR(step.exposed, expected, kTolerance);
   EXPECT_NEAR(step.optimizer, 0.5e-9 * kBothBytes, kTolerance);
+}
+
+/// Ranks do not know which rows others have moved, as by decay and momentum: all of them go.
+TEST(StepForecast, ShardingGathersWholeParametersWhoseGradientsTravelByRows) {
+  ForecastJob sharded = job(Overlap::kOff);
+  sharded.sharding = Sharding::kOptimizer;
+  const StepForecast step = forecast_step(with_embedding(), sharded, network());
+  double gathered = 0;
+  for (const std::int64_t bytes : {1 << 20, 64, 4 << 20}) {
+    gathered += gather_seconds(network(), 2, bytes);
+  }
+  double summed = sum_seconds(network(), 2, 1024 * 2) + sum_seconds(network(), 2, 20);
+  for (const std::int64_t bytes : {1 << 20, 64, 150 * 4096}) {
+    summed += scatter_seconds(network(), 2, bytes);
+  }
+  EXPECT_NEAR(step.exposed, summed + gathered, kTolerance);
 }
 
 TEST(StepForecast, CanonicalSumsGoByShardsAndWithoutOverlap) {
