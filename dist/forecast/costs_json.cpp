@@ -33,6 +33,11 @@ void describe(auto fields, Described<GradientCosts> auto& gradient) {
   fields("group", gradient.group);
 }
 
+void describe(auto fields, Described<RestingParameter> auto& resting) {
+  fields("name", resting.name);
+  fields("bytes", resting.bytes);
+}
+
 void describe(auto fields, Described<TouchedRows> auto& touched) {
   fields("samples", touched.samples);
   fields("rows", touched.rows);
@@ -57,6 +62,7 @@ void describe(auto fields, Described<StageCosts> auto& costs) {
   fields("groups", costs.groups);
   fields("loss", costs.loss);
   fields("gradients", costs.gradients);
+  fields.added("resting", costs.resting);
   fields("touched", costs.touched);
   fields("optimizer_fixed", costs.optimizer_fixed);
   fields("optimizer_per_byte", costs.optimizer_per_byte);
@@ -114,6 +120,9 @@ std::string fault_of(const StageCosts& costs) {
                          gradient.entry.name);
     }
   }
+  for (const RestingParameter& its : costs.resting) {
+    if (its.bytes < 0) return fmt::format("\"{}\" has fewer than no bytes", its.name);
+  }
   const std::array seconds = {
       costs.optimizer_fixed, costs.optimizer_per_byte, costs.step_fixed,
       costs.pack_per_byte,   costs.flops_per_second,   costs.sums.forward,
@@ -144,6 +153,7 @@ void from_json(const nlohmann::ordered_json& json, ElementType& type) {
 THAW_JSON_BY_DESCRIPTION(LinearCost)
 THAW_JSON_BY_DESCRIPTION(GroupCosts)
 THAW_JSON_BY_DESCRIPTION(GradientCosts)
+THAW_JSON_BY_DESCRIPTION(RestingParameter)
 THAW_JSON_BY_DESCRIPTION(TouchedRows)
 THAW_JSON_BY_DESCRIPTION(SmallSums)
 THAW_JSON_BY_DESCRIPTION(MemoryCosts)

@@ -31,6 +31,8 @@ void to_json(nlohmann::ordered_json& json, const GroupCosts& group);
 void from_json(const nlohmann::ordered_json& json, GroupCosts& group);
 void to_json(nlohmann::ordered_json& json, const GradientCosts& gradient);
 void from_json(const nlohmann::ordered_json& json, GradientCosts& gradient);
+void to_json(nlohmann::ordered_json& json, const RestingParameter& resting);
+void from_json(const nlohmann::ordered_json& json, RestingParameter& resting);
 void to_json(nlohmann::ordered_json& json, const TouchedRows& touched);
 void from_json(const nlohmann::ordered_json& json, TouchedRows& touched);
 void to_json(nlohmann::ordered_json& json, const SmallSums& sums);

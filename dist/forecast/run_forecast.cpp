@@ -40,6 +40,8 @@ std::vector<StepGroup> step_sizes(std::int64_t cursor, std::int64_t steps, std::
 std::vector<StageCosts> with_kept_state(std::vector<StageCosts> costs) {
   std::map<std::string, std::int64_t> seen;  // bytes, by the parameter's name
   for (StageCosts& stage : costs) {
+    // As it comes to be once each segment of a policy had its turn.
+    for (const RestingParameter& its : stage.resting) seen[its.name] = its.bytes;
     std::map<std::string, std::int64_t> kept = seen;
     for (const GradientCosts& gradient : stage.gradients) {
       kept.erase(gradient.entry.name);

@@ -34,7 +34,7 @@ RunForecast forecast_run(const Schedule& schedule, const std::vector<StageCosts>
                          std::int64_t train_samples);
 
 /// `costs` with MemoryCosts::kept_state as it comes to be from stage to stage: the state of what
-/// was active in an earlier one and is frozen now.
+/// was active in an earlier one and is frozen now, and of what rests in this one.
 std::vector<StageCosts> with_kept_state(std::vector<StageCosts> costs);
 
 }  // namespace thaw

@@ -41,6 +41,15 @@ struct GradientCosts {
   std::size_t group = 0;  ///< index into StageCosts::groups: whose backward makes it
 };
 
+/// A parameter that segments of a policy's stage train, and not the one that was measured: the
+/// optimizer keeps its state all the same.
+struct RestingParameter {
+  std::string name;
+  std::int64_t bytes = 0;
+
+  friend bool operator==(const RestingParameter&, const RestingParameter&) = default;
+};
+
 /// How many rows of a gradient that may travel by rows so many samples touch. In between by a line;
 /// beyond the last as many as that.
 struct TouchedRows {
@@ -66,7 +75,7 @@ struct MemoryCosts {
   std::int64_t fixed = 0;       ///< program, weights of all groups, buffers, data
   LinearCost activations;       ///< of a micro-batch: what forward leaves for backward
   double state_per_byte = 2;    ///< the optimizer's, for each byte of an active parameter
-  std::int64_t kept_state = 0;  ///< of what was active before and is frozen now
+  std::int64_t kept_state = 0;  ///< of what is frozen, and was active before or will be again
 
   friend bool operator==(const MemoryCosts&, const MemoryCosts&) = default;
 };
@@ -75,13 +84,14 @@ struct MemoryCosts {
 /// input of a forecast, from which everything else follows (`forecast_step`).
 struct StageCosts {
   std::string stage;
-  std::vector<GroupCosts> groups;        ///< all of the model's, from input to output
-  LinearCost loss;                       ///< between the last group's forward and its backward
-  std::vector<GradientCosts> gradients;  ///< in the model's order of declaration
-  std::vector<TouchedRows> touched;      ///< of what may travel by rows; ascending in samples
-  double optimizer_fixed = 0;            ///< seconds a step: guard, norm, calls
-  double optimizer_per_byte = 0;         ///< seconds for each byte of the active parameters
-  double step_fixed = 0;                 ///< seconds a step of what stands nowhere else: data, log
+  std::vector<GroupCosts> groups;         ///< all of the model's, from input to output
+  LinearCost loss;                        ///< between the last group's forward and its backward
+  std::vector<GradientCosts> gradients;   ///< in the model's order of declaration
+  std::vector<RestingParameter> resting;  ///< of a stage with a policy; else none
+  std::vector<TouchedRows> touched;       ///< of what may travel by rows; ascending in samples
+  double optimizer_fixed = 0;             ///< seconds a step: guard, norm, calls
+  double optimizer_per_byte = 0;          ///< seconds for each byte of the active parameters
+  double step_fixed = 0;                  ///< seconds a step of what stands nowhere else: data, log
   double pack_per_byte = 0;     ///< seconds for each byte of gradients that is put into a bucket
   double flops_per_second = 0;  ///< that the rank kept up in forward and backward; 0: not known
   SmallSums sums;

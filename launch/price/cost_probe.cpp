@@ -5,12 +5,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <set>
+#include <string>
 
 #include "core/base/stopwatch.h"
 #include "core/base/system.h"
 #include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/models/model.h"
+#include "core/schedule/policies/policy.h"
+#include "core/schedule/schedule_run.h"
 #include "dist/reduction/row_reduction.h"
 #include "launch/price/data_loads.h"
 #include "launch/price/distinct_stages.h"
@@ -62,6 +67,7 @@ class CostProbe {
     return peak_resident_bytes();
   }
   std::vector<GradientCosts> gradients() const;
+  std::vector<RestingParameter> resting(const Stage& stage) const;
   SmallSums sums() const;
   std::vector<TouchedRows> touched(std::int64_t samples) const;
   MemoryCosts memory(const SizedCosts& few, const SizedCosts& many) const;
@@ -85,6 +91,20 @@ std::vector<GradientCosts> CostProbe::gradients() const {
                              .device = tensor.is_cuda() ? "cuda" : "cpu",
                              .by_rows = may_travel_by_rows(tensor)},
                    .group = facts.place.value_or(facts.group)});
+  }
+  return all;
+}
+
+/// What other segments of `stage` train than the one that was entered.
+std::vector<RestingParameter> CostProbe::resting(const Stage& stage) const {
+  std::set<std::string> active;
+  for (const ParameterFacts& facts : steps_.plan().parameters()) active.insert(facts.name);
+  std::vector<RestingParameter> all;
+  const StagePlan whole = make_stage_plan(parameters().groups(), parameters().facts(), stage,
+                                          setup_.configuration().train);
+  for (const ParameterFacts& facts : whole.parameters()) {
+    if (active.contains(facts.name)) continue;
+    all.push_back({facts.name, facts.elements() * static_cast<std::int64_t>(size_of(facts.type))});
   }
   return all;
 }
@@ -151,7 +171,7 @@ MemoryCosts CostProbe::memory(const SizedCosts& few, const SizedCosts& many) con
 
 StageCosts CostProbe::costs_of(const Stage& stage, std::int64_t samples, double seconds,
                                bool late) {
-  steps_.enter(stage);
+  steps_.enter(probed_stage(stage));
   const std::int64_t half = std::max<std::int64_t>(1, samples / 2);
   const SizedCosts few = steps_.measure(half, late ? 0 : seconds / 3);
   const SizedCosts many = late || half == samples ? few : steps_.measure(samples, seconds * 2 / 3);
@@ -169,6 +189,7 @@ StageCosts CostProbe::costs_of(const Stage& stage, std::int64_t samples, double 
   }
   costs.loss = line(few.loss, many.loss);
   costs.gradients = gradients();
+  costs.resting = resting(stage);
   costs.touched = touched(many.samples);
   costs.optimizer_fixed = many.optimizer;  // until stages are compared: see share_optimizer
   costs.step_fixed = many.data;
@@ -198,6 +219,12 @@ void share_optimizer(std::vector<StageCosts>& kinds) {
 }
 
 }  // namespace
+
+Stage probed_stage(const Stage& stage) {
+  const auto groups =
+      stage.policy ? stage.policy->foreseen(stage.groups, /*segment=*/0) : std::nullopt;
+  return groups ? with_groups(stage, *groups) : stage;
+}
 
 LinearCost activations_of(const ProbedPeak& few, const ProbedPeak& many, std::int64_t resident) {
   const auto left = [&](const ProbedPeak& peak) {

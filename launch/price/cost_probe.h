@@ -9,6 +9,7 @@ namespace thaw {
 
 struct RunSetup;
 struct Schedule;
+struct Stage;
 
 /// What a probe of one rank may take.
 struct CostProbeLimits {
@@ -23,6 +24,10 @@ struct MeasuredCosts {
   double seconds = 0;        ///< that it took
 };
 
+/// What stands for a stage: of one with a policy, which activates some groups at a time, its first
+/// segment; else all of it. Pure.
+Stage probed_stage(const Stage& stage);
+
 /// The largest memory of steps of one size.
 struct ProbedPeak {
   std::int64_t samples = 0;
@@ -36,8 +41,9 @@ LinearCost activations_of(const ProbedPeak& few, const ProbedPeak& many, std::in
 
 /// Measures what each stage of `schedule` costs this rank, by real steps on real batches of two
 /// sizes, on this process's threads; see Note [Costs by two sizes]. It talks to no other rank: what
-/// gradients cost on their way is the forecast's (dist/forecast). Stages with the same active
-/// groups and options are measured once. Freezes and thaws; weights stay as they are, and
+/// gradients cost on their way is the forecast's (dist/forecast). A stage with a policy is
+/// measured as `probed_stage` has it, and the state of all its groups is told. Stages with the same
+/// active groups and options are measured once. Freezes and thaws; weights stay as they are, and
 /// gradients, running statistics and memory do not.
 MeasuredCosts measure_stage_costs(const RunSetup& setup, const Schedule& schedule,
                                   const CostProbeLimits& limits);

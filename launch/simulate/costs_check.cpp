@@ -13,6 +13,7 @@
 #include "core/schedule/stage_plan.h"
 #include "core/step/parameter_table.h"
 #include "dist/forecast/costs_json.h"
+#include "launch/price/cost_probe.h"
 #include "launch/run/run_setup.h"
 #include "launch/simulate/simulated_scaling.h"
 
@@ -95,9 +96,9 @@ void check_costs(const CostsFile& file, const SimulationRequest& request, const 
       refuse(request, fmt::format("is of a model of the groups {}, and that of {} has {}",
                                   fmt::join(found, ", "), its, fmt::join(groups, ", ")));
     }
-    check_gradients(
-        costs, make_stage_plan(parameters.groups(), parameters.facts(), schedule.stages[s], train),
-        request);
+    const Stage stage = probed_stage(schedule.stages[s]);
+    check_gradients(costs, make_stage_plan(parameters.groups(), parameters.facts(), stage, train),
+                    request);
   }
 }
 

@@ -113,6 +113,15 @@ std::vector<std::string> findings(const SimulationQuestion& question, const Simu
   return texts;
 }
 
+/// Stages that are told as one of their segments.
+std::vector<std::string> stages_of_segments(const CostsFile& costs) {
+  std::vector<std::string> names;
+  for (const StageCosts& stage : costs.stages) {
+    if (!stage.resting.empty()) names.push_back(stage.stage);
+  }
+  return names;
+}
+
 std::string note(const SimulationFacts& facts, const SimulationQuestion& question) {
   std::string text = fmt::format(
       "Simulated: one step of a full batch, replayed bucket by bucket over the network \"{}\" from "
@@ -121,6 +130,13 @@ std::string note(const SimulationFacts& facts, const SimulationQuestion& questio
       "twice as many bring at least 1.5 times the samples/s. {}",
       question.network.name, question.costs.threads, question.costs.threads == 1 ? "" : "s",
       facts.costs, facts.version);
+  const std::vector<std::string> segments = stages_of_segments(question.costs);
+  if (!segments.empty()) {
+    text += fmt::format(
+        " Of {}, whose policy activates some groups at a time: its first segment, with the "
+        "optimizer's state of all its groups.",
+        fmt::join(segments, ", "));
+  }
   if (facts.measured) text += " Measured: " + scaling_note(*facts.measured);
   return text;
 }

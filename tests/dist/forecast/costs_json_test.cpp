@@ -26,6 +26,7 @@ CostsFile file() {
   costs.flops_per_second = 1e11;
   costs.sums = {.forward = 3, .backward = 4, .step = 2, .bytes = 48};
   costs.memory = {.fixed = 7, .activations = {8, 9}, .state_per_byte = 1, .kept_state = 5};
+  costs.resting = {{"middle.weight", 96}};
   costs.gradients.push_back(gradient_of("words", {64, 8}, 0, /*by_rows=*/true));
   costs.gradients.back().entry.type = ElementType::kBFloat16;
   costs.gradients.back().entry.device = "cuda";
@@ -56,6 +57,7 @@ TEST(CostsJson, ComesBackAsItWas) {
   EXPECT_EQ(a.groups, b.groups);
   EXPECT_EQ(a.loss, b.loss);
   EXPECT_EQ(a.touched, b.touched);
+  EXPECT_EQ(a.resting, b.resting);
   EXPECT_EQ(a.optimizer_fixed, b.optimizer_fixed);
   EXPECT_EQ(a.optimizer_per_byte, b.optimizer_per_byte);
   EXPECT_EQ(a.step_fixed, b.step_fixed);
@@ -90,6 +92,9 @@ TEST(CostsJson, RefusesWhatNoMachineHas) {
               HasSubstr("int8"));
   EXPECT_THAT(fault_of([&](Json& json) { stage(json)["touched"][1]["samples"] = 3; }),
               HasSubstr("touched"));
+  EXPECT_THAT(fault_of([&](Json& json) { stage(json)["resting"][0]["bytes"] = -1; }),
+              HasSubstr("\"middle.weight\" has fewer than no bytes"));
+  EXPECT_EQ(fault_of([&](Json& json) { stage(json).erase("resting"); }), "") << "of before";
   EXPECT_THAT(fault_of([&](Json& json) { stage(json).erase("loss"); }), HasSubstr("loss"));
   EXPECT_THAT(fault_of([&](Json& json) { json["stages"] = Json::array(); }), HasSubstr("stages"));
   EXPECT_THAT(fault_of([&](Json& json) { json["threads"] = 0; }), HasSubstr("threads"));

@@ -88,5 +88,16 @@ TEST(RunForecast, StateOfWhatFroseIsKept) {
   EXPECT_EQ(with_kept_state(kept)[1].memory.kept_state, 2 * (1 << 20));
 }
 
+TEST(RunForecast, StateOfWhatRestsIsKept) {
+  StageCosts drawn = two_groups(), after = two_groups();
+  drawn.gradients.pop_back();
+  drawn.resting = {{"high.weight", 1 << 20}};
+  after.gradients.pop_back();
+  const std::vector<StageCosts> kept = with_kept_state({drawn, after, two_groups()});
+  EXPECT_EQ(kept[0].memory.kept_state, 2 * (1 << 20));
+  EXPECT_EQ(kept[1].memory.kept_state, 2 * (1 << 20)) << "and goes on to be";
+  EXPECT_EQ(kept[2].memory.kept_state, 0);
+}
+
 }  // namespace
 }  // namespace thaw

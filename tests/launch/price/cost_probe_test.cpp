@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "core/base/system.h"
@@ -18,6 +20,7 @@
 #include "core/tasks/task.h"
 #include "launch/price/probed_steps.h"
 #include "launch/run/run_setup.h"
+#include "tests/core/schedule/schedule_fixture.h"
 #include "tests/core/train/tiny_model.h"
 #include "tests/support/training.h"
 
@@ -114,6 +117,30 @@ TEST(CostProbe, LeavesTheSecondSizeOutWhereItIsLate) {
     }
     EXPECT_GT(stage.groups.back().forward.per_sample, 0) << stage.stage;
   }
+}
+
+/// Two of three groups at a time.
+Stage drawn_stage() {
+  Stage stage = make_stage("drawn", {"stem", "middle", "head"}, after_steps(9));
+  stage.policy = policy_of("{ kind = \"random\", groups = 1, always = [\"head\"] }", stage.groups);
+  return stage;
+}
+
+TEST(CostProbe, APolicysStageIsItsFirstSegment) {
+  const RunSetup setup = setup_of(std::make_shared<TinyModel>());
+  const Stage stage = drawn_stage();
+  const std::vector<std::string> first = probed_stage(stage).groups;
+  ASSERT_EQ(first.size(), 2U);
+  const MeasuredCosts costs =
+      measure_stage_costs(setup, Schedule{{stage}}, {.samples = 4, .seconds = 1});
+  std::set<std::string> active, rest;
+  const auto group = [](const std::string& name) { return name.substr(0, name.find('.')); };
+  for (const GradientCosts& each : costs.stages[0].gradients) active.insert(group(each.entry.name));
+  for (const RestingParameter& each : costs.stages[0].resting) rest.insert(group(each.name));
+  EXPECT_EQ(active, std::set<std::string>(first.begin(), first.end()));
+  ASSERT_EQ(rest.size(), 1U);
+  EXPECT_FALSE(active.contains(*rest.begin())) << "the third";
+  EXPECT_EQ(probed_stage(two_stages().stages[1]).groups.size(), 3U) << "without a policy: all";
 }
 
 /// Memory that larger steps before have left is not taken for what smaller ones need: else what

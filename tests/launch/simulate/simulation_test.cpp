@@ -116,6 +116,17 @@ TEST(Simulation, MeasuredAndSimulatedAreToldApart) {
   }
 }
 
+TEST(Simulation, StagesOfSegmentsAreSaidToBe) {
+  SimulationQuestion drawn = question();
+  const auto text = [&] {
+    return simulation_markdown(facts(), drawn, simulated_tables(drawn), {});
+  };
+  EXPECT_THAT(text(), Not(HasSubstr("first segment")));
+  drawn.costs.stages[0].resting = {{"high.weight", 1 << 20}};
+  EXPECT_THAT(text(), HasSubstr("Of head, whose policy activates some groups at a time: its first "
+                                "segment"));
+}
+
 TEST(Simulation, WhatDoesNotFitIsSaid) {
   SimulationQuestion small = question();
   small.network.memory = 1 << 20;
