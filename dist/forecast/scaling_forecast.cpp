@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,7 @@ namespace {
 // the list says what was tried besides, for who expected more of it.
 
 constexpr double kPaysOff = 1.5;
+constexpr std::int64_t kBatchTimes[] = {4, 16};  ///< larger batches that are tried, ascending
 constexpr std::int64_t kMostShards = 4096;  ///< that train.shards takes (core/config/options.cpp)
 
 ForecastJob job_at(const ScalingQuestion& question, std::int64_t ranks) {
@@ -76,7 +78,7 @@ void add_batches(const ForecastJob& job, std::vector<Candidate>& candidates) {
     whole.job.micro_batch = 0;
     candidates.push_back(std::move(whole));
   }
-  for (const std::int64_t times : {4, 16}) {
+  for (const std::int64_t times : kBatchTimes) {
     Candidate larger{"data.batch = " + std::to_string(times * job.batch), job, false};
     larger.job.batch *= times;
     if (job.shards > 0) {
@@ -120,6 +122,10 @@ std::vector<Candidate> candidates_of(const StageCosts& costs, const ForecastJob&
 }
 
 }  // namespace
+
+std::int64_t largest_batch(const ForecastJob& job, bool weak, std::int64_t ranks) {
+  return job.batch * (weak ? ranks : 1) * *std::rbegin(kBatchTimes);
+}
 
 SimulatedPoint simulated_point(const ScalingQuestion& question, std::int64_t ranks) {
   const ForecastJob job = job_at(question, ranks);

@@ -16,6 +16,10 @@ struct ScalingQuestion {
   Network network;
 };
 
+/// Samples of the largest global batch that is looked at up to `ranks` ranks, what could help
+/// included. Pure.
+std::int64_t largest_batch(const ForecastJob& job, bool weak, std::int64_t ranks);
+
 /// A stage at one number of ranks.
 struct SimulatedPoint {
   std::string stage;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -39,10 +40,12 @@ constexpr double kLate = 1.25;
 
 class CostProbe {
  public:
-  explicit CostProbe(const RunSetup& setup)
+  /// `largest_batch`: see CostProbeLimits.
+  CostProbe(const RunSetup& setup, std::int64_t largest_batch)
       : setup_(setup),
         steps_(setup),
         split_(setup.dataset->split("train")),
+        largest_batch_(std::max(largest_batch, setup.configuration().data.batch)),
         resident_(resident_now()) {}
 
   const ParameterTable& parameters() const { return steps_.parameters(); }
@@ -69,13 +72,15 @@ class CostProbe {
   std::vector<GradientCosts> gradients() const;
   std::vector<RestingParameter> resting(const Stage& stage) const;
   SmallSums sums() const;
-  std::vector<TouchedRows> touched(std::int64_t samples) const;
+  std::vector<TouchedRows> touched(std::int64_t samples);
   MemoryCosts memory(const SizedCosts& few, const SizedCosts& many) const;
 
   const RunSetup& setup_;
   ProbedSteps steps_;
   const Split& split_;
-  std::int64_t resident_;  ///< before anything was run
+  std::int64_t largest_batch_;
+  std::int64_t resident_;                                     ///< before anything was run
+  std::map<std::int64_t, std::vector<TouchedRows>> counted_;  ///< by the fewest samples
 };
 
 /// After a step, whose gradients are still there.
@@ -124,26 +129,24 @@ SmallSums CostProbe::sums() const {
   return sums;
 }
 
-/// After a step of `samples`: what global batches of so many touch, and of more, up to the
-/// configured one. A gradient that is dense, as that of a tied head, touches all rows of any.
-std::vector<TouchedRows> CostProbe::touched(std::int64_t samples) const {
-  std::vector<TouchedRows> all;
-  if (split_.offsets().empty()) return all;
+/// After a step of `samples`: what global batches of so many touch, and of more, up to the largest.
+/// A gradient that is dense, as that of a tied head, touches all rows of any.
+std::vector<TouchedRows> CostProbe::touched(std::int64_t samples) {
+  if (split_.offsets().empty()) return {};
   for (const ParameterFacts& facts : steps_.plan().parameters()) {
     const at::Tensor& tensor =
         steps_.parameters().tensors()[steps_.parameters().index_of(facts.name)];
     if (!may_travel_by_rows(tensor) || !tensor.grad().defined()) continue;
     if (2 * touched_rows(tensor.grad()) > tensor.size(0)) return {{samples, tensor.size(0)}};
   }
-  const std::int64_t most =
-      std::min(split_.size(), std::max(samples, setup_.configuration().data.batch));
-  DataLoads order(split_, most, /*ranks=*/1,
-                  static_cast<std::uint64_t>(setup_.configuration().data.seed));
-  const std::vector<std::int64_t> first = order.samples_of(0);
-  for (std::int64_t count = std::min(samples, most);; count = std::min(2 * count, most)) {
-    all.push_back({count, distinct_tokens(split_, {first.begin(), first.begin() + count})});
-    if (count == most) return all;
+  std::vector<TouchedRows>& all = counted_[samples];
+  if (all.empty()) {
+    all = counted_rows(split_,
+                       {.fewest = samples,
+                        .most = largest_batch_,
+                        .seed = static_cast<std::uint64_t>(setup_.configuration().data.seed)});
   }
+  return all;
 }
 
 /// Of a byte that is copied from one place in memory to another.
@@ -237,7 +240,7 @@ LinearCost activations_of(const ProbedPeak& few, const ProbedPeak& many, std::in
 MeasuredCosts measure_stage_costs(const RunSetup& setup, const Schedule& schedule,
                                   const CostProbeLimits& limits) {
   const Stopwatch watch;
-  CostProbe probe(setup);
+  CostProbe probe(setup, limits.largest_batch);
   const StageKinds kinds = stage_kinds(schedule, probe.parameters(), setup.configuration().train);
   const auto deepest =
       std::max_element(kinds.kinds.begin(), kinds.kinds.end(),

@@ -15,6 +15,8 @@ struct Stage;
 struct CostProbeLimits {
   std::int64_t samples = 1;  ///< of a rank's share of a step: the larger of the two sizes measured
   double seconds = 8;        ///< for all stages together; late, each has three steps all the same
+  /// The most samples of a global batch that will be asked about; the configured ones at least.
+  std::int64_t largest_batch = 0;
 };
 
 /// What the probe measured, for forecasts.

@@ -1,7 +1,9 @@
 #include "launch/price/data_loads.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <utility>
 
 #include "core/data/order/batch_plan.h"
 #include "core/data/order/sample_order.h"
@@ -79,6 +81,36 @@ std::int64_t distinct_tokens(const Split& split, std::vector<std::int64_t> sampl
   split.read(samples, reinterpret_cast<std::byte*>(tokens.data()));
   std::sort(tokens.begin(), tokens.end());
   return std::unique(tokens.begin(), tokens.end()) - tokens.begin();
+}
+
+namespace {
+
+TouchedRows beyond(const std::vector<TouchedRows>& counted, std::int64_t samples) {
+  const TouchedRows last = counted.back();
+  const TouchedRows before = counted.size() > 1 ? counted[counted.size() - 2] : TouchedRows{};
+  const double slope = static_cast<double>(last.rows - before.rows) /
+                       static_cast<double>(last.samples - before.samples);
+  return {samples, last.rows + std::llround(slope * static_cast<double>(samples - last.samples))};
+}
+
+}  // namespace
+
+std::vector<TouchedRows> counted_rows(const Split& split, const BatchSizes& sizes) {
+  const std::int64_t most = std::min(split.size(), std::max(sizes.fewest, sizes.most));
+  const std::vector<std::int64_t> order =
+      DataLoads(split, most, /*ranks=*/1, sizes.seed).samples_of(0);
+  std::vector<TouchedRows> counted;
+  for (std::int64_t count = std::min(sizes.fewest, most);; count = std::min(2 * count, most)) {
+    std::vector<std::int64_t> first(order.begin(), order.begin() + count);
+    std::int64_t tokens = 0;
+    for (const std::int64_t sample : first) tokens += split.elements(sample);
+    if (!counted.empty() && tokens > sizes.most_tokens) {
+      counted.push_back(beyond(counted, most));
+      return counted;
+    }
+    counted.push_back({count, distinct_tokens(split, std::move(first))});
+    if (count == most) return counted;
+  }
 }
 
 }  // namespace thaw

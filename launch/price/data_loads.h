@@ -4,6 +4,8 @@
 #include <memory>
 #include <vector>
 
+#include "dist/forecast/stage_costs.h"
+
 namespace thaw {
 
 class SampleOrder;
@@ -43,6 +45,20 @@ class DataLoads {
 
 /// Of all samples of a split together.
 double whole_load(const Split& split);
+
+/// Which batches of a text split are asked about.
+struct BatchSizes {
+  std::int64_t fewest = 1, most = 1;  ///< samples
+  std::uint64_t seed = 0;             ///< of their order
+  /// Larger batches are not counted but for the smallest: sorting more takes a second.
+  std::int64_t most_tokens = 1 << 23;
+};
+
+/// What batches of the fewest samples touch of an embedding's rows, of twice as many, and so on up
+/// to the most, or the whole split. What is not counted lies on the line through the last two that
+/// are, below which it is in truth, since rows come again the oftener the more there are. Throws
+/// `RunError` where they cannot be read.
+std::vector<TouchedRows> counted_rows(const Split& split, const BatchSizes& sizes);
 
 /// How many different tokens these samples of a text split have: the rows of an embedding that a
 /// step touches. Throws `RunError` where they cannot be read.

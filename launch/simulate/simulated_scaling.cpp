@@ -3,11 +3,13 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/base/input_text.h"
 #include "core/base/json_text.h"
 #include "core/base/whole_file.h"
+#include "dist/forecast/scaling_forecast.h"
 #include "launch/command/version.h"
 #include "launch/price/cost_probe.h"
 #include "launch/run/run_setup.h"
@@ -30,8 +32,14 @@ CostsFile measured_costs(const SimulationRequest& request, const RunSetup& setup
   file.precision = std::string(name_of(setup.configuration().train.precision));
   at::set_num_threads(file.threads);
   fmt::print(stderr, "thaw: measures one rank for some 10 s; longer where steps are long\n");
-  MeasuredCosts measured = measure_stage_costs(
-      setup, schedule, {.samples = setup.configuration().data.batch, .seconds = kProbeSeconds});
+  const bool weak = std::find(request.scalings.begin(), request.scalings.end(), Scaling::kWeak) !=
+                    request.scalings.end();
+  const ForecastJob job = forecast_job(setup.configuration(), file.threads);
+  MeasuredCosts measured =
+      measure_stage_costs(setup, schedule,
+                          {.samples = job.batch,
+                           .seconds = kProbeSeconds,
+                           .largest_batch = largest_batch(job, weak, request.ranks.back())});
   file.samples = measured.samples;
   file.stages = std::move(measured.stages);
   source = fmt::format("a probe of {:.1f} s, steps of up to {} samples", measured.seconds,

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <string>
 
 #include "tests/dist/forecast/forecast_costs.h"
 
@@ -88,6 +89,17 @@ TEST(ScalingForecast, HelpIsWhatTheReplayGivesForIt) {
   EXPECT_NE(find(found, "distributed.overlap = \"auto\""), nullptr);
   EXPECT_NE(find(found, "distributed.sharding = \"optimizer\""), nullptr);
   EXPECT_NE(find(found, "distributed.bucket-bytes = "), nullptr);
+}
+
+TEST(ScalingForecast, NoBatchIsLargerThanTheLargest) {
+  for (const bool weak : {false, true}) {
+    ScalingQuestion asked = question();
+    asked.weak = weak;
+    const std::int64_t largest = largest_batch(asked.job, weak, 8);
+    EXPECT_LE(simulated_point(asked, 8).batch, largest);
+    EXPECT_NE(find(remedies(asked, 8), "data.batch = " + std::to_string(largest) + ","), nullptr)
+        << "the largest that is tried";
+  }
 }
 
 TEST(ScalingForecast, NothingIsTriedThatIsSetOrRefused) {

@@ -22,6 +22,7 @@
 #include "launch/run/run_setup.h"
 #include "tests/core/schedule/schedule_fixture.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/small_networks.h"
 #include "tests/support/training.h"
 
 namespace thaw {
@@ -141,6 +142,26 @@ TEST(CostProbe, APolicysStageIsItsFirstSegment) {
   ASSERT_EQ(rest.size(), 1U);
   EXPECT_FALSE(active.contains(*rest.begin())) << "the third";
   EXPECT_EQ(probed_stage(two_stages().stages[1]).groups.size(), 3U) << "without a policy: all";
+}
+
+TEST(CostProbe, RowsAreCountedUpToTheLargestBatchThatIsAsked) {
+  RunSetup setup;
+  setup.model = small_network(/*text=*/true, /*layers=*/1, /*classes=*/3);
+  setup.dataset = std::make_shared<Dataset>(
+      make_memory_dataset({small_split(/*text=*/true, "train", /*samples=*/40, /*classes=*/3)}));
+  setup.task = make_task(*setup.dataset);
+  setup.document.configuration.data.batch = 4;
+  const Schedule schedule{
+      {make_stage("head", {setup.model->groups().back().name}, after_steps(9))}};
+  const auto most = [&](std::int64_t largest) {
+    return measure_stage_costs(setup, schedule,
+                               {.samples = 4, .seconds = 60, .largest_batch = largest})
+        .stages[0]
+        .touched.back()
+        .samples;
+  };
+  EXPECT_EQ(most(16), 16);
+  EXPECT_EQ(most(0), 4) << "the configured one";
 }
 
 /// Memory that larger steps before have left is not taken for what smaller ones need: else what

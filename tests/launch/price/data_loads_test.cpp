@@ -69,5 +69,19 @@ TEST(DataLoads, DistinctTokensAndTheWhole) {
   EXPECT_EQ(whole_load(dataset.split("train")), kSamples * (kSamples + 1) / 2);
 }
 
+TEST(DataLoads, RowsAreCountedUpToTheLargestBatch) {
+  const Dataset dataset = texts();
+  const Split& split = dataset.split("train");
+  using Rows = std::vector<TouchedRows>;
+  EXPECT_EQ(counted_rows(split, {.fewest = 3, .most = 10}), (Rows{{3, 3}, {6, 6}, {10, 10}}));
+  EXPECT_EQ(counted_rows(split, {.fewest = 5, .most = 2}), (Rows{{5, 5}})) << "what was run";
+  EXPECT_EQ(counted_rows(split, {.fewest = 12, .most = 1000}),
+            (Rows{{12, 12}, {kSamples, kSamples}}))
+      << "no batch has more than all samples";
+  EXPECT_EQ(counted_rows(split, {.fewest = 3, .most = 20, .most_tokens = 1}),
+            (Rows{{3, 3}, {20, 20}}))
+      << "the second lies on the line through none and the first";
+}
+
 }  // namespace
 }  // namespace thaw
