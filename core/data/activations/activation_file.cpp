@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -35,7 +36,9 @@ constexpr std::int64_t kStructureBytes = 64 << 10;
                                what, std::strerror(error)));
 }
 
-std::string unfinished_ending() { return fmt::format(".partial.{}.", host_name()); }
+std::string unfinished_ending() {
+  return fmt::format("{}{}.", ActivationFile::kUnfinished, host_name());
+}
 
 hid_t stored_type(at::ScalarType type) {
   switch (type) {
@@ -317,14 +320,24 @@ void UnfinishedActivations::finish(std::span<const Fingerprint> checks) const {
   }
 }
 
+bool is_forgotten(const std::string& path) {
+  constexpr std::chrono::hours kDay{24};
+  std::error_code error;
+  const fs::file_time_type written = fs::last_write_time(path, error);
+  return !error && fs::file_time_type::clock::now() - written > kDay;
+}
+
 void remove_unfinished(const ActivationFile& file) {
   const fs::path path(file.path());
-  const std::string beginning = path.filename().string() + unfinished_ending();
+  const std::string any_host = path.filename().string() + ActivationFile::kUnfinished;
+  const std::string this_host = path.filename().string() + unfinished_ending();
   const FileUse use("look into", file.path());
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(path.parent_path(), error)) {
     std::error_code unneeded;  // nobody reads it: that it stays does no harm
-    if (entry.path().filename().string().starts_with(beginning)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(this_host) ||
+        (name.starts_with(any_host) && is_forgotten(entry.path().string()))) {
       fs::remove(entry.path(), unneeded);
     }
   }

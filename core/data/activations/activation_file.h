@@ -45,6 +45,8 @@ class ActivationFile {
   static constexpr std::int64_t kHeaderBytes = 4096;
   /// How the names of such files end.
   static constexpr const char* kEnding = ".activations.h5";
+  /// What follows in those of unfinished ones, before the host's name and the process's number.
+  static constexpr const char* kUnfinished = ".partial.";
 
   ActivationFile(std::string folder, ActivationSpec spec);
 
@@ -103,7 +105,11 @@ class UnfinishedActivations {
   std::int64_t values_ = 0, checks_ = 0;  ///< addresses
 };
 
-/// Removes unfinished files of `file` that this host left behind. Call with the file claimed.
+/// Whether nothing has been written to an unfinished file for a day.
+bool is_forgotten(const std::string& path);
+
+/// Removes unfinished files of `file` that this host left behind, and other hosts' that are
+/// forgotten. Call with the file claimed.
 void remove_unfinished(const ActivationFile& file);
 
 }  // namespace thaw

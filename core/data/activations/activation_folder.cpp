@@ -61,13 +61,40 @@ std::vector<Entry> entries_of(const std::string& folder) {
   return entries;
 }
 
-/// Whether `name` is an unfinished file of a process of this host that is gone.
-bool left_behind(const std::string& name) {
-  const std::string ending = fmt::format("{}.partial.{}.", ActivationFile::kEnding, host_name());
-  const std::size_t at = name.find(ending);
-  if (at == std::string::npos) return false;
-  const long process = std::atol(name.c_str() + at + ending.size());
-  return process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH;
+// Note [Unfinished files of other hosts]
+// A process of this host can be asked after; one of another host, or of a container that is gone
+// with its name, cannot. Whoever fills a file holds its lock until it is finished, and writes all
+// the while. Locks alone do not tell: some file systems keep them within a host, or know none. So
+// what has not been written for a day (is_forgotten) and is locked by nobody seen from here is
+// nobody's.
+
+/// Whether nobody seen from this host fills the file whose lock this is.
+bool is_unlocked(const std::string& lock) {
+  const FileUse use("lock", lock);
+  const int descriptor = ::open(lock.c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return errno == ENOENT;
+  const bool taken = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+  const bool held = !taken && (errno == EWOULDBLOCK || errno == EINTR);
+  ::close(descriptor);
+  return !held;
+}
+
+/// Whether `path` is an unfinished file of a process of this host that is gone, or one that nobody
+/// fills any more: see Note [Unfinished files of other hosts].
+bool left_behind(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const std::string unfinished = ActivationFile::kUnfinished;
+  const std::size_t end = name.find(ActivationFile::kEnding + unfinished);
+  if (end == std::string::npos) return false;
+  const std::string file = name.substr(0, end) + ActivationFile::kEnding;
+  const std::string own = file + unfinished + host_name() + ".";
+  if (name.starts_with(own)) {
+    const long process = std::atol(name.c_str() + own.size());
+    if (process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH) return true;
+  }
+  // A number that is somebody's may be another process's by now.
+  return is_forgotten(path.string()) &&
+         is_unlocked((path.parent_path() / (file + ".lock")).string());
 }
 
 void remove_left_behind(const std::string& folder) {
@@ -75,7 +102,7 @@ void remove_left_behind(const std::string& folder) {
   std::error_code error;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
     std::error_code unneeded;
-    if (left_behind(entry.path().filename().string())) fs::remove(entry.path(), unneeded);
+    if (left_behind(entry.path())) fs::remove(entry.path(), unneeded);
   }
 }
 

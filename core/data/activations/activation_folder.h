@@ -33,8 +33,9 @@ struct ActivationRoom {
 ActivationRoom activation_room(const std::string& folder, std::int64_t limit);
 
 /// Removes files of activations until `bytes` more are within the limit, the one used longest ago
-/// first, never one of `kept` (paths), and what processes of this host that are gone left
-/// unfinished. Whether there is room then.
+/// first, never one of `kept` (paths), and what was left unfinished: by processes of this host that
+/// are gone, and by whomever where it was not written for a day and its lock is free. Whether
+/// there is room then.
 bool make_activation_room(const std::string& folder, std::int64_t bytes, std::int64_t limit,
                           const std::set<std::string>& kept);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -233,6 +234,33 @@ TEST_F(Activations, AKilledProcessLeavesNothingThatIsRead) {
   EXPECT_TRUE(names().empty()) << "what nobody will finish is still there";
   fill(made);
   EXPECT_TRUE(made.open());
+}
+
+/// As of a container that ran out of memory: the next one has another name.
+TEST_F(Activations, WhatAnotherHostLeftIsRemovedOnceItIsForgotten) {
+  const ActivationFile made = file();
+  const std::string left = made.path() + ActivationFile::kUnfinished + "elsewhere.7";
+  const auto room = [&] { return make_activation_room(folder_.path(), 1, 1 << 30, {}); };
+  const auto leave = [&](std::chrono::hours ago) {
+    fs::rename(made.begin(), left);
+    fs::last_write_time(left, fs::file_time_type::clock::now() - ago);
+  };
+  leave(std::chrono::hours(2));
+  EXPECT_TRUE(room());
+  remove_unfinished(made);
+  EXPECT_TRUE(fs::exists(left)) << "somebody may be writing it";
+  leave(std::chrono::hours(25));
+  {
+    const FillClaim claim(made.lock_path(), [] {});
+    EXPECT_TRUE(room());
+    EXPECT_TRUE(fs::exists(left)) << "whoever has the lock writes it";
+  }
+  EXPECT_TRUE(room());
+  EXPECT_FALSE(fs::exists(left));
+  leave(std::chrono::hours(25));
+  const FillClaim claim(made.lock_path(), [] {});
+  remove_unfinished(made);
+  EXPECT_FALSE(fs::exists(left)) << "the claim is this process's own";
 }
 
 TEST_F(Activations, AFullDiskIsSaidBeforeAnythingIsComputed) {
