@@ -102,6 +102,9 @@ PrefixUse::~PrefixUse() = default;
 
 bool PrefixUse::on() const { return parts_.train.prefix_cache == PrefixCacheUse::kOn; }
 
+/// Evaluations may go without, whatever is asked of training.
+bool PrefixUse::must_read(const Wanted& wanted) const { return on() && wanted.split == kTraining; }
+
 const PrefixSource* PrefixUse::training() const {
   return training_ ? training_->cached.get() : nullptr;
 }
@@ -152,7 +155,8 @@ void PrefixUse::enter_stage(const ScheduleRun& schedule, std::int64_t cursor,
       .sizes = forward_sizes({.samples = evaluated,
                               .batch = evaluation_settings(parts_.data, parts_.train).batch,
                               .pieces = pieces_of(parts_),
-                              .text = is_text(parts_)})};
+                              .text = is_text(parts_)}),
+      .beside = training_.get()};
   for (const PrefixStage& stage : stages) {
     validation.samples.push_back(stage.evaluations * static_cast<double>(evaluated));
   }
@@ -163,7 +167,6 @@ void PrefixUse::enter_and_tell(const Wanted& wanted, const ReportPlace& place,
                                std::unique_ptr<Reading>& reading) {
   const auto size = static_cast<double>(parts_.dataset.split(wanted.split).size());
   const double drawn = samples_drawn(wanted.samples);
-  const bool must = on() && wanted.split == kTraining;
   // "on" reads for whatever is left, so that a resumed run reads what the whole one did.
   if (!on() && drawn < kFewestPrefixPasses * size) return;
   const Stopwatch watch;
@@ -173,7 +176,7 @@ void PrefixUse::enter_and_tell(const Wanted& wanted, const ReportPlace& place,
     reading = enter_split(wanted, report);
     report.used = true;
   } catch (const PrefixNotUsed& why) {
-    if (must) {
+    if (must_read(wanted)) {
       RunError error(
           fmt::format("train.prefix-cache: is \"on\", but {}; leave it at \"auto\"", why.what()));
       error.mark_agreed();
@@ -193,7 +196,7 @@ std::unique_ptr<PrefixUse::Reading> PrefixUse::enter_split(const Wanted& wanted,
     return decide(wanted, report);
   } catch (const Error& error) {
     // A full disk, a folder that is none: training goes on without, unless it is not to.
-    if (on() || !error.agreed()) throw;
+    if (must_read(wanted) || !error.agreed()) throw;
     throw PrefixNotUsed(error.what());
   }
 }
@@ -286,7 +289,9 @@ void PrefixUse::measure(const Wanted& wanted, const PrefixRunner& runner, Found&
                                 .filled = found.opened[b].has_value()});
     bytes += static_cast<double>(costs.boundaries[b].bytes);
   }
-  costs.limit = static_cast<std::int64_t>(figures[0]);
+  found.limit = static_cast<std::int64_t>(figures[0]);
+  const std::int64_t beside = wanted.beside != nullptr ? wanted.beside->bytes : 0;
+  costs.limit = std::max<std::int64_t>(0, found.limit - beside);
   costs.write_seconds = figures[1];
   // What memory does not hold comes from the disk.
   costs.read_seconds = bytes < figures[3] / 2 ? figures[2] : figures[1];
@@ -299,8 +304,10 @@ void PrefixUse::measure(const Wanted& wanted, const PrefixRunner& runner, Found&
 }
 
 /// Has the files made that are to be kept and are not there.
-bool PrefixUse::make(const PrefixDecision& decision, const PrefixRunner& runner, Found& found) {
-  PrefixFiles::Making making{.folder = found.folder, .limit = found.costs.limit};
+bool PrefixUse::make(const Wanted& wanted, const PrefixDecision& decision,
+                     const PrefixRunner& runner, Found& found) {
+  PrefixFiles::Making making{.folder = found.folder, .limit = found.limit};
+  if (wanted.beside != nullptr) making.needed = wanted.beside->kept;
   for (const std::size_t b : decision.kept) {
     if (found.opened[b]) {
       making.needed.push_back(found.files[b].path());
@@ -330,11 +337,12 @@ std::unique_ptr<PrefixUse::Reading> PrefixUse::decide(const Wanted& wanted,
   const std::vector<ParameterGroup>& groups = parts_.model.groups();
   if (decision.kept.empty() && found.costs.boundaries.front().bytes > found.costs.limit) {
     throw PrefixNotUsed(
-        fmt::format("the outputs of {} take {}, and {} has room for {} (train.prefix-cache-gib, "
+        fmt::format("the outputs of {} take {}, and {} has room for {}{} (train.prefix-cache-gib, "
                     "train.prefix-cache-folder)",
                     groups[found.boundaries.front() - 1].name,
                     memory_text(found.costs.boundaries.front().bytes), found.folder,
-                    memory_text(found.costs.limit)));
+                    memory_text(found.costs.limit),
+                    found.costs.limit < found.limit ? " beside what training reads" : ""));
   }
   const std::string numbers = fmt::format(
       "frozen groups take {} a sample, {:.0f} samples to come: {} without, {} with",
@@ -342,7 +350,11 @@ std::unique_ptr<PrefixUse::Reading> PrefixUse::decide(const Wanted& wanted,
       seconds_text(decision.seconds_without), seconds_text(decision.seconds_with));
   if (!decision.use) throw PrefixNotUsed("it would not pay: " + numbers);
 
-  report.made = make(decision, runner, found);
+  report.made = make(wanted, decision, runner, found);
+  for (const std::size_t b : decision.kept) {
+    reading->kept.push_back(found.files[b].path());
+    reading->bytes += found.files[b].file_bytes();
+  }
   const std::size_t best = decision.kept.back();
   const ActivationFile& file = found.files[best];
   if (!found.opened[best]) {

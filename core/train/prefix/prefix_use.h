@@ -63,7 +63,8 @@ class PrefixUse {
     std::vector<PrefixStage> stages;
     std::vector<double> samples = {};  ///< of each stage, to be drawn of the split
     std::vector<std::int64_t> sizes = {};
-    std::string changes = {};  ///< why they change; "" where they do not
+    std::string changes = {};         ///< why they change; "" where they do not
+    const Reading* beside = nullptr;  ///< of the other split: its files are to stay
   };
   std::vector<PrefixStage> stages_ahead(const ScheduleRun& schedule, std::int64_t cursor) const;
   Wanted of_training(const std::vector<PrefixStage>& stages) const;
@@ -76,8 +77,10 @@ class PrefixUse {
   void look_for_files(const Wanted& wanted, const PrefixRunner& runner, Found& found);
   void check_values(std::size_t b, const PrefixRunner& runner, const Found& found) const;
   void measure(const Wanted& wanted, const PrefixRunner& runner, Found& found) const;
-  bool make(const PrefixDecision& decision, const PrefixRunner& runner, Found& found);
+  bool make(const Wanted& wanted, const PrefixDecision& decision, const PrefixRunner& runner,
+            Found& found);
   bool on() const;
+  bool must_read(const Wanted& wanted) const;
 
   const TrainerParts& parts_;
   const ParameterTable& parameters_;

@@ -47,6 +47,8 @@ struct PrefixUse::Reading {
       : runner(model, dataset, split) {}
   PrefixRunner runner;
   std::unique_ptr<CachedPrefix> cached;
+  std::vector<std::string> kept = {};  ///< paths of all files that this stage or later ones read
+  std::int64_t bytes = 0;              ///< of these
 };
 
 /// What frozen groups of one split come to; equal on all ranks, but for what is opened.
@@ -56,7 +58,8 @@ struct PrefixUse::Found {
   std::string folder;
   std::vector<ActivationFile> files;  ///< of each boundary
   std::vector<std::optional<ActivationFile::Opened>> opened;
-  PrefixCosts costs;
+  std::int64_t limit = 0;  ///< bytes of all files in the folder
+  PrefixCosts costs;       ///< `limit`: without what the other split's files take
 };
 
 }  // namespace thaw

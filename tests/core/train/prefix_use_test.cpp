@@ -188,6 +188,32 @@ TEST_F(PrefixUseTest, WithoutRoomOnEndsAndAutoGoesOn) {
   EXPECT_FALSE(recorder_.reports.front().used);
 }
 
+/// Both on the disk would be more than is allowed, and training's would be made again each stage.
+TEST_F(PrefixUseTest, EvaluationsDoNotTakeTheRoomOfWhatTrainingReads) {
+  training_.schedule.stages = {make_stage("head", {"head"}, after_epochs(2)),
+                               make_stage("again", {"head"}, after_epochs(2))};
+  const Weights expected = run(PrefixCacheUse::kOn);
+  ASSERT_EQ(files().size(), 2U);
+  std::uintmax_t training = 0;
+  for (const fs::path& path : files()) {
+    if (path.filename().string().starts_with("train.")) training = fs::file_size(path);
+    fs::remove(path);
+  }
+  ASSERT_GT(training, 0U);
+  // Before it is made, a file is taken to be larger by less than this.
+  training_.train.prefix_cache_gib = static_cast<double>(training + (64 << 10)) / (1 << 30);
+  expect_same_bits(run(PrefixCacheUse::kOn), expected);
+  ASSERT_EQ(files().size(), 1U);
+  EXPECT_TRUE(files().front().filename().string().starts_with("train.")) << files().front();
+  ASSERT_EQ(recorder_.reports.size(), 4U);
+  for (const PrefixCacheReport& report : recorder_.reports) {
+    const bool trains = report.split == "train";
+    EXPECT_EQ(report.used, trains) << report.text;
+    EXPECT_EQ(report.made, trains && report.stage == "head") << report.text;
+    if (!trains) EXPECT_THAT(report.text, HasSubstr("train.prefix-cache-gib"));
+  }
+}
+
 TEST(ForwardSizes, AreAllThatImagesHaveAndSomeOfTexts) {
   const auto sizes = [](std::int64_t pieces, std::int64_t micro, bool text) {
     return forward_sizes(
