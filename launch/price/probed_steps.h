@@ -56,7 +56,6 @@ class ProbedSteps {
   const ParameterTable& parameters() const { return parameters_; }
   const BatchNorms& batch_norms() const { return batch_norms_; }
   const StagePlan& plan() const { return *plan_; }
-  const Optimizer& optimizer() const { return *optimizer_; }
 
  private:
   struct StepTimes;
