@@ -78,7 +78,8 @@ std::vector<PlannedStage> planned_memory(const RunSetup& setup, const Schedule& 
         make_stage_plan(parameters.groups(), parameters.facts(), stage, configuration.train);
     active.push_back(active_entries(plan, parameters));
     const bool evaluates = setup.dataset->has_split("validation");
-    waiting.push_back(evaluates ? most_waiting(plan, *setup.model) : 0);
+    const bool in_segments = static_cast<bool>(stage.policy);
+    waiting.push_back(evaluates ? most_waiting(plan, *setup.model, in_segments) : 0);
   }
   MemoryQuestion question;
   question.ranks = ranks;

@@ -101,8 +101,10 @@ double copied_bytes(const RunSetup& setup, const ParameterTable& parameters,
   const auto weights = static_cast<double>(bytes_of_model(*setup.model));
   double bytes = 0;
   if (setup.dataset->has_split("validation")) {
-    const StagePlan plan = plan_of(setup, parameters, schedule.stages[stage]);
-    bytes += static_cast<double>(most_waiting(plan, *setup.model));
+    const Stage& entered = schedule.stages[stage];
+    const StagePlan plan = plan_of(setup, parameters, entered);
+    const bool in_segments = static_cast<bool>(entered.policy);
+    bytes += static_cast<double>(most_waiting(plan, *setup.model, in_segments));
   }
   if (configuration.checkpoint.every_steps >= 0) {
     double largest = 0;  // that one rank may have more than another

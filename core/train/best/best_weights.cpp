@@ -84,7 +84,7 @@ bool best_waits(double seconds_since, double seconds_of_a_file, std::int64_t cha
   return changed > 0 && changed <= kMostBytes && seconds_since < kRest * seconds_of_a_file;
 }
 
-std::int64_t most_waiting(const StagePlan& plan, const Model& model) {
+std::int64_t most_waiting(const StagePlan& plan, const Model& model, bool in_segments) {
   std::int64_t changed = 0, largest = 0;
   for (const ParameterFacts& facts : plan.parameters()) {
     const std::int64_t bytes = facts.elements() * static_cast<std::int64_t>(size_of(facts.type));
@@ -92,7 +92,9 @@ std::int64_t most_waiting(const StagePlan& plan, const Model& model) {
     largest = std::max(largest, bytes);
   }
   changed += bytes_of_tensors(model.buffers());
-  return changed <= kMostBytes ? changed + largest : 0;
+  if (changed <= kMostBytes) return changed + largest;
+  // A segment may change less than the stage, of which all is too much to wait.
+  return in_segments ? kMostBytes + std::min(largest, kMostBytes) : 0;
 }
 
 BestWeights::BestWeights(const Model& model, const ParameterTable& parameters, Settings settings)

@@ -38,8 +38,9 @@ class StagePlan;
 bool best_waits(double seconds_since, double seconds_of_a_file, std::int64_t changed);
 
 /// Bytes of host memory that best weights of a stage take while they wait and as they are written,
-/// at most.
-std::int64_t most_waiting(const StagePlan& plan, const Model& model);
+/// at most. `in_segments`: a policy chooses which of the plan's parameters a segment changes, and
+/// what waits is what the segment changes.
+std::int64_t most_waiting(const StagePlan& plan, const Model& model, bool in_segments);
 
 /// The file of a run's best weights, as its stages find better ones. On rank 0; belongs to the
 /// training thread.

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "core/schedule/stage_plan.h"
 #include "core/step/parameter_table.h"
 #include "tests/core/train/tiny_model.h"
 #include "tests/support/training.h"
@@ -27,6 +28,33 @@ TEST(BestWaits, ATenthOfTheTimeAtMostGoesIntoFiles) {
 TEST(BestWaits, NotWhereMemoryMayBeShort) {
   EXPECT_FALSE(best_waits(0, 1, std::int64_t{1} << 30));
   EXPECT_FALSE(best_waits(0, 1, 0)) << "nothing to keep: the model itself is all";
+}
+
+/// Of a stage that changes one parameter of so many elements and one of a quarter of that, float32.
+std::int64_t most_waiting_of(std::int64_t elements, bool in_segments) {
+  const std::vector<std::string> groups = {"body"};
+  const std::vector<ParameterFacts> parameters = {{.name = "body.large", .shape = {elements}},
+                                                  {.name = "body.small", .shape = {elements / 4}}};
+  const TinyModel without_buffers;
+  return most_waiting(
+      make_stage_plan(groups, parameters, make_stage("all", groups, after_steps(1))),
+      without_buffers, in_segments);
+}
+
+TEST(MostWaiting, IsWhatTheStageChangesAndOneTensorOnItsWay) {
+  for (const bool in_segments : {false, true}) {
+    EXPECT_EQ(most_waiting_of(1000, in_segments), 5000 + 4000);
+  }
+}
+
+TEST(MostWaiting, ASegmentOfALargeStageMayChangeLittleEnoughToWait) {
+  constexpr std::int64_t kMost = 64 << 20;  // that still waits
+  EXPECT_TRUE(best_waits(/*seconds_since=*/0, /*seconds_of_a_file=*/1, /*changed=*/kMost));
+  EXPECT_FALSE(best_waits(0, 1, kMost + 1));
+  EXPECT_EQ(most_waiting_of(15 << 20, /*in_segments=*/false), 0);
+  EXPECT_EQ(most_waiting_of(15 << 20, /*in_segments=*/true), kMost + (60 << 20));
+  EXPECT_EQ(most_waiting_of(100 << 20, /*in_segments=*/true), 2 * kMost)
+      << "what waits is no larger than all of it";
 }
 
 class BestWeightsTest : public testing::Test {
