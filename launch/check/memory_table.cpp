@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,7 +11,6 @@
 #include "core/base/system.h"
 #include "core/data/dataset.h"
 #include "core/models/model_bytes.h"
-#include "core/schedule/end_condition.h"
 #include "core/schedule/stage_options.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/optimizers/registry.h"
@@ -23,6 +21,7 @@
 #include "dist/communicator/host_topology.h"
 #include "dist/reduction/row_reduction.h"
 #include "dist/reduction/sharding/rank_memory.h"
+#include "launch/check/checkpoints_within.h"
 #include "launch/check/memory_trial.h"
 #include "launch/run/run_setup.h"
 #include "launch/terminal/text_table.h"
@@ -117,18 +116,8 @@ constexpr std::int64_t kRun = 8 << 20;
 /// (cluster/benchmarks/memory_forecast.py). Too much is told rather than too little.
 constexpr double kRoomOfRanks = 0.06;
 
-/// Whether a checkpoint may have been begun before the stage ends, from when on a rank keeps the
-/// memory that it is written from.
-bool saves_by(std::size_t stage, const Schedule& schedule, const RunSetup& setup) {
-  const std::int64_t every = setup.configuration().checkpoint.every_steps;
-  if (every < 0 || stage > 0) return every >= 0;
-  const std::optional<std::int64_t> steps =
-      steps_of_stage(schedule.stages.front().until, 0, setup.dataset->split("train").size(),
-                     setup.configuration().data.batch);
-  return every > 0 && (!steps || *steps > every);
-}
-
-/// That memory: the rank's part of weights and state; what is cut into slices is its own.
+/// The memory that a rank keeps from its first checkpoint on, from which each is written: its part
+/// of weights and state; what is cut into slices is its own.
 std::int64_t snapshot_bytes(const RankMemory& memory, const Configuration& configuration,
                             int ranks) {
   const bool sharded = configuration.distributed.sharding != Sharding::kNone;
@@ -138,14 +127,21 @@ std::int64_t snapshot_bytes(const RankMemory& memory, const Configuration& confi
 /// Beside what a trial sees, in each stage.
 std::vector<std::int64_t> beside_the_trial(const RunSetup& setup, const Schedule& schedule,
                                            const std::vector<PlannedStage>& planned, int ranks) {
+  const Configuration& configuration = setup.configuration();
+  const std::int64_t every = configuration.checkpoint.every_steps;
+  const std::vector<bool> within =
+      checkpoints_within(schedule, {.every = every,
+                                    .train_samples = setup.dataset->split("train").size(),
+                                    .batch = configuration.data.batch});
   std::vector<std::int64_t> result;
   std::int64_t snapshot = 0;
+  // The memory that the first checkpoint took serves those that follow.
+  const auto saved = [&](std::size_t stage) {
+    snapshot = std::max(snapshot, snapshot_bytes(planned[stage].rank, configuration, ranks));
+  };
   for (std::size_t i = 0; i < planned.size(); ++i) {
-    // One at a transition is made of the state of the stage that ended.
-    if (saves_by(i, schedule, setup)) {
-      const RankMemory& saved = planned[i == 0 ? 0 : i - 1].rank;
-      snapshot = std::max(snapshot, snapshot_bytes(saved, setup.configuration(), ranks));
-    }
+    if (i > 0 && every >= 0) saved(i - 1);  // at the transition, the state of the stage that ended
+    if (within[i]) saved(i);
     const bool best = schedule.stages[i].restore_best.has_value();  // weights kept beside
     result.push_back(snapshot + kRun + planned[i].messages + planned[i].waiting +
                      (best ? planned[i].rank.weights : 0));

@@ -38,9 +38,9 @@ class Memory(CommandTest):
     # is told of texts has room for that (kRoomOfRanks); activations told twice are far more.
     most = 1.2
 
-    def told(self, *flags):
+    def told(self, *flags, ranks=RANKS):
         """Stage -> column -> bytes."""
-        text = self.thaw("check", self.config, "--ranks", RANKS, *flags).stdout
+        text = self.thaw("check", self.config, "--ranks", ranks, *flags).stdout
         rows = {}
         for line in text.splitlines():
             cells = re.split(r"\s{2,}", line.strip())
@@ -79,6 +79,25 @@ class Memory(CommandTest):
         self.config = self.bert_config(
             schedule=stages(["encoder.[23]", "head"], ["*"]), extra="threads = 1")
         self.assert_told()
+
+    def buffers_told(self, *flags):
+        """Of a single rank, which has no room for what a trial does not show: the same each time."""
+        return {stage: row["buffers"] for stage, row in self.told(*flags, ranks=1).items()}
+
+    def test_checkpoints_within_a_stage_hold_its_own_state(self):
+        self.config = self.decoder(100, VOCABULARY, 8, stages(["layers.[23]", "norm"], ["*"]),
+                                   hidden_size=128, num_hidden_layers=4, intermediate_size=384)
+        state = {stage: row["state"] for stage, row in self.told(ranks=1).items()}
+        weights = self.told(ranks=1)["all"]["weights"]
+        none, between, within = (self.buffers_told("--checkpoint.every-steps", every)
+                                 for every in (-1, 0, 5))
+        digits = 0.3e6
+        self.assertAlmostEqual(between["upper"], none["upper"], delta=digits)
+        self.assertAlmostEqual(between["all"] - none["all"], weights + state["upper"], delta=digits)
+        for stage in none:
+            self.assertAlmostEqual(within[stage] - none[stage], weights + state[stage],
+                                   delta=digits, msg=stage)
+        self.assertGreater(state["all"], state["upper"] + 4 * digits)
 
     def test_of_a_resnet(self):
         self.most = 1.15  # images are of one size: there is no such room
