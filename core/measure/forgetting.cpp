@@ -29,18 +29,41 @@ std::map<std::string, at::Tensor> tensors_of(const Model& model) {
   return tensors;
 }
 
+/// Of this tensor and the one that it was, squares added up.
+struct Squares {
+  double moved = 0, size = 0;
+};
+
+/// A few rows at a time: in float64 an embedding would take more than the rest of a small run.
+Squares squares_of(const at::Tensor& now, const at::Tensor& start) {
+  constexpr std::int64_t kElements = 1 << 18;
+  const at::Tensor whole = start.dim() > 0 ? start : start.view({1});
+  const at::Tensor whole_now = now.dim() > 0 ? now : now.view({1});
+  const std::int64_t rows = whole.size(0);
+  const std::int64_t step =
+      std::max<std::int64_t>(1, kElements * rows / std::max<std::int64_t>(1, whole.numel()));
+  Squares sums;
+  for (std::int64_t first = 0; first < rows; first += step) {
+    const std::int64_t count = std::min(step, rows - first);
+    const at::Tensor from = whole.narrow(0, first, count).to(at::kDouble);
+    const at::Tensor to = whole_now.narrow(0, first, count).to(at::kCPU, at::kDouble);
+    sums.moved += (to - from).square().sum().item().toDouble();
+    sums.size += from.square().sum().item().toDouble();
+  }
+  return sums;
+}
+
 /// ‖now − start‖ over ‖start‖, of all of a group's parameters together.
 double relative_distance(const std::vector<NamedTensor>& now,
                          const std::vector<at::Tensor>& start) {
   const c10::AutoGradMode no_grad(false);
-  double moved = 0, size = 0;
+  Squares all;
   for (std::size_t i = 0; i < now.size(); ++i) {
-    const at::Tensor from = start[i].to(at::kDouble);
-    const at::Tensor to = now[i].tensor.detach().to(at::kCPU, at::kDouble);
-    moved += (to - from).square().sum().item().toDouble();
-    size += from.square().sum().item().toDouble();
+    const Squares sums = squares_of(now[i].tensor.detach(), start[i]);
+    all.moved += sums.moved;
+    all.size += sums.size;
   }
-  return size > 0 ? std::sqrt(moved / size) : std::sqrt(moved);
+  return all.size > 0 ? std::sqrt(all.moved / all.size) : std::sqrt(all.moved);
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include "dist/reduction/sharding/rank_memory.h"
 #include "launch/check/checkpoints_within.h"
 #include "launch/check/memory_trial.h"
+#include "launch/run/evaluation_setup.h"
 #include "launch/run/run_setup.h"
 #include "launch/terminal/text_table.h"
 #include "launch/terminal/text_width.h"
@@ -133,6 +134,7 @@ std::vector<std::int64_t> beside_the_trial(const RunSetup& setup, const Schedule
       checkpoints_within(schedule, {.every = every,
                                     .train_samples = setup.dataset->split("train").size(),
                                     .batch = configuration.data.batch});
+  const std::int64_t throughout = kRun + retention_bytes(setup);
   std::vector<std::int64_t> result;
   std::int64_t snapshot = 0;
   // The memory that the first checkpoint took serves those that follow.
@@ -143,7 +145,7 @@ std::vector<std::int64_t> beside_the_trial(const RunSetup& setup, const Schedule
     if (i > 0 && every >= 0) saved(i - 1);  // at the transition, the state of the stage that ended
     if (within[i]) saved(i);
     const bool best = schedule.stages[i].restore_best.has_value();  // weights kept beside
-    result.push_back(snapshot + kRun + planned[i].messages + planned[i].waiting +
+    result.push_back(throughout + snapshot + planned[i].messages + planned[i].waiting +
                      (best ? planned[i].rank.weights : 0));
   }
   return result;
@@ -215,8 +217,9 @@ std::string memory_table(RunSetup& setup, const Schedule& schedule, int ranks) {
              setup, ranks,
              "sum: the peak_memory_bytes that a run reports. Activations, data among them, are "
              "those of some steps that were tried, for a batch as large as the largest; buffers: "
-             "gradients on their way, what MPI takes, copies for checkpoints. Frozen weights that "
-             "ranks of a host hold once are counted on each (distributed.share-frozen)");
+             "gradients on their way, what MPI takes, copies for checkpoints, what [retention] "
+             "keeps. Frozen weights that ranks of a host hold once are counted on each "
+             "(distributed.share-frozen)");
 }
 
 }  // namespace thaw

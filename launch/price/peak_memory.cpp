@@ -13,6 +13,7 @@
 #include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
 #include "core/train/best/best_weights.h"
+#include "launch/run/evaluation_setup.h"
 #include "launch/run/run_setup.h"
 
 namespace thaw {
@@ -114,8 +115,7 @@ double copied_bytes(const RunSetup& setup, const ParameterTable& parameters,
     const double whole = weights + state_bytes(setup, parameters, schedule, stage);
     bytes += whole / ranks + (ranks > 1 ? largest : 0);
   }
-  if (!configuration.forgetting.data.empty()) bytes += 2 * weights;
-  return bytes;
+  return bytes + static_cast<double>(retention_bytes(setup));
 }
 
 }  // namespace thaw

@@ -10,6 +10,7 @@
 #include "core/base/json_fields.h"
 #include "core/data/dataset.h"
 #include "core/models/model.h"
+#include "core/models/model_bytes.h"
 #include "core/parallel/agreement.h"
 #include "core/record/report_json.h"
 #include "core/tasks/task.h"
@@ -75,6 +76,10 @@ std::unique_ptr<Forgetting> make_forgetting(const RunSetup& setup, Communicator&
   });
   forgetting->start(communicator);
   return forgetting;
+}
+
+std::int64_t retention_bytes(const RunSetup& setup) {
+  return setup.configuration().forgetting.data.empty() ? 0 : 2 * bytes_of_model(*setup.model);
 }
 
 }  // namespace thaw

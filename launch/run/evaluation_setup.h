@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -35,5 +36,8 @@ void write_text(const std::string& path, const std::string& text);
 /// collective, before anything is trained or restored; `setup` outlives the result. Throws as
 /// `set_up` does.
 std::unique_ptr<Forgetting> make_forgetting(const RunSetup& setup, Communicator& communicator);
+/// Bytes that it holds throughout the run, at most: the source task's network, and the weights that
+/// the run started from. 0 where there is none.
+std::int64_t retention_bytes(const RunSetup& setup);
 
 }  // namespace thaw

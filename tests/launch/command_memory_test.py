@@ -99,6 +99,15 @@ class Memory(CommandTest):
                                    delta=digits, msg=stage)
         self.assertGreater(state["all"], state["upper"] + 4 * digits)
 
+    def test_a_source_task_takes_its_network_and_the_start_weights(self):
+        self.config = self.decoder(100, VOCABULARY, 8, stages(["layers.[23]", "norm"], ["*"]),
+                                   hidden_size=128, num_hidden_layers=4, intermediate_size=384)
+        without = self.buffers_told()
+        row = self.told("--retention.data", "prompts.h5", "--retention.weights", "w", ranks=1)
+        for stage, buffers in without.items():
+            self.assertAlmostEqual(row[stage]["buffers"] - buffers, 2 * row[stage]["weights"],
+                                   delta=0.3e6, msg=stage)
+
     def test_of_a_resnet(self):
         self.most = 1.15  # images are of one size: there is no such room
         self.images(train=100, size=32)

@@ -18,6 +18,7 @@
 #include "core/tasks/task.h"
 #include "tests/core/models/resnet_fixture.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/peak_bytes.h"
 #include "tests/support/training.h"
 
 namespace thaw {
@@ -136,6 +137,37 @@ TEST_F(ForgettingTest, TheLastGroupOfATiedNetworkIsNoHead) {
     tied.layer(2).weight.mul_(3);
   }
   EXPECT_NE(forgetting.measure(*communicator).loss, forgetting.before().loss);
+}
+
+/// With one parameter that is far larger than all the others.
+class LargeModel : public TinyModel {
+ public:
+  LargeModel() : large(layer(1).register_parameter("large", at::ones({kRows, kColumns}))) {}
+  static constexpr std::int64_t kRows = 1000, kColumns = 2100;
+  at::Tensor large;
+};
+
+TEST_F(ForgettingTest, ALargeParameterIsComparedInPieces) {
+  const auto communicator = make_self_communicator();
+  LargeModel large;
+  large.eval();
+  SourceTask task = source();
+  task.model = std::make_shared<LargeModel>();
+  Forgetting forgetting(large, std::move(task), *dataset_, {.evaluation = {}, .samples = 0});
+  const double rest = large.layer(1).weight.to(at::kDouble).square().sum().item().toDouble() +
+                      large.layer(1).bias.to(at::kDouble).square().sum().item().toDouble();
+  {
+    const c10::AutoGradMode no_grad(false);
+    large.large.narrow(0, LargeModel::kRows - 1, 1).add_(3);  // in the last piece
+    large.large.narrow(1, 0, 1).add_(1);                      // in each
+  }
+  ForgettingReport report;
+  const std::int64_t peak = peak_bytes_of([&] { report = forgetting.measure(*communicator); });
+  constexpr auto kMoved = 9.0 * (LargeModel::kColumns - 1) + 16 + (LargeModel::kRows - 1);
+  constexpr auto kSize = static_cast<double>(LargeModel::kRows * LargeModel::kColumns);
+  EXPECT_NEAR(report.groups[1].distance, std::sqrt(kMoved / (kSize + rest)), 1e-12);
+  EXPECT_EQ(report.groups[0].distance, 0);
+  EXPECT_LT(peak, LargeModel::kRows * LargeModel::kColumns * 8) << "a float64 copy of all of it";
 }
 
 class OtherModel : public TinyModel {

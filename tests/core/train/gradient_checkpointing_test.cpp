@@ -5,8 +5,6 @@
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/linear.h>
-#include <c10/core/Allocator.h>
-#include <c10/util/ThreadLocalDebugInfo.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/batchnorm.h>
@@ -28,6 +26,7 @@
 #include "core/step/parameter_table.h"
 #include "tests/core/tasks/task_of.h"
 #include "tests/core/train/tiny_model.h"
+#include "tests/support/peak_bytes.h"
 #include "tests/support/small_networks.h"
 
 namespace thaw {
@@ -202,29 +201,11 @@ TEST(GradientCheckpointing, HasSomethingToKeepTheSame) {
   EXPECT_FALSE(at::equal(pass.run(/*micro_batch=*/0, /*seed=*/4).at("loss"), dropped));
 }
 
-/// The most bytes that tensors of this thread hold at a time, beyond those at the start.
-class PeakBytes : public c10::MemoryReportingInfoBase {
- public:
-  void reportMemoryUsage(void*, std::int64_t size, std::size_t, std::size_t, c10::Device) override {
-    now_ += size;
-    peak_ = std::max(peak_, now_);
-  }
-  bool memoryProfilingEnabled() const override { return true; }
-  std::int64_t peak() const { return peak_; }
-
- private:
-  std::int64_t now_ = 0;
-  std::int64_t peak_ = 0;
-};
-
 std::int64_t peak_bytes(const Network& network, const std::vector<std::string>& groups) {
   at::set_num_threads(1);
   Pass pass(network, groups);
   pass.run();  // whatever is made once
-  const auto peak = std::make_shared<PeakBytes>();
-  const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, peak);
-  pass.run();
-  return peak->peak();
+  return peak_bytes_of([&] { pass.run(); });
 }
 
 TEST(GradientCheckpointing, HoldsOneLayersActivationsAtATime) {
