@@ -9,17 +9,15 @@
 
 #include "core/base/system.h"
 #include "core/data/dataset.h"
-#include "core/data/order/batch_plan.h"
-#include "core/data/order/sample_order.h"
 #include "core/models/model_bytes.h"
 #include "core/parallel/one_rank.h"
 #include "core/parallel/stage_coordinator.h"
 #include "core/parallel/step_monitor.h"
 #include "core/record/observer.h"
 #include "core/schedule/end_condition.h"
-#include "core/train/reduction_rules.h"
 #include "core/train/trainer.h"
 #include "dist/communicator/absent_peers.h"
+#include "launch/check/fullest_forward.h"
 #include "launch/run/run_setup.h"
 #include "launch/run/stage_coordination.h"
 
@@ -37,87 +35,13 @@ namespace {
 // memory of one shape serves the next badly, which counts for a tenth of the activations and more,
 // and for another part in each run of the same command (10 of a BERT with 4 layers lay 5 % of the
 // whole apart). So there is room for that. A run's later batches may be fuller: their number of
-// tokens is known beforehand, and activations are told in proportion.
+// tokens is known beforehand, and activations are told in proportion. A limit of tokens
+// (micro-batch- tokens) is no answer: shares may be far below it, and freed memory serves as badly
+// below it.
 
 constexpr std::int64_t kSteps = 12;
 /// Of activations, where texts differ in length.
 constexpr double kRoom = 1.15;
-/// Samples that are looked at for the fullest share.
-constexpr std::int64_t kMostLookedAt = 2'000'000;
-
-/// Whose shares of batches are looked at.
-enum class Shares { kFirst, kAll };
-
-/// Positions of the global batch that are computed together.
-std::vector<SampleRange> computed_together(const GlobalBatch& batch, const TrainOptions& train,
-                                           int ranks, Shares whose) {
-  std::vector<SampleRange> together;
-  const std::int64_t shards = canonical_shards(train);
-  const std::int64_t pieces = shards > 0 ? shards : ranks;
-  for (std::int64_t piece = 0; piece < (whose == Shares::kFirst ? 1 : pieces); ++piece) {
-    const SampleRange share = balanced_piece(batch.positions, piece, pieces);
-    std::int64_t first = share.first;
-    for (const SampleRange& micro : micro_batches(share.size(), train.micro_batch)) {
-      together.push_back({first, first + micro.size()});
-      first += micro.size();
-    }
-  }
-  return together;
-}
-
-/// The most tokens that come together in the batches of the run's first `samples` samples.
-std::int64_t fullest(const Split& split, const Configuration& configuration, int ranks,
-                     std::int64_t samples, Shares whose) {
-  std::int64_t most = 0, epoch = -1;
-  std::unique_ptr<SampleOrder> order;
-  for (std::int64_t cursor = 0; cursor < samples;) {
-    const GlobalBatch batch = next_global_batch(cursor, split.size(), configuration.data.batch);
-    if (batch.epoch != epoch) {
-      epoch = batch.epoch;
-      order = epoch_order(split, static_cast<std::uint64_t>(configuration.data.seed),
-                          static_cast<std::uint64_t>(epoch));
-    }
-    for (const SampleRange& range : computed_together(batch, configuration.train, ranks, whose)) {
-      std::int64_t tokens = 0;
-      for (std::int64_t position = range.first; position < range.last; ++position) {
-        tokens += split.elements(order->sample(position));
-      }
-      most = std::max(most, tokens);
-    }
-    cursor += batch.size();
-  }
-  return most;
-}
-
-/// Samples of the whole run, as far as it is known beforehand and looked at; of one epoch at least.
-std::int64_t samples_of_run(const Schedule& schedule, const Split& split, std::int64_t batch) {
-  std::int64_t samples = 0;
-  for (const Stage& stage : schedule.stages) {
-    const auto steps = steps_of_stage(stage.until, samples, split.size(), batch);
-    samples += steps && *steps < kMostLookedAt ? *steps * batch : split.size();
-  }
-  return std::clamp(samples, std::min(split.size(), kMostLookedAt), kMostLookedAt);
-}
-
-/// Whether shares of batches have more or fewer tokens, and no bound.
-bool shares_differ(const RunSetup& setup) {
-  return setup.dataset->split("train").format().kind == DataKind::kText &&
-         setup.configuration().train.micro_batch_tokens == 0;
-}
-
-/// By how many times activations may take more than in those shares of the run that are tried,
-/// which differ.
-double fuller_than_tried(const RunSetup& setup, const Schedule& schedule, int ranks) {
-  const Configuration& configuration = setup.configuration();
-  const Split& split = setup.dataset->split("train");
-  const auto stages = static_cast<std::int64_t>(schedule.stages.size());
-  const std::int64_t batch = configuration.data.batch;
-  const std::int64_t tried =
-      fullest(split, configuration, ranks, kSteps * stages * batch, Shares::kFirst);
-  const std::int64_t all =
-      fullest(split, configuration, ranks, samples_of_run(schedule, split, batch), Shares::kAll);
-  return tried > 0 && all > tried ? static_cast<double>(all) / static_cast<double>(tried) : 1;
-}
 
 /// Leaves one batch of the validation split, of the longest samples.
 void leave_one_evaluation(RunSetup& setup) {
@@ -168,9 +92,12 @@ MemoryTrial try_memory(RunSetup& setup, const Schedule& schedule, int ranks) {
   const auto coordinator = coordinator_for(*communicator, configuration, monitor);
   const Schedule stages = shortened(schedule);
   MemoryTrial trial;
-  if (shares_differ(setup)) {
-    trial.fuller = fuller_than_tried(setup, schedule, ranks);
-    trial.ragged = setup.dataset->split("train").is_ragged();
+  const Split& split = setup.dataset->split("train");
+  if (split.format().kind == DataKind::kText) {
+    trial.fuller =
+        fuller_than_tried(split, configuration, schedule,
+                          {.ranks = ranks, .batches = kSteps * std::ssize(schedule.stages)});
+    trial.ragged = split.is_ragged();
     if (trial.ragged) trial.fuller *= kRoom;
   }
   give_back_freed_memory();  // of what was tried before, which a run does not begin with

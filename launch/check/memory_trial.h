@@ -12,7 +12,7 @@ struct Schedule;
 struct MemoryTrial {
   std::int64_t program = 0;          ///< bytes resident before training, without the weights
   std::vector<std::int64_t> stages;  ///< most that was resident in each stage
-  double fuller = 1;    ///< tokens of the run's fullest share of a batch over those that were tried
+  double fuller = 1;    ///< tokens of the run's fullest forward over those that were tried
   bool ragged = false;  ///< samples differ in length, for which `fuller` has room
 };
 
