@@ -81,7 +81,7 @@ class Listener final : public TrainingObserver {
 
 MemoryTrial try_memory(RunSetup& setup, const Schedule& schedule, int ranks) {
   Configuration& configuration = setup.document.configuration;
-  configuration.train.prefix_cache = PrefixCacheUse::kOff;  // no files; and it takes less with it
+  configuration.train.prefix_cache = PrefixCacheUse::kOff;  // no files; reading takes less
   configuration.train.not_finite = NotFinite::kSkip;        // numbers mean nothing here
   configuration.train.skip_limit = kSteps;
   leave_one_evaluation(setup);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "core/base/stopwatch.h"
 #include "core/data/batch.h"
@@ -58,33 +59,50 @@ PrefixRunner::PrefixRunner(Model& model, const Dataset& dataset, const std::stri
 
 PrefixRunner::~PrefixRunner() = default;
 
+PrefixRunner::Pass::Pass(const PrefixRunner& runner, std::vector<std::int64_t> samples)
+    : model_(runner.model_),
+      batch_(
+          to_model(runner.assembler_->assemble(/*epoch=*/0, std::move(samples)), runner.model_)) {}
+
+std::int64_t PrefixRunner::Pass::tokens() const {
+  return batch_.offsets.defined() ? offsets_of(batch_).back() : -1;
+}
+
+at::Tensor PrefixRunner::Pass::to(std::size_t boundary) {
+  const c10::AutoGradMode no_grad(false);
+  const DrawScope scope(
+      {.samples = batch_.samples, .offsets = offsets_of(batch_), .device = batch_.rows});
+  hidden_ = model_.run(reached_, boundary, std::move(hidden_), batch_);
+  reached_ = boundary;
+  draws_ = draws_ || !scope.state().calls.empty();
+  return hidden_.defined() ? hidden_.to(at::kCPU) : hidden_;
+}
+
 PrefixRunner::Outputs PrefixRunner::run(std::vector<std::int64_t> samples,
                                         std::span<const std::size_t> boundaries) const {
-  const c10::AutoGradMode no_grad(false);
-  const Batch batch = to_model(assembler_->assemble(/*epoch=*/0, std::move(samples)), model_);
+  Pass pass(*this, std::move(samples));
   Outputs outputs;
-  outputs.samples = batch.size();
-  if (batch.offsets.defined()) outputs.tokens = offsets_of(batch).back();
-  DrawScope scope({.samples = batch.samples, .offsets = offsets_of(batch), .device = batch.rows});
+  outputs.samples = pass.samples();
+  outputs.tokens = pass.tokens();
   const Stopwatch watch;
-  at::Tensor hidden;
-  std::size_t first = 0;
   for (const std::size_t boundary : boundaries) {
-    hidden = model_.run(first, boundary, hidden, batch);
-    first = boundary;
-    // Reading it waits for a device, so that times are those of what was run.
-    outputs.hidden.push_back(hidden.defined() ? hidden.to(at::kCPU) : hidden);
+    outputs.hidden.push_back(pass.to(boundary));
+    // Reading it has waited for a device, so that times are those of what was run.
     outputs.seconds.push_back(watch.seconds());
   }
-  outputs.draws = !scope.state().calls.empty();
+  outputs.draws = pass.draws();
   return outputs;
+}
+
+std::vector<std::int64_t> PrefixRunner::samples_of(std::size_t block) const {
+  std::vector<std::int64_t> samples(static_cast<std::size_t>(blocks_[block + 1] - blocks_[block]));
+  std::iota(samples.begin(), samples.end(), blocks_[block]);
+  return samples;
 }
 
 PrefixRunner::Outputs PrefixRunner::run_block(std::size_t block,
                                               std::span<const std::size_t> boundaries) const {
-  std::vector<std::int64_t> samples(static_cast<std::size_t>(blocks_[block + 1] - blocks_[block]));
-  std::iota(samples.begin(), samples.end(), blocks_[block]);
-  return run(std::move(samples), boundaries);
+  return run(samples_of(block), boundaries);
 }
 
 }  // namespace thaw
