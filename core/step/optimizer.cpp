@@ -6,14 +6,17 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/StreamGuard.h>
 
 #include <cstring>
+#include <exception>
 #include <utility>
 
 #include "core/base/system.h"
 #include "core/config/configuration.h"
 #include "core/config/optimizers.h"
 #include "core/parallel/slices.h"
+#include "core/parallel/training_stream.h"
 #include "core/step/device/device_rates.h"
 #include "core/step/gradient_norm.h"
 
@@ -32,6 +35,22 @@ void touch(const ParameterState& state) {
   for (const at::Tensor& tensor : state.slots) {
     if (tensor.is_cpu()) std::memset(tensor.mutable_data_ptr(), 0, tensor.nbytes());
   }
+}
+
+/// Of as many as there is memory for now. What goes wrong is forgotten: at the transition there may
+/// be room, or else it does the same again and tells.
+Optimizer::States touched_states(
+    const std::vector<std::pair<std::string, at::Tensor>>& without_state, std::size_t slots) {
+  const c10::AutoGradMode no_grad(false);
+  Optimizer::States states;
+  try {
+    for (const auto& [name, parameter] : without_state) {
+      touch(states.emplace(name, new_state(parameter, slots)).first->second);
+    }
+  } catch (const std::exception&) {
+    // What is there is whole.
+  }
+  return states;
 }
 
 /// Of the classes, for kernels that read them on a GPU; null where none does.
@@ -54,16 +73,12 @@ void Optimizer::prepare(const std::vector<std::string>& names,
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (!states_.contains(names[i])) without_state.emplace_back(names[i], parameters[i]);
   }
-  prepared_ = std::async(std::launch::async,
-                         [slots = slots_.size(), without_state = std::move(without_state)] {
-                           lower_priority_of_this_thread();
-                           const c10::AutoGradMode no_grad(false);
-                           States states;
-                           for (const auto& [name, parameter] : without_state) {
-                             touch(states.emplace(name, new_state(parameter, slots)).first->second);
-                           }
-                           return states;
-                         });
+  prepared_ = std::async(std::launch::async, [slots = slots_.size(), stream = stream_of(parameters),
+                                              without_state = std::move(without_state)] {
+    lower_priority_of_this_thread();
+    const c10::OptionalStreamGuard guard(stream);
+    return touched_states(without_state, slots);
+  });
 }
 
 void Optimizer::wait_prepared() const {

@@ -70,7 +70,8 @@ class Optimizer {
   const std::vector<std::string>& slots() const { return slots_; }
 
   /// Says that these will be active next: allocates their state, and touches its memory, on a
-  /// thread beside training. Returns at once; the next `enter_stage` takes what it needs of it.
+  /// thread beside training, as far as there is room now. Returns at once; the next `enter_stage`
+  /// takes what it needs of it, and makes the rest.
   void prepare(const std::vector<std::string>& names, const std::vector<at::Tensor>& parameters);
   /// Waits for what `prepare` began.
   void wait_prepared() const;

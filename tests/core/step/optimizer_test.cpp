@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
 #include <vector>
 
 #include "core/config/configuration.h"
 #include "core/step/gradient_norm.h"
 #include "core/step/optimizers/registry.h"
+#include "tests/support/limited_memory.h"
 
 namespace thaw {
 namespace {
@@ -133,6 +135,25 @@ TEST(AdamW, StatePreparedBesideTrainingChangesNothing) {
   second_reference.step(0.2);
   EXPECT_NEAR(value_of(first), first_reference.value, 1e-12);
   EXPECT_NEAR(value_of(second), second_reference.value, 1e-12);
+}
+
+TEST(Optimizer, PreparesWhatThereIsRoomForAndMakesTheRestAtTheTransition) {
+  LimitedMemory memory;
+  const at::Tensor first = parameter(1.5), second = parameter(-0.5);
+  constexpr std::size_t kOfOne = 4 + 2 * 48, kOfOneAndAHalf = kOfOne + kOfOne / 2;
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer({.optimizer = OptimizerKind::kAdamW});
+  memory.left = kOfOneAndAHalf;
+  optimizer->prepare({"first", "second"}, {first, second});
+  optimizer->wait_prepared();
+  memory.left = kOfOneAndAHalf;  // enough where the first one's is there already
+  EXPECT_NO_THROW(optimizer->enter_stage({{0.01, 0.1, {"first", "second"}, {first, second}}}, {}));
+  memory.left = LimitedMemory::kUnlimited;
+  ASSERT_EQ(optimizer->states().size(), 2U);
+  for (const auto& [name, state] : optimizer->states()) {
+    EXPECT_EQ(state.step.item<float>(), 0) << name;
+    ASSERT_EQ(state.slots.size(), 2U) << name;
+    for (const at::Tensor& slot : state.slots) EXPECT_EQ(value_of(slot), 0) << name;
+  }
 }
 
 TEST(Optimizer, MayBeDestroyedWhileItPrepares) {
