@@ -42,6 +42,21 @@ std::string now_text() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }
 
+/// Sets a flag in the end, whatever comes of what it stands beside.
+class SetsInTheEnd {
+ public:
+  explicit SetsInTheEnd(std::atomic<bool>& flag) : flag_(flag) {}
+  ~SetsInTheEnd() {
+    flag_ = true;
+    flag_.notify_all();
+  }
+  SetsInTheEnd(const SetsInTheEnd&) = delete;
+  SetsInTheEnd& operator=(const SetsInTheEnd&) = delete;
+
+ private:
+  std::atomic<bool>& flag_;
+};
+
 /// This rank's share of the replicated tensors, and its own.
 std::vector<NamedTensor> share_of(const CheckpointContent& content, int rank, int ranks) {
   std::vector<std::int64_t> bytes;
@@ -76,8 +91,10 @@ void CheckpointSaver::save(const CheckpointContent& content) {
   manifest_.files.clear();
   state_ = content.state;
   configuration_ = content.configuration;
-  snapshot_.take(share_of(content, communicator_.rank(), communicator_.size()), content.constant);
+  snapshot_.take(share_of(content, communicator_.rank(), communicator_.size()), content.constant,
+                 content.room_on_gpu);
   phase_ = Phase::kWriting;
+  copied_ = false;
   start([this] { return write_part(); });
   stall_seconds_ = stall.seconds();
   if (!settings_.asynchronous) finish();
@@ -85,8 +102,11 @@ void CheckpointSaver::save(const CheckpointContent& content) {
 
 CheckpointSaver::Result CheckpointSaver::write_part() {
   Result result;
-  if (settings_.may_write) settings_.may_write();
-  snapshot_.settle();
+  {
+    const SetsInTheEnd copied(copied_);
+    if (settings_.may_write) settings_.may_write();
+    snapshot_.settle();
+  }
   const int rank = communicator_.rank();
   store_.open_partial(manifest_.place);
   const std::filesystem::path folder = store_.partial_path_of(manifest_.place);

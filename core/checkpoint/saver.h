@@ -24,6 +24,7 @@ struct CheckpointContent {
   std::vector<NamedTensor> replicated;  ///< equal on all ranks, in the same order
   std::vector<NamedTensor> own;         ///< of this rank; names differ from rank to rank
   std::set<std::string> constant = {};  ///< of them, that nobody writes to: kept, not copied
+  std::int64_t room_on_gpu = 0;  ///< bytes that copies may take there: Note [Snapshots of a GPU]
 };
 
 /// What became of a checkpoint, on every rank alike but for the figures, which are this rank's.
@@ -41,7 +42,7 @@ struct SaveReport {
 /// Saves checkpoints together with the savers of the other ranks, by default beside training.
 ///
 /// See Note [Two rounds beside training] in saver.cpp. Belongs to the training thread; everything
-/// but `under_way`, `ready` and `slowest_seconds` is a collective.
+/// but `under_way`, `ready`, `wait_for_copies` and `slowest_seconds` is a collective.
 class CheckpointSaver {
  public:
   struct Settings {
@@ -69,6 +70,8 @@ class CheckpointSaver {
   bool ready() const;
   /// To be called once all ranks are `ready`.
   void advance();
+  /// Waits until copies of this rank's have left its GPU: before steps that may need their room.
+  void wait_for_copies() const { copied_.wait(false); }
   /// Waits until nothing is under way.
   void finish();
 
@@ -96,6 +99,7 @@ class CheckpointSaver {
   Communicator& communicator_;
   Settings settings_;
   Snapshot snapshot_;
+  std::atomic<bool> copied_ = true;  ///< what is under way is in host memory, or has failed
   Phase phase_ = Phase::kIdle;
   Manifest manifest_;  ///< of the one under way
   std::string state_, configuration_;

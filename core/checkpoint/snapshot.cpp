@@ -23,8 +23,8 @@ struct Snapshot::OnGpu {
 namespace {
 
 /// Undefined where the GPU has no room for it.
-at::Tensor copy_beside(const at::Tensor& tensor) {
-  if (!tensor.is_cuda()) return {};
+at::Tensor copy_beside(const at::Tensor& tensor, std::int64_t& room) {
+  if (!tensor.is_cuda() || !take_room(room, static_cast<std::int64_t>(tensor.nbytes()))) return {};
   try {
     return tensor.clone(at::MemoryFormat::Contiguous);
   } catch (const c10::OutOfMemoryError&) {
@@ -32,12 +32,29 @@ at::Tensor copy_beside(const at::Tensor& tensor) {
   }
 }
 
+/// Whether a copy of `tensor` may go to `memory`. `from_gpu`: while the host does other things.
+bool may_hold(const at::Tensor& memory, const at::Tensor& tensor, bool from_gpu) {
+  return memory.defined() && memory.sizes() == tensor.sizes() &&
+         memory.scalar_type() == tensor.scalar_type() && (!from_gpu || memory.is_pinned());
+}
+
 }  // namespace
+
+std::int64_t room_for_copies(std::int64_t within_reach, std::int64_t peak) {
+  return std::max<std::int64_t>(within_reach - peak - peak / 8, 0);
+}
+
+bool take_room(std::int64_t& room, std::int64_t bytes) {
+  if (bytes > room) return false;
+  room -= bytes;
+  return true;
+}
 
 Snapshot::Snapshot() = default;
 Snapshot::~Snapshot() = default;
 
-void Snapshot::take(std::span<const NamedTensor> tensors, const std::set<std::string>& constant) {
+void Snapshot::take(std::span<const NamedTensor> tensors, const std::set<std::string>& constant,
+                    std::int64_t room) {
   const c10::AutoGradMode no_grad(false);
   std::map<std::string, at::Tensor> before = std::exchange(memory_, {});
   items_.clear();
@@ -47,14 +64,12 @@ void Snapshot::take(std::span<const NamedTensor> tensors, const std::set<std::st
       items_.push_back({each.name, each.tensor, std::nullopt});
       continue;
     }
+    const at::Tensor there = copy_beside(each.tensor, room);
     at::Tensor& copy = memory_[each.name];
     auto known = before.find(each.name);
-    if (known != before.end() && known->second.defined() &&
-        known->second.sizes() == each.tensor.sizes() &&
-        known->second.scalar_type() == each.tensor.scalar_type()) {
+    if (known != before.end() && may_hold(known->second, each.tensor, there.defined())) {
       copy = std::move(known->second);
     }
-    const at::Tensor there = copy_beside(each.tensor);
     if (!copy.defined() && !there.defined()) {
       // Contiguous, whatever the layout of the source: it is what a file holds.
       copy = at::empty(each.tensor.sizes(),

@@ -14,4 +14,11 @@ std::int64_t peak_gpu_bytes(c10::Device gpu) {
   return stats.allocated_bytes[0].peak;
 }
 
+std::int64_t gpu_bytes_within_reach(c10::Device gpu) {
+  c10::cuda::CUDACachingAllocator::CUDAAllocator& allocator =
+      *c10::cuda::CUDACachingAllocator::get();
+  return static_cast<std::int64_t>(allocator.getMemoryInfo(gpu.index()).first) +
+         allocator.getDeviceStats(gpu.index()).reserved_bytes[0].current;
+}
+
 }  // namespace thaw

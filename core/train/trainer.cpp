@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/checkpoint/saver.h"
 #include "core/data/dataset.h"
 #include "core/data/loading/training_loader.h"
 #include "core/models/layers/dropout.h"
@@ -201,6 +202,9 @@ std::optional<Measurement> Trainer::Run::measure_cached_training() {
 
 StageRun Trainer::Run::enter_stage() {
   monitor_.stage(schedule_.stage().name);
+  // No checkpoint is made between segments of a policy's, nor after a step that was skipped: copies
+  // may be there still that had room beside the steps of before.
+  if (parts_.checkpoints.saver != nullptr) parts_.checkpoints.saver->wait_for_copies();
   return StageRun(
       {.model = parts_.model,
        .batch_norms = batch_norms_,

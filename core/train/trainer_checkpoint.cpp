@@ -6,9 +6,11 @@
 #include "core/base/error.h"
 #include "core/checkpoint/reader.h"
 #include "core/checkpoint/saver.h"
+#include "core/checkpoint/snapshot.h"
 #include "core/models/model.h"
 #include "core/parallel/agreement.h"
 #include "core/parallel/communicator.h"
+#include "core/step/peak_memory_cuda.h"
 #include "core/step/step_agreement.h"
 #include "core/train/reduction_rules.h"
 #include "core/train/stage_run.h"
@@ -34,6 +36,13 @@ const std::string kStageBest = "stage-best/";
 /// Of a report at the checkpoint's own step.
 std::optional<double> loss_at(const std::optional<EvaluationReport>& report, std::int64_t step) {
   return report && report->step == step ? std::optional(report->loss) : std::nullopt;
+}
+
+/// Of the stage under way; none between two stages.
+std::int64_t room_on_gpu(const Model& model, const StageRun* run) {
+  const auto gpu = gpu_of(model);
+  if (!gpu || run == nullptr) return 0;
+  return room_for_copies(gpu_bytes_within_reach(*gpu), peak_gpu_bytes(*gpu));
 }
 
 }  // namespace
@@ -120,6 +129,7 @@ void Trainer::Run::save_checkpoint(const StageRun* run, bool transition) {
       if (frozen_state_.is_on_disk(each.tensor)) content.constant.insert(each.name);
     }
   }
+  content.room_on_gpu = room_on_gpu(parts_.model, run);
   saver->save(content);
   report_checkpoints();
 }

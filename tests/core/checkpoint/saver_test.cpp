@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <stdexcept>
 #include <thread>
 
 #include "core/base/error.h"
@@ -116,6 +117,24 @@ TEST_F(SaverTest, TheCopyIsWhatStoodThereWhenItWasTaken) {
   for (NamedTensor& each : changing.replicated) each.tensor.zero_();
   saver.finish();
   expect_newest(1, 0);
+}
+
+TEST_F(SaverTest, WhoWaitsForCopiesGoesOnWhereTheyFailToo) {
+  const auto alone = make_self_communicator();
+  bool fails = true;
+  CheckpointSaver saver(store_, *alone, {.may_write = [&] {
+                          if (fails) throw std::runtime_error("not any longer");
+                        }});
+  saver.wait_for_copies();  // there are none
+  saver.save(content(1, 0));
+  saver.wait_for_copies();
+  saver.finish();
+  EXPECT_NE(saver.take_reports().at(0).problem, "");
+  fails = false;
+  saver.save(content(2, 0));
+  saver.wait_for_copies();
+  saver.finish();
+  expect_newest(2, 0);
 }
 
 TEST_F(SaverTest, OldOnesGoAndTransitionsStay) {
