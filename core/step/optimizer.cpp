@@ -23,9 +23,12 @@
 namespace thaw {
 namespace {
 
-ParameterState new_state(const at::Tensor& parameter, std::size_t slots) {
+ParameterState new_state(const at::Tensor& parameter, std::size_t slots, bool on_host = false) {
   ParameterState state{at::zeros({}, parameter.options().dtype(at::kFloat)), {}};
-  while (state.slots.size() < slots) state.slots.push_back(at::zeros_like(parameter));
+  const at::Device place = on_host ? at::Device(at::kCPU) : parameter.device();
+  while (state.slots.size() < slots) {
+    state.slots.push_back(at::zeros_like(parameter, at::TensorOptions(place)));
+  }
   return state;
 }
 
@@ -87,11 +90,12 @@ void Optimizer::wait_prepared() const {
 
 void Optimizer::make_states(const std::vector<std::string>& names,
                             const std::vector<at::Tensor>& parameters,
-                            const std::vector<Cuts>& cuts) {
+                            const std::vector<Cuts>& cuts, bool on_host) {
   const c10::AutoGradMode no_grad(false);
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (states_.contains(names[i])) continue;
-    const auto made = states_.emplace(names[i], new_state(parameters[i], slots_.size())).first;
+    const auto made =
+        states_.emplace(names[i], new_state(parameters[i], slots_.size(), on_host)).first;
     if (!cuts.empty()) made->second.cuts = cuts[i];
   }
 }

@@ -78,8 +78,9 @@ class Optimizer {
 
   /// Allocates state for those of `parameters` that have none, to be overwritten by the caller with
   /// what a checkpoint holds. `cuts`: of each, where they are slices; empty: they are whole.
+  /// `on_host`: slots lie there, wherever the parameters do, until who puts state aside moves them.
   void make_states(const std::vector<std::string>& names, const std::vector<at::Tensor>& parameters,
-                   const std::vector<std::vector<std::int64_t>>& cuts = {});
+                   const std::vector<std::vector<std::int64_t>>& cuts = {}, bool on_host = false);
 
   /// Sets what is updated from now on, by which options (those in force in the stage), and
   /// allocates state for what is active for the first time.

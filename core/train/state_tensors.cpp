@@ -46,24 +46,24 @@ std::vector<Source> sources(const torch::nn::Module& model) {
 /// Makes room for the optimizer state that is in the checkpoint: for all of it, or for the slices
 /// of even cuts that are this rank's.
 void make_states(const CheckpointReader& checkpoint, const torch::nn::Module& model,
-                 Optimizer& optimizer, int rank, int ranks, bool sharded) {
+                 Optimizer& optimizer, const StateRules& rules) {
   std::vector<std::string> names;
   std::vector<at::Tensor> parameters;
   std::vector<Cuts> all_cuts;
   for (const NamedTensor& each : named_parameters(model)) {
     if (!checkpoint.entries().contains(std::string(kStep) + each.name)) continue;
     names.push_back(each.name);
-    if (!sharded) {
+    if (!rules.sharded) {
       parameters.push_back(each.tensor);
       continue;
     }
     const auto unit = kSliceBytes / static_cast<std::int64_t>(each.tensor.element_size());
-    const Cuts cuts = even_cuts(each.tensor.numel(), ranks, unit);
-    const auto own = static_cast<std::size_t>(rank);
+    const Cuts cuts = even_cuts(each.tensor.numel(), rules.ranks, unit);
+    const auto own = static_cast<std::size_t>(rules.rank);
     parameters.push_back(flat(each.tensor, cuts[own], cuts[own + 1]));
     all_cuts.push_back(cuts);
   }
-  optimizer.make_states(names, parameters, all_cuts);
+  optimizer.make_states(names, parameters, all_cuts, rules.on_host);
 }
 
 std::string slot_name(const std::string& slot, const std::string& parameter) {
@@ -149,12 +149,12 @@ std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
 }
 
 void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
-                   Optimizer& optimizer, int rank, int ranks, bool buffers, bool sharded) {
+                   Optimizer& optimizer, const StateRules& rules) {
   const c10::AutoGradMode no_grad(false);
-  make_states(checkpoint, model, optimizer, rank, ranks, sharded);
+  make_states(checkpoint, model, optimizer, rules);
   const SlicedTensors slices(checkpoint);
   // What is in slices, here or there, goes its own way; a slot is one or the other in a checkpoint.
-  std::vector<NamedTensor> whole = replicated_state(model, optimizer, buffers);
+  std::vector<NamedTensor> whole = replicated_state(model, optimizer, rules.buffers);
   std::erase_if(whole, [&](const NamedTensor& each) { return slices.contains(each.name); });
   std::vector<SlotPlace> apart;
   for (const auto& [name, state] : optimizer.states()) {
@@ -165,10 +165,10 @@ void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
   }
   for (const SlotPlace& place : apart) slices.check(place.name, place.elements());
   checkpoint.load(whole);
-  for (const SlotPlace& place : apart) place.fill(slices.load(place.name), rank);
+  for (const SlotPlace& place : apart) place.fill(slices.load(place.name), rules.rank);
   // All ranks read all of it, since each read is a collective; each keeps what is its own.
-  const bool same_ranks = checkpoint.manifest().ranks == ranks;
-  const std::string mine = own_prefix(same_ranks ? rank : 0);
+  const bool same_ranks = checkpoint.manifest().ranks == rules.ranks;
+  const std::string mine = own_prefix(same_ranks ? rules.rank : 0);
   std::map<std::string, at::Tensor> own;
   for (const auto& [name, entry] : checkpoint.entries()) {
     if (!name.starts_with("rank-")) continue;
@@ -181,7 +181,7 @@ void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
     const std::lock_guard lock(source.generator.mutex());
     source.generator.set_state(found->second);
   }
-  if (buffers) return;
+  if (rules.buffers) return;
   for (const NamedTensor& each : named_buffers(model)) {
     if (const auto found = own.find("buffers/" + each.name); found != own.end()) {
       at::Tensor(each.tensor).copy_(found->second);

@@ -41,12 +41,22 @@ std::map<std::string, at::Tensor> tensors_under(const std::string& prefix,
                                                 const CheckpointReader& checkpoint,
                                                 const torch::nn::Module& model);
 
+/// How a run that goes on holds its state.
+struct StateRules {
+  int rank = 0;
+  int ranks = 1;
+  bool buffers = true;   ///< those of the model are equal on all ranks
+  bool sharded = false;  ///< ranks share the optimizer's state out, by even cuts at first
+  /// The optimizer's state begins in host memory, all of it, and FrozenState::enter_stage brings to
+  /// where parameters lie what the stage needs: together it may be more than a GPU takes.
+  bool on_host = false;
+};
+
 /// A collective: brings model, optimizer and random numbers to what the checkpoint holds. At
-/// another number of ranks each starts from rank 0's own state. `sharded`: ranks share the
-/// optimizer's state out, by even cuts at first.
+/// another number of ranks each starts from rank 0's own state.
 /// Throws InputError on all ranks, before anything is touched, where the model is another one or a
 /// slice is missing.
 void restore_state(const CheckpointReader& checkpoint, torch::nn::Module& model,
-                   Optimizer& optimizer, int rank, int ranks, bool buffers, bool sharded);
+                   Optimizer& optimizer, const StateRules& rules);
 
 }  // namespace thaw

@@ -57,8 +57,12 @@ void Trainer::Run::restore() {
   state_ = *parts.state;
   monitor_.phase(RankPhase::kStartUp);
   measurements_.resume(state_.start_weights);
-  restore_state(*parts.resume, parts_.model, *optimizer_, parts_.communicator.rank(),
-                parts_.communicator.size(), buffers_are_replicas(), state_is_sharded(parts_));
+  restore_state(*parts.resume, parts_.model, *optimizer_,
+                {.rank = parts_.communicator.rank(),
+                 .ranks = parts_.communicator.size(),
+                 .buffers = buffers_are_replicas(),
+                 .sharded = state_is_sharded(parts_),
+                 .on_host = parts_.frozen_state != FrozenStatePlace::kDevice});
   stage_best_.restore(tensors_under(kStageBest, *parts.resume, parts_.model));
   parts_.model.weights_changed();
   schedule_.restore(state_.schedule);

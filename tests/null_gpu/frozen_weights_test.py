@@ -81,13 +81,16 @@ class FrozenWeights(NullGpuTest):
                          ranks=2)
 
     def test_a_run_goes_on(self):
-        """From a checkpoint in which weights lay in host memory, on another number of ranks."""
+        """From a checkpoint in which weights lay in host memory, on another number of ranks; state of
+        frozen layers, which is read into host memory, too."""
         self.bert()
-        for before, after in ((1, 1), (2, 1), (1, 2)):
+        state = ("--distributed.frozen-state", "host")
+        for before, after, flags in ((1, 1, ()), (2, 1, ()), (1, 2, ()), (1, 1, state)):
             self.on_gpus("train", self.config(STAGES[:3]), "--run-dir", "run", *BFLOAT16, *SAVES,
-                         ranks=before)
+                         *flags, ranks=before)
             config = self.config(STAGES)
-            self.on_gpus("train", config, "--run-dir", "run", *BFLOAT16, *SAVES, ranks=after)
+            self.on_gpus("train", config, "--run-dir", "run", *BFLOAT16, *SAVES, *flags,
+                         ranks=after)
             self.assertEqual(self.summary("run")["stages"][-1]["name"], "4")
             self.on_gpus("evaluate", config, *BFLOAT16, "--weights", "run/weights.safetensors",
                          "--split", "test", ranks=after)

@@ -25,6 +25,12 @@ Fingerprint hash_of(const at::Tensor& tensor) {
   return fingerprint(host.const_data_ptr(), host.nbytes());
 }
 
+/// Whether it is elsewhere than where it is used: put aside, or there since a run was resumed.
+bool is_away(const ParameterState& state) {
+  return std::ranges::any_of(
+      state.slots, [&](const auto& slot) { return slot.device() != state.step.device(); });
+}
+
 }  // namespace
 
 AsideMoves FrozenState::enter_stage(Optimizer& optimizer, const ParameterTable& parameters,
@@ -46,7 +52,10 @@ AsideMoves FrozenState::enter_stage(Optimizer& optimizer, const ParameterTable& 
       bytes[0] += static_cast<double>(put_aside(optimizer, names));
     }
     for (const std::string& name : active) {
-      if (aside_.contains(name)) bytes[1] += static_cast<double>(bring_back(optimizer, name));
+      const auto state = optimizer.states().find(name);
+      if (state == optimizer.states().end()) continue;
+      if (!aside_.contains(name) && !is_away(state->second)) continue;
+      bytes[1] += static_cast<double>(bring_back(optimizer, name));
     }
   });
   std::erase_if(files_, [](const auto& file) { return file.expired(); });
@@ -62,7 +71,9 @@ std::int64_t FrozenState::put_aside(Optimizer& optimizer, const std::vector<std:
     const ParameterState& state = optimizer.states().at(name);
     slots.insert(slots.end(), state.slots.begin(), state.slots.end());
   }
-  const bool is_there = std::ranges::all_of(slots, [](const auto& slot) { return slot.is_cpu(); });
+  // A step count lies where the parameter is trained: on the host, all stays as it is.
+  const bool is_there = std::ranges::all_of(
+      names, [&](const auto& name) { return optimizer.states().at(name).step.is_cpu(); });
   if (place_ == FrozenStatePlace::kHost && is_there) return 0;
   std::vector<at::Tensor> kept;
   if (place_ == FrozenStatePlace::kDisk) {
@@ -91,11 +102,11 @@ std::int64_t FrozenState::put_aside(Optimizer& optimizer, const std::vector<std:
 
 std::int64_t FrozenState::bring_back(Optimizer& optimizer, const std::string& name) {
   const ParameterState& before = optimizer.states().at(name);
-  const Hashes& hashes = aside_.at(name);
+  const auto hashes = aside_.find(name);  // of what came with a checkpoint there are none
   ParameterState after{before.step, {}, before.cuts};
   for (std::size_t i = 0; i < before.slots.size(); ++i) {
     const at::Tensor& slot = before.slots[i];
-    if (hash_of(slot) != hashes[i]) {
+    if (hashes != aside_.end() && hash_of(slot) != hashes->second[i]) {
       throw DisagreementError(fmt::format(
           "{} moment of {}: what was put {} when the parameter froze comes back as something else. "
           "A bit flipped there: do not go on from this state; test the host's memory{}",

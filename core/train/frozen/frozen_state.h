@@ -28,6 +28,9 @@ class ParameterTable;
 // same bits. One file holds what froze of one group in one transition: groups freeze and thaw as
 // one, so its room is free again as soon as the group is active; all files together are never more
 // than the state. A hash goes with each tensor, and what comes back is compared with it.
+// All of it together may be more than a GPU takes. So a run that goes on reads it into host memory
+// (StateRules::on_host), where its first stage finds it as if it had been put aside, without hashes
+// still: what that stage trains comes to the GPU, the rest goes where it waits.
 
 /// What putting state aside came to at a transition, over all ranks.
 struct AsideMoves {

@@ -130,6 +130,43 @@ TEST_F(StateOfFrozenLayers, WaitsOnDiskAndComesBackWithItsBits) {
   at::Tensor(optimizer_->states().at("stem.weight").slots[0]).add_(1);  // may be written to again
 }
 
+TEST_F(StateOfFrozenLayers, GoesOnFromHostMemoryWhereACheckpointWasRead) {
+  const c10::AutoGradMode no_grad(false);
+  std::vector<std::string> names;
+  std::vector<at::Tensor> elsewhere;  // a device without memory stands for a GPU
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    names.push_back(parameters_.facts()[i].name);
+    elsewhere.push_back(parameters_.tensors()[i].to(at::kMeta));
+  }
+  optimizer_ = make_optimizer({});
+  optimizer_->make_states(names, elsewhere, {}, /*on_host=*/true);
+  for (const auto& [name, state] : optimizer_->states()) {
+    EXPECT_TRUE(state.step.is_meta()) << name;
+    for (std::size_t i = 0; i < state.slots.size(); ++i) {
+      at::Tensor(state.slots[i]).copy_(expected_.at(name)[i]);
+    }
+  }
+  expect_all_bits();
+  FrozenState frozen(FrozenStatePlace::kHost, folder_.path());
+  AsideMoves moves = enter(frozen, "head");
+  EXPECT_EQ(moves.put_aside, bytes("stem") + bytes("middle"));
+  EXPECT_EQ(moves.brought_back, bytes("head"));
+  for (const auto& [name, slots] : expected_) {
+    const std::vector<at::Tensor>& now = optimizer_->states().at(name).slots;
+    ASSERT_EQ(now.size(), slots.size()) << name;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      EXPECT_EQ(now[i].is_meta(), name.starts_with("head.")) << name;
+      EXPECT_TRUE(now[i].is_meta() || now[i].equal(slots[i])) << name;
+    }
+  }
+  moves = frozen.enter_stage(*optimizer_, parameters_, {names.begin(), names.end()}, *alone_);
+  EXPECT_EQ(moves.put_aside, 0);
+  EXPECT_EQ(moves.brought_back, bytes("stem") + bytes("middle"));
+  for (const auto& [name, state] : optimizer_->states()) {
+    for (const at::Tensor& slot : state.slots) EXPECT_TRUE(slot.is_meta()) << name;
+  }
+}
+
 TEST_F(StateOfFrozenLayers, MayBeForgottenMeanwhile) {
   FrozenState frozen(FrozenStatePlace::kDisk, folder_.path());
   enter(frozen, "head");
