@@ -23,7 +23,8 @@ namespace {
 // Note [What a stop leaves to do]
 // Who asks a run to stop gives it little time. So the step is finished and saved, and an evaluation
 // that was due is not made but noted as pending: the resumed run makes it first, before anything is
-// decided by it. A checkpoint that nobody asked for comes after the step's evaluation.
+// decided by it. A checkpoint that nobody asked for comes after the step's evaluation. Nor are
+// frozen weights brought back to a GPU.
 
 // Note [Good checkpoints]
 // An update that went too far shows in the next step, whose loss is no number. So a step that is
@@ -209,6 +210,7 @@ StepVerdict Trainer::Run::agree(const GuardedStep::Asked& asked) {
 }
 
 void Trainer::Run::stop_here(const StageRun& run) {
+  frozen_weights_.leave_there();  // see Note [What a stop leaves to do]
   if (parts_.checkpoints.saver == nullptr) return;
   save_checkpoint(&run, /*transition=*/false);
   finish_checkpoint();

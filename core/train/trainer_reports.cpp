@@ -180,6 +180,9 @@ RunSummary Trainer::run() {
 }
 
 void Trainer::Run::tell_what_is_there() noexcept {
+  // The error may be the GPU's, which then answers no copies; who catches it may let the trainer go
+  // at any later time.
+  frozen_weights_.leave_there();
   try {
     if (const auto step = guarded_step_.arrived(); step && untold_) report_step(*step, nullptr);
   } catch (const std::exception& error) {

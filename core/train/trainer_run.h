@@ -47,7 +47,8 @@ class Trainer::Run {
   RunSummary to_end();
   /// See Trainer::measure_cached_training.
   std::optional<Measurement> measure_cached_training();
-  /// An error has ended the run: tells of the last step what has arrived of it.
+  /// An error has ended the run: tells of the last step what has arrived of it, and leaves frozen
+  /// weights where they are.
   void tell_what_is_there() noexcept;
 
  private:

@@ -8,8 +8,8 @@
 namespace thaw {
 
 FrozenWeights::FrozenWeights(std::unique_ptr<HostWeights> in_host_memory,
-                             std::unique_ptr<SharedWeights> shared)
-    : in_host_memory_(std::move(in_host_memory)), shared_(std::move(shared)) {}
+                             std::unique_ptr<SharedWeights> shared, std::int64_t piece)
+    : in_host_memory_(std::move(in_host_memory)), shared_(std::move(shared)), piece_(piece) {}
 FrozenWeights::~FrozenWeights() = default;
 
 bool FrozenWeights::prepare(const std::set<std::string>& active) {
@@ -32,9 +32,16 @@ void FrozenWeights::thaw(const std::set<std::string>& active) {
 }
 
 void FrozenWeights::freeze(const std::set<std::string>& active) {
-  if (in_host_memory_) in_host_memory_->freeze(active);
-  if (shared_) shared_->freeze(active);
+  bool more = true;
+  while (more) {  // on all ranks alike: their layers are the same
+    more = in_host_memory_ && in_host_memory_->freeze(active, piece_);
+    if (shared_) shared_->freeze(active);
+  }
   if (in_host_memory_) in_host_memory_->settle();
+}
+
+void FrozenWeights::leave_there() {
+  if (in_host_memory_) in_host_memory_->leave_there();
 }
 
 std::int64_t FrozenWeights::shared_bytes() const { return shared_ ? shared_->bytes() : 0; }

@@ -18,7 +18,9 @@ class SharedWeights;
 class FrozenWeights {
  public:
   /// Either may be null: then nothing moves, or each rank has its own.
-  FrozenWeights(std::unique_ptr<HostWeights> in_host_memory, std::unique_ptr<SharedWeights> shared);
+  /// `piece`: bytes that a rank has on the host of its own, of what it brings there to be shared.
+  FrozenWeights(std::unique_ptr<HostWeights> in_host_memory, std::unique_ptr<SharedWeights> shared,
+                std::int64_t piece = std::int64_t{256} << 20);
   ~FrozenWeights();
 
   /// Says that these parameters will be active next, and makes ready for it what takes long. False:
@@ -34,12 +36,16 @@ class FrozenWeights {
   /// A collective: all but these are frozen from now on. See SharedWeights::freeze.
   void freeze(const std::set<std::string>& active);
 
+  /// The run ends early: what lies in host memory stays there.
+  void leave_there();
+
   /// Of this rank's weights that it has in common with others of its host.
   std::int64_t shared_bytes() const;
 
  private:
   std::unique_ptr<HostWeights> in_host_memory_;
   std::unique_ptr<SharedWeights> shared_;
+  std::int64_t piece_;
 };
 
 }  // namespace thaw

@@ -64,7 +64,7 @@ HostWeights::HostWeights(Model& model, const ParameterTable& parameters, c10::De
 
 HostWeights::~HostWeights() {
   // An error that ends a run may be the GPU's, or of ranks whose sums it still waits for.
-  if (std::uncaught_exceptions() > 0) return;
+  if (leave_there_ || std::uncaught_exceptions() > 0) return;
   try {
     for (Layer& layer : layers_) {
       if (layer.away) bring_back(layer);
@@ -127,11 +127,15 @@ void HostWeights::thaw(const std::set<std::string>& active) {
   }
 }
 
-void HostWeights::freeze(const std::set<std::string>& active) {
+bool HostWeights::freeze(const std::set<std::string>& active, std::int64_t most) {
   const c10::AutoGradMode no_grad(false);
+  std::int64_t moved = 0;
   for (Layer& layer : layers_) {
     if (layer.away || thaws(layer, active)) continue;
     const std::vector<at::Tensor>& weights = layer.product.weights;
+    const std::int64_t bytes = bytes_of_tensors(weights);
+    if (moved > 0 && bytes > most - moved) return true;
+    moved += bytes;
     for (std::size_t i = 0; i < weights.size(); ++i) {
       TORCH_CHECK(!weights[i].requires_grad(), "parameter \"", layer.names[i],
                   "\" is to lie in host memory while it is frozen, but it is trained");
@@ -141,6 +145,7 @@ void HostWeights::freeze(const std::set<std::string>& active) {
     layer.versions = versions_of(weights);
     layer.away = true;
   }
+  return false;
 }
 
 void HostWeights::settle() {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -35,10 +36,13 @@ class ParameterTable;
 //   noticed by its version and the bfloat16 made again from it.
 // - An audit hashes the float32, from which the weights go on; the bfloat16, in which a stage
 //   computes, it has never seen.
-// - Ranks of one host hold the float32 once, as on CPUs (Note [Frozen weights once a host]).
+// - Ranks of one host hold the float32 once, as on CPUs (Note [Frozen weights once a host]). Each
+//   brings its own there first, so they go and are shared in pieces: the host has room for one
+//   network, not for one a rank.
 // - A model has to fit its GPU in float32 once, when the run begins.
-// When the trainer is done, all is brought back. Where there is no room, or the run ended by an
-// error and the GPU may not answer, weights stay, and products take them from there.
+// When the trainer is done, all is brought back. Where there is no room, the run ended by an error
+// and the GPU may not answer, or it was asked to stop and has little time, weights stay, and
+// products take them from there.
 
 /// Which frozen weights of a model lie in host memory while it computes on a GPU. Belongs to the
 /// training thread.
@@ -47,7 +51,7 @@ class HostWeights {
   /// Everything is borrowed. Weights that lie elsewhere than `gpu` are brought there. Tests may
   /// give the CPU's: then all is the same but where memory is.
   HostWeights(Model& model, const ParameterTable& parameters, c10::Device gpu);
-  /// Brings back what can be.
+  /// Brings back what can be, unless `leave_there` was called.
   ~HostWeights();
   HostWeights(const HostWeights&) = delete;
   HostWeights& operator=(const HostWeights&) = delete;
@@ -62,10 +66,15 @@ class HostWeights {
   /// Brings back what these parameters need, to be called before they are made trainable. What the
   /// GPU has of others is kept until `settle`, whatever Model::weights_changed drops.
   void thaw(const std::set<std::string>& active);
-  /// All but these are frozen from now on: moves what may go.
-  void freeze(const std::set<std::string>& active);
+  /// All but these are frozen from now on: moves what may go, as many layers as have `most` bytes,
+  /// but one at least. True: there are more, for another call.
+  bool freeze(const std::set<std::string>& active,
+              std::int64_t most = std::numeric_limits<std::int64_t>::max());
   /// Ends a transition, once weights have been shared too: layers have what the GPU keeps of them.
   void settle();
+
+  /// Nothing shall be brought back in the end.
+  void leave_there() { leave_there_ = true; }
 
   /// Of float32 that lies in host memory now.
   std::int64_t bytes() const;
@@ -88,6 +97,7 @@ class HostWeights {
 
   const c10::Device gpu_;
   const at::ScalarType type_;  ///< of products
+  bool leave_there_ = false;
   std::vector<Layer> layers_;
   struct Place {
     std::size_t layer, weight;

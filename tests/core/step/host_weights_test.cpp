@@ -10,10 +10,14 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/models/model.h"
@@ -24,6 +28,7 @@
 #include "core/step/trainable.h"
 #include "dist/communicator/in_process/in_process.h"
 #include "tests/core/models/bert_fixture.h"
+#include "tests/support/forwarding_communicator.h"
 #include "tests/support/limited_memory.h"
 
 namespace thaw {
@@ -239,6 +244,40 @@ TEST(HostWeights, StayWhereTheGpuHasNoRoomForThem) {
   }
 }
 
+TEST(HostWeights, StayWhereTheRunHasFailed) {
+  const Network network, untouched;
+  const auto away_after = [&](bool failed) {
+    auto weights = std::make_unique<HostWeights>(*network.model, *network.parameters, at::kCPU);
+    transition(network, *weights, {});
+    const void* const away = network.place(kQuery);
+    if (failed) weights->leave_there();
+    weights.reset();  // later than whoever has caught the error
+    return network.place(kQuery) == away;
+  };
+  EXPECT_FALSE(away_after(false));
+  EXPECT_TRUE(away_after(true));
+  for (const std::string& name : network.names("")) {
+    EXPECT_TRUE(at::equal(network.tensor(name), untouched.tensor(name))) << name;
+  }
+}
+
+TEST(HostWeights, GoInPieces) {
+  const Network network, untouched;
+  HostWeights weights(*network.model, *network.parameters, at::kCPU);
+  weights.thaw({});
+  EXPECT_TRUE(weights.freeze({}, 1)) << "the others of both layers";
+  EXPECT_EQ(weights.bytes(), 4 * 3 * kSquare) << "query, key and value of one";
+  EXPECT_TRUE(weights.freeze({}, 4 * (kLayerElements - 3 * kSquare)));
+  EXPECT_EQ(weights.bytes(), 4 * kLayerElements);
+  EXPECT_FALSE(weights.freeze({}, 4 * kLayerElements));
+  EXPECT_EQ(weights.bytes(), 4 * 2 * kLayerElements);
+  EXPECT_FALSE(weights.freeze({}, 1));
+  weights.settle();
+  for (const std::string& name : network.names("")) {
+    EXPECT_TRUE(at::equal(network.tensor(name), untouched.tensor(name))) << name;
+  }
+}
+
 TEST(HostWeights, OfWhatIsTrainedAreAnError) {
   const Network network;
   HostWeights weights(*network.model, *network.parameters, at::kCPU);
@@ -268,6 +307,41 @@ TEST(FrozenWeights, AreInHostMemoryOnceAHost) {
     EXPECT_EQ(network.rounded().const_data_ptr(), kept.const_data_ptr());
     transition(network, weights, {});
     EXPECT_EQ(weights.shared_bytes(), shared);
+    for (const std::string& name : network.names("")) {
+      EXPECT_TRUE(at::equal(network.tensor(name), untouched.tensor(name))) << name;
+    }
+  });
+}
+
+/// Calls `before` ahead of each gather of texts, by which ranks share.
+class WatchedGathers final : public ForwardingCommunicator {
+ public:
+  WatchedGathers(Communicator& inner, std::function<void()> before)
+      : ForwardingCommunicator(inner), before_(std::move(before)) {}
+  using ForwardingCommunicator::all_gather;
+  std::vector<std::string> all_gather(std::string_view bytes) override {
+    before_();
+    return ForwardingCommunicator::all_gather(bytes);
+  }
+
+ private:
+  std::function<void()> before_;
+};
+
+TEST(FrozenWeights, AreSharedAsSoonAsAPieceIsOnTheHost) {
+  run_ranks(2, [](Communicator& communicator) {
+    const Network network, untouched;
+    auto on_host = std::make_unique<HostWeights>(*network.model, *network.parameters, at::kCPU);
+    const HostWeights& host = *on_host;
+    std::set<std::int64_t> moved;  // when ranks shared
+    WatchedGathers watched(communicator, [&] { moved.insert(host.bytes()); });
+    FrozenWeights weights(std::move(on_host),
+                          std::make_unique<SharedWeights>(*network.parameters, watched),
+                          /*piece=*/1);
+    transition(network, weights, {});
+    // Where the CPU stands for the GPU, the rest is there to be shared with the first piece.
+    EXPECT_EQ(moved, (std::set<std::int64_t>{0, 4 * 3 * kSquare}));
+    EXPECT_EQ(host.bytes(), 4 * 2 * kLayerElements) << "the other pieces have gone too";
     for (const std::string& name : network.names("")) {
       EXPECT_TRUE(at::equal(network.tensor(name), untouched.tensor(name))) << name;
     }
