@@ -11,9 +11,11 @@
 namespace thaw {
 namespace {
 
-/// Rates and ends decide nothing about what a step costs.
+/// Rates and ends decide nothing about what a step costs. That best weights are kept to be put back
+/// decides about memory.
 bool cost_the_same(const Stage& a, const Stage& b) {
-  return a.groups == b.groups && a.policy == b.policy && a.overrides == b.overrides;
+  return a.groups == b.groups && a.policy == b.policy && a.overrides == b.overrides &&
+         a.restore_best.has_value() == b.restore_best.has_value();
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ class ParameterTable;
 struct Schedule;
 struct TrainOptions;
 
-/// Stages whose steps cost the same: of equal groups, policy and options.
+/// Stages whose steps cost the same: of equal groups, policy and options, and which all keep their
+/// best weights to put them back, or none does.
 struct StageKind {
   std::size_t first = 0;      ///< index of the first such stage of the schedule
   std::size_t cut = 0;        ///< first of the model's groups that backward reaches

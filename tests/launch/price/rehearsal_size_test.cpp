@@ -1,10 +1,14 @@
 // How much of a run is rehearsed in how much time, and which of its stages.
 #include <gtest/gtest.h>
 
+#include "core/config/configuration.h"
 #include "core/schedule/schedule.h"
+#include "core/step/parameter_table.h"
 #include "launch/price/distinct_stages.h"
 #include "launch/price/rehearsal.h"
 #include "launch/price/stage_spans.h"
+#include "tests/core/train/tiny_model.h"
+#include "tests/support/training.h"
 
 namespace thaw {
 namespace {
@@ -65,6 +69,17 @@ TEST(ShortStage, HasNoLengthOfItsOwnAndRatesThatStayApart) {
   EXPECT_GT(brief.learning_rates[0], brief.learning_rates[1]);
   EXPECT_LT(brief.learning_rates[0], 1e-11);
   EXPECT_TRUE(short_stage(stage, 13, 2, /*has_validation=*/true).restore_best);
+}
+
+TEST(StageKinds, WhoKeepsBestWeightsTakesMoreMemory) {
+  const TinyModel model;
+  const ParameterTable parameters(model, false);
+  Schedule schedule{{make_stage("one", {"head"}, after_steps(1)),
+                     make_stage("two", {"head"}, after_steps(2)),
+                     make_stage("three", {"head"}, after_steps(3))}};
+  schedule.stages[1].restore_best = MetricRule{.metric = "validation/loss"};
+  const StageKinds found = stage_kinds(schedule, parameters, {});
+  EXPECT_EQ(found.of_stage, (std::vector<std::size_t>{0, 1, 0}));
 }
 
 TEST(StageSpans, StepsAndEvaluations) {
