@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <numeric>
 #include <utility>
 
 #include "core/data/order/batch_plan.h"
@@ -67,6 +68,19 @@ Loads DataLoads::of_steps(std::int64_t cursor, std::int64_t steps) {
     loads.largest = std::max(loads.largest, load);
   }
   return loads;
+}
+
+std::vector<std::int64_t> longest_samples(const Split& split, std::int64_t count) {
+  std::vector<std::int64_t> samples(static_cast<std::size_t>(split.size()));
+  std::iota(samples.begin(), samples.end(), std::int64_t{0});
+  if (!split.offsets().empty()) {
+    std::stable_sort(samples.begin(), samples.end(), [&](std::int64_t a, std::int64_t b) {
+      return split.elements(a) > split.elements(b);
+    });
+  }
+  samples.resize(static_cast<std::size_t>(std::min(count, split.size())));
+  std::sort(samples.begin(), samples.end());
+  return samples;
 }
 
 double whole_load(const Split& split) {

@@ -43,6 +43,9 @@ class DataLoads {
   std::unique_ptr<SampleOrder> order_;  ///< of `epoch_`
 };
 
+/// So many samples of a split, those that hold most, ascending; all, where there are no more. Pure.
+std::vector<std::int64_t> longest_samples(const Split& split, std::int64_t count);
+
 /// Of all samples of a split together.
 double whole_load(const Split& split);
 

@@ -63,6 +63,12 @@ TEST(DataLoads, AreThoseOfTheLoadersShares) {
   EXPECT_EQ(all.largest, largest);
 }
 
+TEST(DataLoads, TheLongestSamples) {
+  const Dataset dataset = texts();
+  EXPECT_EQ(longest_samples(dataset.split("train"), 3), (std::vector<std::int64_t>{20, 21, 22}));
+  EXPECT_EQ(longest_samples(dataset.split("train"), 99).size(), kSamples);
+}
+
 TEST(DataLoads, DistinctTokensAndTheWhole) {
   const Dataset dataset = texts();
   EXPECT_EQ(distinct_tokens(dataset.split("train"), {7, 2, 11}), 3);
