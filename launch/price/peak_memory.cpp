@@ -5,14 +5,17 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "core/config/configuration.h"
 #include "core/data/dataset.h"
 #include "core/models/model_bytes.h"
+#include "core/schedule/schedule_run.h"
 #include "core/schedule/stage_plan.h"
 #include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
 #include "core/train/best/best_weights.h"
+#include "launch/price/rehearsal.h"
 #include "launch/run/evaluation_setup.h"
 #include "launch/run/run_setup.h"
 
@@ -24,10 +27,24 @@ namespace thaw {
 // taken to grow with the load (where two sizes were run: as they tell, and a quarter more):
 // with that of the largest batch, which is found from the lengths of all samples, or, of a run so
 // long that only some batches are looked at, of half as much again over the mean as any of those.
-// Then there is what a rehearsal does not have: copies for checkpoints, and what is made ready for
-// the next stage where the rehearsal had not the time to come to it. Memory that was freed stays
+// Gradients, state and copies of start weights follow from the parameters that are active and were
+// so before: a run has them of all its stages, a rehearsal of those that it runs, so what that had
+// is taken off and what the run will have is put in its place. And there is what a rehearsal does
+// not have: copies for checkpoints, looking whether a cache pays, and what is made ready for the
+// next stage where the rehearsal had not the time to come to it. Memory that was freed stays
 // resident, so a stage takes no less than those before it. A little is added for what allocators
 // make of it all. So it is a bound, and mostly some per cent above what the run will say.
+
+double measured_slope(const std::vector<PlacedFit>& fits,
+                      const std::vector<RehearsedStage>& smaller) {
+  if (smaller.empty()) return 0;
+  const PlacedFit& deepest = fits.back();
+  // The same stage: another one's memory would tell what lies between the two stages.
+  const StepFit less = fit_of(smaller[deepest.run], nullptr, false);
+  const double grown = deepest.fit.peak_bytes - less.peak_bytes;
+  const double loads = deepest.fit.largest_load - less.largest_load;
+  return grown > 0 && loads > 0 ? grown / loads : 0;
+}
 
 std::int64_t peak_memory(const PeakQuestion& question) {
   constexpr double kShare = 1.04;
@@ -36,15 +53,12 @@ std::int64_t peak_memory(const PeakQuestion& question) {
   const double over = 1.5 * std::max(0.0, question.load.largest - question.load.mean);
   const double largest = question.load.mean + over;
   const double more = std::max(0.0, largest - fit.largest_load);
-  const double grows = std::max(0.0, fit.peak_bytes - question.resident - question.held);
+  const double grows = std::max(0.0, fit.peak_bytes - question.resident - fit.held_bytes);
   double slope = fit.largest_load > 0 ? grows / fit.largest_load : 0;
-  if (question.smaller != nullptr) {
-    const double grown = question.deepest->peak_bytes - question.smaller->peak_bytes;
-    const double loads = question.deepest->largest_load - question.smaller->largest_load;
-    if (grown > 0 && loads > 0) slope = 1.25 * grown / loads;
-  }
-  return static_cast<std::int64_t>(kShare * (fit.peak_bytes + slope * more + question.copies) +
-                                   kBytes);
+  if (question.slope > 0) slope = 1.25 * question.slope;
+  const double steps = fit.peak_bytes - fit.held_bytes + question.held + slope * more;
+  const double most = std::max(steps, question.looking) + question.copies;
+  return static_cast<std::int64_t>(kShare * most + kBytes);
 }
 
 namespace {
@@ -60,6 +74,42 @@ double active_bytes(const StagePlan& plan) {
     bytes += static_cast<double>(facts.elements()) * static_cast<double>(size_of(facts.type));
   }
   return bytes;
+}
+
+using Names = std::set<std::string>;
+
+Names names_of(const StagePlan& plan) {
+  Names names;
+  for (const ParameterFacts& facts : plan.parameters()) names.insert(facts.name);
+  return names;
+}
+
+double bytes_of(const Names& names, const ParameterTable& parameters) {
+  double bytes = 0;
+  for (const ParameterFacts& facts : parameters.facts()) {
+    if (!names.contains(facts.name)) continue;
+    bytes += static_cast<double>(facts.elements()) * static_cast<double>(size_of(facts.type));
+  }
+  return bytes;
+}
+
+/// Of what is active together, at most.
+double bytes_at_once(const RunSetup& setup, const ParameterTable& parameters, const Stage& stage) {
+  double most = 0;
+  for (const Fullest what : {Fullest::kLargest, Fullest::kDeepest}) {
+    const Stage fullest = with_groups(stage, fullest_groups(stage, parameters, what));
+    most = std::max(most, active_bytes(plan_of(setup, parameters, fullest)));
+  }
+  return most;
+}
+
+/// As the transition to a stage does.
+void forget_state(const Stage& stage, const Names& before, const Names& active, Names& with_state) {
+  if (stage.optimizer_state == OptimizerCarry::kKeep) return;
+  const bool staying = stage.optimizer_state == OptimizerCarry::kKeepStaying;
+  std::erase_if(with_state, [&](const std::string& name) {
+    return !staying || !before.contains(name) || !active.contains(name);
+  });
 }
 
 }  // namespace
@@ -79,12 +129,30 @@ double state_bytes(const RunSetup& setup, const ParameterTable& parameters,
   return bytes * static_cast<double>(make_optimizer(train)->slots().size());
 }
 
-double held_bytes(const RunSetup& setup, const ParameterTable& parameters, const Schedule& schedule,
-                  std::size_t stage) {
-  // Ranks that share them out hold less: then nothing of what came on top is left out.
-  if (setup.configuration().distributed.sharding != Sharding::kNone) return 0;
-  return active_bytes(plan_of(setup, parameters, schedule.stages[stage])) +
-         state_bytes(setup, parameters, schedule, stage);
+HeldBytes held_after(const RunSetup& setup, const ParameterTable& parameters,
+                     std::span<const Stage> stages, int ranks) {
+  const Configuration& configuration = setup.configuration();
+  Names active, with_state, thawed;
+  double at_once = 0;
+  for (const Stage& stage : stages) {
+    const Names before = std::exchange(active, names_of(plan_of(setup, parameters, stage)));
+    forget_state(stage, before, active, with_state);
+    with_state.insert(active.begin(), active.end());
+    thawed.insert(active.begin(), active.end());
+    at_once = bytes_at_once(setup, parameters, stage);
+  }
+  const bool shared_out = configuration.distributed.sharding != Sharding::kNone;
+  const FrozenStatePlace place = configuration.distributed.frozen_state;
+  const bool aside = place == FrozenStatePlace::kDisk ||
+                     (place == FrozenStatePlace::kHost && setup.gpu.has_value());
+  const auto slots = static_cast<double>(make_optimizer(configuration.train)->slots().size());
+  HeldBytes held;
+  // Ranks that share sums out have more than their slice at times: that is left with what grows.
+  if (!shared_out) held.gradients = at_once;
+  held.state = slots * (aside ? at_once : bytes_of(with_state, parameters));
+  if (shared_out) held.state /= ranks;
+  if (!setup.gpu) held.start = bytes_of(thawed, parameters);
+  return held;
 }
 
 double prepared_bytes(const RunSetup& setup, const ParameterTable& parameters,
@@ -112,7 +180,11 @@ double copied_bytes(const RunSetup& setup, const ParameterTable& parameters,
     for (const at::Tensor& each : parameters.tensors()) {
       largest = std::max(largest, static_cast<double>(each.nbytes()));
     }
-    const double whole = weights + state_bytes(setup, parameters, schedule, stage);
+    double whole = weights + state_bytes(setup, parameters, schedule, stage);
+    if (schedule.stages[stage].restore_best) {  // whose best so far is in the checkpoint too
+      whole += active_bytes(plan_of(setup, parameters, schedule.stages[stage])) +
+               static_cast<double>(bytes_of_tensors(setup.model->buffers()));
+    }
     bytes += whole / ranks + (ranks > 1 ? largest : 0);
   }
   return bytes + static_cast<double>(retention_bytes(setup));

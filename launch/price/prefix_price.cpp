@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <set>
 #include <system_error>
 
+#include "core/base/fact.h"
 #include "core/base/stopwatch.h"
 #include "core/config/configuration.h"
 #include "core/data/cache/cache_file.h"
@@ -24,6 +26,7 @@
 #include "core/step/parameter_table.h"
 #include "core/train/prefix/prefix_use.h"
 #include "core/train/trainer.h"
+#include "launch/identity/program_identity.h"
 #include "launch/price/rehearsal.h"
 #include "launch/price/stage_spans.h"
 #include "launch/run/run_setup.h"
@@ -63,6 +66,24 @@ double agreed_seconds(double seconds, Communicator& ranks) {
   std::vector<double> numbers = {seconds};
   broadcast_numbers(ranks, numbers);
   return numbers.front();
+}
+
+constexpr const char* kRehearsalFolder = "rehearsal-";
+
+/// Of rehearsals that were killed. Whose process that was cannot be asked, where hosts or
+/// containers share the folder; but none takes a day.
+void remove_left_folders(const std::filesystem::path& within) {
+  namespace fs = std::filesystem;
+  const auto a_day_ago = fs::file_time_type::clock::now() - std::chrono::hours(24);
+  std::vector<fs::path> left;
+  std::error_code error;
+  for (fs::directory_iterator at(within, error), end; !error && at != end; at.increment(error)) {
+    if (!at->path().filename().string().starts_with(kRehearsalFolder)) continue;
+    std::error_code unknown;
+    const fs::file_time_type written = at->last_write_time(unknown);
+    if (!unknown && written < a_day_ago) left.push_back(at->path());
+  }
+  for (const fs::path& folder : left) fs::remove_all(folder, error);
 }
 
 double samples_to_come(const PrefixCosts& costs) {
@@ -148,6 +169,11 @@ ForeseenReadings foresee_readings(const RunSetup& setup, const Schedule& schedul
   setup.model->weights_changed();
 
   StepMonitor monitor;
+  // By which a run knows a file that is there. What samples hold it has read before; here it is
+  // read where somebody looks.
+  RunFacts facts;
+  facts.device = setup.gpu ? "cuda" : "cpu";
+  facts.identity = facts_by_name(program_facts());
   const std::unique_ptr<StageCoordinator> unused = make_local_coordinator();
   const TrainerParts parts{.model = *setup.model,
                            .dataset = *setup.dataset,
@@ -156,16 +182,19 @@ ForeseenReadings foresee_readings(const RunSetup& setup, const Schedule& schedul
                            .train = train,
                            .communicator = ranks,
                            .coordinator = *unused,
-                           .task = setup.task};
+                           .task = setup.task,
+                           .checkpoints = {.facts = facts}};
   ScheduleRun run(schedule, setup.dataset->split("train").size(), configuration.data.batch);
   run.begin_stage(0);
   PrefixUse use(parts, parameters, monitor);
+  reset_peak(parameters);
   Stopwatch watch;
   const PrefixForesight ahead = use.foresee(run, 0);
   ForeseenReadings foreseen{.readings = {},
                             .why_not = ahead.why_not,
                             .least_samples = ahead.least_samples,
-                            .looking_seconds = agreed_seconds(watch.lap(), ranks)};
+                            .looking_seconds = agreed_seconds(watch.lap(), ranks),
+                            .looking_bytes = peak_bytes(parameters)};
   // The first time memory and plans are made, which no later stage makes again.
   constexpr double kBrief = 0.5;
   if (foreseen.looking_seconds < kBrief) {
@@ -182,7 +211,9 @@ std::vector<RehearsedStage> rehearse_with_cache(const RehearsalRequest& request,
   const std::string& given = request.train.prefix_cache_folder;
   const fs::path within =
       agreed(ranks, [&] { return given.empty() ? default_cache_folder() : given; });
-  const std::string name = ranks.broadcast(fmt::format("rehearsal-{}", getpid()), /*root=*/0);
+  const std::string name =
+      ranks.broadcast(fmt::format("{}{}", kRehearsalFolder, getpid()), /*root=*/0);
+  remove_left_folders(within);
   const fs::path folder = within / name;
   TrainOptions train = request.train;
   train.prefix_cache_folder = folder.string();

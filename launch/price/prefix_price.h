@@ -38,6 +38,7 @@ struct ForeseenReadings {
   std::string why_not = {};                 ///< of those, and of all where there are none
   double least_samples = 0;                 ///< to be drawn yet, else a stage does not even look
   double looking_seconds = 0;               ///< of the first stage, at the training split
+  double looking_bytes = 0;                 ///< the most memory, in all, meanwhile
 };
 ForeseenReadings foresee_readings(const RunSetup& setup, const Schedule& schedule,
                                   const ParameterTable& parameters, Communicator& ranks);
@@ -57,7 +58,8 @@ struct LookingQuestion {
 std::vector<double> looking_seconds(const LookingQuestion& question);
 
 /// Rehearses stages that read a cache, which is made for the few samples of the rehearsal in a
-/// folder of its own and removed. A collective, as `rehearse`.
+/// folder of its own and removed, and so are folders that somebody who was killed left there.
+/// A collective, as `rehearse`.
 std::vector<RehearsedStage> rehearse_with_cache(const RehearsalRequest& request,
                                                 Communicator& ranks);
 

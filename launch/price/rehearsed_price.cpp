@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -102,9 +103,18 @@ void RehearsedPrice::fit() {
   alternates_ = ranks_ > 1 && distributed.overlap == Overlap::kAuto &&
                 distributed.sharding == Sharding::kNone &&
                 canonical_shards(configuration_.train) == 0 && !setup_.gpu;
+  std::vector<Stage> rehearsed;  // until then
   for (std::size_t i = 0; i < run_.chosen.size(); ++i) {
     const RehearsedStage* smaller = run_.smaller.empty() ? nullptr : &run_.smaller[i];
-    fits_.push_back({depth_of(run_.chosen[i]), fit_of(run_.stages[i], smaller, alternates_)});
+    PlacedFit placed{.depth = depth_of(run_.chosen[i]),
+                     .fit = fit_of(run_.stages[i], smaller, alternates_),
+                     .run = i};
+    for (const Stage& stage :
+         stages_for_memory(schedule_.stages[run_.kinds.kinds[run_.chosen[i]].first], parameters_)) {
+      rehearsed.push_back(stage);
+    }
+    placed.fit.held_bytes = held_after(setup_, parameters_, rehearsed, ranks_).all();
+    fits_.push_back(placed);
   }
   mean_over_typical_ = mean_over_typical(run_.stages, alternates_);
   std::vector<std::size_t> cuts;
@@ -152,7 +162,7 @@ StageBytes RehearsedPrice::bytes_of(std::size_t stage) const {
   const std::int64_t last =
       advance_cursor(span.cursor, std::max<std::int64_t>(0, span.steps - 1), whole_.size(), batch);
   return bytes_of_stage(
-      run_.stages[static_cast<std::size_t>(at - run_.chosen.begin())], plan, parameters_,
+      run_.stages[static_cast<std::size_t>(at - run_.chosen.begin())], plan, parameters_, ranks_,
       {.rehearsed =
            [&](std::int64_t cursor) {
              return rows_touched(setup_.dataset->split("train"), run_.size.batch, cursor);
@@ -163,27 +173,25 @@ StageBytes RehearsedPrice::bytes_of(std::size_t stage) const {
 /// Whether the rehearsal made ready in this stage what it will in the run: it had all its steps,
 /// and the same stage followed.
 bool RehearsedPrice::came_to_the_next(std::size_t stage) const {
-  if (run_.chosen.size() != schedule_.stages.size()) return false;
+  if (run_.chosen.size() != schedule_.stages.size() || schedule_.stages[stage].policy) return false;
   const std::vector<RehearsedStep>& steps = run_.stages[stage].steps;
   return static_cast<std::int64_t>(steps.size()) == kRehearsalWarmUp + kRehearsalSteps;
 }
 
 std::int64_t RehearsedPrice::memory_of(std::size_t stage, const StepFit& fit,
                                        const Loads& load) const {
-  StepFit smaller;
-  for (const RehearsedStage& each : run_.smaller) {
-    const StepFit of_each = fit_of(each, nullptr, false);
-    if (of_each.peak_bytes >= smaller.peak_bytes) smaller = of_each;
-  }
+  const HeldBytes held =
+      held_after(setup_, parameters_, std::span(schedule_.stages).first(stage + 1), ranks_);
+  const bool looks = looking_[stage] > 0;
   double copies = copied_bytes(setup_, parameters_, schedule_, stage, ranks_);
   if (!came_to_the_next(stage)) {
     copies += prepared_bytes(setup_, parameters_, schedule_, stage, ranks_);
   }
   return peak_memory({.resident = run_.resident,
-                      .held = held_bytes(setup_, parameters_, schedule_, stage),
+                      .held = was_run(stage) ? std::max(held.all(), fit.held_bytes) : held.all(),
+                      .looking = looks ? run_.ahead.looking_bytes + held.state + held.start : 0,
                       .fit = fit,
-                      .deepest = &fits_.back().fit,
-                      .smaller = run_.smaller.empty() ? nullptr : &smaller,
+                      .slope = measured_slope(fits_, run_.smaller),
                       .load = load,
                       .copies = copies});
 }
@@ -253,7 +261,8 @@ StagePrice RehearsedPrice::of_stage(std::size_t stage) const {
   row.cache = cache_text(stage);
   if (reading != nullptr && reading->groups) row.cache_seconds = reading->making_seconds;
   row.bytes = bytes.bytes;
-  row.bytes_are_exact = bytes.exact;
+  // Another choice of the policy sends other bytes.
+  row.bytes_are_exact = bytes.exact && (ranks_ == 1 || !schedule_.stages[stage].policy);
   row.memory_bytes = memory_of(stage, fit, load);
   row.interpolated = !was_run(stage);
   add_evaluations(stage, fit, row);

@@ -27,11 +27,6 @@ constexpr double kCachedShare = 0.35;
 /// Batches that are left of the training split.
 constexpr std::int64_t kBatches = 8;
 
-double now_resident() {
-  reset_peak_resident();
-  return static_cast<double>(peak_resident_bytes());
-}
-
 /// From the first look at the data to the last step that is run.
 class Rehearser {
  public:
@@ -134,17 +129,24 @@ std::vector<RehearsedStage> Rehearser::rehearse_kinds(const std::vector<std::siz
                                                       bool cached) {
   const double each = std::max(0.05, seconds / static_cast<double>(kinds.size()));
   Schedule brief;
+  std::vector<bool> stands_for_another;
+  const auto add = [&](const Stage& stage, std::int64_t steps, bool for_another) {
+    brief.stages.push_back(short_stage(stage, steps, each, run_.validation_load > 0));
+    stands_for_another.push_back(for_another);
+  };
   for (const std::size_t kind : kinds) {
-    brief.stages.push_back(short_stage(schedule_.stages[run_.kinds.kinds[kind].first],
-                                       kRehearsalWarmUp + kRehearsalSteps, each,
-                                       run_.validation_load > 0));
+    const Stage& stage = schedule_.stages[run_.kinds.kinds[kind].first];
+    add(stage, kRehearsalWarmUp + kRehearsalSteps, false);
+    const std::vector<Stage> for_memory = stages_for_memory(stage, parameters_);
+    if (for_memory.size() > 1 && !cached) add(for_memory.back(), kRehearsalWarmUp, true);
   }
   DataOptions data = configuration_.data;
   data.batch = batch;
   TrainOptions train = configuration_.train;
   train.prefix_cache = cached ? PrefixCacheUse::kOn : PrefixCacheUse::kOff;
   const RehearsalRequest request{setup_, brief, data, train};
-  return cached ? rehearse_with_cache(request, ranks_) : rehearse(request, ranks_);
+  return with_fullest(cached ? rehearse_with_cache(request, ranks_) : rehearse(request, ranks_),
+                      stands_for_another);
 }
 
 /// Memory that was freed stays resident, so what takes less comes first, and what steps were timed
@@ -173,7 +175,8 @@ void Rehearser::rehearse_all() {
 }
 
 RehearsedRun Rehearser::run() {
-  run_.resident = now_resident();
+  reset_peak(parameters_);
+  run_.resident = peak_bytes(parameters_);
   run_.kinds = stage_kinds(schedule_, parameters_, configuration_.train);
   run_.spans = stage_spans(schedule_, {.samples = setup_.dataset->split("train").size(),
                                        .batch = configuration_.data.batch,

@@ -29,7 +29,7 @@ struct RehearsedRun {
   std::vector<std::size_t> reading;  ///< of these, those that were run again, reading a cache
   std::vector<RehearsedStage> stages, smaller,
       cached;                         ///< of `chosen`, likewise or none, `reading`
-  double resident = 0;                ///< bytes, before the first step
+  double resident = 0;                ///< bytes of where the network lies, before the first step
   double validation_load = 0;         ///< of the whole split; 0: there is none
   double evaluated_load = 0;          ///< of what is left of it
   std::optional<SavingSpeed> saving;  ///< nothing: not known

@@ -41,7 +41,9 @@ std::int64_t bytes_by_rows(const at::Tensor& parameter, std::int64_t touched) {
 }  // namespace
 
 StageBytes bytes_of_stage(const RehearsedStage& rehearsed, const StagePlan& plan,
-                          const ParameterTable& parameters, const TouchingBatch& touching) {
+                          const ParameterTable& parameters, std::int64_t ranks,
+                          const TouchingBatch& touching) {
+  if (rehearsed.steps.empty()) return bytes_of_plan(plan, parameters, ranks);
   std::vector<RehearsedStep> steps = rehearsed.steps;
   if (steps.size() > 1) steps.erase(steps.begin());  // in which it is found out what goes by rows
   const std::int64_t bytes = steps.back().bytes;

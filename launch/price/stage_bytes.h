@@ -25,9 +25,10 @@ struct TouchingBatch {
 
 /// Of the last step of a stage, which is what summary.json tells: as a step that was run came to
 /// where all did, else by the rows that the last batch touches, where that explains the steps that
-/// were run.
+/// were run. Where all of these were skipped, as of a stage that was not run.
 StageBytes bytes_of_stage(const RehearsedStage& rehearsed, const StagePlan& plan,
-                          const ParameterTable& parameters, const TouchingBatch& touching);
+                          const ParameterTable& parameters, std::int64_t ranks,
+                          const TouchingBatch& touching);
 
 /// Of a stage that was not run, all rows counted; none where a rank is alone.
 StageBytes bytes_of_plan(const StagePlan& plan, const ParameterTable& parameters,

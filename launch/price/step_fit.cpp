@@ -123,6 +123,12 @@ LinearCost mixed(const LinearCost& a, const LinearCost& b, double weight) {
 
 }  // namespace
 
+double largest_load(const std::vector<RehearsedStep>& steps) {
+  double largest = 0;
+  for (const RehearsedStep& step : steps) largest = std::max(largest, step.load);
+  return largest;
+}
+
 StepPrice StepFit::at(double load) const {
   StepPrice parts = rest;
   parts.forward = forward.at(load);
@@ -156,9 +162,7 @@ StepFit fit_of(const RehearsedStage& stage, const RehearsedStage* smaller, bool 
   fit.transition_seconds = stage.transition_seconds;
   fit.groups_seconds = stage.groups_seconds;
   fit.peak_bytes = static_cast<double>(stage.peak_memory_bytes);
-  for (const RehearsedStep& step : stage.steps) {
-    fit.largest_load = std::max(fit.largest_load, step.load);
-  }
+  fit.largest_load = stage.peak_load > 0 ? stage.peak_load : largest_load(stage.steps);
   const double load = mean_load_of(counted(stage.steps));
   const StepPrice parts = parts_at(stage, alternates, load);
   const double less = smaller != nullptr ? mean_load_of(counted(smaller->steps)) : load;
@@ -183,10 +187,14 @@ StepFit fit_between(const StepFit& a, const StepFit& b, double weight) {
   fit.first_steps = mixed(a.first_steps, b.first_steps, weight);
   fit.transition_seconds = mixed(a.transition_seconds, b.transition_seconds, weight);
   fit.groups_seconds = mixed(a.groups_seconds, b.groups_seconds, weight);
-  // What layers keep for backward is not quite in proportion to their depth.
+  // What layers keep for backward is not quite in proportion to their depth. What is held follows
+  // parameters, which may all lie at one end, and whoever knows the stage puts its own in its
+  // place.
   constexpr double kAhead = 0.125;
-  const double further = std::max(0.0, b.peak_bytes - a.peak_bytes);
-  fit.peak_bytes = a.peak_bytes + std::min(1.0, weight + kAhead) * further;
+  const double kept = a.peak_bytes - a.held_bytes;
+  const double further = std::max(0.0, b.peak_bytes - b.held_bytes - kept);
+  fit.held_bytes = mixed(a.held_bytes, b.held_bytes, weight);
+  fit.peak_bytes = fit.held_bytes + kept + std::min(1.0, weight + kAhead) * further;
   fit.largest_load = std::min(a.largest_load, b.largest_load);
   return fit;
 }

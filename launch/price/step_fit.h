@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -29,6 +30,7 @@ struct StepFit {
   double transition_seconds = 0;
   double groups_seconds = 0;  ///< of an evaluation: see RehearsedStage
   double peak_bytes = 0;      ///< with the largest load that was run
+  double held_bytes = 0;      ///< of these, what is there whatever the load: see HeldBytes
   double largest_load = 0;
 
   StepPrice at(double load) const;
@@ -36,6 +38,9 @@ struct StepFit {
   /// typical one and as much above it as steps are on average (`mean_over_typical`).
   double seconds_of(std::int64_t steps, double load, double mean_over_typical) const;
 };
+
+/// 0 of none. Pure.
+double largest_load(const std::vector<RehearsedStep>& steps);
 
 /// By the steps of a rehearsal that count. `alternates`: at first every other step is overlapped,
 /// and the faster way is kept: see OverlapChoice. `smaller`: the same stage with smaller batches,
@@ -47,14 +52,15 @@ StepFit fit_of(const RehearsedStage& stage, const RehearsedStage* smaller, bool 
 /// them. Of the counted steps of all stages together, since one has few. At least 1. Pure.
 double mean_over_typical(const std::vector<RehearsedStage>& stages, bool alternates);
 
-/// Between two stages of which `b` goes deeper: `weight` of it, the rest of `a`. Memory: rather
-/// more than that, and no less than of `a`.
+/// Between two stages of which `b` goes deeper: `weight` of it, the rest of `a`. Memory beyond what
+/// is held: rather more than that, and no less than of `a`.
 StepFit fit_between(const StepFit& a, const StepFit& b, double weight);
 
 /// A fit at a depth.
 struct PlacedFit {
   double depth = 0;
   StepFit fit;
+  std::size_t run = 0;  ///< index of what it is of, among what was run
 };
 
 /// That of a depth by its neighbours, which ascend and are not none; beyond them, the nearest.

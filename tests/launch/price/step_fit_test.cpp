@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "launch/price/distinct_stages.h"
 
 namespace thaw {
@@ -128,6 +130,28 @@ TEST(StepFit, StagesThatWereNotRunLieBetween) {
   EXPECT_EQ(fit_at(known, 4.9).peak_bytes, 300) << "and no further than the deeper one";
   EXPECT_EQ(fit_at(known, 3).first_steps, (std::vector<double>{2, 0.5}));
   EXPECT_EQ(fit_at(known, 3).groups_seconds, 1);
+}
+
+// Parameters may lie at one end of the network, and what layers keep at the other: only the latter
+// follows the depth.
+TEST(StepFit, WhatIsHeldIsNoPartOfWhatLiesAhead) {
+  StepFit shallow, deep;
+  shallow.peak_bytes = 100;
+  shallow.held_bytes = 80;
+  deep.peak_bytes = 300;
+  deep.held_bytes = 90;
+  const StepFit between = fit_between(shallow, deep, 0.5);
+  EXPECT_EQ(between.held_bytes, 85);
+  EXPECT_EQ(between.peak_bytes - between.held_bytes, 20 + 0.625 * 190);
+  std::swap(shallow.held_bytes, deep.held_bytes);
+  deep.peak_bytes = 95;  // less is kept: it takes no less for that
+  EXPECT_EQ(fit_between(shallow, deep, 0.5).peak_bytes, 85 + 15);
+}
+
+TEST(StepFit, MemoryIsOfTheStepsThatItWasMeasuredIn) {
+  RehearsedStage measured = stage({step(10), step(14)});
+  measured.peak_load = 12;
+  EXPECT_EQ(fit_of(measured, nullptr, false).largest_load, 12);
 }
 
 }  // namespace
