@@ -2,6 +2,8 @@
 on the machine's speed: bytes, steps, memory at most; and what it refuses."""
 
 import json
+import os
+import time
 import unittest
 
 from command_fixture import CommandTest, require
@@ -151,6 +153,47 @@ until = { plateau = { metric = "validation/loss", patience = 2 } }"""
                 if line["split"] == "train" and line["used"]]
         told = [row["name"] for row in on["stages"] if row["prefix_cache"].startswith("reads")]
         self.assertEqual(told, used)
+        # What the run has made is known again.
+        there = self.price("--train.prefix-cache", "on", *folder)
+        self.assertIn("reads the outputs of encoder.1", there["stages"][0]["prefix_cache"])
+        self.assertEqual({row["cache_seconds"] for row in there["stages"]}, {0})
+
+    def test_what_a_killed_rehearsal_left(self):
+        old, new = (self.folder / "cache" / name for name in ("rehearsal-1", "rehearsal-2"))
+        for folder in (old, new):
+            folder.mkdir(parents=True)
+            (folder / "made").touch()
+        two_days_ago = time.time() - 2 * 24 * 3600
+        os.utime(old, (two_days_ago, two_days_ago))
+        self.price("--train.prefix-cache", "on", "--train.prefix-cache-folder", "cache")
+        self.assertFalse(old.exists())
+        self.assertTrue(new.exists(), "whose process may go on")
+
+    def test_policies(self):
+        """Rows are the schedule's stages, and memory is at least that of all their segments."""
+        schedule = """[[schedule.stage]]
+name = "drawn"
+groups = ["encoder.*", "head"]
+learning-rate = 1e-3
+policy = { kind = "random", groups = 1, every-steps = 5 }
+until = { steps = 40 }
+
+[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 1e-3
+until = { steps = 5 }"""
+        told, summary = self.told_and_run(config=self.bert_config("drawn.toml", schedule=schedule,
+                                                                  extra="threads = 1"))
+        self.assertEqual([row["name"] for row in told["stages"]], ["drawn", "head"])
+        self.assertEqual([row["steps"] for row in told["stages"]], [40, 5])
+        rows = summary["stages"]
+        drawn = [row for row in rows if row["name"] != "head"]
+        self.assertEqual(len(drawn), 8)
+        for price, run in zip(told["stages"], (drawn, rows), strict=True):
+            self.assertGreaterEqual(price["peak_memory_bytes"],
+                                    max(row["peak_memory_bytes"] for row in run))
+            self.assertGreater(price["evaluation_seconds"], 0)
 
     def test_the_text_fits_a_narrow_terminal(self):
         done = self.thaw("check", self.config, "--predict")
