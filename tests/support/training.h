@@ -72,12 +72,12 @@ struct Training {
                      .optimizer = optimizer,
                      .save_best = save_best,
                      .best_may_wait = best_may_wait,
-                     .log_every = log_every,
                      .save_last = save_last,
                      .sharding = sharding,
                      .share_frozen = share_frozen,
                      .frozen_state = frozen_state,
                      .frozen_state_folder = frozen_state_folder,
+                     .log_every = log_every,
                      .audit_every = audit_every,
                      .forgetting = forgetting,
                      .checkpoints = checkpoints});

@@ -210,7 +210,9 @@ TEST_F(PrefixUseTest, EvaluationsDoNotTakeTheRoomOfWhatTrainingReads) {
     const bool trains = report.split == "train";
     EXPECT_EQ(report.used, trains) << report.text;
     EXPECT_EQ(report.made, trains && report.stage == "head") << report.text;
-    if (!trains) EXPECT_THAT(report.text, HasSubstr("train.prefix-cache-gib"));
+    if (!trains) {
+      EXPECT_THAT(report.text, HasSubstr("train.prefix-cache-gib"));
+    }
   }
 }
 
