@@ -46,7 +46,7 @@ struct SaveReport {
 class CheckpointSaver {
  public:
   struct Settings {
-    RetentionRules keep;
+    RetentionRules keep = {};
     bool asynchronous = true;
     /// Called now and then while this rank waits for its disk and that makes progress.
     std::function<void()> progress = {};
