@@ -109,11 +109,14 @@ void RehearsedPrice::fit() {
     PlacedFit placed{.depth = depth_of(run_.chosen[i]),
                      .fit = fit_of(run_.stages[i], smaller, alternates_),
                      .run = i};
-    for (const Stage& stage :
-         stages_for_memory(schedule_.stages[run_.kinds.kinds[run_.chosen[i]].first], parameters_)) {
+    const std::vector<Stage> own =
+        stages_for_memory(schedule_.stages[run_.kinds.kinds[run_.chosen[i]].first], parameters_);
+    for (const Stage& stage : own) {
       rehearsed.push_back(stage);
+      // What the fullest choice had is taken off where it is its memory that counts.
+      if (&stage != &own.front() && run_.stages[i].peak_load == 0) continue;
+      placed.fit.held_bytes = held_after(setup_, parameters_, rehearsed, ranks_).all();
     }
-    placed.fit.held_bytes = held_after(setup_, parameters_, rehearsed, ranks_).all();
     fits_.push_back(placed);
   }
   mean_over_typical_ = mean_over_typical(run_.stages, alternates_);

@@ -153,10 +153,20 @@ until = { plateau = { metric = "validation/loss", patience = 2 } }"""
                 if line["split"] == "train" and line["used"]]
         told = [row["name"] for row in on["stages"] if row["prefix_cache"].startswith("reads")]
         self.assertEqual(told, used)
-        # What the run has made is known again.
-        there = self.price("--train.prefix-cache", "on", *folder)
-        self.assertIn("reads the outputs of encoder.1", there["stages"][0]["prefix_cache"])
-        self.assertEqual({row["cache_seconds"] for row in there["stages"]}, {0})
+
+    def test_a_cache_that_a_run_has_made(self):
+        schedule = """[[schedule.stage]]
+name = "head"
+groups = ["head"]
+learning-rate = 1e-3
+until = { epochs = 4 }"""
+        config = self.bert_config("head.toml", schedule=schedule, extra="threads = 1")
+        flags = ("--train.prefix-cache", "on", "--train.prefix-cache-folder", "cache")
+        self.assertGreater(self.price(*flags, config=config)["stages"][0]["cache_seconds"], 0)
+        self.thaw("train", config, "--run-dir", "cached", *flags)
+        (row,) = self.price(*flags, config=config)["stages"]
+        self.assertIn("reads the outputs of encoder.1", row["prefix_cache"])
+        self.assertEqual(row["cache_seconds"], 0)
 
     def test_what_a_killed_rehearsal_left(self):
         old, new = (self.folder / "cache" / name for name in ("rehearsal-1", "rehearsal-2"))
@@ -175,7 +185,7 @@ until = { plateau = { metric = "validation/loss", patience = 2 } }"""
 name = "drawn"
 groups = ["encoder.*", "head"]
 learning-rate = 1e-3
-policy = { kind = "random", groups = 1, every-steps = 5 }
+policy = { kind = "random", groups = 1, every-steps = 5, always = ["head"] }
 until = { steps = 40 }
 
 [[schedule.stage]]

@@ -1,10 +1,13 @@
 // What memory a run will take, by what a rehearsal took: what that had, and what the run will have.
 #include "launch/price/peak_memory.h"
 
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include <memory>
 
+#include "core/data/dataset.h"
+#include "core/data/memory_dataset.h"
 #include "core/schedule/schedule.h"
 #include "core/step/optimizers/registry.h"
 #include "core/step/parameter_table.h"
@@ -20,7 +23,14 @@ constexpr double kStem = 4 * 40, kMiddle = 4 * 72, kHead = 4 * 27;  // bytes of 
 
 class PeakMemory : public testing::Test {
  protected:
-  PeakMemory() { setup.model = model; }
+  PeakMemory() {
+    setup.model = model;
+    setup.dataset =
+        std::make_shared<Dataset>(make_memory_dataset({{.name = "train",
+                                                        .inputs = at::zeros({4, 1, 2, 2}),
+                                                        .labels = at::zeros({4}, at::kLong),
+                                                        .offsets = {}}}));
+  }
 
   HeldBytes held(const std::vector<Stage>& stages, int ranks = 1) const {
     return held_after(setup, parameters, stages, ranks);

@@ -23,8 +23,11 @@ namespace {
 
 const std::vector<std::string> kGroups = {"stem", "middle", "head"};
 
+constexpr const char* kRandom =
+    "{ kind = \"random\", groups = 1, every-steps = 5, always = [\"head\"] }";
+
 /// Of all groups, of which one beside the head is drawn every five steps.
-Stage drawn(const std::string& policy = "{ kind = \"random\", groups = 1, every-steps = 5 }") {
+Stage drawn(const std::string& policy = kRandom) {
   Stage stage = make_stage("drawn", kGroups, after_steps(13), 1e-9);
   stage.policy = policy_of(policy, kGroups);
   return stage;
@@ -111,7 +114,8 @@ TEST(WithFullest, TheFullestChoicesMemoryIsTheStages) {
 /// Sample i has i + 1 tokens.
 MemorySplit texts(const std::string& name, std::int64_t samples) {
   at::Tensor ends = at::zeros({samples + 1}, at::kLong);
-  for (std::int64_t i = 0; i < samples; ++i) ends[i + 1] = ends[i] + i + 1;
+  auto* const end = ends.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < samples; ++i) end[i + 1] = end[i] + i + 1;
   return {.name = name,
           .inputs = at::zeros({samples * (samples + 1) / 2}, at::kInt),
           .labels = at::zeros({samples}, at::kLong),
