@@ -76,15 +76,15 @@ double active_bytes(const StagePlan& plan) {
   return bytes;
 }
 
-using Names = std::set<std::string>;
+using ParameterNames = std::set<std::string>;
 
-Names names_of(const StagePlan& plan) {
-  Names names;
+ParameterNames names_of(const StagePlan& plan) {
+  ParameterNames names;
   for (const ParameterFacts& facts : plan.parameters()) names.insert(facts.name);
   return names;
 }
 
-double bytes_of(const Names& names, const ParameterTable& parameters) {
+double bytes_of(const ParameterNames& names, const ParameterTable& parameters) {
   double bytes = 0;
   for (const ParameterFacts& facts : parameters.facts()) {
     if (!names.contains(facts.name)) continue;
@@ -104,7 +104,8 @@ double bytes_at_once(const RunSetup& setup, const ParameterTable& parameters, co
 }
 
 /// As the transition to a stage does.
-void forget_state(const Stage& stage, const Names& before, const Names& active, Names& with_state) {
+void forget_state(const Stage& stage, const ParameterNames& before, const ParameterNames& active,
+                  ParameterNames& with_state) {
   if (stage.optimizer_state == OptimizerCarry::kKeep) return;
   const bool staying = stage.optimizer_state == OptimizerCarry::kKeepStaying;
   std::erase_if(with_state, [&](const std::string& name) {
@@ -132,10 +133,11 @@ double state_bytes(const RunSetup& setup, const ParameterTable& parameters,
 HeldBytes held_after(const RunSetup& setup, const ParameterTable& parameters,
                      std::span<const Stage> stages, int ranks) {
   const Configuration& configuration = setup.configuration();
-  Names active, with_state, thawed;
+  ParameterNames active, with_state, thawed;
   double at_once = 0;
   for (const Stage& stage : stages) {
-    const Names before = std::exchange(active, names_of(plan_of(setup, parameters, stage)));
+    const ParameterNames before =
+        std::exchange(active, names_of(plan_of(setup, parameters, stage)));
     forget_state(stage, before, active, with_state);
     with_state.insert(active.begin(), active.end());
     thawed.insert(active.begin(), active.end());
