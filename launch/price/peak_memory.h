@@ -25,6 +25,7 @@ struct PeakQuestion {
   double slope = 0;     ///< see measured_slope
   Loads load;           ///< of the stage
   double copies = 0;    ///< bytes that a run holds beside what was run
+  bool ragged = false;  ///< samples differ in size
 };
 
 /// Bytes that a unit of load takes, by two sizes of the deepest stage that was run, the last of

@@ -47,6 +47,8 @@ class RehearsedPrice {
   }
 
   StagePrice of_stage(std::size_t stage) const;
+  /// Bytes of gradients, state and start weights that the stage has beyond those of the one before.
+  std::int64_t held_anew(std::size_t stage) const;
 
  private:
   void fit();
@@ -196,7 +198,16 @@ std::int64_t RehearsedPrice::memory_of(std::size_t stage, const StepFit& fit,
                       .fit = fit,
                       .slope = measured_slope(fits_, run_.smaller),
                       .load = load,
-                      .copies = copies});
+                      .copies = copies,
+                      .ragged = whole_.is_ragged()});
+}
+
+std::int64_t RehearsedPrice::held_anew(std::size_t stage) const {
+  if (stage == 0) return 0;
+  const auto held = [&](std::size_t stages) {
+    return held_after(setup_, parameters_, std::span(schedule_.stages).first(stages), ranks_).all();
+  };
+  return static_cast<std::int64_t>(std::max(0.0, held(stage + 1) - held(stage)));
 }
 
 std::string RehearsedPrice::cache_text(std::size_t stage) const {
@@ -292,8 +303,9 @@ std::optional<Price> price_here(const RunSetup& setup, const Schedule& schedule,
   std::int64_t memory = 0;
   for (std::size_t s = 0; s < schedule.stages.size(); ++s) {
     price.stages.push_back(prices.of_stage(s));
-    memory = std::max(memory, price.stages.back().memory_bytes);
-    price.stages.back().memory_bytes = memory;  // what was freed stays
+    // What was freed stays, and is not where what is made anew would have room.
+    memory = std::max(memory + prices.held_anew(s), price.stages.back().memory_bytes);
+    price.stages.back().memory_bytes = memory;
   }
   return price;
 }

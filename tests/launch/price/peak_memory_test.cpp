@@ -108,6 +108,21 @@ TEST_F(PeakMemory, WhatTheRunHoldsTakesThePlaceOfWhatTheRehearsalHeld) {
   EXPECT_GE(told(kGigabyte, 5 * kGigabyte), 5 * kGigabyte);
 }
 
+TEST_F(PeakMemory, ThereIsRoomWhereSamplesDifferInSize) {
+  StepFit fit;
+  fit.peak_bytes = 3e9;
+  fit.held_bytes = 1e9;
+  fit.largest_load = 10;
+  const auto told = [&](bool ragged) {
+    return static_cast<double>(peak_memory({.resident = 1e9,
+                                            .held = 1e9,
+                                            .fit = fit,
+                                            .load = {.mean = 10, .largest = 10},
+                                            .ragged = ragged}));
+  };
+  EXPECT_NEAR(told(true) - told(false), 1.04 * 0.25e9, 2) << "a quarter of what steps take";
+}
+
 // The stage that took the most with small batches is another than the deepest.
 TEST_F(PeakMemory, ASlopeIsOfOneStageWithTwoSizes) {
   StepFit shallow, deep;
