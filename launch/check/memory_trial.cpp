@@ -2,10 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <algorithm>
 #include <memory>
-#include <numeric>
-#include <utility>
 
 #include "core/base/system.h"
 #include "core/data/dataset.h"
@@ -18,6 +15,7 @@
 #include "core/train/trainer.h"
 #include "dist/communicator/absent_peers.h"
 #include "launch/check/fullest_forward.h"
+#include "launch/price/data_loads.h"
 #include "launch/run/run_setup.h"
 #include "launch/run/stage_coordination.h"
 
@@ -36,8 +34,8 @@ namespace {
 // and for another part in each run of the same command (10 of a BERT with 4 layers lay 5 % of the
 // whole apart). So there is room for that. A run's later batches may be fuller: their number of
 // tokens is known beforehand, and activations are told in proportion. A limit of tokens
-// (micro-batch- tokens) is no answer: shares may be far below it, and freed memory serves as badly
-// below it.
+// (train.micro-batch-tokens) is no answer: shares may be far below it, and freed memory serves as
+// badly below it.
 
 constexpr std::int64_t kSteps = 12;
 /// Of activations, where texts differ in length.
@@ -47,16 +45,9 @@ constexpr double kRoom = 1.15;
 void leave_one_evaluation(RunSetup& setup) {
   if (!setup.dataset->has_split("validation")) return;
   const DataOptions& data = setup.configuration().data;
-  const Split& split = setup.dataset->split("validation");
-  std::vector<std::int64_t> samples(static_cast<std::size_t>(split.size()));
-  std::iota(samples.begin(), samples.end(), std::int64_t{0});
-  std::stable_sort(samples.begin(), samples.end(), [&](std::int64_t a, std::int64_t b) {
-    return split.elements(a) > split.elements(b);
-  });
   const std::int64_t evaluated = data.evaluation_batch > 0 ? data.evaluation_batch : data.batch;
-  samples.resize(static_cast<std::size_t>(std::min(evaluated, split.size())));
-  std::sort(samples.begin(), samples.end());
-  setup.dataset->narrow("validation", std::move(samples));
+  setup.dataset->narrow("validation",
+                        longest_samples(setup.dataset->split("validation"), evaluated));
 }
 
 /// The same stages, each of a few steps with all of its groups.
